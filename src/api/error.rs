@@ -1,0 +1,225 @@
+//! Every failure a client can see: its status, its stable code, and its text (CONTRACT section 5 is
+//! this table). The client's own mistakes are told precisely, ours vaguely.
+
+use std::{borrow::Cow, sync::Arc};
+
+use axum::{
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+
+use crate::{body::ReadError, store, upload};
+
+/// Why a request failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No such route, no such file.
+    #[error("no such route or file")]
+    NotFound,
+    /// The route exists under another method.
+    #[error("the route does not take this method")]
+    MethodNotAllowed,
+    /// Another Content-Type than `multipart/form-data`.
+    #[error("the request is not a multipart form")]
+    NotMultipart,
+    /// A gateway decoded the binary body as text.
+    #[error("a gateway turned the binary body into text")]
+    BodyMangled,
+    /// The body could not be read to its end.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// No file in the form.
+    #[error("the form holds no file")]
+    FileMissing,
+    /// A file under a name that is not `img`.
+    #[error("a file came in field {got:?}")]
+    WrongField {
+        /// The field's name, fit for display.
+        got: String,
+    },
+    /// More files than one request may hold.
+    #[error("more than {limit} files")]
+    TooManyFiles {
+        /// Most files accepted.
+        limit: usize,
+    },
+    /// The class id is not a whole number.
+    #[error("the class id is not a whole number")]
+    ClassIdInvalid,
+    /// The folder in the path is not one.
+    #[error("the folder is not a valid name")]
+    FolderInvalid,
+    /// The text for a QR code is too long.
+    #[error("the text is longer than {limit} bytes")]
+    TextTooLong {
+        /// Longest text, in bytes.
+        limit: usize,
+    },
+    /// A file was not stored.
+    #[error(transparent)]
+    Upload(upload::Error),
+    /// The time that the platform leaves for the request ran out.
+    #[error("the time for this request ran out")]
+    TimedOut,
+    /// A bug.
+    #[error("internal error: {0}")]
+    Internal(String),
+}
+
+impl From<upload::Error> for Error {
+    fn from(error: upload::Error) -> Self {
+        match error {
+            upload::Error::Read(error) => Self::Read(error),
+            error => Self::Upload(error),
+        }
+    }
+}
+
+impl From<store::Error> for Error {
+    fn from(error: store::Error) -> Self {
+        Self::Upload(error.into())
+    }
+}
+
+/// One row of the table.
+pub(super) struct Row {
+    pub(super) status: StatusCode,
+    pub(super) code: &'static str,
+    pub(super) text: Cow<'static, str>,
+}
+
+impl Error {
+    /// What the client is told.
+    pub(super) fn row(&self) -> Row {
+        match self {
+            Self::NotFound => row(404, "not_found", "请求的地址不存在"),
+            Self::MethodNotAllowed => row(405, "method_not_allowed", "不支持的请求方法"),
+            Self::NotMultipart => row(
+                415,
+                "not_multipart",
+                "上传失败: 请求类型必须是 multipart/form-data",
+            ),
+            Self::BodyMangled => row(
+                422,
+                "body_mangled",
+                "上传失败: 网关把二进制内容转成了文本，请在网关的二进制媒体类型 \
+                 (binaryMediaTypes) 中加入 multipart/form-data 并重新部署",
+            ),
+            Self::Read(error) => read_row(error),
+            Self::FileMissing => row(400, "file_missing", "上传失败: 请选择要上传的文件"),
+            Self::WrongField { got } => row(
+                400,
+                "wrong_field",
+                format!("上传失败: Expected field 'img', but got '{got}'"),
+            ),
+            Self::TooManyFiles { limit } => row(
+                400,
+                "too_many_files",
+                format!("上传失败: 一次最多上传 {limit} 个文件"),
+            ),
+            Self::ClassIdInvalid => row(
+                400,
+                "class_id_invalid",
+                "上传失败: imageClassId 必须是非负整数",
+            ),
+            Self::FolderInvalid => row(400, "folder_invalid", "上传失败: 目录名不合法"),
+            Self::TextTooLong { limit } => {
+                row(400, "text_too_long", format!("文本不能超过 {limit} 字节"))
+            }
+            Self::Upload(error) => upload_row(error),
+            Self::TimedOut => row(504, "store_timeout", STORE_TIMEOUT),
+            Self::Internal(_) => row(500, "internal", "上传失败: 服务器内部错误"),
+        }
+    }
+}
+
+const STORE_TIMEOUT: &str = "上传失败: 存储超时，请稍后重试";
+
+fn read_row(error: &ReadError) -> Row {
+    match error {
+        ReadError::TooLarge { limit } => row(
+            413,
+            "too_large",
+            format!("上传失败: 文件不能超过 {}", Size(*limit)),
+        ),
+        ReadError::FieldTooLarge { limit } => row(
+            400,
+            "field_too_large",
+            format!("上传失败: 表单字段不能超过 {limit} 字节"),
+        ),
+        ReadError::Malformed(_) => row(
+            400,
+            "body_malformed",
+            "上传失败: 请求内容不是有效的 multipart 表单",
+        ),
+        ReadError::Truncated => row(
+            400,
+            "body_truncated",
+            "上传失败: 请求内容不完整，上传中途断开",
+        ),
+        ReadError::TooSlow { .. } => row(408, "client_too_slow", "上传失败: 上传太慢，连接已关闭"),
+    }
+}
+
+fn upload_row(error: &upload::Error) -> Row {
+    match error {
+        upload::Error::Empty => row(400, "file_empty", "上传失败: 文件是空的"),
+        upload::Error::Type { looks_like } => row(
+            415,
+            "type_refused",
+            format!("上传失败: 不支持的文件类型 ({looks_like})"),
+        ),
+        upload::Error::Read(error) => read_row(error),
+        upload::Error::Store(error) => store_row(error),
+    }
+}
+
+fn store_row(error: &store::Error) -> Row {
+    match error {
+        store::Error::Refused { .. } | store::Error::NoCredentials => {
+            row(502, "store_refused", "上传失败: 存储服务拒绝了请求")
+        }
+        store::Error::Unavailable { .. } | store::Error::Disk { .. } => row(
+            502,
+            "store_unavailable",
+            "上传失败: 存储服务暂时不可用，请稍后重试",
+        ),
+        store::Error::TimedOut { .. } => row(504, "store_timeout", STORE_TIMEOUT),
+        store::Error::Interrupted => row(500, "internal", "上传失败: 服务器内部错误"),
+    }
+}
+
+fn row(status: u16, code: &'static str, text: impl Into<Cow<'static, str>>) -> Row {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    Row {
+        status,
+        code,
+        text: text.into(),
+    }
+}
+
+/// A size in bytes, as a person reads it.
+struct Size(u64);
+
+impl std::fmt::Display for Size {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        const MIB: u64 = 1024 * 1024;
+        match self.0 {
+            bytes if bytes >= MIB && bytes % MIB == 0 => write!(f, "{} MB", bytes / MIB),
+            bytes => write!(f, "{bytes} 字节"),
+        }
+    }
+}
+
+impl IntoResponse for Error {
+    /// Status only: the envelope needs the request id, so the journal writes it.
+    fn into_response(self) -> Response {
+        let mut response = self.row().status.into_response();
+        response.extensions_mut().insert(Failure(Arc::new(self)));
+        response
+    }
+}
+
+/// The failure that a response stands for.
+#[derive(Clone, Debug)]
+pub(super) struct Failure(pub(super) Arc<Error>);

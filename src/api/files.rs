@@ -1,0 +1,66 @@
+//! `GET|HEAD /<key>`: a disk store serves what it holds, with ranges, and so that it does no harm in
+//! a browser.
+
+use axum::{
+    extract::{Request, State},
+    http::{
+        HeaderMap, HeaderValue, Method, StatusCode,
+        header::{
+            CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS,
+        },
+    },
+    response::{IntoResponse as _, Response},
+};
+use tower::ServiceExt as _;
+use tower_http::services::ServeFile;
+
+use super::{Api, Error};
+use crate::{
+    store::{ObjectKey, Store},
+    upload::media::{self, Kind, Media},
+};
+
+/// Everything that no route took.
+pub(super) async fn serve(State(api): State<Api>, request: Request) -> Result<Response, Error> {
+    let Store::Disk(disk) = &api.store else {
+        return Err(Error::NotFound);
+    };
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return Err(Error::NotFound);
+    }
+    let path = request.uri().path().trim_start_matches('/');
+    let key = ObjectKey::parse(path).map_err(|_| Error::NotFound)?;
+    let media = key
+        .extension()
+        .and_then(media::by_extension)
+        .ok_or(Error::NotFound)?;
+
+    let mut response = match ServeFile::new(disk.path(&key)).oneshot(request).await {
+        Ok(response) => response.into_response(),
+        Err(never) => match never {},
+    };
+    if is_answer(response.status()) {
+        set_headers(response.headers_mut(), media);
+        Ok(response)
+    } else {
+        Err(Error::NotFound)
+    }
+}
+
+/// The file, a part of it, "you have it", or "it has no such part".
+fn is_answer(status: StatusCode) -> bool {
+    status.is_success()
+        || matches!(
+            status,
+            StatusCode::NOT_MODIFIED | StatusCode::RANGE_NOT_SATISFIABLE
+        )
+}
+
+fn set_headers(headers: &mut HeaderMap, media: Media) {
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(media.mime));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));
+    if media.kind == Kind::Document {
+        headers.insert(CONTENT_DISPOSITION, HeaderValue::from_static("attachment"));
+    }
+}

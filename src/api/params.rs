@@ -1,0 +1,299 @@
+//! Headers of the form `value; name=value; name="value"`: Content-Type and Content-Disposition as
+//! phones and browsers really send them (RFC 7578, RFC 5987, WHATWG HTML "multipart/form-data").
+
+use std::borrow::Cow;
+
+use encoding_rs::{Encoding, GB18030};
+use percent_encoding::percent_decode;
+
+/// The header is not of this form, or says the same thing twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Broken;
+
+/// A header taken apart; nothing is decoded yet.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Params<'h> {
+    /// What stands before the first semicolon.
+    pub(super) value: &'h [u8],
+    params: Vec<(&'h [u8], Cow<'h, [u8]>)>,
+}
+
+/// More parameters than any header of a form has.
+const MAX_PARAMS: usize = 16;
+
+impl<'h> Params<'h> {
+    pub(super) fn parse(header: &'h [u8]) -> Result<Self, Broken> {
+        let end = header
+            .iter()
+            .position(|byte| *byte == b';')
+            .unwrap_or(header.len());
+        let (value, mut rest) = header.split_at(end);
+        let mut params = Vec::new();
+        while let Some((b';', after)) = rest.split_first() {
+            rest = after.trim_ascii_start();
+            if rest.is_empty() || rest.starts_with(b";") {
+                continue;
+            }
+            let (param, after) = take_param(rest)?;
+            if params.len() == MAX_PARAMS {
+                return Err(Broken);
+            }
+            params.push(param);
+            rest = after.trim_ascii_start();
+        }
+        if rest.is_empty() {
+            Ok(Self {
+                value: value.trim_ascii(),
+                params,
+            })
+        } else {
+            Err(Broken)
+        }
+    }
+
+    /// The raw value of a parameter, its name compared without case.
+    ///
+    /// # Errors
+    /// [`Broken`] when it is there twice: two readers would not agree on it.
+    pub(super) fn get(&self, name: &str) -> Result<Option<&[u8]>, Broken> {
+        let mut found = self
+            .params
+            .iter()
+            .filter(|(param, _)| param.eq_ignore_ascii_case(name.as_bytes()))
+            .map(|(_, value)| &**value);
+        let first = found.next();
+        if found.next().is_some() {
+            Err(Broken)
+        } else {
+            Ok(first)
+        }
+    }
+
+    /// A parameter as text: UTF-8, else GBK, else with replacement characters.
+    pub(super) fn text(&self, name: &str) -> Result<Option<String>, Broken> {
+        Ok(self
+            .get(name)?
+            .map(|raw| unescape_form(&decode_guessed(raw))))
+    }
+
+    /// A parameter that may also come as `name*=charset'language'percent-encoded` (RFC 5987), which
+    /// then wins unless it is broken.
+    pub(super) fn extended_text(&self, name: &str) -> Result<Option<String>, Broken> {
+        let extended = self.get(&format!("{name}*"))?.and_then(decode_extended);
+        let plain = self.text(name)?;
+        Ok(extended.or(plain))
+    }
+}
+
+type Param<'h> = (&'h [u8], Cow<'h, [u8]>);
+
+/// Reads `name=value` at the start of `input`; returns what follows it.
+fn take_param(input: &[u8]) -> Result<(Param<'_>, &[u8]), Broken> {
+    let equals = input.iter().position(|byte| *byte == b'=').ok_or(Broken)?;
+    let name = input[..equals].trim_ascii();
+    if name.is_empty() || name.iter().any(|byte| matches!(byte, b';' | b'"')) {
+        return Err(Broken);
+    }
+    let value = input[equals + 1..].trim_ascii_start();
+    let (value, rest) = match value.strip_prefix(b"\"") {
+        Some(quoted) => take_quoted(quoted)?,
+        None => {
+            let end = value
+                .iter()
+                .position(|byte| *byte == b';')
+                .unwrap_or(value.len());
+            (Cow::Borrowed(value[..end].trim_ascii()), &value[end..])
+        }
+    };
+    Ok(((name, value), rest))
+}
+
+/// Reads up to the closing quote. Only `\"` and `\\` are escapes: old browsers send whole Windows
+/// paths with single backslashes.
+fn take_quoted(input: &[u8]) -> Result<(Cow<'_, [u8]>, &[u8]), Broken> {
+    let mut value = Cow::Borrowed(&input[..0]);
+    let mut at = 0;
+    loop {
+        match input.get(at..).ok_or(Broken)? {
+            [b'"', rest @ ..] => return Ok((value, rest)),
+            [b'\\', escaped @ (b'"' | b'\\'), ..] => {
+                value.to_mut().push(*escaped);
+                at += 2;
+            }
+            [byte, ..] => {
+                at += 1;
+                match &mut value {
+                    Cow::Borrowed(part) => *part = &input[..at],
+                    Cow::Owned(part) => part.push(*byte),
+                }
+            }
+            [] => return Err(Broken),
+        }
+    }
+}
+
+fn decode_guessed(raw: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(raw) {
+        Ok(text) => Cow::Borrowed(text),
+        // Chinese Windows programs send file names as GBK.
+        Err(_) => GB18030
+            .decode_without_bom_handling_and_without_replacement(raw)
+            .unwrap_or_else(|| String::from_utf8_lossy(raw)),
+    }
+}
+
+/// Browsers escape three characters of a name so, and no others (WHATWG HTML, "escape").
+fn unescape_form(text: &str) -> String {
+    text.replace("%22", "\"")
+        .replace("%0D", "\r")
+        .replace("%0A", "\n")
+}
+
+fn decode_extended(raw: &[u8]) -> Option<String> {
+    let mut pieces = raw.splitn(3, |byte| *byte == b'\'');
+    let (charset, _language, encoded) = (pieces.next()?, pieces.next()?, pieces.next()?);
+    if !is_percent_encoded(encoded) {
+        return None;
+    }
+    let decoded: Cow<'_, [u8]> = percent_decode(encoded).into();
+    let encoding = Encoding::for_label(charset)?;
+    encoding
+        .decode_without_bom_handling_and_without_replacement(&decoded)
+        .map(Cow::into_owned)
+}
+
+/// Every `%` is followed by two hex digits.
+fn is_percent_encoded(text: &[u8]) -> bool {
+    text.split(|byte| *byte == b'%').skip(1).all(|after| {
+        matches!(after, [high, low, ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name_and_file(header: &[u8]) -> Result<(Option<String>, Option<String>), Broken> {
+        let params = Params::parse(header)?;
+        Ok((params.text("name")?, params.extended_text("filename")?))
+    }
+
+    #[track_caller]
+    fn reads(header: impl AsRef<[u8]>, name: &str, file: Option<&str>) {
+        let expected = Ok((Some(name.to_owned()), file.map(str::to_owned)));
+        assert_eq!(name_and_file(header.as_ref()), expected);
+    }
+
+    #[test]
+    fn names_are_read_as_phones_and_browsers_send_them() {
+        reads(r#"form-data; name="img""#, "img", None);
+        reads(
+            r#"form-data; name=img; filename=a.png"#,
+            "img",
+            Some("a.png"),
+        );
+        reads(
+            r#"form-data;name="img";filename="a.png""#,
+            "img",
+            Some("a.png"),
+        );
+        reads(
+            r#"FORM-DATA; NAME="img"; FileName="a.png""#,
+            "img",
+            Some("a.png"),
+        );
+        reads(r#"form-data; name="img"; filename="""#, "img", Some(""));
+        reads(
+            r#"form-data; name="a; filename=evil""#,
+            "a; filename=evil",
+            None,
+        );
+        reads(
+            r#"form-data; name="a%22b"; filename="%0D%0A%25.png""#,
+            "a\"b",
+            Some("\r\n%25.png"),
+        );
+        reads(
+            r#"form-data; name="a\"b"; filename="C:\fakepath\猫.png""#,
+            "a\"b",
+            Some("C:\\fakepath\\猫.png"),
+        );
+        reads(
+            r#"form-data; filename="a.png"; name="img";"#,
+            "img",
+            Some("a.png"),
+        );
+    }
+
+    #[test]
+    fn the_extended_file_name_wins_wherever_it_stands_unless_it_is_broken() {
+        let utf8 = "filename*=UTF-8''%e7%8c%ab%20.png";
+        reads(
+            format!(r#"form-data; name="img"; {utf8}; filename="x.png""#),
+            "img",
+            Some("猫 .png"),
+        );
+        reads(
+            format!(r#"form-data; name="img"; filename="x.png"; {utf8}"#),
+            "img",
+            Some("猫 .png"),
+        );
+        reads(
+            format!(r#"form-data; name="img"; {utf8}"#),
+            "img",
+            Some("猫 .png"),
+        );
+        reads(
+            "form-data; name=img; filename*=gbk'zh'%C3%A8.png",
+            "img",
+            Some("猫.png"),
+        );
+        for broken in [
+            "UTF-8''%e7%8",
+            "UTF-8''%zz",
+            "x-none''a",
+            "UTF-8''%ff",
+            "plain",
+        ] {
+            let header = format!(r#"form-data; name="img"; filename*={broken}; filename="x.png""#);
+            reads(header, "img", Some("x.png"));
+        }
+    }
+
+    #[test]
+    fn gbk_bytes_are_read_and_other_bytes_do_no_harm() {
+        reads(
+            b"form-data; name=\"img\"; filename=\"\xd5\xd5\xc6\xac.png\"",
+            "img",
+            Some("照片.png"),
+        );
+        let odd = name_and_file(b"form-data; name=\"img\"; filename=\"\xff\xff.png\"");
+        assert_eq!(
+            odd,
+            Ok((Some("img".into()), Some("\u{fffd}\u{fffd}.png".into())))
+        );
+    }
+
+    #[test]
+    fn what_two_readers_could_read_differently_is_broken() {
+        for broken in [
+            r#"form-data; name="img"#,
+            r#"form-data; name"#,
+            r#"form-data; name="a"; name="b""#,
+            r#"form-data; name="a"; filename="x"; FILENAME="y""#,
+            r#"form-data; name="a" b"#,
+            r#"form-data; ="a""#,
+        ] {
+            assert_eq!(name_and_file(broken.as_bytes()), Err(Broken), "{broken}");
+        }
+        let many = format!("form-data{}", "; a=b".repeat(MAX_PARAMS + 1));
+        assert_eq!(Params::parse(many.as_bytes()), Err(Broken));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_header_panics(header: Vec<u8>) {
+            let _ = name_and_file(&header);
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! `GET /api/chat/qrcode?url=<text>`: the text as a QR code, PNG or (`&type=svg`) SVG.
+
+use axum::{
+    http::{
+        HeaderValue, Uri,
+        header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS},
+    },
+    response::{IntoResponse as _, Response},
+};
+use qrcode::{Color, EcLevel, QrCode, render::svg};
+
+use super::Error;
+
+/// Longest text, in bytes.
+const MAX_TEXT_BYTES: usize = 1024;
+/// Pixels of one module's side.
+const MODULE_PIXELS: usize = 10;
+/// Modules of white around the code (ISO/IEC 18004 wants four).
+const QUIET_ZONE: usize = 4;
+
+pub(super) async fn show(uri: Uri) -> Result<Response, Error> {
+    let (mut text, mut as_svg) = (String::new(), false);
+    for (name, value) in form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()) {
+        match &*name {
+            "url" => text = value.into_owned(),
+            "type" => as_svg = value.eq_ignore_ascii_case("svg"),
+            _ => {}
+        }
+    }
+    if text.len() > MAX_TEXT_BYTES {
+        return Err(Error::TextTooLong {
+            limit: MAX_TEXT_BYTES,
+        });
+    }
+    let code = QrCode::with_error_correction_level(&text, EcLevel::M).map_err(internal)?;
+    let (mime, picture) = if as_svg {
+        (
+            "image/svg+xml",
+            code.render::<svg::Color<'_>>().build().into_bytes(),
+        )
+    } else {
+        ("image/png", png(&code).map_err(internal)?)
+    };
+    let headers = [
+        (CONTENT_TYPE, HeaderValue::from_static(mime)),
+        (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+        (CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox")),
+    ];
+    Ok((headers, picture).into_response())
+}
+
+fn internal(error: impl std::fmt::Display) -> Error {
+    Error::Internal(error.to_string())
+}
+
+/// One bit a pixel, white 1.
+fn png(code: &QrCode) -> Result<Vec<u8>, png::EncodingError> {
+    let side = (code.width() + 2 * QUIET_ZONE) * MODULE_PIXELS;
+    let mut pixels = Vec::with_capacity(side * side.div_ceil(8));
+    for row in 0..side {
+        for start in (0..side).step_by(8) {
+            let byte = (0..8).fold(0, |byte, bit| {
+                byte << 1 | u8::from(is_white(code, row, start + bit))
+            });
+            pixels.push(byte);
+        }
+    }
+    let mut file = Vec::new();
+    let mut encoder = png::Encoder::new(&mut file, side as u32, side as u32);
+    encoder.set_color(png::ColorType::Grayscale);
+    encoder.set_depth(png::BitDepth::One);
+    let mut writer = encoder.write_header()?;
+    writer.write_image_data(&pixels)?;
+    writer.finish()?;
+    Ok(file)
+}
+
+fn is_white(code: &QrCode, row: usize, column: usize) -> bool {
+    let module = |pixel: usize| {
+        let module = (pixel / MODULE_PIXELS).checked_sub(QUIET_ZONE)?;
+        (module < code.width()).then_some(module)
+    };
+    match (module(column), module(row)) {
+        (Some(x), Some(y)) => code[(x, y)] == Color::Light,
+        _ => true,
+    }
+}

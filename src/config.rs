@@ -1,0 +1,711 @@
+//! The environment → what each module wants to know. The only file that reads variables.
+//!
+//! Every variable is checked at start. All that cannot be used are named in one message, with what
+//! they held (never a secret) and what was expected.
+
+use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr};
+
+use axum::http::{HeaderValue, Uri};
+use chrono::FixedOffset;
+
+use crate::{
+    api::{self, CorsOrigins},
+    runtime::Runtime,
+    store::{
+        self, Credentials,
+        bucket::{self, Dialect, Patience},
+        disk,
+    },
+    upload::{self, media::Kinds, naming::Folder},
+};
+
+/// Everything the process needs to start.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Which platform started it.
+    pub runtime: Runtime,
+    /// Where the HTTP server listens: `UPLOAD_ADDR`, default `127.0.0.1:9000`; on FC
+    /// `0.0.0.0:` with the port from `FC_SERVER_PORT` or `FC_CUSTOM_LISTEN_PORT`.
+    pub addr: SocketAddr,
+    /// Where files go: `UPLOAD_STORE` and its companions.
+    pub store: store::Settings,
+    /// What the routes need to know.
+    pub api: api::Settings,
+    /// `RUST_LOG`, default `info`.
+    pub log: String,
+}
+
+/// The variables that cannot be used, all of them.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ConfigError(Vec<Problem>);
+
+/// One variable that cannot be used.
+#[derive(Debug, PartialEq, Eq)]
+struct Problem {
+    variable: &'static str,
+    held: Option<String>,
+    expected: &'static str,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the environment cannot be used:")?;
+        for Problem {
+            variable,
+            held,
+            expected,
+        } in &self.0
+        {
+            match held {
+                Some(held) => write!(f, "\n  {variable}={held:?}: expected {expected}")?,
+                None => write!(f, "\n  {variable} is not set: expected {expected}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl Config {
+    /// Reads the process's environment.
+    ///
+    /// # Errors
+    /// [`ConfigError`]
+    pub fn from_env() -> Result<Self, ConfigError> {
+        Self::from_vars(|name| {
+            std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
+        })
+    }
+
+    /// Reads variables from `vars`; an empty one counts as absent.
+    ///
+    /// # Errors
+    /// [`ConfigError`]
+    pub fn from_vars(vars: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let mut vars = Vars {
+            get: &vars,
+            problems: Vec::new(),
+        };
+        let runtime = vars.runtime();
+        let addr = vars.addr(runtime);
+        let store = vars.store(runtime);
+        let api = vars.api(runtime, store.as_ref());
+        let log = vars.get("RUST_LOG").unwrap_or_else(|| "info".to_owned());
+        match (store, vars.problems) {
+            (Some(store), problems) if problems.is_empty() => Ok(Self {
+                runtime,
+                addr,
+                store,
+                api,
+                log,
+            }),
+            (_, problems) => Err(ConfigError(problems)),
+        }
+    }
+}
+
+struct Vars<'v> {
+    get: &'v dyn Fn(&str) -> Option<String>,
+    problems: Vec<Problem>,
+}
+
+impl Vars<'_> {
+    fn get(&self, variable: &str) -> Option<String> {
+        (self.get)(variable).filter(|value| !value.is_empty())
+    }
+
+    fn first_of(&self, variables: &[&str]) -> Option<String> {
+        variables.iter().find_map(|variable| self.get(variable))
+    }
+
+    fn refuse(&mut self, variable: &'static str, held: Option<String>, expected: &'static str) {
+        self.problems.push(Problem {
+            variable,
+            held,
+            expected,
+        });
+    }
+
+    /// A variable's value as `read` understands it, else `default`, noting the problem.
+    fn read<T>(
+        &mut self,
+        variable: &'static str,
+        expected: &'static str,
+        default: T,
+        read: impl FnOnce(&str) -> Option<T>,
+    ) -> T {
+        let Some(held) = self.get(variable) else {
+            return default;
+        };
+        match read(&held) {
+            Some(value) => value,
+            None => {
+                self.refuse(variable, Some(held), expected);
+                default
+            }
+        }
+    }
+
+    fn parse<T: FromStr>(
+        &mut self,
+        variable: &'static str,
+        expected: &'static str,
+        default: T,
+    ) -> T {
+        self.read(variable, expected, default, |text| text.parse().ok())
+    }
+
+    fn runtime(&self) -> Runtime {
+        if self.get("AWS_LAMBDA_RUNTIME_API").is_some() {
+            Runtime::Lambda
+        } else if self
+            .first_of(&["FC_FUNCTION_NAME", "FC_INSTANCE_ID"])
+            .is_some()
+        {
+            Runtime::FunctionCompute
+        } else {
+            Runtime::Local
+        }
+    }
+
+    fn addr(&mut self, runtime: Runtime) -> SocketAddr {
+        let default = match runtime {
+            Runtime::FunctionCompute => {
+                let first = self.parse("FC_CUSTOM_LISTEN_PORT", A_PORT, 9000);
+                let port: u16 = self.parse("FC_SERVER_PORT", A_PORT, first);
+                SocketAddr::from(([0, 0, 0, 0], port))
+            }
+            Runtime::Lambda | Runtime::Local => SocketAddr::from(([127, 0, 0, 1], 9000)),
+        };
+        self.parse(
+            "UPLOAD_ADDR",
+            "an address and port such as 127.0.0.1:9000",
+            default,
+        )
+    }
+
+    fn store(&mut self, runtime: Runtime) -> Option<store::Settings> {
+        const VARIABLE: &str = "UPLOAD_STORE";
+        const EXPECTED: &str = "disk:<folder>, s3://<bucket> or oss://<bucket>";
+        let held = match (self.get(VARIABLE), runtime) {
+            (Some(held), _) => held,
+            (None, Runtime::Local) => "disk:./data".to_owned(),
+            (None, Runtime::Lambda | Runtime::FunctionCompute) => {
+                self.refuse(VARIABLE, None, EXPECTED);
+                return None;
+            }
+        };
+        let (dialect, bucket) = match (held.strip_prefix("disk:"), held.split_once("://")) {
+            (Some(folder), _) if !folder.is_empty() => {
+                let folder = PathBuf::from(folder);
+                return Some(store::Settings::Disk(disk::Settings { folder }));
+            }
+            (None, Some(("s3", bucket))) if is_bucket_name(bucket) => (Dialect::S3, bucket),
+            (None, Some(("oss", bucket))) if is_bucket_name(bucket) => (Dialect::Oss, bucket),
+            _ => {
+                self.refuse(VARIABLE, Some(held), EXPECTED);
+                return None;
+            }
+        };
+        Some(store::Settings::Bucket(self.bucket(
+            runtime,
+            dialect,
+            bucket.to_owned(),
+        )))
+    }
+
+    fn bucket(&mut self, runtime: Runtime, dialect: Dialect, bucket: String) -> bucket::Settings {
+        let given_endpoint = self.read(
+            "UPLOAD_ENDPOINT",
+            "a URL of scheme and host such as https://s3.example.com",
+            None,
+            |text| base_url(text).map(Some),
+        );
+        let region = self.region(given_endpoint.is_some());
+        let on_fc = runtime == Runtime::FunctionCompute;
+        let endpoint = given_endpoint.or_else(|| match dialect {
+            Dialect::S3 => None,
+            Dialect::Oss => {
+                let internal = if on_fc { "-internal" } else { "" };
+                Some(format!("https://s3.oss-{region}{internal}.aliyuncs.com"))
+            }
+        });
+        let credentials = self.credentials(dialect);
+        // On FC they come with each request.
+        if credentials.is_none() && !(on_fc && dialect == Dialect::Oss) {
+            self.refuse(
+                "AWS_ACCESS_KEY_ID",
+                None,
+                "keys for the bucket, with AWS_SECRET_ACCESS_KEY",
+            );
+        }
+        bucket::Settings {
+            dialect,
+            bucket,
+            region,
+            endpoint,
+            path_style: self.parse("UPLOAD_PATH_STYLE", "true or false", false),
+            credentials,
+            patience: Patience::default(),
+        }
+    }
+
+    fn region(&mut self, own_endpoint: bool) -> String {
+        let held = self.first_of(&["UPLOAD_REGION", "AWS_REGION", "FC_REGION"]);
+        let region = held
+            .as_deref()
+            .map(|region| region.strip_prefix("oss-").unwrap_or(region));
+        match region {
+            Some(region) if is_host_label(region) => region.to_owned(),
+            // A server of one's own has no regions; this is what they all accept.
+            None if own_endpoint => "us-east-1".to_owned(),
+            _ => {
+                self.refuse(
+                    "UPLOAD_REGION",
+                    held,
+                    "the bucket's region such as cn-hangzhou",
+                );
+                String::new()
+            }
+        }
+    }
+
+    fn credentials(&self, dialect: Dialect) -> Option<Credentials> {
+        let of =
+            |id, secret, token| Credentials::new(self.get(id)?, self.get(secret)?, self.get(token));
+        let aliyun = || {
+            of(
+                "ALIBABA_CLOUD_ACCESS_KEY_ID",
+                "ALIBABA_CLOUD_ACCESS_KEY_SECRET",
+                "ALIBABA_CLOUD_SECURITY_TOKEN",
+            )
+        };
+        let aws = || {
+            of(
+                "AWS_ACCESS_KEY_ID",
+                "AWS_SECRET_ACCESS_KEY",
+                "AWS_SESSION_TOKEN",
+            )
+        };
+        match dialect {
+            Dialect::S3 => aws(),
+            Dialect::Oss => aliyun().or_else(aws),
+        }
+    }
+
+    fn api(&mut self, runtime: Runtime, store: Option<&store::Settings>) -> api::Settings {
+        let upload = upload::Settings {
+            max_bytes: self.read(
+                "UPLOAD_MAX_BYTES",
+                "a number of bytes, 1 or more",
+                50 << 20,
+                positive,
+            ),
+            kinds: self.parse(
+                "UPLOAD_TYPES",
+                "some of image,video,audio,document",
+                Kinds::ALL,
+            ),
+            utc_offset: self.parse("UPLOAD_UTC_OFFSET", "an offset such as +08:00", CHINA),
+        };
+        let prefix = self.get("UPLOAD_PREFIX");
+        let prefix = match Folder::prefix(prefix.as_deref().unwrap_or("images")) {
+            Ok(folder) => folder,
+            Err(_) => {
+                self.refuse(
+                    "UPLOAD_PREFIX",
+                    prefix,
+                    "a folder of letters, digits, - _ . and /",
+                );
+                Folder::default()
+            }
+        };
+        let public_url = self.read(
+            "UPLOAD_PUBLIC_URL",
+            "a URL such as https://cdn.example.com, without ? or #",
+            None,
+            |text| base_url(text).map(Some),
+        );
+        api::Settings {
+            upload,
+            prefix,
+            max_files: self.read("UPLOAD_MAX_FILES", "a number, 1 to 90", 9, |text| {
+                text.parse().ok().filter(|files| (1..=90).contains(files))
+            }),
+            public_url: public_url.or_else(|| store.and_then(own_url)),
+            cors: self.cors_origins(),
+            base_path: self.read(
+                "UPLOAD_BASE_PATH",
+                "a path such as /prod",
+                String::new(),
+                base_path,
+            ),
+            idle: runtime.idle(),
+        }
+    }
+
+    fn cors_origins(&mut self) -> CorsOrigins {
+        self.read(
+            "UPLOAD_CORS_ORIGINS",
+            "* or origins such as https://chat.example.com, separated by commas",
+            CorsOrigins::Any,
+            |text| {
+                if text.trim() == "*" {
+                    return Some(CorsOrigins::Any);
+                }
+                text.split(',')
+                    .map(|entry| origin(entry.trim()))
+                    .collect::<Option<_>>()
+                    .map(CorsOrigins::List)
+            },
+        )
+    }
+}
+
+const A_PORT: &str = "a port, 1 to 65535";
+
+/// `+08:00`: where the clients of the endpoint that this one replaces are.
+const CHINA: FixedOffset = match FixedOffset::east_opt(8 * 60 * 60) {
+    Some(offset) => offset,
+    None => panic!("eight hours are less than a day"),
+};
+
+fn positive(text: &str) -> Option<u64> {
+    text.parse().ok().filter(|number| *number > 0)
+}
+
+/// What S3 and OSS allow, dots included (S3: 3 to 63 characters).
+fn is_bucket_name(name: &str) -> bool {
+    (3..=63).contains(&name.len())
+        && name.bytes().all(|byte| {
+            byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.')
+        })
+}
+
+fn is_host_label(text: &str) -> bool {
+    (1..=63).contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+}
+
+/// Scheme, host and perhaps a path, without a slash at the end.
+fn base_url(text: &str) -> Option<String> {
+    let uri: Uri = text.parse().ok()?;
+    let is_http = matches!(uri.scheme_str(), Some("http" | "https"));
+    let has_host = uri.host().is_some_and(|host| !host.is_empty());
+    if !is_http || !has_host || text.contains(['?', '#', '@']) {
+        return None;
+    }
+    Some(text.trim_end_matches('/').to_owned())
+}
+
+/// `/prod`, whichever slashes it came with.
+fn base_path(text: &str) -> Option<String> {
+    let path = text.trim_matches('/');
+    if path.is_empty() {
+        return Some(String::new());
+    }
+    let path = format!("/{path}");
+    let uri: Uri = path.parse().ok()?;
+    (uri.path() == path).then_some(path)
+}
+
+/// An origin as browsers write it: no path, not even a slash.
+fn origin(text: &str) -> Option<HeaderValue> {
+    let url = base_url(text)?;
+    let (_, authority) = url.split_once("://")?;
+    (url == text && !authority.contains('/')).then(|| HeaderValue::from_str(text).ok())?
+}
+
+/// The address under which a bucket's objects are read; `None` for a folder.
+fn own_url(store: &store::Settings) -> Option<String> {
+    let store::Settings::Bucket(settings) = store else {
+        return None;
+    };
+    let bucket::Settings {
+        dialect,
+        bucket,
+        region,
+        endpoint,
+        path_style,
+        ..
+    } = settings;
+    Some(match (dialect, endpoint) {
+        (Dialect::S3, None) => {
+            let china = if region.starts_with("cn-") { ".cn" } else { "" };
+            format!("https://{bucket}.s3.{region}.amazonaws.com{china}")
+        }
+        (_, Some(endpoint)) if *dialect == Dialect::S3 || !is_aliyun(endpoint) => {
+            let (scheme, host) = endpoint.split_once("://").unwrap_or(("https", endpoint));
+            if *path_style {
+                format!("{scheme}://{host}/{bucket}")
+            } else {
+                format!("{scheme}://{bucket}.{host}")
+            }
+        }
+        // Clients read where the function may write by another, internal, address.
+        (_, _) => format!("https://{bucket}.oss-{region}.aliyuncs.com"),
+    })
+}
+
+fn is_aliyun(endpoint: &str) -> bool {
+    endpoint.ends_with(".aliyuncs.com")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    fn config(vars: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        let vars: HashMap<_, _> = vars.iter().copied().collect();
+        Config::from_vars(|name| vars.get(name).map(|value| (*value).to_owned()))
+    }
+
+    fn good(vars: &[(&str, &str)]) -> Config {
+        config(vars).expect("a usable environment")
+    }
+
+    const KEYS: [(&str, &str); 2] = [
+        ("AWS_ACCESS_KEY_ID", "id"),
+        ("AWS_SECRET_ACCESS_KEY", "s3cr3t"),
+    ];
+
+    fn bucket_of(vars: &[(&str, &str)]) -> (bucket::Settings, Option<String>) {
+        let config = good(&[vars, &KEYS].concat());
+        match config.store {
+            store::Settings::Bucket(bucket) => (bucket, config.api.public_url),
+            store::Settings::Disk(_) => panic!("not a bucket"),
+        }
+    }
+
+    #[test]
+    fn nothing_set_is_a_developers_machine() {
+        let config = good(&[]);
+        assert_eq!(config.runtime, Runtime::Local);
+        assert_eq!(config.addr.to_string(), "127.0.0.1:9000");
+        assert!(
+            matches!(config.store, store::Settings::Disk(disk) if disk.folder == PathBuf::from("./data"))
+        );
+        assert_eq!(config.api.upload.max_bytes, 52_428_800);
+        assert_eq!(config.api.max_files, 9);
+        assert_eq!(config.api.public_url, None);
+        assert_eq!(config.log, "info");
+    }
+
+    #[test]
+    fn the_platform_tells_itself() {
+        let store = ("UPLOAD_STORE", "disk:/mnt/nas");
+        for (vars, runtime, addr) in [
+            (
+                vec![("AWS_LAMBDA_RUNTIME_API", "x")],
+                Runtime::Lambda,
+                "127.0.0.1:9000",
+            ),
+            (
+                vec![("FC_FUNCTION_NAME", "f")],
+                Runtime::FunctionCompute,
+                "0.0.0.0:9000",
+            ),
+            (
+                vec![("FC_INSTANCE_ID", "f"), ("FC_CUSTOM_LISTEN_PORT", "9001")],
+                Runtime::FunctionCompute,
+                "0.0.0.0:9001",
+            ),
+            (
+                vec![
+                    ("FC_INSTANCE_ID", "f"),
+                    ("FC_CUSTOM_LISTEN_PORT", "1"),
+                    ("FC_SERVER_PORT", "9002"),
+                ],
+                Runtime::FunctionCompute,
+                "0.0.0.0:9002",
+            ),
+            (
+                vec![("FC_INSTANCE_ID", "f"), ("UPLOAD_ADDR", "127.0.0.1:0")],
+                Runtime::FunctionCompute,
+                "127.0.0.1:0",
+            ),
+            (
+                vec![("FC_INSTANCE_ID", "")],
+                Runtime::Local,
+                "127.0.0.1:9000",
+            ),
+        ] {
+            let config = good(&[vec![store], vars].concat());
+            assert_eq!(
+                (config.runtime, config.addr.to_string().as_str()),
+                (runtime, addr)
+            );
+        }
+    }
+
+    #[test]
+    fn a_bucket_knows_its_endpoint_and_where_clients_read_it() {
+        for (vars, endpoint, url) in [
+            (
+                vec![("UPLOAD_STORE", "s3://bucket"), ("AWS_REGION", "eu-west-1")],
+                None,
+                "https://bucket.s3.eu-west-1.amazonaws.com",
+            ),
+            (
+                vec![
+                    ("UPLOAD_STORE", "s3://bucket"),
+                    ("UPLOAD_REGION", "cn-north-1"),
+                ],
+                None,
+                "https://bucket.s3.cn-north-1.amazonaws.com.cn",
+            ),
+            (
+                vec![
+                    ("UPLOAD_STORE", "oss://bucket"),
+                    ("UPLOAD_REGION", "oss-cn-hangzhou"),
+                ],
+                Some("https://s3.oss-cn-hangzhou.aliyuncs.com"),
+                "https://bucket.oss-cn-hangzhou.aliyuncs.com",
+            ),
+            (
+                vec![
+                    ("UPLOAD_STORE", "oss://bucket"),
+                    ("FC_REGION", "cn-beijing"),
+                    ("FC_INSTANCE_ID", "i"),
+                ],
+                Some("https://s3.oss-cn-beijing-internal.aliyuncs.com"),
+                "https://bucket.oss-cn-beijing.aliyuncs.com",
+            ),
+            (
+                vec![
+                    ("UPLOAD_STORE", "s3://bucket"),
+                    ("UPLOAD_ENDPOINT", "http://127.0.0.1:8333/"),
+                    ("UPLOAD_PATH_STYLE", "true"),
+                ],
+                Some("http://127.0.0.1:8333"),
+                "http://127.0.0.1:8333/bucket",
+            ),
+            (
+                vec![
+                    ("UPLOAD_STORE", "s3://bucket"),
+                    ("UPLOAD_ENDPOINT", "https://r2.example.com"),
+                ],
+                Some("https://r2.example.com"),
+                "https://bucket.r2.example.com",
+            ),
+            (
+                vec![
+                    ("UPLOAD_STORE", "s3://bucket"),
+                    ("AWS_REGION", "eu-west-1"),
+                    ("UPLOAD_PUBLIC_URL", "https://cdn.example.com/"),
+                ],
+                None,
+                "https://cdn.example.com",
+            ),
+        ] {
+            let (bucket, public_url) = bucket_of(&vars);
+            assert_eq!(bucket.endpoint.as_deref(), endpoint, "{vars:?}");
+            assert_eq!(public_url.as_deref(), Some(url), "{vars:?}");
+        }
+    }
+
+    #[test]
+    fn oss_prefers_the_keys_of_its_own_cloud() {
+        let aliyun = [
+            ("ALIBABA_CLOUD_ACCESS_KEY_ID", "a"),
+            ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", "b"),
+            ("ALIBABA_CLOUD_SECURITY_TOKEN", "c"),
+        ];
+        let region = ("UPLOAD_REGION", "cn-hangzhou");
+        let (oss, _) =
+            bucket_of(&[&aliyun[..], &[("UPLOAD_STORE", "oss://bucket"), region]].concat());
+        assert_eq!(
+            oss.credentials,
+            Credentials::new("a", "b", Some("c".into()))
+        );
+        let (s3, _) =
+            bucket_of(&[&aliyun[..], &[("UPLOAD_STORE", "s3://bucket"), region]].concat());
+        assert_eq!(s3.credentials, Credentials::new("id", "s3cr3t", None));
+    }
+
+    #[test]
+    fn oss_on_fc_needs_no_keys_at_start() {
+        good(&[
+            ("FC_INSTANCE_ID", "i"),
+            ("UPLOAD_STORE", "oss://bucket"),
+            ("FC_REGION", "cn-hangzhou"),
+        ]);
+    }
+
+    #[test]
+    fn every_bad_variable_is_named_at_once_and_no_secret_is() {
+        let error = config(&[
+            ("AWS_LAMBDA_RUNTIME_API", "x"),
+            ("AWS_SECRET_ACCESS_KEY", "s3cr3t"),
+            ("UPLOAD_STORE", "s3://bucket"),
+            ("UPLOAD_MAX_BYTES", "50mb"),
+            ("UPLOAD_MAX_FILES", "0"),
+            ("UPLOAD_TYPES", "image,films"),
+            ("UPLOAD_UTC_OFFSET", "Shanghai"),
+            ("UPLOAD_PREFIX", "../x"),
+            ("UPLOAD_PUBLIC_URL", "cdn.example.com"),
+            ("UPLOAD_CORS_ORIGINS", "https://a.example,b"),
+            ("UPLOAD_PATH_STYLE", "yes"),
+            ("UPLOAD_ENDPOINT", "ftp://x"),
+            ("UPLOAD_BASE_PATH", "/a b"),
+            ("UPLOAD_ADDR", "9000"),
+        ])
+        .expect_err("unusable")
+        .to_string();
+        for named in [
+            "UPLOAD_REGION is not set",
+            "AWS_ACCESS_KEY_ID is not set",
+            "UPLOAD_MAX_BYTES=\"50mb\"",
+            "UPLOAD_MAX_FILES=\"0\"",
+            "UPLOAD_TYPES=\"image,films\"",
+            "UPLOAD_UTC_OFFSET=\"Shanghai\"",
+            "UPLOAD_PREFIX=\"../x\"",
+            "UPLOAD_PUBLIC_URL=\"cdn.example.com\"",
+            "UPLOAD_CORS_ORIGINS",
+            "UPLOAD_PATH_STYLE=\"yes\"",
+            "UPLOAD_ENDPOINT=\"ftp://x\"",
+            "UPLOAD_BASE_PATH=\"/a b\"",
+            "UPLOAD_ADDR=\"9000\"",
+        ] {
+            assert!(error.contains(named), "{named} in {error}");
+        }
+        assert!(!error.contains("s3cr3t"));
+    }
+
+    #[test]
+    fn a_cloud_must_be_told_where_to_store() {
+        for cloud in ["AWS_LAMBDA_RUNTIME_API", "FC_FUNCTION_NAME"] {
+            let error = config(&[(cloud, "x")]).expect_err("unusable").to_string();
+            assert!(error.contains("UPLOAD_STORE is not set"), "{error}");
+        }
+        for bad in [
+            "",
+            "disk",
+            "disk:",
+            "s3://",
+            "s3://A",
+            "gs://bucket",
+            "/data",
+        ] {
+            let error = config(&[("AWS_LAMBDA_RUNTIME_API", "x"), ("UPLOAD_STORE", bad)]);
+            assert!(error.is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn slashes_around_a_base_path_do_not_matter() {
+        for (given, path) in [
+            ("prod", "/prod"),
+            ("/prod/", "/prod"),
+            ("/", ""),
+            ("/a/b", "/a/b"),
+        ] {
+            assert_eq!(good(&[("UPLOAD_BASE_PATH", given)]).api.base_path, path);
+        }
+    }
+}

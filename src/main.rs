@@ -1,0 +1,87 @@
+//! Starts the process: environment, log, store, router, and the runtime that the environment names.
+
+use std::{io, io::IsTerminal as _, process::ExitCode, str::FromStr as _, time::Duration};
+
+use chat_upload::{
+    api,
+    config::Config,
+    runtime::{self, Runtime},
+    store::{self, Store},
+};
+use tracing_subscriber::{
+    filter::Targets, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+};
+
+/// How long what a request began may take to undo itself after the last answer.
+const UNDO: Duration = Duration::from_secs(10);
+
+fn main() -> ExitCode {
+    let config = match Config::from_env() {
+        Ok(config) => config,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::from(2);
+        }
+    };
+    start_log(&config);
+    match tokio_runtime(config.runtime).and_then(|tokio| tokio.block_on(run(config))) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(%error, "the process ends");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(config: Config) -> io::Result<()> {
+    let what = describe(&config);
+    let store = Store::open(config.store).map_err(io::Error::other)?;
+    let router = api::router(store.clone(), config.api);
+    let outcome = runtime::run(config.runtime, config.addr, router, &what).await;
+    let _ = tokio::time::timeout(UNDO, store.settle()).await;
+    outcome
+}
+
+/// One thread where there is one processor, or one request at a time.
+fn tokio_runtime(runtime: Runtime) -> io::Result<tokio::runtime::Runtime> {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut builder = match (runtime, processors) {
+        (Runtime::Lambda, _) | (_, 1) => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    };
+    builder.enable_all().build()
+}
+
+/// JSON lines for a cloud, words for a person at a terminal.
+fn start_log(config: &Config) {
+    let filter = Targets::from_str(&config.log)
+        .unwrap_or_else(|_| Targets::new().with_default(tracing::Level::INFO));
+    let registry = tracing_subscriber::registry().with(filter);
+    let for_people = config.runtime == Runtime::Local;
+    if for_people {
+        let colours = io::stdout().is_terminal();
+        registry
+            .with(
+                tracing_subscriber::fmt::layer()
+                    .with_target(false)
+                    .with_ansi(colours),
+            )
+            .init();
+    } else {
+        let json = tracing_subscriber::fmt::layer()
+            .json()
+            .flatten_event(true)
+            .with_span_list(false);
+        registry.with(json).init();
+    }
+}
+
+/// Where files go, for the person who starts the process.
+fn describe(config: &Config) -> String {
+    match &config.store {
+        store::Settings::Disk(disk) => format!("the folder {}", disk.folder.display()),
+        store::Settings::Bucket(bucket) => {
+            format!("the {} bucket {}", bucket.dialect.name(), bucket.bucket)
+        }
+    }
+}

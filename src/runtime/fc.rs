@@ -1,0 +1,156 @@
+//! What Function Compute adds to HTTP: its id, its keys and its time limit in `x-fc-*` headers,
+//! events of the classic API gateway at `/invoke`, the instance's hooks, and `x-fc-status`.
+//!
+//! The path says nothing: a browser may ask for `/invoke`, too. `x-fc-control-path` does.
+
+use std::{convert::Infallible, time::Duration};
+
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header::CONTENT_TYPE},
+    response::{IntoResponse as _, Response},
+};
+use http_body_util::{BodyExt as _, Limited};
+use tokio::time::Instant;
+use tower::{Service, ServiceExt as _, service_fn};
+
+use super::gateway::{self, GatewayEvent};
+use crate::{api::Arrival, store::Credentials};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-fc-request-id");
+const CONTROL_PATH: HeaderName = HeaderName::from_static("x-fc-control-path");
+const KEY_ID: HeaderName = HeaderName::from_static("x-fc-access-key-id");
+const KEY_SECRET: HeaderName = HeaderName::from_static("x-fc-access-key-secret");
+const SESSION_TOKEN: HeaderName = HeaderName::from_static("x-fc-security-token");
+const TIMEOUT: HeaderName = HeaderName::from_static("x-fc-function-timeout");
+/// Without `404` here a failed call counts as a good one in FC's metrics.
+const STATUS: HeaderName = HeaderName::from_static("x-fc-status");
+
+/// Largest event: FC itself passes 32 MB.
+const MAX_EVENT_BYTES: usize = 34 * 1024 * 1024;
+
+/// The router as Function Compute calls it.
+pub fn service(
+    router: Router,
+) -> impl Service<Request<Body>, Response = Response, Error = Infallible, Future: Send>
++ Clone
++ Send
++ 'static {
+    service_fn(move |request| {
+        let router = router.clone();
+        async move { Ok(call(router, request).await) }
+    })
+}
+
+async fn call(router: Router, mut request: Request<Body>) -> Response {
+    let arrival = arrival(request.headers());
+    let mut response = match Call::of(&request) {
+        Call::Web => {
+            request.extensions_mut().insert(arrival);
+            route(router, request).await
+        }
+        Call::Event => invoke(router, request, arrival).await,
+        Call::Hook => StatusCode::OK.into_response(),
+    };
+    if response.status().is_server_error() {
+        response
+            .headers_mut()
+            .insert(STATUS, HeaderValue::from_static("404"));
+    }
+    response
+}
+
+/// What Function Compute wants with a request.
+enum Call {
+    /// A client's request, passed on.
+    Web,
+    /// An event, in the body.
+    Event,
+    /// The instance begins or ends; nothing is to be done for either.
+    Hook,
+}
+
+impl Call {
+    fn of(request: &Request<Body>) -> Self {
+        let control = request
+            .headers()
+            .get(CONTROL_PATH)
+            .map(HeaderValue::as_bytes);
+        match (control, request.method(), request.uri().path()) {
+            // `s local invoke` sends no control path.
+            (Some(b"/invoke"), ..) | (None, &Method::POST, "/invoke") => Self::Event,
+            (Some(b"/initialize" | b"/pre-stop"), ..) => Self::Hook,
+            _ => Self::Web,
+        }
+    }
+}
+
+async fn route(router: Router, request: Request<Body>) -> Response {
+    match router.oneshot(request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    }
+}
+
+async fn invoke(router: Router, request: Request<Body>, arrival: Arrival) -> Response {
+    let Ok(body) = Limited::new(request.into_body(), MAX_EVENT_BYTES)
+        .collect()
+        .await
+    else {
+        return refused("the event could not be read");
+    };
+    let event: GatewayEvent = match serde_json::from_slice(&body.to_bytes()) {
+        Ok(event) => event,
+        Err(error) => return refused(&format!("not a gateway event: {error}")),
+    };
+    let answer = match gateway::answer(router, event, arrival).await {
+        Ok(answer) => serde_json::to_vec(&answer).map_err(|error| error.to_string()),
+        Err(error) => Err(error.to_string()),
+    };
+    match answer {
+        Ok(json) => json_response(StatusCode::OK, json.into()),
+        Err(error) => {
+            tracing::error!(error, "an event could not be answered");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+/// There is no gateway that would want an envelope: only a person's test event comes here.
+fn refused(reason: &str) -> Response {
+    tracing::warn!(reason, "an event was refused");
+    (StatusCode::BAD_REQUEST, reason.to_owned()).into_response()
+}
+
+fn json_response(status: StatusCode, body: Bytes) -> Response {
+    (
+        status,
+        [(CONTENT_TYPE, HeaderValue::from_static("application/json"))],
+        body,
+    )
+        .into_response()
+}
+
+fn arrival(headers: &HeaderMap) -> Arrival {
+    let text = |name| {
+        headers
+            .get(name)
+            .and_then(|value: &HeaderValue| value.to_str().ok())
+    };
+    let text_or_empty = |name| text(name).unwrap_or_default();
+    let timeout = text(TIMEOUT).and_then(|seconds| seconds.parse().ok());
+    Arrival {
+        request_id: text(REQUEST_ID)
+            .filter(|id| !id.is_empty())
+            .map(str::to_owned),
+        credentials: Credentials::new(
+            text_or_empty(KEY_ID),
+            text_or_empty(KEY_SECRET),
+            text(SESSION_TOKEN).map(str::to_owned),
+        ),
+        ends_at: timeout
+            .and_then(|seconds| Instant::now().checked_add(Duration::from_secs(seconds))),
+        ..Arrival::default()
+    }
+}

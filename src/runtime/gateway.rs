@@ -1,0 +1,691 @@
+//! JSON events of five gateways ⇄ http types: API Gateway REST (v1) and HTTP (v2), Lambda Function
+//! URLs, ALB, and Aliyun's classic API gateway. One type reads them all, in one pass, and decodes
+//! the body's base64 once.
+//!
+//! Shapes: AWS "Working with Lambda proxy integrations", ELB "Lambda functions as targets", Aliyun
+//! document 74794.
+
+use std::{borrow::Cow, collections::BTreeMap, fmt};
+
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    http::{
+        HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri,
+        header::{CONTENT_ENCODING, CONTENT_TYPE, COOKIE, SET_COOKIE},
+    },
+};
+use http_body_util::BodyExt as _;
+use memchr::memmem;
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{self, IgnoredAny, MapAccess, SeqAccess, Visitor},
+};
+use tower::ServiceExt as _;
+
+use crate::api::{Arrival, BodyState};
+
+/// U+FFFD in UTF-8: what text decoders leave where a byte was no text.
+const REPLACEMENT: &[u8] = "\u{FFFD}".as_bytes();
+
+/// What may not stand in a request's path as it is; `%` may, for it is encoded already.
+const NOT_IN_PATH: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'<')
+    .add(b'>')
+    .add(b'?')
+    .add(b'\\')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}');
+
+const NOT_IN_QUERY: &AsciiSet = &NOT_IN_PATH.remove(b'?');
+
+/// A request as a gateway wraps it, taken out of its wrapping.
+#[derive(Debug)]
+pub struct GatewayEvent {
+    gateway: Gateway,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+    body_state: BodyState,
+}
+
+/// Which gateway, as far as shapes depend on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Gateway {
+    /// API Gateway REST API.
+    ApiV1,
+    /// API Gateway HTTP API, and Function URLs, which copy it.
+    ApiV2,
+    /// Application Load Balancer.
+    Alb,
+    /// Aliyun API gateway, classic.
+    Aliyun,
+}
+
+/// Runs an event through the router.
+///
+/// # Errors
+/// When the answer's body cannot be read: a bug, or a disk failing.
+pub async fn answer(
+    router: Router,
+    event: GatewayEvent,
+    mut arrival: Arrival,
+) -> Result<Answer, axum::Error> {
+    let gateway = event.gateway;
+    arrival.body_state = event.body_state;
+    let response = match router.oneshot(event.into_request(arrival)).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    };
+    let (parts, body) = response.into_parts();
+    let body = body.collect().await?.to_bytes();
+    Ok(Answer::new(gateway, parts.status, &parts.headers, &body))
+}
+
+impl GatewayEvent {
+    fn into_request(self, arrival: Arrival) -> Request<Body> {
+        let mut request = Request::new(Body::from(self.body));
+        *request.method_mut() = self.method;
+        *request.uri_mut() = self.uri;
+        *request.headers_mut() = self.headers;
+        request.extensions_mut().insert(arrival);
+        request
+    }
+}
+
+impl<'de> Deserialize<'de> for GatewayEvent {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        RawEvent::deserialize(deserializer)?
+            .unwrap()
+            .map_err(de::Error::custom)
+    }
+}
+
+/// The fields of all five shapes; the body is borrowed from the event.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawEvent<'a> {
+    request_context: Option<RawContext>,
+    // v1, ALB, Aliyun
+    http_method: Option<String>,
+    path: Option<String>,
+    multi_value_headers: Option<Pairs>,
+    query_string_parameters: Option<Pairs>,
+    multi_value_query_string_parameters: Option<Pairs>,
+    // v2
+    raw_path: Option<String>,
+    raw_query_string: Option<String>,
+    cookies: Option<Vec<String>>,
+    // Aliyun
+    query_parameters: Option<Pairs>,
+    // all
+    headers: Option<Pairs>,
+    #[serde(borrow, default)]
+    body: Text<'a>,
+    #[serde(default)]
+    is_base64_encoded: Flag,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawContext {
+    http: Option<RawHttp>,
+    elb: Option<IgnoredAny>,
+    stage: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct RawHttp {
+    method: String,
+}
+
+impl RawEvent<'_> {
+    fn unwrap(self) -> Result<GatewayEvent, &'static str> {
+        let gateway = self.gateway();
+        let method = self.method().ok_or(
+            "not an event of API Gateway, a Function URL, an ALB or Aliyun's API gateway: no method",
+        )?;
+        let uri = self
+            .uri(gateway)
+            .ok_or("the event's path or query is not one")?;
+        let headers = self.header_map();
+        let (body, body_state) = self.body.decode(self.is_base64_encoded);
+        Ok(GatewayEvent {
+            gateway,
+            method,
+            uri,
+            headers,
+            body,
+            body_state,
+        })
+    }
+
+    fn gateway(&self) -> Gateway {
+        match &self.request_context {
+            Some(RawContext { http: Some(_), .. }) => Gateway::ApiV2,
+            Some(RawContext { elb: Some(_), .. }) => Gateway::Alb,
+            Some(_) => Gateway::ApiV1,
+            None if self.multi_value_headers.is_some() => Gateway::ApiV1,
+            None => Gateway::Aliyun,
+        }
+    }
+
+    fn method(&self) -> Option<Method> {
+        let context = self.request_context.as_ref();
+        let http = context.and_then(|context| context.http.as_ref());
+        let method = http
+            .map(|http| &http.method)
+            .or(self.http_method.as_ref())?;
+        Method::from_bytes(method.as_bytes()).ok()
+    }
+
+    fn uri(&self, gateway: Gateway) -> Option<Uri> {
+        let path = match gateway {
+            Gateway::ApiV2 => self.without_stage(self.raw_path.as_deref()?),
+            _ => self.path.as_deref()?,
+        };
+        let mut text = String::with_capacity(path.len());
+        if !path.starts_with('/') {
+            text.push('/');
+        }
+        text.extend(utf8_percent_encode(path, NOT_IN_PATH));
+        let query = self.query(gateway);
+        if !query.is_empty() {
+            text.push('?');
+            text.extend(utf8_percent_encode(&query, NOT_IN_QUERY));
+        }
+        text.parse().ok()
+    }
+
+    /// An HTTP API puts the stage in front of the path, unless it is the default one.
+    fn without_stage<'p>(&self, path: &'p str) -> &'p str {
+        let stage = self
+            .request_context
+            .as_ref()
+            .and_then(|context| context.stage.as_deref());
+        stage
+            .filter(|stage| *stage != "$default")
+            .and_then(|stage| path.strip_prefix('/')?.strip_prefix(stage))
+            .filter(|rest| rest.starts_with('/'))
+            .unwrap_or(path)
+    }
+
+    fn query(&self, gateway: Gateway) -> Cow<'_, str> {
+        let single = self.query_string_parameters.as_ref();
+        let multiple = self.multi_value_query_string_parameters.as_ref();
+        let fuller = multiple.filter(|pairs| !pairs.0.is_empty()).or(single);
+        match gateway {
+            Gateway::ApiV2 => Cow::Borrowed(self.raw_query_string.as_deref().unwrap_or_default()),
+            // The load balancer passes names and values as the client encoded them.
+            Gateway::Alb => fuller.map(Pairs::joined).unwrap_or_default().into(),
+            Gateway::ApiV1 => fuller.map(Pairs::encoded).unwrap_or_default().into(),
+            Gateway::Aliyun => self
+                .query_parameters
+                .as_ref()
+                .map(Pairs::encoded)
+                .unwrap_or_default()
+                .into(),
+        }
+    }
+
+    /// What is no header is left out: the gateway should not have passed it.
+    fn header_map(&self) -> HeaderMap {
+        let multiple = self
+            .multi_value_headers
+            .as_ref()
+            .filter(|pairs| !pairs.0.is_empty());
+        let pairs = multiple
+            .or(self.headers.as_ref())
+            .map_or(&[][..], |pairs| &pairs.0);
+        let mut headers = HeaderMap::with_capacity(pairs.len());
+        for (name, value) in pairs {
+            let name = HeaderName::from_bytes(name.as_bytes());
+            if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(value.as_bytes())) {
+                headers.append(name, value);
+            }
+        }
+        let cookies = self.cookies.as_ref().map(|cookies| cookies.join("; "));
+        if let Some(Ok(cookies)) = cookies.map(HeaderValue::try_from) {
+            headers.insert(COOKIE, cookies);
+        }
+        headers
+    }
+}
+
+/// A string that is borrowed where JSON allows: it has no escapes, as base64 has none.
+#[derive(Default)]
+struct Text<'a>(Cow<'a, str>);
+
+impl Text<'_> {
+    fn decode(self, is_base64: Flag) -> (Bytes, BodyState) {
+        if is_base64.0 {
+            return match base64_simd::STANDARD.decode_to_vec(self.0.as_bytes()) {
+                Ok(bytes) => (bytes.into(), BodyState::Whole),
+                Err(_) => (Bytes::new(), BodyState::Undecodable),
+            };
+        }
+        let state = match memmem::find(self.0.as_bytes(), REPLACEMENT) {
+            Some(_) => BodyState::Mangled,
+            None => BodyState::Whole,
+        };
+        (self.0.into_owned().into(), state)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TextVisitor;
+        impl<'de> Visitor<'de> for TextVisitor {
+            type Value = Text<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string or null")
+            }
+
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(Text(Cow::Borrowed(text)))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(Text(Cow::Owned(text.to_owned())))
+            }
+
+            fn visit_string<E>(self, text: String) -> Result<Self::Value, E> {
+                Ok(Text(Cow::Owned(text)))
+            }
+
+            fn visit_unit<E>(self) -> Result<Self::Value, E> {
+                Ok(Text::default())
+            }
+        }
+        deserializer.deserialize_any(TextVisitor)
+    }
+}
+
+/// A boolean; Aliyun's page writes it as a string.
+#[derive(Clone, Copy, Default)]
+struct Flag(bool);
+
+impl<'de> Deserialize<'de> for Flag {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Either {
+            Bool(bool),
+            Text(String),
+            Null,
+        }
+        Ok(Self(match Either::deserialize(deserializer)? {
+            Either::Bool(flag) => flag,
+            Either::Text(text) => text.eq_ignore_ascii_case("true"),
+            Either::Null => false,
+        }))
+    }
+}
+
+/// A map of names to one value or several, in the event's order.
+#[derive(Default)]
+struct Pairs(Vec<(String, String)>);
+
+impl Pairs {
+    /// `name=value&…` of decoded names and values.
+    fn encoded(&self) -> String {
+        form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(&self.0)
+            .finish()
+    }
+
+    /// `name=value&…` of names and values that are encoded already.
+    fn joined(&self) -> String {
+        let pairs: Vec<_> = self
+            .0
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        pairs.join("&")
+    }
+}
+
+impl<'de> Deserialize<'de> for Pairs {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct PairsVisitor;
+        impl<'de> Visitor<'de> for PairsVisitor {
+            type Value = Pairs;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of strings or of lists of strings")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Pairs, A::Error> {
+                let mut pairs = Vec::new();
+                while let Some((name, Values(values))) = map.next_entry::<String, Values>()? {
+                    pairs.extend(values.into_iter().map(|value| (name.clone(), value)));
+                }
+                Ok(Pairs(pairs))
+            }
+        }
+        deserializer.deserialize_map(PairsVisitor)
+    }
+}
+
+/// No value, one, or several.
+struct Values(Vec<String>);
+
+impl<'de> Deserialize<'de> for Values {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ValuesVisitor;
+        impl<'de> Visitor<'de> for ValuesVisitor {
+            type Value = Values;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string, a list of strings or null")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Values, E> {
+                Ok(Values(vec![text.to_owned()]))
+            }
+
+            fn visit_bool<E>(self, flag: bool) -> Result<Values, E> {
+                Ok(Values(vec![flag.to_string()]))
+            }
+
+            fn visit_u64<E>(self, number: u64) -> Result<Values, E> {
+                Ok(Values(vec![number.to_string()]))
+            }
+
+            fn visit_unit<E>(self) -> Result<Values, E> {
+                Ok(Values(Vec::new()))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Values, A::Error> {
+                let mut values = Vec::new();
+                while let Some(Values(mut value)) = seq.next_element()? {
+                    values.append(&mut value);
+                }
+                Ok(Values(values))
+            }
+        }
+        deserializer.deserialize_any(ValuesVisitor)
+    }
+}
+
+/// An answer in the shape that a gateway wants.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Answer {
+    status_code: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status_description: Option<String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    headers: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    multi_value_headers: BTreeMap<String, Vec<String>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    cookies: Vec<String>,
+    body: String,
+    is_base64_encoded: bool,
+}
+
+impl Answer {
+    fn new(gateway: Gateway, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
+        let mut answer = Self {
+            status_code: status.as_u16(),
+            status_description: (gateway == Gateway::Alb).then(|| status.to_string()),
+            headers: BTreeMap::new(),
+            multi_value_headers: BTreeMap::new(),
+            cookies: Vec::new(),
+            body: String::new(),
+            is_base64_encoded: false,
+        };
+        answer.set_headers(gateway, headers);
+        match text_of(headers, body) {
+            Some(text) => text.clone_into(&mut answer.body),
+            None => {
+                answer.body = base64_simd::STANDARD.encode_to_string(body);
+                answer.is_base64_encoded = true;
+            }
+        }
+        answer
+    }
+
+    fn set_headers(&mut self, gateway: Gateway, headers: &HeaderMap) {
+        for (name, value) in headers {
+            let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
+            if gateway == Gateway::ApiV2 && name == SET_COOKIE {
+                self.cookies.push(value);
+                continue;
+            }
+            // A load balancer takes one or the other, by a setting of its target group.
+            if matches!(gateway, Gateway::ApiV1 | Gateway::Alb) {
+                self.multi_value_headers
+                    .entry(name.to_string())
+                    .or_default()
+                    .push(value.clone());
+            }
+            if gateway != Gateway::ApiV1 {
+                let joined = self.headers.entry(name.to_string()).or_default();
+                if !joined.is_empty() {
+                    joined.push_str(", ");
+                }
+                joined.push_str(&value);
+            }
+        }
+    }
+}
+
+/// The body, if a gateway may pass it as text without changing a byte.
+fn text_of<'b>(headers: &HeaderMap, body: &'b [u8]) -> Option<&'b str> {
+    let mime = headers
+        .get(CONTENT_TYPE)
+        .map_or(&b"text/"[..], HeaderValue::as_bytes);
+    let is_text = mime.starts_with(b"text/") || mime.starts_with(b"application/json");
+    if !is_text || headers.contains_key(CONTENT_ENCODING) {
+        return None;
+    }
+    std::str::from_utf8(body).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn event(json: Value) -> GatewayEvent {
+        serde_json::from_value(json).expect("an event")
+    }
+
+    fn v2(path: &str, query: &str, stage: &str) -> GatewayEvent {
+        event(json!({
+            "version": "2.0", "rawPath": path, "rawQueryString": query,
+            "requestContext": {"http": {"method": "POST"}, "stage": stage},
+        }))
+    }
+
+    #[test]
+    fn every_gateway_is_told_from_the_others_by_its_own_fields() {
+        let elb = json!({"elb": {"targetGroupArn": "arn"}});
+        for (json, gateway) in [
+            (
+                json!({"httpMethod": "GET", "path": "/", "requestContext": {"httpMethod": "GET"}}),
+                Gateway::ApiV1,
+            ),
+            (
+                json!({"rawPath": "/", "requestContext": {"http": {"method": "GET"}}}),
+                Gateway::ApiV2,
+            ),
+            (
+                json!({"httpMethod": "GET", "path": "/", "requestContext": elb}),
+                Gateway::Alb,
+            ),
+            (
+                json!({"httpMethod": "GET", "path": "/", "queryParameters": {}}),
+                Gateway::Aliyun,
+            ),
+        ] {
+            assert_eq!(event(json).gateway, gateway);
+        }
+        for not_ours in [
+            json!({}),
+            json!({"Records": []}),
+            json!({"httpMethod": "G T", "path": "/"}),
+            json!([]),
+        ] {
+            assert!(serde_json::from_value::<GatewayEvent>(not_ours).is_err());
+        }
+    }
+
+    #[test]
+    fn the_path_loses_the_stage_and_keeps_its_encoding() {
+        for (path, stage, expected) in [
+            ("/healthz", "$default", "/healthz"),
+            ("/prod/healthz", "prod", "/healthz"),
+            ("/production", "prod", "/production"),
+            ("/a%2Fb", "$default", "/a%2Fb"),
+            ("/图 a?b", "$default", "/%E5%9B%BE%20a%3Fb"),
+            ("", "$default", "/"),
+        ] {
+            assert_eq!(v2(path, "", stage).uri.to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn queries_reach_the_router_encoded() {
+        assert_eq!(
+            v2("/", "a=1&b=%E5", "$default").uri.query(),
+            Some("a=1&b=%E5")
+        );
+        let v1 = event(json!({
+            "httpMethod": "GET", "path": "/", "requestContext": {},
+            "queryStringParameters": {"a": "2"},
+            "multiValueQueryStringParameters": {"a": ["1 &", "2"]},
+        }));
+        assert_eq!(v1.uri.query(), Some("a=1+%26&a=2"));
+        let alb = event(json!({
+            "httpMethod": "GET", "path": "/", "requestContext": {"elb": {}},
+            "queryStringParameters": {"a": "1%20x", "b": null},
+        }));
+        assert_eq!(alb.uri.query(), Some("a=1%20x"));
+        let aliyun =
+            event(json!({"httpMethod": "GET", "path": "/", "queryParameters": {"a": "猫"}}));
+        assert_eq!(aliyun.uri.query(), Some("a=%E7%8C%AB"));
+    }
+
+    #[test]
+    fn headers_are_found_in_any_case_and_in_either_map() {
+        let json = json!({
+            "httpMethod": "GET", "path": "/", "requestContext": {},
+            "headers": {"CONTENT-TYPE": "a/b", "bad name": "x", "X-N": 5, "x-null": null},
+        });
+        let headers = event(json).headers;
+        assert_eq!(headers[CONTENT_TYPE], "a/b");
+        assert_eq!(headers["x-n"], "5");
+        assert_eq!(headers.len(), 2);
+        let json = json!({
+            "httpMethod": "GET", "path": "/", "requestContext": {"elb": {}},
+            "headers": null, "multiValueHeaders": {"x-a": ["1", "2"]},
+        });
+        assert_eq!(event(json).headers.get_all("x-a").iter().count(), 2);
+    }
+
+    #[test]
+    fn a_body_is_decoded_once_or_known_to_be_broken() {
+        let body = |body: Value, flag: Value| {
+            let event = event(json!({
+                "httpMethod": "POST", "path": "/", "body": body, "isBase64Encoded": flag,
+            }));
+            (event.body.to_vec(), event.body_state)
+        };
+        assert_eq!(
+            body(json!("AP+A"), json!(true)),
+            (vec![0, 255, 128], BodyState::Whole)
+        );
+        assert_eq!(
+            body(json!("AP+A"), json!("true")),
+            (vec![0, 255, 128], BodyState::Whole)
+        );
+        assert_eq!(
+            body(json!("AP+A"), json!("false")),
+            (b"AP+A".to_vec(), BodyState::Whole)
+        );
+        assert_eq!(body(json!("a\u{FFFD}"), Value::Null).1, BodyState::Mangled);
+        assert_eq!(body(Value::Null, json!(false)), (vec![], BodyState::Whole));
+        for broken in ["AP-A", "AP+", "AP+A\n", "*"] {
+            assert_eq!(
+                body(json!(broken), json!(true)).1,
+                BodyState::Undecodable,
+                "{broken:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_body_is_borrowed_from_the_event() {
+        let raw: RawEvent<'_> = serde_json::from_str(r#"{"body":"AP+A"}"#).expect("an event");
+        assert!(matches!(raw.body.0, Cow::Borrowed(_)));
+        let escaped: RawEvent<'_> = serde_json::from_str(r#"{"body":"AP\/A"}"#).expect("an event");
+        assert_eq!(escaped.body.0, "AP/A");
+    }
+
+    #[test]
+    fn each_gateway_gets_its_own_shape() {
+        let mut headers = HeaderMap::new();
+        headers.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static("application/json; charset=utf-8"),
+        );
+        headers.append(SET_COOKIE, HeaderValue::from_static("a=1"));
+        headers.append(SET_COOKIE, HeaderValue::from_static("b=2"));
+        let shape = |gateway| {
+            let answer = Answer::new(gateway, StatusCode::OK, &headers, b"{}");
+            serde_json::to_value(answer).expect("JSON")
+        };
+        let mime = "application/json; charset=utf-8";
+        assert_eq!(
+            shape(Gateway::ApiV1),
+            json!({
+                "statusCode": 200, "body": "{}", "isBase64Encoded": false,
+                "multiValueHeaders": {"content-type": [mime], "set-cookie": ["a=1", "b=2"]},
+            })
+        );
+        assert_eq!(
+            shape(Gateway::ApiV2),
+            json!({
+                "statusCode": 200, "body": "{}", "isBase64Encoded": false,
+                "headers": {"content-type": mime}, "cookies": ["a=1", "b=2"],
+            })
+        );
+        assert_eq!(
+            shape(Gateway::Alb),
+            json!({
+                "statusCode": 200, "statusDescription": "200 OK", "body": "{}", "isBase64Encoded": false,
+                "headers": {"content-type": mime, "set-cookie": "a=1, b=2"},
+                "multiValueHeaders": {"content-type": [mime], "set-cookie": ["a=1", "b=2"]},
+            })
+        );
+        assert_eq!(
+            shape(Gateway::Aliyun),
+            json!({
+                "statusCode": 200, "body": "{}", "isBase64Encoded": false,
+                "headers": {"content-type": mime, "set-cookie": "a=1, b=2"},
+            })
+        );
+    }
+
+    #[test]
+    fn what_is_not_text_leaves_as_base64() {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("image/png"));
+        let answer = Answer::new(Gateway::ApiV2, StatusCode::OK, &headers, &[0, 255, 128]);
+        assert!(answer.is_base64_encoded);
+        assert_eq!(answer.body, "AP+A");
+    }
+}

@@ -1,0 +1,45 @@
+//! AWS Lambda: the invocation loop. An event becomes a request, the answer becomes what the
+//! gateway in front wants.
+
+use std::io;
+
+use axum::Router;
+use lambda_http::{
+    Error, LambdaEvent,
+    lambda_runtime::{self, Context},
+    service_fn,
+};
+use tokio::time::Instant;
+
+use super::gateway::{self, Answer, GatewayEvent};
+use crate::api::Arrival;
+
+/// Asks Lambda for events and answers them, as many at a time as
+/// `AWS_LAMBDA_MAX_CONCURRENCY` says (one, when it is not set).
+pub(super) async fn run(router: Router) -> io::Result<()> {
+    let handler = service_fn(move |event: LambdaEvent<GatewayEvent>| {
+        let router = router.clone();
+        async move { invoke(router, event).await }
+    });
+    lambda_runtime::run_concurrent(handler)
+        .await
+        .map_err(io::Error::other)
+}
+
+async fn invoke(router: Router, event: LambdaEvent<GatewayEvent>) -> Result<Answer, Error> {
+    let (event, context) = event.into_parts();
+    let arrival = Arrival {
+        ends_at: Some(deadline(&context)),
+        request_id: Some(context.request_id),
+        ..Arrival::default()
+    };
+    Ok(gateway::answer(router, event, arrival).await?)
+}
+
+/// The context's deadline by the clock that timers use.
+fn deadline(context: &Context) -> Instant {
+    let left = context
+        .deadline()
+        .duration_since(std::time::SystemTime::now());
+    Instant::now() + left.unwrap_or_default()
+}

@@ -1,0 +1,804 @@
+//! The store that is a bucket: S3, OSS through its S3-compatible API, or any server that speaks S3.
+//!
+//! A file that ends within its first part is one PutObject of known length; a larger one is a
+//! multipart upload with two parts under way. Each object is stored by a task of its own, which
+//! undoes what it began when it fails or when its [`Writer`] is dropped.
+
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use aws_runtime::auth::PayloadSigningOverride;
+use aws_sdk_s3::{
+    Client,
+    config::{
+        BehaviorVersion, ConfigBag, IdentityCache, Intercept, Region, RequestChecksumCalculation,
+        ResponseChecksumValidation, RuntimeComponents, SharedHttpClient,
+        StalledStreamProtectionConfig,
+        http::{HttpRequest, HttpResponse},
+        interceptors::BeforeTransmitInterceptorContextMut,
+        retry::RetryConfig,
+        timeout::TimeoutConfig,
+    },
+    error::{BoxError, ProvideErrorMetadata, SdkError},
+    operation::RequestId as _,
+    primitives::{ByteStream, SdkBody},
+    types::{CompletedMultipartUpload, CompletedPart},
+};
+use aws_smithy_http_client::tls;
+use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    task::{JoinHandle, JoinSet},
+    time::Instant,
+};
+use tokio_util::task::TaskTracker;
+
+use super::{
+    ContentHeaders, Credentials, Error, Kept, ObjectKey, Tasks, TimeLimit,
+    part::{Part, PartBuilder},
+};
+
+/// Size of every part but the last, in bytes. S3 wants at least 5 MiB and at most 10,000 parts.
+pub const PART_BYTES: usize = 8 * 1024 * 1024;
+/// Parts of one object under way at a time; with the one being filled they bound its memory.
+const PARTS_IN_FLIGHT: usize = 2;
+
+/// Whose rules the bucket follows where S3 and OSS differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// Amazon S3 and most servers that speak its API.
+    S3,
+    /// Aliyun OSS, which answers 501 to `If-None-Match` and has a header of its own instead
+    /// (error 0026-00000002 of OSS's list).
+    Oss,
+}
+
+impl Dialect {
+    /// As `GET /healthz` calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::S3 => "s3",
+            Self::Oss => "oss",
+        }
+    }
+}
+
+/// Which bucket, where, and how patient to be.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `UPLOAD_STORE=s3://…` or `oss://…`
+    pub dialect: Dialect,
+    /// The bucket's name.
+    pub bucket: String,
+    /// `UPLOAD_REGION`
+    pub region: String,
+    /// `UPLOAD_ENDPOINT`; `None` for AWS's own.
+    pub endpoint: Option<String>,
+    /// `UPLOAD_PATH_STYLE`
+    pub path_style: bool,
+    /// Keys from the environment; a request may bring its own.
+    pub credentials: Option<Credentials>,
+    /// How long calls may take.
+    pub patience: Patience,
+}
+
+/// How long a call to the bucket may take, retries included or not.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// To connect.
+    pub connect: Duration,
+    /// One attempt.
+    pub attempt: Duration,
+    /// A call with its three attempts.
+    pub operation: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(3),
+            attempt: Duration::from_secs(30),
+            operation: Duration::from_secs(70),
+        }
+    }
+}
+
+/// A bucket and the connections to it; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Bucket(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    settings: Settings,
+    /// Everything but the credentials.
+    config: aws_sdk_s3::Config,
+    /// The client of the credentials seen last: they change every few hours, if ever.
+    client: Mutex<Option<(Credentials, Client)>>,
+    payload: Payload,
+    tasks: TaskTracker,
+}
+
+/// What vouches for the bytes on their way to the bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Payload {
+    /// Plain HTTP across a network: the signature covers the SHA-256 of the body.
+    Signed,
+    /// TLS, or no network at all: hashing would be most of the upload's cost for nothing.
+    Unsigned,
+}
+
+impl Bucket {
+    pub(super) fn new(settings: Settings) -> Self {
+        let http_client = http_client(&settings);
+        Self::with_http_client(settings, http_client)
+    }
+
+    /// Like opening the store with these settings, but over connections of the caller's making.
+    pub fn with_http_client(settings: Settings, http_client: SharedHttpClient) -> Self {
+        let payload = match settings.endpoint.as_deref() {
+            Some(endpoint) if crosses_a_network_in_clear(endpoint) => Payload::Signed,
+            _ => Payload::Unsigned,
+        };
+        let config = sdk_config(&settings, http_client);
+        let tasks = TaskTracker::new();
+        Self(Arc::new(Inner {
+            settings,
+            config,
+            client: Mutex::new(None),
+            payload,
+            tasks,
+        }))
+    }
+
+    /// S3 or OSS.
+    pub fn dialect(&self) -> Dialect {
+        self.0.settings.dialect
+    }
+
+    pub(super) fn tasks(&self) -> &TaskTracker {
+        &self.0.tasks
+    }
+
+    /// The bucket as one request may use it.
+    pub(super) fn access(
+        &self,
+        credentials: Option<Credentials>,
+        limit: Option<TimeLimit>,
+    ) -> Result<Access, Error> {
+        let credentials = credentials
+            .or_else(|| self.0.settings.credentials.clone())
+            .ok_or(Error::NoCredentials)?;
+        Ok(Access {
+            bucket: self.clone(),
+            client: self.client(credentials),
+            limit,
+        })
+    }
+
+    fn client(&self, credentials: Credentials) -> Client {
+        let mut last = self.0.client.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*last {
+            Some((used, client)) if *used == credentials => client.clone(),
+            _ => {
+                let config = self.0.config.to_builder();
+                let config = config.credentials_provider(credentials.provider()).build();
+                let client = Client::from_conf(config);
+                *last = Some((credentials, client.clone()));
+                client
+            }
+        }
+    }
+}
+
+fn http_client(settings: &Settings) -> SharedHttpClient {
+    let builder = aws_smithy_http_client::Builder::new();
+    match settings.endpoint.as_deref() {
+        // No TLS, so no certificates to load.
+        Some(endpoint) if endpoint.starts_with("http://") => builder.build_http(),
+        _ => builder
+            .tls_provider(tls::Provider::Rustls(
+                tls::rustls_provider::CryptoMode::Ring,
+            ))
+            .build_https(),
+    }
+}
+
+fn sdk_config(settings: &Settings, http_client: SharedHttpClient) -> aws_sdk_s3::Config {
+    let patience = settings.patience;
+    let mut config = aws_sdk_s3::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new(settings.region.clone()))
+        .force_path_style(settings.path_style)
+        .http_client(http_client)
+        // OSS and many others refuse the aws-chunked trailers that the default adds
+        // (OSS error 0017-00000804).
+        .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+        .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
+        // A part is in memory before it is sent, so a stall is the network's; the attempt's time
+        // limit is for that, without this check's false alarms.
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+        .identity_cache(IdentityCache::no_cache())
+        .retry_config(RetryConfig::standard().with_max_attempts(3))
+        .timeout_config(
+            TimeoutConfig::builder()
+                .connect_timeout(patience.connect)
+                .operation_attempt_timeout(patience.attempt)
+                .operation_timeout(patience.operation)
+                .build(),
+        );
+    config.set_endpoint_url(settings.endpoint.clone());
+    config.build()
+}
+
+/// Whether `endpoint` is plain HTTP to another machine.
+fn crosses_a_network_in_clear(endpoint: &str) -> bool {
+    let Some(authority) = endpoint.strip_prefix("http://") else {
+        return false;
+    };
+    let authority = authority.split('/').next().unwrap_or_default();
+    let host = match authority.strip_prefix('[') {
+        Some(v6) => v6.split(']').next().unwrap_or_default(),
+        None => authority.split(':').next().unwrap_or_default(),
+    };
+    let loopback = host.parse().map(|ip: IpAddr| ip.is_loopback());
+    !loopback.unwrap_or(host.eq_ignore_ascii_case("localhost"))
+}
+
+/// A bucket with the credentials and the time of one request.
+#[derive(Clone, Debug)]
+pub(super) struct Access {
+    bucket: Bucket,
+    client: Client,
+    limit: Option<TimeLimit>,
+}
+
+impl Access {
+    pub(super) fn create(&self, key: ObjectKey, content: ContentHeaders, tasks: Tasks) -> Writer {
+        let object = Object {
+            access: self.clone(),
+            key,
+            content,
+            tasks: tasks.clone(),
+        };
+        // One place: a part that waits here is a part under way, and those have permits.
+        let (steps, receiver) = mpsc::channel(1);
+        Writer {
+            filling: PartBuilder::default(),
+            slots: Arc::new(Semaphore::new(PARTS_IN_FLIGHT)),
+            steps,
+            storing: tasks.spawn(object.store(receiver)),
+        }
+    }
+
+    fn bucket(&self) -> &str {
+        &self.bucket.0.settings.bucket
+    }
+
+    /// Waits for a call, at most until storing must stop.
+    async fn within<T, E>(
+        &self,
+        operation: &'static str,
+        call: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+    ) -> Result<T, Error>
+    where
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    {
+        bounded(self.limit.map(|limit| limit.store_until), operation, call).await
+    }
+
+    /// Removes an object, whether it is there or not. What cannot be removed is logged.
+    async fn delete(&self, key: &ObjectKey) {
+        let call = self
+            .client
+            .delete_object()
+            .bucket(self.bucket())
+            .key(key.as_str())
+            .send();
+        let until = self.limit.map(|limit| limit.undo_until);
+        if let Err(error) = bounded(until, "DeleteObject", call).await {
+            tracing::error!(%key, error = &error as &dyn std::error::Error, "an object that is not wanted could not be removed");
+        }
+    }
+}
+
+async fn bounded<T, E>(
+    until: Option<Instant>,
+    operation: &'static str,
+    call: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+) -> Result<T, Error>
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
+    let outcome = match until {
+        Some(until) => match tokio::time::timeout_at(until, call).await {
+            Ok(outcome) => outcome,
+            Err(_) => return Err(Error::TimedOut { operation }),
+        },
+        None => call.await,
+    };
+    outcome.map_err(|error| failed(operation, error))
+}
+
+/// Sorts an SDK error by what it means for the client; vendor's words go along for the log.
+fn failed<E>(operation: &'static str, error: SdkError<E, HttpResponse>) -> Error
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
+    if matches!(error, SdkError::TimeoutError(_)) {
+        return Error::TimedOut { operation };
+    }
+    let status = error
+        .raw_response()
+        .map(|response| response.status().as_u16());
+    let code = error.code().unwrap_or("no code").to_owned();
+    let request_id = error
+        .as_service_error()
+        .and_then(|service| service.meta().request_id())
+        .or_else(|| error.raw_response()?.headers().get("x-oss-request-id"))
+        .unwrap_or("none")
+        .to_owned();
+    match status {
+        Some(status @ 400..=499) => Error::Refused {
+            operation,
+            status,
+            code,
+            request_id,
+            source: Box::new(error),
+        },
+        Some(status) => Error::Unavailable {
+            operation,
+            detail: format!("{status} {code}, request id {request_id:?}"),
+            source: Box::new(error),
+        },
+        None => Error::Unavailable {
+            operation,
+            detail: "no answer".to_owned(),
+            source: Box::new(error),
+        },
+    }
+}
+
+/// An object being written: parts are filled here and stored by a task.
+#[derive(Debug)]
+pub struct Writer {
+    filling: PartBuilder,
+    slots: Arc<Semaphore>,
+    steps: mpsc::Sender<Step>,
+    storing: JoinHandle<Result<Kept, Error>>,
+}
+
+/// What a [`Writer`] tells its task. No further step means: dropped, undo.
+#[derive(Debug)]
+enum Step {
+    /// A full part, with its place among those under way; more bytes follow.
+    Full(Part, OwnedSemaphorePermit),
+    /// The rest of the file.
+    Last(Part),
+}
+
+impl Writer {
+    pub(super) async fn write(&mut self, mut chunk: Bytes) -> Result<(), Error> {
+        while self.filling.len() + chunk.len() > PART_BYTES {
+            let rest = chunk.split_off(PART_BYTES - self.filling.len());
+            if !chunk.is_empty() {
+                self.filling.push(chunk);
+            }
+            self.send_full_part().await?;
+            chunk = rest;
+        }
+        if !chunk.is_empty() {
+            self.filling.push(chunk);
+        }
+        Ok(())
+    }
+
+    /// Waits for a place among the parts under way: this is the back-pressure on the client.
+    async fn send_full_part(&mut self) -> Result<(), Error> {
+        let Ok(place) = Arc::clone(&self.slots).acquire_owned().await else {
+            return Err(Error::Interrupted);
+        };
+        let part = self.filling.take();
+        match self.steps.send(Step::Full(part, place)).await {
+            Ok(()) => Ok(()),
+            Err(_) => Err(self.failure().await),
+        }
+    }
+
+    pub(super) async fn finish(mut self) -> Result<Kept, Error> {
+        let last = self.filling.take();
+        match self.steps.send(Step::Last(last)).await {
+            Ok(()) => (&mut self.storing).await.map_err(|_| Error::Interrupted)?,
+            Err(_) => Err(self.failure().await),
+        }
+    }
+
+    /// Why the task takes no more steps.
+    async fn failure(&mut self) -> Error {
+        match (&mut self.storing).await {
+            Ok(Err(error)) => error,
+            Ok(Ok(_)) | Err(_) => Error::Interrupted,
+        }
+    }
+}
+
+/// All parts of a multipart upload.
+#[derive(Debug)]
+struct Uploaded {
+    parts: Vec<CompletedPart>,
+    size: usize,
+}
+
+/// One object on its way into the bucket.
+#[derive(Debug)]
+struct Object {
+    access: Access,
+    key: ObjectKey,
+    content: ContentHeaders,
+    tasks: Tasks,
+}
+
+impl Object {
+    /// Stores what the steps bring. Dropped results undo themselves, so it does not matter whether
+    /// anybody still waits for this one.
+    async fn store(self, mut steps: mpsc::Receiver<Step>) -> Result<Kept, Error> {
+        match steps.recv().await {
+            Some(Step::Last(part)) => self.put(part).await,
+            Some(Step::Full(part, place)) => self.multipart(part, place, steps).await,
+            None => Err(Error::Interrupted),
+        }
+    }
+
+    async fn put(self, part: Part) -> Result<Kept, Error> {
+        let attempts = Attempts::of(Some(self.payload(&part)));
+        let call = self
+            .access
+            .client
+            .put_object()
+            .bucket(self.access.bucket())
+            .key(self.key.as_str())
+            .content_type(self.content.mime)
+            .set_content_disposition(self.disposition())
+            .set_if_none_match(self.if_none_match())
+            .content_length(part.len() as i64)
+            .body(replayable(part))
+            .customize()
+            .mutate_request(self.forbid_overwrite())
+            .interceptor(attempts.clone())
+            .send();
+        match self.access.within("PutObject", call).await {
+            Ok(_) => Ok(self.kept()),
+            // The key is random: what stands there after a second attempt is our first.
+            Err(error) if attempts.made() > 1 && is_already_there(&error) => Ok(self.kept()),
+            Err(error) => {
+                self.delete_if_uncertain(&error, &attempts).await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn multipart(
+        self,
+        first: Part,
+        place: OwnedSemaphorePermit,
+        steps: mpsc::Receiver<Step>,
+    ) -> Result<Kept, Error> {
+        let upload_id = self.create_upload().await?;
+        let stored = match self.upload_parts(&upload_id, first, place, steps).await {
+            Ok(parts) => self.complete(&upload_id, parts).await,
+            Err(error) => Err(error),
+        };
+        match stored {
+            Ok(()) => Ok(self.kept()),
+            Err(error) => {
+                self.abort(&upload_id).await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn create_upload(&self) -> Result<String, Error> {
+        let call = self
+            .access
+            .client
+            .create_multipart_upload()
+            .bucket(self.access.bucket())
+            .key(self.key.as_str())
+            .content_type(self.content.mime)
+            .set_content_disposition(self.disposition())
+            .send();
+        let created = self.access.within("CreateMultipartUpload", call).await?;
+        created.upload_id.ok_or_else(|| Error::Unavailable {
+            operation: "CreateMultipartUpload",
+            detail: "the answer holds no upload id".to_owned(),
+            source: "no upload id".into(),
+        })
+    }
+
+    /// Uploads parts as they come, up to [`PARTS_IN_FLIGHT`] at a time. When one fails the others
+    /// are dropped.
+    async fn upload_parts(
+        &self,
+        upload_id: &str,
+        first: Part,
+        place: OwnedSemaphorePermit,
+        mut steps: mpsc::Receiver<Step>,
+    ) -> Result<Uploaded, Error> {
+        let mut under_way = JoinSet::new();
+        let mut number = 1;
+        let mut size = first.len();
+        under_way.spawn(self.upload_part(upload_id, number, first, Some(place)));
+        let mut done = Vec::new();
+        let mut ended = false;
+        while !ended || !under_way.is_empty() {
+            tokio::select! {
+                Some(part) = under_way.join_next() => {
+                    done.push(part.map_err(|_| Error::Interrupted)??);
+                }
+                step = steps.recv(), if !ended => {
+                    let (part, place) = match step {
+                        Some(Step::Full(part, place)) => (part, Some(place)),
+                        Some(Step::Last(part)) => { ended = true; (part, None) }
+                        None => return Err(Error::Interrupted),
+                    };
+                    number += 1;
+                    size += part.len();
+                    under_way.spawn(self.upload_part(upload_id, number, part, place));
+                }
+            }
+        }
+        done.sort_by_key(CompletedPart::part_number);
+        Ok(Uploaded { parts: done, size })
+    }
+
+    fn upload_part(
+        &self,
+        upload_id: &str,
+        number: i32,
+        part: Part,
+        place: Option<OwnedSemaphorePermit>,
+    ) -> impl Future<Output = Result<CompletedPart, Error>> + Send + 'static {
+        let access = self.access.clone();
+        let attempts = Attempts::of(Some(self.payload(&part)));
+        let request = access
+            .client
+            .upload_part()
+            .bucket(access.bucket())
+            .key(self.key.as_str())
+            .upload_id(upload_id)
+            .part_number(number)
+            .content_length(part.len() as i64)
+            .body(replayable(part));
+        async move {
+            let call = request.customize().interceptor(attempts).send();
+            let uploaded = access.within("UploadPart", call).await?;
+            drop(place);
+            Ok(CompletedPart::builder()
+                .part_number(number)
+                .set_e_tag(uploaded.e_tag)
+                .build())
+        }
+    }
+
+    async fn complete(
+        &self,
+        upload_id: &str,
+        Uploaded { parts, size }: Uploaded,
+    ) -> Result<(), Error> {
+        let attempts = Attempts::of(None);
+        let parts = CompletedMultipartUpload::builder()
+            .set_parts(Some(parts))
+            .build();
+        let call = self
+            .access
+            .client
+            .complete_multipart_upload()
+            .bucket(self.access.bucket())
+            .key(self.key.as_str())
+            .upload_id(upload_id)
+            .multipart_upload(parts)
+            .set_if_none_match(self.if_none_match())
+            .customize()
+            .mutate_request(self.forbid_overwrite())
+            .interceptor(attempts.clone())
+            .send();
+        match self.access.within("CompleteMultipartUpload", call).await {
+            Ok(_) => Ok(()),
+            // The answer to an earlier attempt was lost: S3 then says that the upload is gone, and
+            // only the object itself can tell why.
+            Err(error)
+                if attempts.made() > 1
+                    && (is_already_there(&error) || self.is_stored(size).await) =>
+            {
+                Ok(())
+            }
+            Err(error) => {
+                self.delete_if_uncertain(&error, &attempts).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Whether the whole object can be seen under its key.
+    async fn is_stored(&self, size: usize) -> bool {
+        let bucket = self.access.bucket();
+        let call = self
+            .access
+            .client
+            .head_object()
+            .bucket(bucket)
+            .key(self.key.as_str())
+            .send();
+        let head = self.access.within("HeadObject", call).await;
+        head.is_ok_and(|head| head.content_length == Some(size as i64))
+    }
+
+    async fn abort(&self, upload_id: &str) {
+        let call = self
+            .access
+            .client
+            .abort_multipart_upload()
+            .bucket(self.access.bucket())
+            .key(self.key.as_str())
+            .upload_id(upload_id)
+            .send();
+        let until = self.access.limit.map(|limit| limit.undo_until);
+        match bounded(until, "AbortMultipartUpload", call).await {
+            // 404: it was completed, and the object deleted, before.
+            Ok(_) | Err(Error::Refused { status: 404, .. }) => {}
+            Err(error) => {
+                let key = &self.key;
+                tracing::error!(%key, error = &error as &dyn std::error::Error, "a multipart upload could not be aborted");
+            }
+        }
+    }
+
+    /// A call that got no clear answer may have stored the object all the same. One that was
+    /// refused at its first attempt has not, and what stands under the key is not ours.
+    async fn delete_if_uncertain(&self, error: &Error, attempts: &Attempts) {
+        if attempts.made() > 1 || !matches!(error, Error::Refused { .. }) {
+            self.access.delete(&self.key).await;
+        }
+    }
+
+    fn kept(self) -> Kept {
+        let Self {
+            access, key, tasks, ..
+        } = self;
+        Kept(Some(super::Removal::Object(Removal { access, key, tasks })))
+    }
+
+    fn payload(&self, part: &Part) -> PayloadSigningOverride {
+        match self.access.bucket.0.payload {
+            Payload::Unsigned => PayloadSigningOverride::UnsignedPayload,
+            Payload::Signed => PayloadSigningOverride::Precomputed(sha256_hex(part)),
+        }
+    }
+
+    fn disposition(&self) -> Option<String> {
+        self.content.attachment.then(|| "attachment".to_owned())
+    }
+
+    /// Create only, as S3 says it.
+    fn if_none_match(&self) -> Option<String> {
+        (self.access.bucket.dialect() == Dialect::S3).then(|| "*".to_owned())
+    }
+
+    /// Create only, as OSS says it.
+    fn forbid_overwrite(&self) -> impl Fn(&mut HttpRequest) + Clone + Send + Sync + 'static {
+        let dialect = self.access.bucket.dialect();
+        move |request| {
+            if dialect == Dialect::Oss {
+                request
+                    .headers_mut()
+                    .insert("x-oss-forbid-overwrite", "true");
+            }
+        }
+    }
+}
+
+/// 412 `PreconditionFailed` is S3's word for it, 409 `FileAlreadyExists` OSS's.
+fn is_already_there(error: &Error) -> bool {
+    matches!(error, Error::Refused { code, .. }
+        if matches!(code.as_str(), "PreconditionFailed" | "FileAlreadyExists"))
+}
+
+/// A body that is sent from the start at every attempt.
+fn replayable(part: Part) -> ByteStream {
+    ByteStream::new(SdkBody::retryable(move || {
+        SdkBody::from_body_1_x(part.body())
+    }))
+}
+
+fn sha256_hex(part: &Part) -> String {
+    let mut hash = Sha256::new();
+    for chunk in part.chunks() {
+        hash.update(chunk);
+    }
+    hash.finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+/// Counts the attempts of one call and says how each is signed.
+#[derive(Clone, Debug)]
+struct Attempts {
+    made: Arc<AtomicU32>,
+    /// `None`: as the SDK does it.
+    payload: Option<PayloadSigningOverride>,
+}
+
+impl Attempts {
+    fn of(payload: Option<PayloadSigningOverride>) -> Self {
+        Self {
+            made: Arc::default(),
+            payload,
+        }
+    }
+
+    fn made(&self) -> u32 {
+        self.made.load(Ordering::Relaxed)
+    }
+}
+
+impl Intercept for Attempts {
+    fn name(&self) -> &'static str {
+        "Attempts"
+    }
+
+    fn modify_before_signing(
+        &self,
+        _: &mut BeforeTransmitInterceptorContextMut<'_>,
+        _: &RuntimeComponents,
+        config: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        self.made.fetch_add(1, Ordering::Relaxed);
+        if let Some(payload) = &self.payload {
+            config.interceptor_state().store_put(payload.clone());
+        }
+        Ok(())
+    }
+}
+
+/// A stored object that may have to go again.
+#[derive(Debug)]
+pub(super) struct Removal {
+    access: Access,
+    key: ObjectKey,
+    tasks: Tasks,
+}
+
+impl Removal {
+    pub(super) fn run(self) {
+        let Self { access, key, tasks } = self;
+        tasks.spawn(async move { access.delete(&key).await });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn payloads_are_signed_only_where_others_could_change_them() {
+        for (endpoint, expected) in [
+            ("https://s3.oss-cn-hangzhou.aliyuncs.com", false),
+            ("http://127.0.0.1:8333", false),
+            ("http://[::1]:8333/", false),
+            ("http://localhost:9000", false),
+            ("http://minio:9000", true),
+            ("http://10.0.0.5:9000/x", true),
+            ("http://127.0.0.1.example.com", true),
+            ("http://localhost.example.com", true),
+        ] {
+            assert_eq!(crosses_a_network_in_clear(endpoint), expected, "{endpoint}");
+        }
+    }
+}

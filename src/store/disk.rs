@@ -1,0 +1,336 @@
+//! The store that is a folder: bytes go to a temporary file beside their place, are synced, and
+//! appear under their key by a rename. A temporary file is removed when its writer is dropped and,
+//! should the process have been killed, at the next start.
+
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{self, IoSlice, Write as _},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use super::{
+    Error, Kept, ObjectKey, Tasks,
+    part::{Part, PartBuilder},
+};
+
+/// How many bytes are gathered before a thread is asked to write them.
+const BATCH: usize = 512 * 1024;
+/// Temporary files are `.<uuid>.part`: no [`ObjectKey`] begins with a dot, so none is ever served.
+const TEMPORARY_SUFFIX: &str = ".part";
+
+/// Where the files are.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `UPLOAD_STORE=disk:<folder>`; made when missing.
+    pub folder: PathBuf,
+}
+
+/// A folder of objects; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Disk {
+    root: Arc<Path>,
+    tasks: TaskTracker,
+}
+
+impl Disk {
+    /// Makes the folder and starts to clean it of what a crash left; must run inside a Tokio runtime.
+    pub(super) fn open(settings: Settings) -> Result<Self, Error> {
+        fs::create_dir_all(&settings.folder).map_err(|source| Error::Disk {
+            action: "make the store's folder",
+            source,
+        })?;
+        let disk = Self {
+            root: settings.folder.into(),
+            tasks: TaskTracker::new(),
+        };
+        let root = Arc::clone(&disk.root);
+        disk.tasks.spawn_blocking(move || {
+            if let Err(error) = remove_abandoned(&root) {
+                tracing::warn!(%error, "the store's folder could not be searched for abandoned files");
+            }
+        });
+        Ok(disk)
+    }
+
+    /// The folder itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The file that holds `key`, whether it exists or not.
+    pub fn path(&self, key: &ObjectKey) -> PathBuf {
+        self.root.join(key.as_str())
+    }
+
+    pub(super) fn tasks(&self) -> &TaskTracker {
+        &self.tasks
+    }
+
+    pub(super) fn create(&self, key: ObjectKey, tasks: Tasks) -> Writer {
+        Writer {
+            target: self.path(&key),
+            batch: PartBuilder::default(),
+            file: None,
+            tasks,
+        }
+    }
+}
+
+/// A file being written.
+#[derive(Debug)]
+pub struct Writer {
+    target: PathBuf,
+    batch: PartBuilder,
+    file: Option<Temporary>,
+    tasks: Tasks,
+}
+
+impl Writer {
+    pub(super) async fn write(&mut self, chunk: Bytes) -> Result<(), Error> {
+        self.batch.push(chunk);
+        if self.batch.len() < BATCH {
+            return Ok(());
+        }
+        let (batch, file, target) = (self.batch.take(), self.file.take(), self.target.clone());
+        let file = on_a_thread(&self.tasks, move || {
+            let mut file = file.map_or_else(|| Temporary::beside(&target), Ok)?;
+            file.append(&batch)?;
+            Ok(file)
+        })
+        .await?;
+        self.file = Some(file);
+        Ok(())
+    }
+
+    pub(super) async fn finish(mut self) -> Result<Kept, Error> {
+        let batch = self.batch.take();
+        let Self {
+            target,
+            file,
+            tasks,
+            ..
+        } = self;
+        on_a_thread(&tasks, move || {
+            let mut file = file.map_or_else(|| Temporary::beside(&target), Ok)?;
+            file.append(&batch)?;
+            file.publish(&target)
+        })
+        .await
+    }
+}
+
+/// A stored file that may have to go again.
+#[derive(Debug)]
+pub(super) struct Removal {
+    path: PathBuf,
+}
+
+impl Removal {
+    pub(super) fn run(self) {
+        remove(&self.path);
+    }
+}
+
+/// Runs `work` where blocking is allowed. When the caller is dropped meanwhile, so is the result,
+/// and a dropped [`Temporary`] or [`Kept`] removes its file.
+async fn on_a_thread<T: Send + 'static>(
+    tasks: &Tasks,
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let thread = tasks.spawn(tokio::task::spawn_blocking(work));
+    thread
+        .await
+        .map_err(|_| Error::Interrupted)?
+        .map_err(|_| Error::Interrupted)?
+}
+
+/// A file that nobody can ask for yet; removed when dropped.
+#[derive(Debug)]
+struct Temporary {
+    path: PathBuf,
+    file: File,
+}
+
+impl Temporary {
+    /// Makes a temporary file, and the folders above it, next to `target`.
+    fn beside(target: &Path) -> Result<Self, Error> {
+        let folder = target.parent().unwrap_or(Path::new("."));
+        fs::create_dir_all(folder).map_err(|source| Error::Disk {
+            action: "make a folder",
+            source,
+        })?;
+        let path = folder.join(format!(".{}{TEMPORARY_SUFFIX}", Uuid::new_v4().simple()));
+        let file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .open(&path)
+            .map_err(|source| Error::Disk {
+                action: "make a file",
+                source,
+            })?;
+        let temporary = Self { path, file };
+        // The lock ends with the process, however that ends: it tells the next start which
+        // temporary files still have a writer.
+        temporary.file.lock().map_err(|source| Error::Disk {
+            action: "lock a file",
+            source,
+        })?;
+        Ok(temporary)
+    }
+
+    fn append(&mut self, batch: &Part) -> Result<(), Error> {
+        write_all_vectored(&mut self.file, batch.chunks()).map_err(|source| Error::Disk {
+            action: "write to a file",
+            source,
+        })
+    }
+
+    /// Makes the file durable and visible as `target`, which must not exist.
+    fn publish(self, target: &Path) -> Result<Kept, Error> {
+        self.file.sync_all().map_err(|source| Error::Disk {
+            action: "sync a file",
+            source,
+        })?;
+        if target.exists() {
+            let source = io::ErrorKind::AlreadyExists.into();
+            return Err(Error::Disk {
+                action: "put a file in its place",
+                source,
+            });
+        }
+        fs::rename(&self.path, target).map_err(|source| Error::Disk {
+            action: "put a file in its place",
+            source,
+        })?;
+        let kept = Kept(Some(super::Removal::File(Removal {
+            path: target.to_owned(),
+        })));
+        sync_folder_of(target).map_err(|source| Error::Disk {
+            action: "sync a folder",
+            source,
+        })?;
+        Ok(kept)
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        // After a rename there is nothing here any more, and that is as it should be.
+        remove(&self.path);
+    }
+}
+
+fn remove(path: &Path) {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            tracing::error!(%error, path = %path.display(), "a file that is not wanted could not be removed");
+        }
+        _ => {}
+    }
+}
+
+/// A rename is durable only when its folder is, too.
+#[cfg(unix)]
+fn sync_folder_of(target: &Path) -> io::Result<()> {
+    File::open(target.parent().unwrap_or(Path::new(".")))?.sync_all()
+}
+
+#[cfg(not(unix))]
+fn sync_folder_of(_: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+fn write_all_vectored(file: &mut File, chunks: &[Bytes]) -> io::Result<()> {
+    let mut slices: Vec<_> = chunks.iter().map(|chunk| IoSlice::new(chunk)).collect();
+    let mut left = slices.as_mut_slice();
+    while !left.is_empty() {
+        match file.write_vectored(left) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => IoSlice::advance_slices(&mut left, written),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Removes temporary files below `folder` that no process writes any more.
+fn remove_abandoned(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let hidden = name.as_encoded_bytes().starts_with(b".");
+        if entry.file_type()?.is_dir() {
+            if !hidden {
+                remove_abandoned(&entry.path())?;
+            }
+        } else if hidden
+            && name
+                .as_encoded_bytes()
+                .ends_with(TEMPORARY_SUFFIX.as_bytes())
+        {
+            remove_if_unlocked(&entry.path());
+        }
+    }
+    Ok(())
+}
+
+fn remove_if_unlocked(path: &Path) {
+    let Ok(file) = File::open(path) else { return };
+    match file.try_lock() {
+        Ok(()) => remove(path),
+        Err(TryLockError::WouldBlock | TryLockError::Error(_)) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).expect("a folder");
+        entries
+            .map(|entry| {
+                entry
+                    .expect("an entry")
+                    .file_name()
+                    .into_string()
+                    .expect("UTF-8")
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_start_removes_what_a_crash_left_and_nothing_else() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let deep = folder.path().join("images/20250417");
+        let being_written = Temporary::beside(&deep.join("a.png")).expect("a file");
+        fs::write(deep.join(".0123.part"), b"half").expect("written");
+        fs::write(deep.join(".keep"), b"").expect("written");
+        fs::write(deep.join("b.part"), b"an object").expect("written");
+
+        remove_abandoned(folder.path()).expect("readable");
+
+        let left = names(&deep);
+        assert_eq!(left.len(), 3, "{left:?}");
+        assert!(!left.contains(&".0123.part".to_owned()));
+        drop(being_written);
+        assert_eq!(names(&deep).len(), 2);
+    }
+
+    #[test]
+    fn an_existing_file_is_never_overwritten() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let target = folder.path().join("a.png");
+        fs::write(&target, b"first").expect("written");
+        let second = Temporary::beside(&target).expect("a file");
+        assert!(matches!(second.publish(&target), Err(Error::Disk { .. })));
+        assert_eq!(fs::read(&target).expect("read"), b"first");
+        assert_eq!(names(folder.path()), ["a.png"]);
+    }
+}

@@ -1,0 +1,304 @@
+//! Where bytes rest: a folder or a bucket. An object is there whole or not at all, and what was
+//! begun and is not wanted removes itself: dropping a [`Writer`] or a [`Kept`] undoes it.
+//!
+//! Undoing may need the network, so it runs in a task of its own; [`Session::settle`] waits for the
+//! tasks of one request (a cloud freezes the process after the answer), [`Store::settle`] for all
+//! (the process is about to end).
+
+pub mod bucket;
+mod credentials;
+pub mod disk;
+mod key;
+mod part;
+
+use std::{io, time::Duration};
+
+use bytes::Bytes;
+use tokio::{task::JoinHandle, time::Instant};
+use tokio_util::task::TaskTracker;
+
+pub use self::{
+    credentials::Credentials,
+    key::{InvalidKey, ObjectKey},
+};
+
+/// What to store into.
+#[derive(Clone, Debug)]
+pub enum Settings {
+    /// `disk:<folder>`
+    Disk(disk::Settings),
+    /// `s3://<bucket>` or `oss://<bucket>`
+    Bucket(bucket::Settings),
+}
+
+/// Why an object could not be stored.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The bucket answered 4xx.
+    #[error("{operation} was refused: {status} {code}, request id {request_id:?}")]
+    Refused {
+        /// S3 operation.
+        operation: &'static str,
+        /// HTTP status of the bucket's answer.
+        status: u16,
+        /// The vendor's error code.
+        code: String,
+        /// The vendor's request id; both clouds ask for it in a support case.
+        request_id: String,
+        /// What the SDK says.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The bucket answered 5xx, or could not be reached, after retries.
+    #[error("{operation} failed: {detail}")]
+    Unavailable {
+        /// S3 operation.
+        operation: &'static str,
+        /// Status, code and request id where there was an answer.
+        detail: String,
+        /// What the SDK says.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The time for the operation or for the whole request ran out.
+    #[error("{operation} took too long")]
+    TimedOut {
+        /// S3 operation.
+        operation: &'static str,
+    },
+    /// Neither the request nor the environment brought keys to sign with.
+    #[error("no credentials: the function has no role and the environment holds no keys")]
+    NoCredentials,
+    /// The folder could not be written.
+    #[error("cannot {action}")]
+    Disk {
+        /// What was tried.
+        action: &'static str,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Nobody wants the object any more, or the task that stored it ended without a result.
+    #[error("storing was interrupted")]
+    Interrupted,
+}
+
+/// What is kept beside the bytes and sent with them to whoever reads the object.
+#[derive(Clone, Copy, Debug)]
+pub struct ContentHeaders {
+    /// `Content-Type`
+    pub mime: &'static str,
+    /// `Content-Disposition: attachment`: the object is for saving, not for showing.
+    pub attachment: bool,
+}
+
+/// When a request's work with the store must be done.
+#[derive(Clone, Copy, Debug)]
+pub struct TimeLimit {
+    /// Storing stops here.
+    pub store_until: Instant,
+    /// Undoing stops here; what is left is for the answer.
+    pub undo_until: Instant,
+}
+
+impl TimeLimit {
+    /// Most that is kept back for undoing and answering.
+    const MAX_RESERVE: Duration = Duration::from_secs(2);
+
+    /// Divides the time until the platform ends the request: a quarter, at most
+    /// 2 s, stays for undoing and answering.
+    pub fn before(end: Instant) -> Self {
+        let left = end.saturating_duration_since(Instant::now());
+        let reserve = (left / 4).min(Self::MAX_RESERVE);
+        Self {
+            store_until: end - reserve,
+            undo_until: end - reserve / 4,
+        }
+    }
+}
+
+/// A place for objects; cheap to clone.
+#[derive(Clone, Debug)]
+pub enum Store {
+    /// A folder of this machine, or one mounted into it.
+    Disk(disk::Disk),
+    /// A bucket of S3, OSS or anything that speaks S3.
+    Bucket(bucket::Bucket),
+}
+
+impl Store {
+    /// Prepares the store. A folder is made when it is missing and cleaned of what a crash left; a
+    /// bucket is not called.
+    ///
+    /// # Errors
+    /// [`Error::Disk`] when the folder cannot be made.
+    pub fn open(settings: Settings) -> Result<Self, Error> {
+        match settings {
+            Settings::Disk(settings) => disk::Disk::open(settings).map(Self::Disk),
+            Settings::Bucket(settings) => Ok(Self::Bucket(bucket::Bucket::new(settings))),
+        }
+    }
+
+    /// `disk`, `s3` or `oss`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Disk(_) => "disk",
+            Self::Bucket(bucket) => bucket.dialect().name(),
+        }
+    }
+
+    /// One request's dealings with the store, signed with the request's own credentials if it
+    /// brought some.
+    ///
+    /// # Errors
+    /// [`Error::NoCredentials`]
+    pub fn session(
+        &self,
+        credentials: Option<Credentials>,
+        limit: Option<TimeLimit>,
+    ) -> Result<Session, Error> {
+        let tasks = Tasks {
+            all: self.tasks().clone(),
+            own: TaskTracker::new(),
+        };
+        let place = match self {
+            Self::Disk(disk) => Place::Disk(disk.clone()),
+            Self::Bucket(bucket) => Place::Bucket(bucket.access(credentials, limit)?),
+        };
+        Ok(Session {
+            place,
+            tasks,
+            limit,
+        })
+    }
+
+    /// Waits until nothing of any session is under way.
+    pub async fn settle(&self) {
+        self.tasks().close();
+        self.tasks().wait().await;
+    }
+
+    fn tasks(&self) -> &TaskTracker {
+        match self {
+            Self::Disk(disk) => disk.tasks(),
+            Self::Bucket(bucket) => bucket.tasks(),
+        }
+    }
+}
+
+/// One request's dealings with a [`Store`].
+#[derive(Debug)]
+pub struct Session {
+    place: Place,
+    tasks: Tasks,
+    limit: Option<TimeLimit>,
+}
+
+#[derive(Debug)]
+enum Place {
+    Disk(disk::Disk),
+    Bucket(bucket::Access),
+}
+
+impl Session {
+    /// Begins an object. Nothing is stored before the first [`Writer::write`].
+    pub fn create(&self, key: ObjectKey, content: ContentHeaders) -> Writer {
+        match &self.place {
+            Place::Disk(disk) => Writer::Disk(disk.create(key, self.tasks.clone())),
+            Place::Bucket(access) => {
+                Writer::Bucket(access.create(key, content, self.tasks.clone()))
+            }
+        }
+    }
+
+    /// When storing must be done, where the platform sets a limit.
+    pub fn store_until(&self) -> Option<Instant> {
+        self.limit.map(|limit| limit.store_until)
+    }
+
+    /// Waits until all that this session began is stored or undone, at most until the time limit.
+    pub async fn settle(&self) {
+        self.tasks.own.close();
+        let settled = self.tasks.own.wait();
+        match self.limit {
+            // What is not undone by then goes on in its task, if the platform lets it.
+            Some(limit) => drop(tokio::time::timeout_at(limit.undo_until, settled).await),
+            None => settled.await,
+        }
+    }
+}
+
+/// An object being written. Dropped before [`Writer::finish`] it leaves nothing.
+#[derive(Debug)]
+pub enum Writer {
+    /// To a temporary file.
+    Disk(disk::Writer),
+    /// To a bucket, part by part.
+    Bucket(bucket::Writer),
+}
+
+impl Writer {
+    /// Takes the next bytes; waits while the store is behind.
+    ///
+    /// # Errors
+    /// Why the object cannot be stored; what was written is undone.
+    pub async fn write(&mut self, chunk: Bytes) -> Result<(), Error> {
+        match self {
+            Self::Disk(writer) => writer.write(chunk).await,
+            Self::Bucket(writer) => writer.write(chunk).await,
+        }
+    }
+
+    /// Makes the object whole and visible.
+    ///
+    /// # Errors
+    /// Why the object cannot be stored; what was written is undone.
+    pub async fn finish(self) -> Result<Kept, Error> {
+        match self {
+            Self::Disk(writer) => writer.finish().await,
+            Self::Bucket(writer) => writer.finish().await,
+        }
+    }
+}
+
+/// An object that is stored; dropping it removes the object again, unless [`Kept::keep`] was called.
+#[must_use = "a dropped object is removed from the store"]
+#[derive(Debug)]
+pub struct Kept(Option<Removal>);
+
+/// How a stored object is taken back.
+#[derive(Debug)]
+enum Removal {
+    File(disk::Removal),
+    Object(bucket::Removal),
+}
+
+impl Kept {
+    /// The request succeeded: the object stays.
+    pub fn keep(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        match self.0.take() {
+            Some(Removal::File(file)) => file.run(),
+            Some(Removal::Object(object)) => object.run(),
+            None => {}
+        }
+    }
+}
+
+/// Tasks that go on when the request that began them is dropped.
+#[derive(Clone, Debug)]
+struct Tasks {
+    all: TaskTracker,
+    own: TaskTracker,
+}
+
+impl Tasks {
+    fn spawn<F>(&self, work: F) -> JoinHandle<F::Output>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        tokio::spawn(self.all.track_future(self.own.track_future(work)))
+    }
+}

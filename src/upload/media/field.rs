@@ -1,0 +1,52 @@
+//! Numbers at an offset of the head; `None` where the head ends before them.
+
+pub(super) fn le16(bytes: &[u8], at: usize) -> Option<u16> {
+    bytes
+        .get(at..)?
+        .first_chunk()
+        .copied()
+        .map(u16::from_le_bytes)
+}
+
+pub(super) fn le32(bytes: &[u8], at: usize) -> Option<u32> {
+    bytes
+        .get(at..)?
+        .first_chunk()
+        .copied()
+        .map(u32::from_le_bytes)
+}
+
+pub(super) fn be16(bytes: &[u8], at: usize) -> Option<u16> {
+    bytes
+        .get(at..)?
+        .first_chunk()
+        .copied()
+        .map(u16::from_be_bytes)
+}
+
+pub(super) fn be32(bytes: &[u8], at: usize) -> Option<u32> {
+    bytes
+        .get(at..)?
+        .first_chunk()
+        .copied()
+        .map(u32::from_be_bytes)
+}
+
+pub(super) fn be64(bytes: &[u8], at: usize) -> Option<u64> {
+    bytes
+        .get(at..)?
+        .first_chunk()
+        .copied()
+        .map(u64::from_be_bytes)
+}
+
+/// Four bytes that name a chunk or a box.
+pub(super) fn fourcc(bytes: &[u8], at: usize) -> Option<[u8; 4]> {
+    bytes.get(at..)?.first_chunk().copied()
+}
+
+/// Whether a chunk's or a box's name is one that a writer would choose: printable, or QuickTime's
+/// leading `©`.
+pub(super) fn is_plain(fourcc: [u8; 4]) -> bool {
+    fourcc.iter().all(|byte| matches!(byte, b' '..=b'~' | 0xA9))
+}

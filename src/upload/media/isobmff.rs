@@ -1,0 +1,120 @@
+//! The ISO base media family (ISO/IEC 14496-12): HEIC, HEIF, AVIF, MP4, M4V, M4A, 3GP and MOV.
+//!
+//! The `ftyp` box names brands; a QuickTime file older than brands starts with another box.
+
+use super::field::{be32, be64, fourcc, is_plain};
+use super::format::{Format, is_audio};
+
+/// The header of one box; `bytes` is `None` for a box that reaches to the end of the file.
+struct BoxHeader {
+    kind: [u8; 4],
+    bytes: Option<u64>,
+}
+
+impl BoxHeader {
+    /// The header at `at`; `None` when the head ends before it or it contradicts itself.
+    fn at(head: &[u8], at: usize) -> Option<Self> {
+        let kind = fourcc(head, at + 4)?;
+        let (bytes, header_bytes) = match be32(head, at)? {
+            0 => (None, 0),
+            1 => (Some(be64(head, at + 8)?), 16),
+            bytes => (Some(u64::from(bytes)), 8),
+        };
+        let sane = is_plain(kind) && bytes.is_none_or(|bytes| bytes >= header_bytes);
+        sane.then_some(Self { kind, bytes })
+    }
+}
+
+pub(super) fn of(head: &[u8], claimed: &str) -> Option<Format> {
+    let first = BoxHeader::at(head, 0)?;
+    match &first.kind {
+        b"ftyp" => branded(head, first.bytes?, claimed),
+        b"moov" | b"mdat" | b"wide" | b"free" | b"skip" | b"pnot" => {
+            old_quicktime(head, &first).then_some(Format::Mov)
+        }
+        _ => None,
+    }
+}
+
+/// What the brands say, when a further box follows them.
+fn branded(head: &[u8], ftyp_bytes: u64, claimed: &str) -> Option<Format> {
+    let ftyp = head.get(..usize::try_from(ftyp_bytes).ok()?)?;
+    BoxHeader::at(head, ftyp.len())?;
+    let major = brand(fourcc(ftyp, 8)?);
+    let compatible: Vec<Format> = ftyp
+        .get(16..)?
+        .chunks_exact(4)
+        .filter_map(|name| brand([name[0], name[1], name[2], name[3]]))
+        .collect();
+    settle(major, &compatible, claimed)
+}
+
+/// Decides between the major brand, which may be generic or unknown, and the compatible ones.
+fn settle(major: Option<Format>, compatible: &[Format], claimed: &str) -> Option<Format> {
+    let listed = |format| compatible.contains(&format).then_some(format);
+    let picture = || listed(Format::Avif).or_else(|| listed(Format::Heic));
+    match major {
+        // `mif1` says "some picture"; which, the others say.
+        Some(Format::Heif) => picture().or(major),
+        // A phone's recorder may write these with sound alone, and only the name tells.
+        Some(Format::Mp4 | Format::ThreeGp) if is_audio(claimed) => Some(Format::M4a),
+        Some(_) => major,
+        None => picture().or_else(|| compatible.first().copied()),
+    }
+}
+
+/// The format that a brand stands for (<https://mp4ra.org/registered-types/brands>).
+fn brand(name: [u8; 4]) -> Option<Format> {
+    Some(match &name {
+        b"heic" | b"heix" | b"heim" | b"heis" | b"hevc" | b"hevx" | b"hevm" | b"hevs" => {
+            Format::Heic
+        }
+        b"mif1" | b"mif2" | b"msf1" => Format::Heif,
+        b"avif" | b"avis" | b"avio" => Format::Avif,
+        b"qt  " => Format::Mov,
+        b"M4A " | b"M4B " | b"M4P " => Format::M4a,
+        b"M4V " | b"M4VH" | b"M4VP" => Format::M4v,
+        [
+            b'3',
+            b'g',
+            b'p' | b'2' | b'e' | b'g' | b'h' | b'm' | b'r' | b's' | b't',
+            _,
+        ] => Format::ThreeGp,
+        b"isom" | b"avc1" | b"dash" | b"mp41" | b"mp42" | b"mp71" | b"mmp4" | b"MSNV" => {
+            Format::Mp4
+        }
+        [b'i', b's', b'o', b'2'..=b'9' | b'a'..=b'c'] => Format::Mp4,
+        _ => return None,
+    })
+}
+
+/// Whether a file without `ftyp` begins as QuickTime files did before 2001: known boxes, one after
+/// the other, for as far as the head reaches.
+fn old_quicktime(head: &[u8], first: &BoxHeader) -> bool {
+    // Above it the four size bytes could be letters: this would be a text that says "mdat".
+    const LARGEST_FIRST_BOX: u64 = 0x2000_0000;
+    let is_wide = be32(head, 0) == Some(1);
+    let Some(bytes) = first
+        .bytes
+        .filter(|bytes| is_wide || *bytes < LARGEST_FIRST_BOX)
+    else {
+        return false;
+    };
+    if &first.kind == b"moov" {
+        let child = fourcc(head, 12);
+        return matches!(
+            child.as_ref(),
+            Some(b"mvhd" | b"cmov" | b"rmra" | b"iods" | b"trak")
+        );
+    }
+    match usize::try_from(bytes) {
+        Ok(next) if next < head.len() => BoxHeader::at(head, next).is_some_and(|next| {
+            matches!(
+                &next.kind,
+                b"moov" | b"mdat" | b"wide" | b"free" | b"skip" | b"pnot" | b"PICT"
+            )
+        }),
+        // Only the media itself may be so large that the head ends inside it.
+        _ => &first.kind == b"mdat" && head.len() == super::HEAD_BYTES,
+    }
+}

@@ -1,0 +1,145 @@
+//! `Kind`: picture, film, sound or paper, and `Kinds`, the set of them that an operator allows.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// What a file is to the person who sends it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    Image,
+    Video,
+    Audio,
+    Document,
+}
+
+/// A word that is not the name of a [`Kind`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{word:?} is not one of image, video, audio, document")]
+pub struct UnknownKind {
+    pub word: String,
+}
+
+impl Kind {
+    const EACH: [Self; 4] = [Self::Image, Self::Video, Self::Audio, Self::Document];
+
+    /// The word for it: `image`, `video`, `audio` or `document`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Image => "image",
+            Self::Video => "video",
+            Self::Audio => "audio",
+            Self::Document => "document",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Kind {
+    type Err = UnknownKind;
+
+    fn from_str(word: &str) -> Result<Self, UnknownKind> {
+        Self::EACH
+            .into_iter()
+            .find(|kind| kind.as_str().eq_ignore_ascii_case(word))
+            .ok_or_else(|| UnknownKind {
+                word: word.to_owned(),
+            })
+    }
+}
+
+/// A set of [`Kind`], written as a comma list: `image,video`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kinds(u8);
+
+impl Kinds {
+    /// Every kind there is.
+    pub const ALL: Self = Self(0b1111);
+
+    pub const fn contains(self, kind: Kind) -> bool {
+        self.0 & Self::bit(kind) != 0
+    }
+
+    const fn bit(kind: Kind) -> u8 {
+        1 << kind as u8
+    }
+}
+
+impl FromIterator<Kind> for Kinds {
+    fn from_iter<I: IntoIterator<Item = Kind>>(kinds: I) -> Self {
+        Self(kinds.into_iter().fold(0, |set, kind| set | Self::bit(kind)))
+    }
+}
+
+impl FromStr for Kinds {
+    type Err = UnknownKind;
+
+    /// Reads a comma list; spaces around a word and its case do not matter. An empty word is an
+    /// error, so an empty list is one too.
+    fn from_str(list: &str) -> Result<Self, UnknownKind> {
+        list.split(',')
+            .map(|word| word.trim().parse::<Kind>())
+            .collect()
+    }
+}
+
+impl fmt::Display for Kinds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let words = Kind::EACH.into_iter().filter(|kind| self.contains(*kind));
+        for (index, word) in words.enumerate() {
+            if index > 0 {
+                f.write_str(",")?;
+            }
+            f.write_str(word.as_str())?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_comma_list_is_a_set_and_prints_in_one_order() {
+        for (list, printed) in [
+            ("image", "image"),
+            ("video,image", "image,video"),
+            (" Audio , document ", "audio,document"),
+            ("image,image", "image"),
+            ("image,video,audio,document", "image,video,audio,document"),
+        ] {
+            let kinds: Kinds = list.parse().expect(list);
+            assert_eq!(kinds.to_string(), printed);
+        }
+        assert_eq!("document,audio,video,image".parse(), Ok(Kinds::ALL));
+    }
+
+    #[test]
+    fn a_set_contains_what_was_listed_and_no_more() {
+        let kinds: Kinds = "image,audio".parse().expect("a list");
+        let contained = Kind::EACH.map(|kind| kinds.contains(kind));
+        assert_eq!(contained, [true, false, true, false]);
+    }
+
+    #[test]
+    fn the_word_that_is_no_kind_is_named() {
+        for (list, word) in [
+            ("image,pictures", "pictures"),
+            ("", ""),
+            ("image,", ""),
+            ("image;video", "image;video"),
+        ] {
+            assert_eq!(
+                list.parse::<Kinds>(),
+                Err(UnknownKind {
+                    word: word.to_owned()
+                })
+            );
+        }
+    }
+}

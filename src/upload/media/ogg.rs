@@ -1,0 +1,28 @@
+//! Ogg (RFC 3533) by the codec that its first page announces.
+
+use memchr::memmem;
+
+use super::format::Format;
+
+pub(super) fn of(head: &[u8]) -> Option<Format> {
+    const BEGINS_A_STREAM: u8 = 0x02;
+    head.strip_prefix(b"OggS\0")?;
+    if head.get(5)? & BEGINS_A_STREAM == 0 || has_video(head) {
+        return None;
+    }
+    let segments = usize::from(*head.get(26)?);
+    let packet = head.get(27 + segments..)?;
+    if packet.starts_with(b"OpusHead") {
+        return Some(Format::Opus);
+    }
+    let sounds: [&[u8]; 3] = [b"\x01vorbis", b"\x7fFLAC", b"Speex   "];
+    sounds
+        .iter()
+        .any(|sound| packet.starts_with(sound))
+        .then_some(Format::Ogg)
+}
+
+/// Whether another stream of the file is a film: the first pages of all streams stand together.
+fn has_video(head: &[u8]) -> bool {
+    memmem::find(head, b"\x80theora").is_some()
+}

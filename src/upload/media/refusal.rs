@@ -1,0 +1,92 @@
+//! `Refused`: what a file that is not accepted looks like, in words for a person and the log.
+
+use super::text;
+
+/// The bytes are of no accepted type.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the bytes look like {looks_like}")]
+pub struct Refused {
+    /// A short name of a format in English, never bytes of the client.
+    pub looks_like: &'static str,
+}
+
+pub(super) fn of(head: &[u8]) -> Refused {
+    let looks_like = unlisted(head)
+        .or_else(|| text::known_beginning(head))
+        .or_else(|| infer::get(head).and_then(|found| name(found.extension())))
+        .unwrap_or("unknown");
+    Refused { looks_like }
+}
+
+/// What the crate below does not know, or knows only by opening the file further than we want.
+fn unlisted(head: &[u8]) -> Option<&'static str> {
+    Some(match head {
+        [] => "empty file",
+        [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => "UTF-16 text",
+        [0xD0, 0xCF, 0x11, 0xE0, ..] => "OLE file",
+        [0x7F, b'E', b'L', b'F', ..] => "Linux program",
+        [b'd', b'e', b'x', b'\n', ..] => "Android program",
+        [0x1A, 0x45, 0xDF, 0xA3, ..] => "damaged WebM",
+        [b'P', b'K', 3 | 5 | 7, ..] => "damaged ZIP",
+        [b'O', b'g', b'g', b'S', 0, ..] => "Ogg without a known sound",
+        [b'B', b'M', ..] => "damaged BMP",
+        [0x47, ..] if head.get(188) == Some(&0x47) && head.get(376) == Some(&0x47) => "MPEG-TS",
+        _ => return None,
+    })
+}
+
+/// By the extension under which `infer` lists a format. Accepted ones come here damaged; formats
+/// that it knows by two bytes are left out, since most files it finds so are something else.
+fn name(extension: &str) -> Option<&'static str> {
+    Some(match extension {
+        "exe" | "dll" => "Windows program",
+        "mach" => "macOS program",
+        "class" => "Java class",
+        "wasm" => "WebAssembly",
+        "deb" | "rpm" => "Linux package",
+        "crx" => "browser extension",
+        "swf" => "SWF",
+        "tif" => "TIFF",
+        "cr2" => "Canon raw",
+        "psd" => "Photoshop",
+        "ico" => "ICO",
+        "jp2" => "JPEG 2000",
+        "jxl" => "JPEG XL",
+        "jxr" => "JPEG XR",
+        "djvu" => "DjVu",
+        "dwg" => "AutoCAD",
+        "wmv" => "WMV",
+        "flv" => "FLV",
+        "mpg" => "MPEG",
+        "midi" => "MIDI",
+        "aiff" => "AIFF",
+        "ape" => "Monkey's Audio",
+        "dsf" => "DSF",
+        "woff" | "woff2" | "ttf" | "otf" | "eot" => "font",
+        "mobi" => "Mobipocket",
+        "sqlite" => "SQLite",
+        "tar" => "TAR",
+        "gz" => "GZIP",
+        "bz2" | "bz3" => "BZIP",
+        "xz" => "XZ",
+        "zst" => "Zstandard",
+        "lz4" => "LZ4",
+        "cab" => "CAB",
+        "ar" => "AR",
+        "jpg" => "damaged JPEG",
+        "png" => "damaged PNG",
+        "gif" => "damaged GIF",
+        "webp" | "wav" | "avi" => "damaged RIFF",
+        "heif" | "avif" => "damaged HEIF",
+        "mp4" | "m4v" | "m4a" | "mov" => "damaged MP4",
+        "mkv" | "webm" => "damaged WebM",
+        "mp3" => "damaged MP3",
+        "aac" => "damaged AAC",
+        "amr" => "damaged AMR",
+        "flac" => "damaged FLAC",
+        "pdf" => "damaged PDF",
+        "rar" => "damaged RAR",
+        "7z" => "damaged 7z",
+        _ => return None,
+    })
+}

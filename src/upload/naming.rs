@@ -1,0 +1,187 @@
+//! What an object is called: `<folder>/<YYYYMMDD>/<milliseconds>_<12 hex><.ext>`, nothing of it from
+//! the client but a folder it may name. Pure: the clock and the random id are arguments.
+
+use chrono::{DateTime, FixedOffset, Utc};
+use uuid::Uuid;
+
+use crate::store::ObjectKey;
+
+/// Below this folder lie the folders that callers name.
+const NAMED_FOLDERS: &str = "public/uploads/Diy";
+/// Deepest nesting of a folder that a caller names.
+const MAX_LEVELS: usize = 5;
+/// Longest name of one level, in bytes.
+const MAX_LEVEL_BYTES: usize = 64;
+/// Longest file name shown, in bytes.
+const MAX_NAME_BYTES: usize = 255;
+
+/// Where an upload goes, without the date.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Folder(String);
+
+/// The text cannot be a folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a folder name")]
+pub struct InvalidFolder;
+
+impl Folder {
+    /// The configured first folder (`UPLOAD_PREFIX`); `/` nests.
+    ///
+    /// # Errors
+    /// [`InvalidFolder`] when no object could be stored there.
+    pub fn prefix(text: &str) -> Result<Self, InvalidFolder> {
+        ObjectKey::parse(text).map_err(|_| InvalidFolder)?;
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The folder a caller names; `_` nests: `a_b` is `a/b`. Each level is 1 to 64 of
+    /// `A-Z a-z 0-9 -`, at most five levels.
+    ///
+    /// # Errors
+    /// [`InvalidFolder`] for anything else.
+    pub fn named(text: &str) -> Result<Self, InvalidFolder> {
+        let levels: Vec<_> = text.split('_').take(MAX_LEVELS + 1).collect();
+        if levels.len() > MAX_LEVELS || !levels.iter().copied().all(is_level) {
+            return Err(InvalidFolder);
+        }
+        Ok(Self(format!("{NAMED_FOLDERS}/{}", levels.join("/"))))
+    }
+}
+
+fn is_level(level: &str) -> bool {
+    (1..=MAX_LEVEL_BYTES).contains(&level.len())
+        && level
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+}
+
+/// The key for a file that came at `now`. `id` gives the 12 random hex digits; `extension` has no
+/// dot and is one of ours.
+pub fn key(
+    folder: &Folder,
+    now: DateTime<Utc>,
+    offset: FixedOffset,
+    id: Uuid,
+    extension: &str,
+) -> ObjectKey {
+    let date = now.with_timezone(&offset).format("%Y%m%d");
+    let millis = now.timestamp_millis();
+    // The first 48 bits of a version 4 UUID are random throughout.
+    let random = id.as_u128() >> 80;
+    ObjectKey::parse(format!(
+        "{}/{date}/{millis}_{random:012x}.{extension}",
+        folder.0
+    ))
+    .expect("a checked folder, digits and an extension of our table make a key")
+}
+
+/// The client's file name as it may be shown: no path, no control or bidirectional characters, at
+/// most 255 bytes.
+pub fn display_name(name: &str) -> String {
+    let last = name.rsplit(['/', '\\']).next().unwrap_or_default();
+    let mut shown = String::with_capacity(last.len().min(MAX_NAME_BYTES));
+    for character in last.chars().filter(|character| is_shown(*character)) {
+        if shown.len() + character.len_utf8() > MAX_NAME_BYTES {
+            break;
+        }
+        shown.push(character);
+    }
+    shown.trim().to_owned()
+}
+
+/// Not a control character, and none that reorders or hides what stands beside it
+/// (Unicode UAX #9 §2 and the byte order mark).
+fn is_shown(character: char) -> bool {
+    !character.is_control()
+        && !matches!(character,
+            '\u{061C}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}'
+            | '\u{2060}'..='\u{2069}' | '\u{FEFF}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp_millis(millis).expect("in range")
+    }
+
+    fn offset(text: &str) -> FixedOffset {
+        text.parse().expect("an offset")
+    }
+
+    #[test]
+    fn a_key_is_folder_date_time_and_chance() {
+        let id = Uuid::from_u128(0x20f9_0b51_544f_4abc_8def_0123_4567_89ab);
+        let images = Folder::prefix("images").expect("a folder");
+        let key = key(&images, at(1_744_866_732_481), offset("+08:00"), id, "png");
+        assert_eq!(
+            key.as_str(),
+            "images/20250417/1744866732481_20f90b51544f.png"
+        );
+    }
+
+    #[test]
+    fn the_date_is_that_of_the_time_zone() {
+        let before_midnight_utc = at(1_744_847_999_000); // 2025-04-16T23:59:59Z
+        for (zone, date) in [
+            ("+08:00", "20250417"),
+            ("+00:00", "20250416"),
+            ("-05:00", "20250416"),
+        ] {
+            let folder = Folder::prefix("a/b").expect("a folder");
+            let key = key(
+                &folder,
+                before_midnight_utc,
+                offset(zone),
+                Uuid::nil(),
+                "txt",
+            );
+            assert_eq!(
+                key.as_str(),
+                format!("a/b/{date}/1744847999000_000000000000.txt")
+            );
+        }
+    }
+
+    #[test]
+    fn a_caller_names_a_folder_by_its_levels() {
+        for (named, folder) in [
+            ("chatImgs", "public/uploads/Diy/chatImgs"),
+            ("a_b", "public/uploads/Diy/a/b"),
+            ("A-1_2_3_4_5", "public/uploads/Diy/A-1/2/3/4/5"),
+        ] {
+            assert_eq!(
+                Folder::named(named).map(|folder| folder.0).as_deref(),
+                Ok(folder)
+            );
+        }
+        let (level, nested) = ("x".repeat(65), "a_b_c_d_e_f");
+        for bad in [
+            "", "_", "a__b", "_a", "a_", "..", ".._.._x", "a/b", "a.b", "a b", "图", "a%2fb",
+            "a\0", nested, &level,
+        ] {
+            assert_eq!(Folder::named(bad), Err(InvalidFolder), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_shown_name_has_no_path_and_nothing_unseen() {
+        let long = format!("{}.png", "图".repeat(200));
+        for (name, shown) in [
+            ("IMG_0001.png", "IMG_0001.png"),
+            ("", ""),
+            ("../../x.png", "x.png"),
+            ("C:\\fakepath\\猫 1.jpg", "猫 1.jpg"),
+            ("a\0b\r\nc\td", "abcd"),
+            ("\u{202E}gnp.exe", "gnp.exe"),
+            ("\u{FEFF}a\u{200B}.txt", "a.txt"),
+            ("😀.gif", "😀.gif"),
+            ("  x.png ", "x.png"),
+            ("a/", ""),
+        ] {
+            assert_eq!(display_name(name), shown, "{name:?}");
+        }
+        assert_eq!(display_name(&long), "图".repeat(85));
+    }
+}

@@ -1,0 +1,241 @@
+//! What the bucket holds and what it was asked: objects, part uploads, requests;
+//! and the rules of storing. No HTTP.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::hash::{DefaultHasher, Hasher};
+
+use bytes::{Bytes, BytesMut};
+use s3s::{S3Result, s3_error};
+
+use super::front::Recorded;
+
+/// One stored object, or the description of one whose parts are still coming.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Object {
+    pub(crate) bytes: Bytes,
+    pub(crate) content_type: Option<String>,
+    pub(crate) content_disposition: Option<String>,
+    pub(crate) cache_control: Option<String>,
+    /// `x-amz-meta-*`, without the prefix.
+    pub(crate) metadata: BTreeMap<String, String>,
+    /// Without quotes.
+    pub(crate) etag: String,
+}
+
+/// One part of an open upload.
+#[derive(Debug, Clone)]
+pub(super) struct Part {
+    pub(super) bytes: Bytes,
+    pub(super) etag: String,
+}
+
+/// An upload in parts, neither completed nor aborted.
+struct Upload {
+    key: String,
+    /// What the object will be, without its bytes: only the creation says it.
+    blank: Object,
+    parts: BTreeMap<i32, Part>,
+}
+
+/// Everything the double knows; tests wait on it and look at it.
+#[derive(Default)]
+pub(crate) struct Contents {
+    objects: BTreeMap<String, Object>,
+    uploads: BTreeMap<String, Upload>,
+    uploads_created: usize,
+    requests: Vec<Recorded>,
+}
+
+impl Contents {
+    pub(crate) fn objects(&self) -> &BTreeMap<String, Object> {
+        &self.objects
+    }
+
+    /// Part uploads created, but neither completed nor aborted.
+    pub(crate) fn open_uploads(&self) -> usize {
+        self.uploads.len()
+    }
+
+    /// Bytes in the parts of open uploads.
+    pub(crate) fn parts_held(&self) -> usize {
+        let parts = self
+            .uploads
+            .values()
+            .flat_map(|upload| upload.parts.values());
+        parts.map(|part| part.bytes.len()).sum()
+    }
+
+    pub(crate) fn requests(&self) -> &[Recorded] {
+        &self.requests
+    }
+
+    /// Whether no request is being worked on, so that nothing will change without
+    /// a new one. True before the first has arrived, too: look at `requests` as well.
+    pub(crate) fn is_idle(&self) -> bool {
+        !self.requests.iter().any(|request| request.under_way)
+    }
+
+    /// Writes a request down and returns its number.
+    pub(super) fn record(&mut self, request: Recorded) -> usize {
+        self.requests.push(request);
+        self.requests.len() - 1
+    }
+
+    /// Writes down how a request was answered.
+    pub(super) fn record_status(&mut self, number: usize, status: u16) {
+        self.requests[number].status = Some(status);
+    }
+
+    /// Writes down that a request is over, answered or not.
+    pub(super) fn record_end(&mut self, number: usize) {
+        self.requests[number].under_way = false;
+    }
+
+    pub(super) fn object(&self, key: &str) -> S3Result<&Object> {
+        self.objects.get(key).ok_or_else(|| s3_error!(NoSuchKey))
+    }
+
+    /// Stores an object and returns its ETag.
+    pub(super) fn put(&mut self, key: String, mut object: Object) -> String {
+        if object.etag.is_empty() {
+            object.etag = etag(&object.bytes);
+        }
+        let etag = object.etag.clone();
+        self.objects.insert(key, object);
+        etag
+    }
+
+    /// Deletes an object; that there is none is no error, as with S3.
+    pub(super) fn delete(&mut self, key: &str) {
+        self.objects.remove(key);
+    }
+
+    /// Opens an upload in parts and returns its id.
+    pub(super) fn create_upload(&mut self, key: String, blank: Object) -> String {
+        self.uploads_created += 1;
+        let id = format!("upload-{}", self.uploads_created);
+        let parts = BTreeMap::new();
+        self.uploads
+            .insert(id.clone(), Upload { key, blank, parts });
+        id
+    }
+
+    /// Keeps a part, in place of an earlier one of the same number, and returns its ETag.
+    pub(super) fn put_part(
+        &mut self,
+        key: &str,
+        id: &str,
+        number: i32,
+        bytes: Bytes,
+    ) -> S3Result<String> {
+        if !(1..=10_000).contains(&number) {
+            return Err(s3_error!(InvalidArgument, "part numbers are 1 to 10000"));
+        }
+        let etag = etag(&bytes);
+        let part = Part {
+            bytes,
+            etag: etag.clone(),
+        };
+        self.upload(key, id)?;
+        let upload = self.uploads.get_mut(id).expect("just looked up");
+        upload.parts.insert(number, part);
+        Ok(etag)
+    }
+
+    pub(super) fn parts(&self, key: &str, id: &str) -> S3Result<&BTreeMap<i32, Part>> {
+        Ok(&self.upload(key, id)?.parts)
+    }
+
+    /// Forgets an upload and its parts.
+    pub(super) fn abort(&mut self, key: &str, id: &str) -> S3Result<()> {
+        self.upload(key, id)?;
+        self.uploads.remove(id);
+        Ok(())
+    }
+
+    /// Makes an object of the named parts and returns its ETag; a refused
+    /// completion leaves the upload open.
+    pub(super) fn complete(
+        &mut self,
+        key: &str,
+        id: &str,
+        wanted: &[(i32, Option<String>)],
+        smallest_part: usize,
+    ) -> S3Result<String> {
+        let upload = self.upload(key, id)?;
+        let parts = chosen(&upload.parts, wanted)?;
+        let object = joined(&upload.blank, &parts, smallest_part)?;
+        self.uploads.remove(id);
+        Ok(self.put(key.to_owned(), object))
+    }
+
+    fn upload(&self, key: &str, id: &str) -> S3Result<&Upload> {
+        let upload = self.uploads.get(id).filter(|upload| upload.key == key);
+        upload.ok_or_else(|| s3_error!(NoSuchUpload))
+    }
+}
+
+/// Readable in a failed assertion: names and sizes, no bytes.
+impl fmt::Debug for Contents {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} object(s)", self.objects.len())?;
+        for (key, object) in &self.objects {
+            writeln!(f, "  object {key}: {} bytes", object.bytes.len())?;
+        }
+        for (id, upload) in &self.uploads {
+            let sizes: Vec<_> = upload.parts.values().map(|p| p.bytes.len()).collect();
+            writeln!(f, "  open {id} of {}: parts of {sizes:?} bytes", upload.key)?;
+        }
+        writeln!(f, "after {} request(s)", self.requests.len())?;
+        for request in &self.requests {
+            writeln!(f, "  {request}")?;
+        }
+        Ok(())
+    }
+}
+
+/// The parts a completion names, which must exist, unchanged and in order.
+fn chosen<'a>(
+    parts: &'a BTreeMap<i32, Part>,
+    wanted: &[(i32, Option<String>)],
+) -> S3Result<Vec<&'a Part>> {
+    if wanted.is_empty() {
+        return Err(s3_error!(MalformedXML, "a completion names its parts"));
+    }
+    if !wanted.is_sorted_by(|(a, _), (b, _)| a < b) {
+        return Err(s3_error!(InvalidPartOrder));
+    }
+    let find = |(number, etag): &(i32, Option<String>)| {
+        let part = parts.get(number);
+        part.filter(|part| etag.as_ref() == Some(&part.etag))
+            .ok_or_else(|| s3_error!(InvalidPart))
+    };
+    wanted.iter().map(find).collect()
+}
+
+/// One object out of parts, of which only the last may be small.
+fn joined(blank: &Object, parts: &[&Part], smallest_part: usize) -> S3Result<Object> {
+    let all_but_last = &parts[..parts.len() - 1];
+    if all_but_last.iter().any(|p| p.bytes.len() < smallest_part) {
+        return Err(s3_error!(EntityTooSmall));
+    }
+    let mut bytes = BytesMut::with_capacity(parts.iter().map(|part| part.bytes.len()).sum());
+    for part in parts {
+        bytes.extend_from_slice(&part.bytes);
+    }
+    let bytes = bytes.freeze();
+    Ok(Object {
+        etag: format!("{}-{}", etag(&bytes), parts.len()),
+        bytes,
+        ..blank.clone()
+    })
+}
+
+/// A value that follows from the bytes. Not MD5, as nobody may rely on that,
+/// and MD5 of 100 MB takes seconds in an unoptimised build.
+fn etag(bytes: &[u8]) -> String {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(bytes);
+    format!("{:016x}{:016x}", hasher.finish(), bytes.len())
+}

@@ -1,0 +1,639 @@
+//! The part between the socket and `s3s`: writes requests down, applies planned
+//! faults, refuses what the dialect does not know, and cuts connections.
+
+use std::fmt;
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use http_body::{Frame, SizeHint};
+use http_body_util::{BodyExt, StreamBody};
+use hyper::body::Incoming;
+use hyper::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{HeaderMap, Method, Request, Response, Uri};
+use hyper_util::rt::TokioIo;
+use percent_encoding::percent_decode_str;
+use s3s::Body;
+use s3s::service::S3Service;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+use super::Dialect;
+use super::backend::bucket_in;
+use super::contents::Contents;
+
+/// How many bytes of an answer without a body are still sent by a cut: it ends
+/// within the headers.
+const HALF_A_HEAD: usize = 30;
+
+/// What a request asks for; `Any` stands for all of them when planning a fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Operation {
+    Any,
+    Put,
+    /// A POST form, as browsers send it.
+    PostForm,
+    CreateUpload,
+    UploadPart,
+    CompleteUpload,
+    AbortUpload,
+    ListParts,
+    Delete,
+    Head,
+    Get,
+    Copy,
+    /// About the bucket, or nothing the double knows.
+    Other,
+}
+
+impl Operation {
+    /// Told by method, query and headers alone: a fault strikes before parsing.
+    fn of(method: &Method, uri: &Uri, headers: &HeaderMap, key: &str) -> Self {
+        let asks = |name: &str| {
+            let mut pairs = uri.query().unwrap_or_default().split('&');
+            pairs.any(|pair| pair.split('=').next() == Some(name))
+        };
+        match *method {
+            Method::POST if asks("uploads") => Self::CreateUpload,
+            Method::POST if asks("uploadId") => Self::CompleteUpload,
+            Method::POST if key.is_empty() => Self::PostForm,
+            _ if key.is_empty() => Self::Other,
+            Method::PUT if asks("uploadId") => Self::UploadPart,
+            Method::PUT if headers.contains_key("x-amz-copy-source") => Self::Copy,
+            Method::PUT => Self::Put,
+            Method::DELETE if asks("uploadId") => Self::AbortUpload,
+            Method::DELETE => Self::Delete,
+            Method::GET if asks("uploadId") => Self::ListParts,
+            Method::GET => Self::Get,
+            Method::HEAD => Self::Head,
+            _ => Self::Other,
+        }
+    }
+
+    /// Whether performing it changes nothing.
+    fn only_reads(self) -> bool {
+        matches!(self, Self::Get | Self::Head | Self::ListParts)
+    }
+}
+
+/// What goes wrong with a request.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Fault {
+    /// The request is read and answered with this status and S3 error code;
+    /// nothing is performed.
+    Status(u16, &'static str),
+    /// The request is performed at once and answered after this time. A client
+    /// that gives up earlier has stored without knowing.
+    Slow(Duration),
+    /// The connection closes when half of the request's body was read, at
+    /// least one chunk; nothing is performed.
+    CutMidBody,
+    /// The request is read, and half of an answer with status 200 is sent. Only
+    /// what changes nothing (get, head) is performed.
+    HalfAnswer,
+    /// The request is read and never answered, until the double is dropped.
+    Hang,
+    /// The request is performed, then half of its answer is sent: stored, but
+    /// the client was not told.
+    DoneButHalfAnswer,
+}
+
+impl Fault {
+    fn halves_the_answer(self) -> bool {
+        matches!(self, Self::HalfAnswer | Self::DoneButHalfAnswer)
+    }
+}
+
+/// One request as it arrived.
+#[derive(Debug, Clone)]
+pub(crate) struct Recorded {
+    pub(crate) operation: Operation,
+    pub(crate) method: Method,
+    pub(crate) uri: Uri,
+    /// The object's key; empty when the request is about the bucket.
+    pub(crate) key: String,
+    pub(crate) headers: HeaderMap,
+    /// Who claims to have signed, right or wrong.
+    pub(crate) key_id: Option<String>,
+    /// `None`: no whole answer was given, or not yet. That the client was still
+    /// there to read it is not known.
+    pub(crate) status: Option<u16>,
+    /// Whether the double still works on it.
+    pub(crate) under_way: bool,
+    received: Arc<AtomicU64>,
+}
+
+impl Recorded {
+    fn new(request: &Request<Incoming>, received: Arc<AtomicU64>) -> Self {
+        let key = key_of(host(request.headers()), request.uri());
+        let (method, uri, headers) = (request.method(), request.uri(), request.headers());
+        Self {
+            operation: Operation::of(method, uri, headers, &key),
+            method: method.clone(),
+            uri: uri.clone(),
+            key,
+            headers: headers.clone(),
+            key_id: key_id(headers, uri),
+            status: None,
+            under_way: true,
+            received,
+        }
+    }
+
+    /// Bytes of the body that have arrived by now.
+    pub(crate) fn received(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
+    }
+
+    /// The header as text, `None` when it was not sent.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+}
+
+impl fmt::Display for Recorded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (operation, key, received) = (self.operation, &self.key, self.received());
+        write!(f, "{operation:?} {key:?}, {received} bytes received: ")?;
+        match self.status {
+            Some(status) => write!(f, "{status}"),
+            None => write!(f, "no answer"),
+        }
+    }
+}
+
+/// A fault that waits for its requests.
+struct Planned {
+    on: Operation,
+    fault: Fault,
+    times: usize,
+}
+
+/// An answer with an S3 error in it.
+struct Refusal {
+    status: u16,
+    code: &'static str,
+    message: &'static str,
+    /// OSS's own number of the error.
+    ec: Option<&'static str>,
+}
+
+impl Refusal {
+    fn into_response(self, number: usize) -> Response<Body> {
+        let ec = self.ec.map(|ec| format!("<EC>{ec}</EC>"));
+        let body = format!(
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{}</Code><Message>{}</Message>\
+             <RequestId>{}</RequestId>{}</Error>",
+            self.code,
+            self.message,
+            request_id(number),
+            ec.unwrap_or_default(),
+        );
+        Response::builder()
+            .status(self.status)
+            .header(CONTENT_TYPE, "application/xml")
+            .body(Body::from(body))
+            .expect("planned statuses are valid")
+    }
+}
+
+/// The reason a connection ends without (the rest of) an answer.
+#[derive(Debug)]
+struct Cut;
+
+impl fmt::Display for Cut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("cut on purpose")
+    }
+}
+
+impl std::error::Error for Cut {}
+
+/// What all connections share.
+pub(super) struct Front {
+    dialect: Dialect,
+    contents: Arc<watch::Sender<Contents>>,
+    planned: Mutex<Vec<Planned>>,
+    service: S3Service,
+}
+
+impl Front {
+    pub(super) fn new(
+        dialect: Dialect,
+        contents: Arc<watch::Sender<Contents>>,
+        service: S3Service,
+    ) -> Self {
+        Self {
+            dialect,
+            contents,
+            planned: Mutex::default(),
+            service,
+        }
+    }
+
+    pub(super) fn plan(&self, on: Operation, fault: Fault, times: usize) {
+        let mut planned = self.planned.lock().expect("no panic while held");
+        planned.push(Planned { on, fault, times });
+    }
+
+    /// The first fault planned for this operation, used up by one.
+    fn strike(&self, operation: Operation) -> Option<Fault> {
+        let mut planned = self.planned.lock().expect("no panic while held");
+        planned.retain(|plan| plan.times > 0);
+        let meant = |plan: &&mut Planned| plan.on == operation || plan.on == Operation::Any;
+        let plan = planned.iter_mut().find(meant)?;
+        if plan.times != usize::MAX {
+            plan.times -= 1;
+        }
+        Some(plan.fault)
+    }
+
+    /// From a request's head to its answer, or to the end of its connection.
+    async fn answer(&self, request: Request<Incoming>, line: &Line) -> Result<Response<Body>, Cut> {
+        let received = Arc::default();
+        let recorded = Recorded::new(&request, Arc::clone(&received));
+        let operation = recorded.operation;
+        let number = self.record(recorded);
+        let _under_way = UnderWay {
+            front: self,
+            number,
+        };
+        let request = request.map(|body| Upload::new(body, received, self.contents.clone()));
+        let fault = self.strike(operation);
+        let mut response = match fault {
+            None => self.perform(request, operation, number).await,
+            Some(fault) => self.suffer(fault, request, operation, number, line).await?,
+        };
+        self.sign(&mut response, number);
+        if !fault.is_some_and(Fault::halves_the_answer) {
+            let status = response.status().as_u16();
+            self.contents
+                .send_modify(|now| now.record_status(number, status));
+        }
+        Ok(response)
+    }
+
+    fn record(&self, request: Recorded) -> usize {
+        let mut number = 0;
+        self.contents
+            .send_modify(|now| number = now.record(request));
+        number
+    }
+
+    async fn suffer(
+        &self,
+        fault: Fault,
+        request: Request<Upload>,
+        operation: Operation,
+        number: usize,
+        line: &Line,
+    ) -> Result<Response<Body>, Cut> {
+        match fault {
+            Fault::Status(status, code) => {
+                request.into_body().drain().await;
+                Ok(planned_refusal(status, code).into_response(number))
+            }
+            Fault::Slow(time) => {
+                let response = self.perform(request, operation, number).await;
+                tokio::time::sleep(time).await;
+                Ok(response)
+            }
+            Fault::CutMidBody => {
+                request.into_body().read_half().await;
+                Err(Cut)
+            }
+            Fault::HalfAnswer if !operation.only_reads() => {
+                request.into_body().drain().await;
+                half(Response::new(Body::empty()), line).await
+            }
+            Fault::Hang => {
+                request.into_body().drain().await;
+                std::future::pending().await
+            }
+            Fault::HalfAnswer | Fault::DoneButHalfAnswer => {
+                half(self.perform(request, operation, number).await, line).await
+            }
+        }
+    }
+
+    /// Answers as a healthy cloud would, once the whole body has arrived: an
+    /// answer that comes earlier may be lost with the connection.
+    async fn perform(
+        &self,
+        request: Request<Upload>,
+        operation: Operation,
+        number: usize,
+    ) -> Response<Body> {
+        let upload = request.body().clone();
+        let response = match self.refusal(operation, &request) {
+            Some(refusal) => refusal.into_response(number),
+            None => {
+                let answer = self.service.call(request.map(Body::http_body)).await;
+                answer.expect("s3s turns errors into answers")
+            }
+        };
+        upload.drain().await;
+        response
+    }
+
+    /// What OSS's S3-compatible API does not take.
+    fn refusal(&self, operation: Operation, request: &Request<Upload>) -> Option<Refusal> {
+        if self.dialect == Dialect::S3 {
+            return None;
+        }
+        let headers = request.headers();
+        let host = host(headers);
+        if host.ends_with(".aliyuncs.com") && bucket_in(host).is_none() {
+            return Some(SECOND_LEVEL_DOMAIN_FORBIDDEN);
+        }
+        if is_unknown_chunking(headers) {
+            return Some(CHUNKED_NOT_SUPPORTED);
+        }
+        let conditional = headers.contains_key("if-none-match") || headers.contains_key("if-match");
+        (conditional && !operation.only_reads()).then_some(CONDITION_NOT_IMPLEMENTED)
+    }
+
+    /// Adds the request's number, as clouds do.
+    fn sign(&self, response: &mut Response<Body>, number: usize) {
+        let id = HeaderValue::from_str(&request_id(number)).expect("hexadecimal");
+        let headers = response.headers_mut();
+        if self.dialect == Dialect::Oss {
+            headers.insert("x-oss-request-id", id.clone());
+        }
+        headers.insert("x-amz-request-id", id);
+    }
+}
+
+/// A request being answered; also dropped when its client leaves or it is cut.
+struct UnderWay<'a> {
+    front: &'a Front,
+    number: usize,
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        let contents = &self.front.contents;
+        contents.send_modify(|now| now.record_end(self.number));
+    }
+}
+
+/// "Access OSS with an AWS SDK": virtual-hosted style only.
+const SECOND_LEVEL_DOMAIN_FORBIDDEN: Refusal = Refusal {
+    status: 403,
+    code: "SecondLevelDomainForbidden",
+    message: "Please use virtual hosted style to access.",
+    ec: None,
+};
+
+/// OSS's error page 0017-00000804.
+const CHUNKED_NOT_SUPPORTED: Refusal = Refusal {
+    status: 400,
+    code: "InvalidArgument",
+    message: "aws-chunked encoding is not supported with the specified x-amz-content-sha256 value.",
+    ec: Some("0017-00000804"),
+};
+
+/// Seen in practice: `apache/arrow-rs-object-store` issue 416.
+const CONDITION_NOT_IMPLEMENTED: Refusal = Refusal {
+    status: 501,
+    code: "NotImplemented",
+    message: "A header you provided implies functionality that is not implemented.",
+    ec: None,
+};
+
+fn planned_refusal(status: u16, code: &'static str) -> Refusal {
+    Refusal {
+        status,
+        code,
+        message: "A fault the test has planned.",
+        ec: None,
+    }
+}
+
+/// Whether the body is framed in a way OSS does not read: anything but signed
+/// chunks without a trailer.
+fn is_unknown_chunking(headers: &HeaderMap) -> bool {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let payload = text("x-amz-content-sha256").unwrap_or_default();
+    let encoding = text(CONTENT_ENCODING.as_str()).unwrap_or_default();
+    let framed = payload.starts_with("STREAMING-") || encoding.contains("aws-chunked");
+    framed && payload != "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"
+}
+
+fn request_id(number: usize) -> String {
+    format!("{number:016X}")
+}
+
+/// The `Host` without its port.
+fn host(headers: &HeaderMap) -> &str {
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+    let host = host.unwrap_or_default();
+    host.rsplit_once(':').map_or(host, |(name, _)| name)
+}
+
+/// The key in the path, after the bucket's name in path style.
+fn key_of(host: &str, uri: &Uri) -> String {
+    let path = percent_decode_str(uri.path()).decode_utf8_lossy();
+    let path = path.strip_prefix('/').unwrap_or_default();
+    match bucket_in(host) {
+        Some(_) => path.to_owned(),
+        None => {
+            let (_, key) = path.split_once('/').unwrap_or_default();
+            key.to_owned()
+        }
+    }
+}
+
+/// The key id in the `Authorization` header or in a presigned query.
+fn key_id(headers: &HeaderMap, uri: &Uri) -> Option<String> {
+    let authorization = headers.get("authorization");
+    let credential = match authorization.and_then(|value| value.to_str().ok()) {
+        Some(authorization) => authorization.split_once("Credential=")?.1,
+        None => uri.query()?.split_once("X-Amz-Credential=")?.1,
+    };
+    let end = credential.find(['/', '%', '&'])?;
+    Some(credential[..end].to_owned())
+}
+
+/// The answer, and a connection that ends in its middle: in the body if there
+/// is one, else in the headers.
+async fn half(response: Response<Body>, line: &Line) -> Result<Response<Body>, Cut> {
+    let (mut head, body) = response.into_parts();
+    let bytes = BodyExt::collect(body).await.map_err(|_| Cut)?.to_bytes();
+    if bytes.is_empty() {
+        line.allow(HALF_A_HEAD);
+        return Ok(Response::from_parts(head, Body::empty()));
+    }
+    head.headers.insert(CONTENT_LENGTH, bytes.len().into());
+    let first = Frame::data(bytes.slice(..bytes.len() / 2));
+    let end = stream::once(async {
+        // Lets the connection send what it has before it ends.
+        tokio::task::yield_now().await;
+        Err(Cut)
+    });
+    let body = StreamBody::new(stream::iter([Ok(first)]).chain(end));
+    Ok(Response::from_parts(head, Body::http_body_unsync(body)))
+}
+
+/// Answers connections until the listener's runtime ends.
+pub(super) async fn serve(listener: TcpListener, front: Arc<Front>) {
+    loop {
+        if let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(serve_connection(stream, front.clone()));
+        }
+    }
+}
+
+async fn serve_connection(stream: TcpStream, front: Arc<Front>) {
+    // Small answers must not wait for the client's acknowledgements.
+    let _ = stream.set_nodelay(true);
+    let line = Line::unlimited();
+    let io = TokioIo::new(Cuttable {
+        stream,
+        line: line.clone(),
+    });
+    let service = service_fn(move |request| {
+        let (front, line) = (front.clone(), line.clone());
+        async move { front.answer(request, &line).await }
+    });
+    // An error is a cut that was planned, or the client's own going away.
+    let _ = http1::Builder::new().serve_connection(io, service).await;
+}
+
+/// A request's body, counted as it arrives. Clones share it, so that what `s3s`
+/// leaves unread can still be read.
+#[derive(Clone)]
+struct Upload {
+    incoming: Arc<Mutex<Incoming>>,
+    received: Arc<AtomicU64>,
+    contents: Arc<watch::Sender<Contents>>,
+}
+
+impl Upload {
+    fn new(
+        incoming: Incoming,
+        received: Arc<AtomicU64>,
+        contents: Arc<watch::Sender<Contents>>,
+    ) -> Self {
+        Self {
+            incoming: Arc::new(Mutex::new(incoming)),
+            received,
+            contents,
+        }
+    }
+
+    /// Reads and forgets the rest.
+    async fn drain(mut self) {
+        while let Some(Ok(_)) = self.frame().await {}
+    }
+
+    /// Reads a chunk and then until half is there.
+    async fn read_half(mut self) {
+        let half = http_body::Body::size_hint(&self).lower() / 2;
+        while let Some(Ok(_)) = self.frame().await {
+            if self.received.load(Ordering::Relaxed) >= half {
+                return;
+            }
+        }
+    }
+}
+
+impl http_body::Body for Upload {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let mut incoming = self.incoming.lock().expect("no panic while held");
+        let frame = ready!(Pin::new(&mut *incoming).poll_frame(context));
+        if let Some(Ok(frame)) = &frame {
+            let bytes = frame.data_ref().map_or(0, Bytes::len);
+            self.received.fetch_add(bytes as u64, Ordering::Relaxed);
+            // Tests may wait for bytes, which no other change announces.
+            self.contents.send_modify(|_| {});
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        let incoming = self.incoming.lock().expect("no panic while held");
+        incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let incoming = self.incoming.lock().expect("no panic while held");
+        incoming.size_hint()
+    }
+}
+
+/// How many bytes a connection may still send; shared with the answers on it.
+#[derive(Clone)]
+struct Line(Arc<AtomicUsize>);
+
+impl Line {
+    fn unlimited() -> Self {
+        Self(Arc::new(AtomicUsize::new(usize::MAX)))
+    }
+
+    fn allow(&self, bytes: usize) {
+        self.0.store(bytes, Ordering::Relaxed);
+    }
+
+    fn left(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A connection that fails once its allowance is used up, which hyper cannot
+/// do: it has no way to send half of a response's head.
+struct Cuttable {
+    stream: TcpStream,
+    line: Line,
+}
+
+impl AsyncRead for Cuttable {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Cuttable {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let left = self.line.left();
+        if left == 0 {
+            return Poll::Ready(Err(io::Error::other(Cut)));
+        }
+        let allowed = &bytes[..bytes.len().min(left)];
+        let written = ready!(Pin::new(&mut self.stream).poll_write(context, allowed))?;
+        if left != usize::MAX {
+            self.line.allow(left - written);
+        }
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}

@@ -1,0 +1,204 @@
+//! A bucket that runs inside the test process, speaks the S3 protocol over
+//! loopback, and can be told to fail.
+//!
+//! Four steps answer a request:
+//!
+//! 1. `front` takes it from the connection, writes it down, applies the fault
+//!    that is planned for it, and refuses what the dialect does not know.
+//! 2. The `s3s` crate parses it and checks its SigV4 signature, in headers, in
+//!    a presigned query or in a POST form.
+//! 3. `backend` looks at the session token and translates between S3's
+//!    messages and the contents.
+//! 4. `contents` holds objects and part uploads, and knows the rules about them.
+//!
+//! The double is stricter than clouds are where that finds mistakes: parts of
+//! an upload that was completed or aborted are gone, and a second completion is
+//! 404 `NoSuchUpload`. It is laxer in this: `x-amz-checksum-*` headers are not
+//! verified, every region is accepted, session tokens of POST forms are not
+//! compared, and OSS's own POST policy is unknown.
+//!
+//! It has a thread and a runtime of its own, so a test may block its thread, and
+//! ending the double ends every connection, hanging ones too.
+
+mod backend;
+mod contents;
+mod front;
+mod tests;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::panic::Location;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::{oneshot, watch};
+use tokio::time::timeout;
+
+use backend::{Backend, Keys};
+pub(crate) use contents::{Contents, Object};
+use front::Front;
+pub(crate) use front::{Fault, Operation, Recorded};
+
+/// The one bucket there is.
+pub(crate) const BUCKET: &str = "chat-test";
+/// The key every double accepts, without a session token.
+pub(crate) const KEY_ID: &str = "AKIDCHATTEST";
+/// The secret of [`KEY_ID`].
+pub(crate) const SECRET: &str = "only-known-to-tests";
+
+/// How long [`BucketDouble::wait_until`] waits at most.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Whose habits the double has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    /// AWS: `If-None-Match: *` on writes, parts of at least 5 MiB.
+    S3,
+    /// OSS through its S3-compatible API: no trailers, no conditional writes
+    /// but `x-oss-forbid-overwrite`, parts of at least 100 KiB, no path style
+    /// on its own domain.
+    Oss,
+}
+
+/// A running bucket on 127.0.0.1; it stops when dropped.
+pub(crate) struct BucketDouble {
+    addr: SocketAddr,
+    contents: Arc<watch::Sender<Contents>>,
+    keys: Arc<Keys>,
+    front: Arc<Front>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl BucketDouble {
+    /// Starts an empty bucket on a free port.
+    pub(crate) async fn start(dialect: Dialect) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let addr = listener.local_addr().expect("the port just bound");
+        let contents = Arc::new(watch::Sender::new(Contents::default()));
+        let keys = Arc::new(Keys::default());
+        keys.allow(KEY_ID, SECRET, None);
+        let backend = Backend::new(dialect, contents.clone());
+        let service = backend::service(backend, keys.clone());
+        let front = Arc::new(Front::new(dialect, contents.clone(), service));
+        let (stop, stopped) = oneshot::channel();
+        let thread = spawn(listener, front.clone(), stopped);
+        Self {
+            addr,
+            contents,
+            keys,
+            front,
+            stop: Some(stop),
+            thread: Some(thread),
+        }
+    }
+
+    /// The address in path style: the bucket is the first segment of the path.
+    pub(crate) fn endpoint(&self) -> String {
+        format!("http://{}", self.addr)
+    }
+
+    /// Where to connect. A request whose `Host` is `chat-test.<anything>` is
+    /// taken as virtual-hosted, whatever `<anything>` is.
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Accepts one more key. With a session token, requests signed by the key
+    /// must carry exactly this token; without, they must carry none.
+    pub(crate) fn allow(&self, key_id: &str, secret: &str, session_token: Option<&str>) {
+        self.keys.allow(key_id, secret, session_token);
+    }
+
+    /// Plans a fault for the next `times` requests of this kind (`usize::MAX`:
+    /// for ever). Faults planned first strike first.
+    pub(crate) fn fail(&self, on: Operation, fault: Fault, times: usize) {
+        self.front.plan(on, fault, times);
+    }
+
+    /// Everything stored, by key.
+    pub(crate) fn objects(&self) -> BTreeMap<String, Object> {
+        self.contents.borrow().objects().clone()
+    }
+
+    /// Part uploads created, but neither completed nor aborted.
+    pub(crate) fn open_uploads(&self) -> usize {
+        self.contents.borrow().open_uploads()
+    }
+
+    /// Bytes in the parts of open uploads: what a provider would charge for.
+    pub(crate) fn parts_held(&self) -> usize {
+        self.contents.borrow().parts_held()
+    }
+
+    /// Every request so far, in the order of arrival.
+    pub(crate) fn requests(&self) -> Vec<Recorded> {
+        self.contents.borrow().requests().to_vec()
+    }
+
+    /// Asserts that no object and no part of one was left behind.
+    #[track_caller]
+    pub(crate) fn assert_nothing_left(&self) {
+        let contents = self.contents.borrow();
+        assert!(
+            contents.objects().is_empty() && contents.open_uploads() == 0,
+            "the bucket should be empty, but has {contents:?}"
+        );
+    }
+
+    /// Waits until `holds` is true of the contents, for what happens after the
+    /// client has left. Panics with the contents after ten seconds.
+    #[track_caller]
+    pub(crate) fn wait_until(&self, holds: impl Fn(&Contents) -> bool) -> impl Future<Output = ()> {
+        let caller = Location::caller();
+        let mut contents = self.contents.subscribe();
+        async move {
+            let settled = timeout(PATIENCE, contents.wait_for(|now| holds(now)))
+                .await
+                .is_ok();
+            if !settled {
+                let now = contents.borrow();
+                panic!("waited {PATIENCE:?} in vain at {caller}; the bucket has {now:?}");
+            }
+        }
+    }
+}
+
+impl Drop for BucketDouble {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            // Its panic was already printed and must not become a second one here.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Serves on a thread of its own until `stopped` resolves; the connections end
+/// with the runtime.
+fn spawn(
+    listener: TcpListener,
+    front: Arc<Front>,
+    stopped: oneshot::Receiver<()>,
+) -> JoinHandle<()> {
+    let listener = listener.into_std().expect("an idle listener");
+    let serve = move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        runtime.block_on(async move {
+            let listener = TcpListener::from_std(listener).expect("a non-blocking listener");
+            tokio::select! {
+                () = front::serve(listener, front) => {}
+                _ = stopped => {}
+            }
+        });
+    };
+    std::thread::Builder::new()
+        .name("bucket-double".into())
+        .spawn(serve)
+        .expect("a thread")
+}

@@ -1,0 +1,460 @@
+//! The double tested with the real SDK, so that what other tests conclude from
+//! it can be believed.
+
+use std::error::Error;
+use std::fmt::Debug;
+use std::time::{Duration, Instant};
+
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::retry::RetryConfig;
+use aws_sdk_s3::config::timeout::TimeoutConfig;
+use aws_sdk_s3::config::{
+    BehaviorVersion, Builder, Credentials, Region, RequestChecksumCalculation,
+    ResponseChecksumValidation,
+};
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::operation::complete_multipart_upload::CompleteMultipartUploadError;
+use aws_sdk_s3::operation::put_object::PutObjectError;
+use aws_sdk_s3::presigning::PresigningConfig;
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
+use bytes::Bytes;
+use hyper::Uri;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+
+use super::{BUCKET, BucketDouble, Contents, Dialect, Fault, KEY_ID, Operation, SECRET};
+
+const MIB: usize = 1024 * 1024;
+const KEY: &str = "images/20260102/é 1.png";
+
+/// The settings the project uses, but without retries.
+fn settings(endpoint: &str, key_id: &str, secret: &str, token: Option<&str>) -> Builder {
+    let credentials = Credentials::new(key_id, secret, token.map(str::to_owned), None, "test");
+    Builder::new()
+        .behavior_version(BehaviorVersion::latest())
+        .http_client(aws_smithy_http_client::Builder::new().build_http())
+        .endpoint_url(endpoint)
+        .region(Region::new("cn-hangzhou"))
+        .credentials_provider(credentials)
+        .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+        .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
+        .retry_config(RetryConfig::disabled())
+        .timeout_config(TimeoutConfig::disabled())
+        .force_path_style(true)
+}
+
+fn client(bucket: &BucketDouble) -> Client {
+    Client::from_conf(settings(&bucket.endpoint(), KEY_ID, SECRET, None).build())
+}
+
+/// Status and error code of an answer, `None` when there was none to read.
+fn answered<T, E>(result: Result<T, SdkError<E>>) -> Option<(u16, String)>
+where
+    T: Debug,
+    E: ProvideErrorMetadata + Error + 'static,
+{
+    let error = result.expect_err("this request fails");
+    let status = error.raw_response()?.status().as_u16();
+    Some((status, error.code().unwrap_or_default().to_owned()))
+}
+
+fn refused(status: u16, code: &str) -> Option<(u16, String)> {
+    Some((status, code.to_owned()))
+}
+
+async fn put(client: &Client, body: impl Into<Bytes>) -> Result<(), SdkError<PutObjectError>> {
+    let body = ByteStream::from(body.into());
+    let request = client.put_object().bucket(BUCKET).key(KEY).body(body);
+    request.send().await.map(drop)
+}
+
+async fn create(client: &Client) -> String {
+    let request = client.create_multipart_upload().bucket(BUCKET).key(KEY);
+    let request = request
+        .content_type("image/png")
+        .content_disposition("inline");
+    let created = request.send().await.expect("an upload");
+    created.upload_id.expect("an id")
+}
+
+async fn upload_part(client: &Client, id: &str, number: i32, bytes: Bytes) -> CompletedPart {
+    let request = client.upload_part().bucket(BUCKET).key(KEY).upload_id(id);
+    let request = request.part_number(number).body(ByteStream::from(bytes));
+    let part = request.send().await.expect("a part");
+    CompletedPart::builder()
+        .part_number(number)
+        .set_e_tag(part.e_tag)
+        .build()
+}
+
+async fn complete(
+    client: &Client,
+    id: &str,
+    parts: Vec<CompletedPart>,
+) -> Result<(), SdkError<CompleteMultipartUploadError>> {
+    let parts = CompletedMultipartUpload::builder().set_parts(Some(parts));
+    let request = client.complete_multipart_upload().bucket(BUCKET).key(KEY);
+    let request = request.upload_id(id).multipart_upload(parts.build());
+    request.send().await.map(drop)
+}
+
+#[tokio::test]
+async fn what_is_put_is_got_byte_for_byte() {
+    let bucket = BucketDouble::start(Dialect::S3).await;
+    let client = client(&bucket);
+    let bytes: Bytes = (0..=255).cycle().take(200_000).collect();
+
+    let request = client.put_object().bucket(BUCKET).key(KEY);
+    let request = request.body(bytes.clone().into()).content_type("image/png");
+    let put = request.send().await.expect("stored");
+
+    let got = client.get_object().bucket(BUCKET).key(KEY);
+    let got = got.send().await.expect("got");
+    assert_eq!(got.content_type.as_deref(), Some("image/png"));
+    assert_eq!(got.e_tag, put.e_tag);
+    let body = got.body.collect().await.expect("a whole body");
+    assert_eq!(body.into_bytes(), bytes);
+
+    let range = client.get_object().bucket(BUCKET).key(KEY);
+    let range = range.range("bytes=10-19").send().await.expect("a range");
+    assert_eq!(range.content_range.as_deref(), Some("bytes 10-19/200000"));
+    let part = range.body.collect().await.expect("a whole body");
+    assert_eq!(part.into_bytes(), bytes.slice(10..20));
+
+    let head = client.head_object().bucket(BUCKET).key(KEY);
+    let head = head.send().await.expect("described");
+    assert_eq!(head.content_length, Some(200_000));
+    assert_eq!(bucket.objects()[KEY].bytes, bytes);
+
+    let first = &bucket.requests()[0];
+    assert_eq!((first.operation, first.status), (Operation::Put, Some(200)));
+    assert_eq!(first.method, "PUT");
+    assert_eq!((first.key.as_str(), first.received()), (KEY, 200_000));
+    assert_eq!(first.key_id.as_deref(), Some(KEY_ID));
+    assert_eq!(first.header("content-length"), Some("200000"));
+
+    let delete = client.delete_object().bucket(BUCKET).key(KEY);
+    delete.send().await.expect("deleted");
+    bucket.assert_nothing_left();
+}
+
+#[tokio::test]
+async fn a_wrong_secret_key_or_session_token_is_403() {
+    let bucket = BucketDouble::start(Dialect::S3).await;
+    bucket.allow("STS.key", "its-secret", Some("its+token/="));
+    let table = [
+        (KEY_ID, "wrong", None, "SignatureDoesNotMatch"),
+        ("NOBODY", SECRET, None, "InvalidAccessKeyId"),
+        (KEY_ID, SECRET, Some("stray"), "InvalidToken"),
+        ("STS.key", "its-secret", None, "AccessDenied"),
+        ("STS.key", "its-secret", Some("other"), "InvalidToken"),
+    ];
+    for (key_id, secret, token, code) in table {
+        let settings = settings(&bucket.endpoint(), key_id, secret, token);
+        let client = Client::from_conf(settings.build());
+        // More than the connection's buffers hold.
+        let result = put(&client, vec![1; 4 * MIB]).await;
+        assert_eq!(answered(result), refused(403, code));
+    }
+    bucket.assert_nothing_left();
+
+    let settings = settings(
+        &bucket.endpoint(),
+        "STS.key",
+        "its-secret",
+        Some("its+token/="),
+    );
+    let client = Client::from_conf(settings.build());
+    put(&client, "x").await.expect("stored");
+}
+
+#[tokio::test]
+async fn an_upload_in_parts_becomes_one_object() {
+    let bucket = BucketDouble::start(Dialect::S3).await;
+    let client = client(&bucket);
+    let id = create(&client).await;
+    let (first, second) = (Bytes::from(vec![1; 5 * MIB]), Bytes::from_static(b"end"));
+
+    // Out of order, as parallel parts arrive.
+    let part2 = upload_part(&client, &id, 2, second.clone()).await;
+    let part1 = upload_part(&client, &id, 1, first.clone()).await;
+    assert_eq!(
+        (bucket.open_uploads(), bucket.parts_held()),
+        (1, 5 * MIB + 3)
+    );
+    let list = client.list_parts().bucket(BUCKET).key(KEY).upload_id(&id);
+    let list = list.send().await.expect("listed");
+    assert_eq!(list.parts().len(), 2);
+
+    let turned = vec![part2.clone(), part1.clone()];
+    let result = complete(&client, &id, turned).await;
+    assert_eq!(answered(result), refused(400, "InvalidPartOrder"));
+    complete(&client, &id, vec![part1, part2])
+        .await
+        .expect("completed");
+
+    let object = bucket.objects()[KEY].clone();
+    assert_eq!(object.bytes, [first, second].concat());
+    assert_eq!(object.content_type.as_deref(), Some("image/png"));
+    assert_eq!(object.content_disposition.as_deref(), Some("inline"));
+    assert!(object.etag.ends_with("-2"));
+    assert_eq!(bucket.open_uploads(), 0);
+}
+
+#[tokio::test]
+async fn small_parts_are_refused_but_for_the_last() {
+    let bucket = BucketDouble::start(Dialect::S3).await;
+    let client = client(&bucket);
+    let id = create(&client).await;
+    let small = Bytes::from(vec![1; 5 * MIB - 1]);
+    let parts = vec![
+        upload_part(&client, &id, 1, small.clone()).await,
+        upload_part(&client, &id, 2, small).await,
+    ];
+    let result = complete(&client, &id, parts).await;
+    assert_eq!(answered(result), refused(400, "EntityTooSmall"));
+    assert_eq!(bucket.open_uploads(), 1);
+}
+
+#[tokio::test]
+async fn an_aborted_upload_leaves_nothing() {
+    let bucket = BucketDouble::start(Dialect::Oss).await;
+    let client = client(&bucket);
+    let id = create(&client).await;
+    upload_part(&client, &id, 1, Bytes::from_static(b"x")).await;
+    let abort = client.abort_multipart_upload().bucket(BUCKET).key(KEY);
+    let aborted = abort.upload_id(&id).send();
+    let (aborted, ()) = tokio::join!(
+        aborted,
+        bucket.wait_until(|now| now.open_uploads() == 0 && now.parts_held() == 0)
+    );
+    aborted.expect("aborted");
+    bucket.assert_nothing_left();
+    let result = complete(&client, &id, Vec::new()).await;
+    assert_eq!(answered(result), refused(404, "NoSuchUpload"));
+}
+
+#[tokio::test]
+async fn s3_writes_once_with_if_none_match() {
+    let bucket = BucketDouble::start(Dialect::S3).await;
+    let client = client(&bucket);
+    let once = |body: &'static str| {
+        let request = client.put_object().bucket(BUCKET).key(KEY);
+        request.if_none_match("*").body(Bytes::from(body).into())
+    };
+    once("first").send().await.expect("stored");
+    let result = once("second").send().await;
+    assert_eq!(answered(result), refused(412, "PreconditionFailed"));
+    assert_eq!(bucket.objects()[KEY].bytes, "first");
+
+    let id = create(&client).await;
+    let part = upload_part(&client, &id, 1, Bytes::from_static(b"x")).await;
+    let parts = CompletedMultipartUpload::builder().parts(part).build();
+    let request = client.complete_multipart_upload().bucket(BUCKET).key(KEY);
+    let request = request.upload_id(&id).multipart_upload(parts);
+    let result = request.if_none_match("*").send().await;
+    assert_eq!(answered(result), refused(412, "PreconditionFailed"));
+}
+
+#[tokio::test]
+async fn oss_writes_once_with_its_own_header_only() {
+    let bucket = BucketDouble::start(Dialect::Oss).await;
+    let client = client(&bucket);
+    let request = client.put_object().bucket(BUCKET).key(KEY);
+    let result = request.if_none_match("*").send().await;
+    assert_eq!(answered(result), refused(501, "NotImplemented"));
+
+    let once = |body: &'static str| {
+        let request = client.put_object().bucket(BUCKET).key(KEY);
+        let request = request.body(Bytes::from(body).into()).customize();
+        request.mutate_request(|request| {
+            let headers = request.headers_mut();
+            headers.insert("x-oss-forbid-overwrite", "true");
+        })
+    };
+    once("first").send().await.expect("stored");
+    let result = once("second").send().await;
+    assert_eq!(answered(result), refused(409, "FileAlreadyExists"));
+    assert_eq!(bucket.objects()[KEY].bytes, "first");
+}
+
+#[tokio::test]
+async fn oss_refuses_bodies_with_trailers() {
+    let bucket = BucketDouble::start(Dialect::Oss).await;
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), vec![1; MIB]).expect("written");
+    // A body that is read while it is sent gets a trailer by default.
+    let settings = settings(&bucket.endpoint(), KEY_ID, SECRET, None)
+        .request_checksum_calculation(RequestChecksumCalculation::WhenSupported);
+    let client = Client::from_conf(settings.build());
+    let body = ByteStream::read_from().path(file.path()).build().await;
+    let request = client.put_object().bucket(BUCKET).key(KEY);
+    let result = request.body(body.expect("a body")).send().await;
+    assert_eq!(answered(result), refused(400, "InvalidArgument"));
+    bucket.assert_nothing_left();
+}
+
+#[tokio::test]
+async fn a_copy_can_depend_on_its_source() {
+    let bucket = BucketDouble::start(Dialect::S3).await;
+    let client = client(&bucket);
+    put(&client, "x").await.expect("stored");
+    let etag = format!("\"{}\"", bucket.objects()[KEY].etag);
+    let copy = |etag: &str| {
+        let request = client.copy_object().bucket(BUCKET).key("copy");
+        let source = "chat-test/images/20260102/%C3%A9%201.png";
+        request.copy_source(source).copy_source_if_match(etag)
+    };
+    let result = copy("\"other\"").send().await;
+    assert_eq!(answered(result), refused(412, "PreconditionFailed"));
+    copy(&etag).send().await.expect("copied");
+    assert_eq!(bucket.objects()["copy"].bytes, "x");
+}
+
+/// The presigned URL of a PUT, signed for this endpoint.
+async fn presigned_put(endpoint: &str, path_style: bool) -> Uri {
+    let settings = settings(endpoint, KEY_ID, SECRET, None).force_path_style(path_style);
+    let client = Client::from_conf(settings.build());
+    let expiry = PresigningConfig::expires_in(Duration::from_secs(60)).expect("a minute");
+    let request = client.put_object().bucket(BUCKET).key(KEY);
+    let presigned = request.presigned(expiry).await.expect("signed");
+    presigned.uri().parse().expect("a URI")
+}
+
+/// Sends a presigned PUT to the double under the host it was signed for, with
+/// as much of its ten bytes as `body` has.
+async fn send_put(bucket: &BucketDouble, uri: &Uri, body: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(bucket.addr()).await.expect("connected");
+    let target = uri.path_and_query().expect("a path");
+    let host = uri.authority().expect("a host");
+    let request =
+        format!("PUT {target} HTTP/1.1\r\nhost: {host}\r\ncontent-length: 10\r\n\r\n{body}");
+    let sent = stream.write_all(request.as_bytes()).await;
+    sent.expect("sent");
+    stream
+}
+
+#[tokio::test]
+async fn presigned_urls_work_under_the_clouds_own_hosts() {
+    let bucket = BucketDouble::start(Dialect::Oss).await;
+    let table = [
+        ("https://s3.oss-cn-hangzhou.aliyuncs.com", false, 200),
+        ("https://s3.oss-cn-hangzhou.aliyuncs.com", true, 403),
+        ("https://s3.us-east-1.amazonaws.com", false, 200),
+        ("https://cdn.example", false, 200),
+        ("https://cdn.example", true, 200),
+    ];
+    for (number, (endpoint, path_style, expected)) in table.into_iter().enumerate() {
+        let uri = presigned_put(endpoint, path_style).await;
+        let _connection = send_put(&bucket, &uri, "ten bytes.").await;
+        bucket
+            .wait_until(|now| now.requests().len() > number && now.is_idle())
+            .await;
+        let last = bucket.requests().pop().expect("a request");
+        let status = last.status;
+        assert_eq!(
+            status,
+            Some(expected),
+            "{endpoint}, path style {path_style}"
+        );
+        assert!(
+            last.uri
+                .query()
+                .expect("signed")
+                .contains("X-Amz-Signature=")
+        );
+        assert_eq!(
+            (last.key.as_str(), last.key_id.as_deref()),
+            (KEY, Some(KEY_ID))
+        );
+    }
+    assert_eq!(bucket.objects().keys().collect::<Vec<_>>(), [KEY]);
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_within_its_body_stores_nothing() {
+    let bucket = BucketDouble::start(Dialect::S3).await;
+    let uri = presigned_put(&bucket.endpoint(), true).await;
+    let connection = send_put(&bucket, &uri, "half.").await;
+    let half_is_there = |now: &Contents| now.requests().iter().any(|r| r.received() == 5);
+    bucket.wait_until(half_is_there).await;
+    drop(connection);
+    bucket.wait_until(Contents::is_idle).await;
+    bucket.assert_nothing_left();
+}
+
+#[tokio::test]
+async fn a_planned_status_strikes_as_often_as_told() {
+    let bucket = BucketDouble::start(Dialect::S3).await;
+    let client = client(&bucket);
+    bucket.fail(Operation::Get, Fault::Status(500, "InternalError"), 1);
+    bucket.fail(Operation::Put, Fault::Status(503, "SlowDown"), 2);
+    for _ in 0..2 {
+        let result = put(&client, "x").await;
+        assert_eq!(answered(result), refused(503, "SlowDown"));
+    }
+    bucket.assert_nothing_left();
+    put(&client, "x").await.expect("stored");
+    let statuses: Vec<_> = bucket.requests().iter().map(|r| r.status).collect();
+    assert_eq!(statuses, [Some(503), Some(503), Some(200)]);
+}
+
+#[tokio::test]
+async fn cut_requests_and_answers_leave_the_client_without_an_answer() {
+    let table = [
+        (Fault::CutMidBody, false),
+        (Fault::HalfAnswer, false),
+        (Fault::DoneButHalfAnswer, true),
+    ];
+    for (fault, stored) in table {
+        let bucket = BucketDouble::start(Dialect::S3).await;
+        let client = client(&bucket);
+        bucket.fail(Operation::Any, fault, 1);
+        let result = put(&client, vec![1; 8 * MIB]).await;
+        assert_eq!(answered(result), None, "{fault:?}");
+        assert_eq!(bucket.objects().contains_key(KEY), stored, "{fault:?}");
+        let first = bucket.requests().remove(0);
+        assert_eq!(first.status, None, "{fault:?}");
+        let expected = if matches!(fault, Fault::CutMidBody) {
+            4
+        } else {
+            8
+        };
+        assert_eq!(first.received() / MIB as u64, expected, "{fault:?}");
+        put(&client, "x").await.expect("the next one is healthy");
+    }
+}
+
+#[tokio::test]
+async fn a_half_answer_with_a_body_ends_within_it() {
+    let bucket = BucketDouble::start(Dialect::S3).await;
+    let client = client(&bucket);
+    put(&client, vec![1; 1000]).await.expect("stored");
+    bucket.fail(Operation::Get, Fault::HalfAnswer, 1);
+    let got = client.get_object().bucket(BUCKET).key(KEY).send().await;
+    let mut body = got.expect("a head").body;
+    let first = body.try_next().await.expect("half");
+    assert_eq!(first.expect("half").len(), 500);
+    body.try_next().await.expect_err("the other half");
+}
+
+#[tokio::test]
+async fn a_slow_answer_is_right_and_a_hanging_one_never_comes() {
+    let bucket = BucketDouble::start(Dialect::S3).await;
+    let client = client(&bucket);
+    let delay = Duration::from_millis(100);
+    bucket.fail(Operation::Put, Fault::Slow(delay), 1);
+    let start = Instant::now();
+    put(&client, "x").await.expect("stored");
+    assert!(start.elapsed() >= delay);
+
+    bucket.fail(Operation::Put, Fault::Hang, usize::MAX);
+    let hanging = tokio::spawn(async move { answered(put(&client, "y").await) });
+    bucket
+        .wait_until(|now| now.requests().len() == 2 && now.requests()[1].received() == 1)
+        .await;
+    assert!(!hanging.is_finished());
+    drop(bucket);
+    assert_eq!(hanging.await.expect("no panic"), None);
+}
