@@ -65,6 +65,7 @@ pub(crate) enum Dialect {
 /// A running bucket on 127.0.0.1; it stops when dropped.
 pub(crate) struct BucketDouble {
     addr: SocketAddr,
+    dialect: Dialect,
     contents: Arc<watch::Sender<Contents>>,
     keys: Arc<Keys>,
     front: Arc<Front>,
@@ -87,12 +88,18 @@ impl BucketDouble {
         let thread = spawn(listener, front.clone(), stopped);
         Self {
             addr,
+            dialect,
             contents,
             keys,
             front,
             stop: Some(stop),
             thread: Some(thread),
         }
+    }
+
+    /// Whose rules it follows.
+    pub(crate) fn dialect(&self) -> Dialect {
+        self.dialect
     }
 
     /// The address in path style: the bucket is the first segment of the path.

@@ -1,0 +1,460 @@
+//! What the tests share: forms as clients write them, the Router with a store of its own, the built
+//! binary as a process, and the answers of both.
+
+use std::{
+    collections::BTreeMap,
+    io::{BufRead as _, BufReader},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{Arc, Condvar, Mutex},
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    body::Body,
+    http::{HeaderMap, Method, Request, StatusCode, header::CONTENT_TYPE},
+};
+use bytes::Bytes;
+use chat_upload::{api, config::Config, store::Store};
+use http_body_util::BodyExt as _;
+use hyper_util::rt::TokioIo;
+use tempfile::TempDir;
+use tokio::net::TcpStream;
+use tower::ServiceExt as _;
+
+use crate::bucket_double::{BUCKET, BucketDouble, Dialect, KEY_ID, SECRET};
+
+/// The main route.
+pub(crate) const UPLOAD: &str = "/api/chat/uploadAliyun";
+/// A small real picture.
+pub(crate) const PNG: &[u8] = include_bytes!("../../events/picture.png");
+/// How long a test waits for another process before it says so.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A multipart form, byte for byte as it goes over the wire.
+#[derive(Clone, Debug)]
+pub(crate) struct Form {
+    boundary: String,
+    body: Vec<u8>,
+}
+
+impl Form {
+    pub(crate) fn new() -> Self {
+        Self::with_boundary("----WebKitFormBoundaryabc123")
+    }
+
+    pub(crate) fn with_boundary(boundary: &str) -> Self {
+        Self {
+            boundary: boundary.to_owned(),
+            body: Vec::new(),
+        }
+    }
+
+    /// A form with one file in `img`.
+    pub(crate) fn img(name: &str, content: impl AsRef<[u8]>) -> Self {
+        Self::new().file("img", name, content)
+    }
+
+    pub(crate) fn text(self, name: &str, value: &str) -> Self {
+        let headers = format!("Content-Disposition: form-data; name=\"{name}\"");
+        self.part(headers, value)
+    }
+
+    pub(crate) fn file(self, field: &str, name: &str, content: impl AsRef<[u8]>) -> Self {
+        let headers = format!(
+            "Content-Disposition: form-data; name=\"{field}\"; filename=\"{name}\"\r\n\
+             Content-Type: application/octet-stream"
+        );
+        self.part(headers, content)
+    }
+
+    /// A part with headers of the caller's making, lines joined by CRLF.
+    pub(crate) fn part(mut self, headers: impl AsRef<[u8]>, content: impl AsRef<[u8]>) -> Self {
+        self.body
+            .extend_from_slice(format!("--{}\r\n", self.boundary).as_bytes());
+        self.body.extend_from_slice(headers.as_ref());
+        self.body.extend_from_slice(b"\r\n\r\n");
+        self.body.extend_from_slice(content.as_ref());
+        self.body.extend_from_slice(b"\r\n");
+        self
+    }
+
+    /// Bytes that are no part.
+    pub(crate) fn raw(mut self, bytes: impl AsRef<[u8]>) -> Self {
+        self.body.extend_from_slice(bytes.as_ref());
+        self
+    }
+
+    pub(crate) fn content_type(&self) -> String {
+        format!("multipart/form-data; boundary={}", self.boundary)
+    }
+
+    /// The body, closed.
+    pub(crate) fn bytes(&self) -> Bytes {
+        let mut body = self.body.clone();
+        body.extend_from_slice(format!("--{}--\r\n", self.boundary).as_bytes());
+        body.into()
+    }
+
+    /// The body without its closing boundary.
+    pub(crate) fn unclosed(&self) -> Bytes {
+        self.body.clone().into()
+    }
+
+    /// A request that posts the form to `path`.
+    pub(crate) fn to(&self, path: &str) -> Request<Body> {
+        post(path, &self.content_type(), self.bytes())
+    }
+}
+
+pub(crate) fn post(path: &str, content_type: &str, body: impl Into<Body>) -> Request<Body> {
+    Request::post(path)
+        .header(CONTENT_TYPE, content_type)
+        .body(body.into())
+        .unwrap()
+}
+
+pub(crate) fn get(path: &str) -> Request<Body> {
+    Request::get(path).body(Body::empty()).unwrap()
+}
+
+/// An answer, read whole.
+#[derive(Clone, Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Reply {
+    #[track_caller]
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("{error} in {:?}", String::from_utf8_lossy(&self.body)))
+    }
+
+    #[track_caller]
+    pub(crate) fn header(&self, name: &str) -> &str {
+        let value = self
+            .headers
+            .get(name)
+            .unwrap_or_else(|| panic!("no {name} in {:?}", self.headers));
+        value.to_str().unwrap()
+    }
+
+    /// `data` of a success.
+    #[track_caller]
+    pub(crate) fn data(&self) -> serde_json::Value {
+        let json = self.json();
+        assert_eq!(
+            (self.status.as_u16(), &json["msg"]),
+            (200, &"ok".into()),
+            "{json}"
+        );
+        assert_eq!(
+            self.header("content-type"),
+            "application/json; charset=utf-8"
+        );
+        json["data"].clone()
+    }
+
+    /// Asserts the whole envelope of a failure.
+    #[track_caller]
+    pub(crate) fn assert_failed(&self, status: u16, code: &str, text: &str) {
+        let json = self.json();
+        let expected = serde_json::json!({
+            "msg": "fail", "data": text, "code": code, "request_id": self.header("x-request-id"),
+        });
+        assert_eq!((self.status.as_u16(), json), (status, expected));
+        assert_eq!(
+            self.header("content-type"),
+            "application/json; charset=utf-8"
+        );
+    }
+}
+
+/// The Router with a store of its own, without a socket.
+pub(crate) struct TestApi {
+    router: Router,
+    store: Store,
+    folder: TempDir,
+}
+
+impl TestApi {
+    /// With a disk store in a temporary folder.
+    pub(crate) fn new() -> Self {
+        Self::with(&[])
+    }
+
+    /// The same, with variables of the environment set.
+    pub(crate) fn with(vars: &[(&str, &str)]) -> Self {
+        Self::changed(vars, |_| {})
+    }
+
+    /// With a bucket of the double.
+    pub(crate) fn with_bucket(bucket: &BucketDouble, vars: &[(&str, &str)]) -> Self {
+        let of_bucket = bucket_vars(bucket);
+        let of_bucket = of_bucket
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()));
+        Self::with(&of_bucket.chain(vars.iter().copied()).collect::<Vec<_>>())
+    }
+
+    /// The same, with settings that no variable sets.
+    pub(crate) fn changed(vars: &[(&str, &str)], change: impl FnOnce(&mut Config)) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut all =
+            BTreeMap::from([("UPLOAD_STORE", format!("disk:{}", folder.path().display()))]);
+        all.extend(
+            vars.iter()
+                .map(|(name, value)| (*name, (*value).to_owned())),
+        );
+        let mut config = Config::from_vars(|name| all.get(name).cloned()).unwrap();
+        change(&mut config);
+        let store = Store::open(config.store).unwrap();
+        let router = api::router(store.clone(), config.api);
+        Self {
+            router,
+            store,
+            folder,
+        }
+    }
+
+    /// Another Router over a store of the caller's.
+    pub(crate) fn over(store: Store, settings: api::Settings) -> Self {
+        let router = api::router(store.clone(), settings);
+        Self {
+            router,
+            store,
+            folder: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    pub(crate) fn router(&self) -> Router {
+        self.router.clone()
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub(crate) async fn send(&self, request: Request<Body>) -> Reply {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        Reply {
+            status: parts.status,
+            headers: parts.headers,
+            body,
+        }
+    }
+
+    /// Posts to the main route.
+    pub(crate) async fn upload(&self, form: &Form) -> Reply {
+        self.send(form.to(UPLOAD)).await
+    }
+
+    /// Every file in the disk store, hidden ones included: path → content.
+    pub(crate) fn files(&self) -> BTreeMap<String, Vec<u8>> {
+        files_below(self.folder.path())
+    }
+
+    #[track_caller]
+    pub(crate) fn assert_nothing_stored(&self) {
+        assert_eq!(
+            self.files().into_keys().collect::<Vec<_>>(),
+            Vec::<String>::new()
+        );
+    }
+}
+
+/// Every file below a folder, hidden ones included: path → content.
+pub(crate) fn files_below(root: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if let Ok(content) = std::fs::read(&path) {
+                let relative: PathBuf = path.strip_prefix(root).unwrap().into();
+                found.insert(relative.to_str().unwrap().to_owned(), content);
+            }
+        }
+    }
+    found
+}
+
+/// The variables with which the program stores into the double's bucket.
+pub(crate) fn bucket_vars(bucket: &BucketDouble) -> Vec<(&'static str, String)> {
+    let scheme = match bucket.dialect() {
+        Dialect::S3 => "s3",
+        Dialect::Oss => "oss",
+    };
+    vec![
+        ("UPLOAD_STORE", format!("{scheme}://{BUCKET}")),
+        ("UPLOAD_ENDPOINT", bucket.endpoint()),
+        ("UPLOAD_PATH_STYLE", "true".to_owned()),
+        ("UPLOAD_REGION", "us-east-1".to_owned()),
+        ("AWS_ACCESS_KEY_ID", KEY_ID.to_owned()),
+        ("AWS_SECRET_ACCESS_KEY", SECRET.to_owned()),
+    ]
+}
+
+/// The built binary, running; killed when dropped.
+pub(crate) struct Process {
+    child: Child,
+    output: Arc<Output>,
+}
+
+/// What the process has written so far.
+#[derive(Default)]
+struct Output {
+    lines: Mutex<Vec<String>>,
+    changed: Condvar,
+}
+
+impl Process {
+    /// Starts the binary with these variables and no others.
+    pub(crate) fn start(vars: &[(&str, String)]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_bootstrap"))
+            .env_clear()
+            .envs(vars.iter().map(|(name, value)| (*name, value)))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let output = Arc::new(Output::default());
+        collect_lines(child.stdout.take().unwrap(), &output);
+        collect_lines(child.stderr.take().unwrap(), &output);
+        Self { child, output }
+    }
+
+    /// Starts a server on a free port of 127.0.0.1 and waits until it listens.
+    pub(crate) fn serve(vars: &[(&str, String)]) -> (Self, SocketAddr) {
+        let addr = [("UPLOAD_ADDR", "127.0.0.1:0".to_owned())];
+        let process = Self::start(&[&addr[..], vars].concat());
+        let line = process.line_with("listening on http://");
+        let (_, rest) = line.split_once("http://").unwrap();
+        let addr: String = rest
+            .chars()
+            .take_while(|c| c.is_ascii_digit() || matches!(c, '.' | ':'))
+            .collect();
+        (process, addr.parse().unwrap())
+    }
+
+    /// Waits for a line of its output that contains `text`.
+    #[track_caller]
+    pub(crate) fn line_with(&self, text: &str) -> String {
+        let find = |lines: &[String]| lines.iter().find(|line| line.contains(text)).cloned();
+        let lines = self.output.lines.lock().unwrap();
+        let (lines, waited) = self
+            .output
+            .changed
+            .wait_timeout_while(lines, PATIENCE, |lines| find(lines).is_none())
+            .unwrap();
+        assert!(
+            !waited.timed_out(),
+            "no line with {text:?} in {:#?}",
+            *lines
+        );
+        find(&lines).unwrap()
+    }
+
+    /// All it has written so far.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.output.lines.lock().unwrap().clone()
+    }
+
+    /// Asks it to stop, as the platform does.
+    pub(crate) fn terminate(&self) {
+        let pid = self.child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args(["-TERM", &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+
+    /// Waits for its end.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        self.child.wait().unwrap()
+    }
+
+    /// Most memory it has had so far, in KiB.
+    pub(crate) fn peak_memory_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("VmHWM:"))
+            .unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn collect_lines(stream: impl std::io::Read + Send + 'static, output: &Arc<Output>) {
+    let output = Arc::clone(output);
+    std::thread::spawn(move || {
+        for line in BufReader::new(stream).lines().map_while(Result::ok) {
+            output.lines.lock().unwrap().push(line);
+            output.changed.notify_all();
+        }
+    });
+}
+
+/// Sends a request over a connection of its own.
+pub(crate) async fn send(addr: SocketAddr, mut request: Request<Body>) -> Reply {
+    request
+        .headers_mut()
+        .insert("host", addr.to_string().parse().unwrap());
+    let stream = TcpStream::connect(addr).await.unwrap();
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .unwrap();
+    let connection = tokio::spawn(connection);
+    let (parts, body) = sender.send_request(request).await.unwrap().into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    connection.abort();
+    Reply {
+        status: parts.status,
+        headers: parts.headers,
+        body,
+    }
+}
+
+/// `method` without a body.
+pub(crate) fn empty(method: Method, path: &str) -> Request<Body> {
+    Request::builder()
+        .method(method)
+        .uri(path)
+        .body(Body::empty())
+        .unwrap()
+}
+
+/// `len` bytes that no compression and no lucky pattern makes equal to others: a PNG's head, then
+/// noise from a fixed seed.
+pub(crate) fn picture_of(len: usize) -> Vec<u8> {
+    let mut bytes = PNG[..PNG.len().min(len)].to_vec();
+    let mut state = 0x9E37_79B9_7F4A_7C15_u64 ^ len as u64;
+    while bytes.len() < len {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        let noise = state.to_le_bytes();
+        bytes.extend_from_slice(&noise[..noise.len().min(len - bytes.len())]);
+    }
+    bytes
+}
