@@ -1,0 +1,295 @@
+"""Breaks copies of the templates, one fault at a time, and sees that scripts/check-templates finds each.
+
+    python -m unittest scripts/test_check_templates.py        (from the project's root, or `make test-templates`)
+
+A check that finds nothing in good files proves little; these tests are what it is worth. They only copy and read
+files.
+"""
+
+import pathlib
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+import zipfile
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+CHECK = ROOT / "scripts" / "check-templates"
+
+
+class Copy:
+    """The deployment files in a temporary folder, to be broken and checked."""
+
+    def __init__(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.root = pathlib.Path(self.folder.name)
+        for name in ("template.yaml", "s.yaml"):
+            shutil.copy(ROOT / name, self.root / name)
+        shutil.copytree(ROOT / "deploy", self.root / "deploy")
+
+    def replace(self, name, old, new):
+        path = self.root / name
+        text = path.read_text(encoding="utf-8")
+        if old not in text:
+            raise AssertionError(f"{name} no longer holds {old!r}; the test must follow it")
+        path.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+    def check(self, only):
+        command = [sys.executable, str(CHECK), "--root", str(self.root), "--only", only]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        return done.returncode, done.stdout + done.stderr
+
+
+class TemplateCase(unittest.TestCase):
+    cloud = ""
+
+    def assert_refused(self, name, old, new, expected):
+        """With `old` replaced by `new`, the check fails and says `expected`."""
+        files = Copy()
+        self.addCleanup(files.folder.cleanup)
+        files.replace(name, old, new)
+        code, output = files.check(self.cloud)
+        self.assertEqual(code, 1, output)
+        self.assertIn(expected, output)
+
+    def assert_unbroken_passes(self):
+        files = Copy()
+        self.addCleanup(files.folder.cleanup)
+        code, output = files.check(self.cloud)
+        self.assertEqual((code, output.strip().endswith(": no faults")), (0, True), output)
+
+
+class SamTemplate(TemplateCase):
+    cloud = "sam"
+
+    def broken(self, old, new, expected):
+        self.assert_refused("template.yaml", old, new, expected)
+
+    def test_unbroken_template_passes(self):
+        self.assert_unbroken_passes()
+
+    def test_wrong_runtime_is_found(self):
+        self.broken("Runtime: provided.al2023", "Runtime: rust1.x", "E3030 'rust1.x'")
+
+    def test_older_runtime_is_found(self):
+        self.broken("Runtime: provided.al2023", "Runtime: provided.al2", "Runtime must be provided.al2023")
+
+    def test_riscv_architecture_is_found(self):
+        self.broken("Architectures: [!Ref Architecture]", "Architectures: [riscv]", "E3030 'riscv'")
+
+    def test_riscv_among_allowed_architectures_is_found(self):
+        self.broken("AllowedValues: [arm64, x86_64]", "AllowedValues: [arm64, riscv]", "W1030")
+
+    def test_dangling_ref_is_found(self):
+        self.broken("MemorySize: !Ref MemorySize", "MemorySize: !Ref MemorySise", "'MemorySise'")
+
+    def test_dangling_getatt_is_found(self):
+        self.broken("Role: !GetAtt UploadRole.Arn", "Role: !GetAtt UploadRoll.Arn", "UploadRoll")
+
+    def test_unknown_property_is_found(self):
+        self.broken("      Timeout: 29", "      Timeoutt: 29", "Timeoutt")
+
+    def test_default_timeout_is_found(self):
+        self.broken("      Timeout: 29\n", "", "Timeout is None")
+
+    def test_timeout_beyond_the_gateways_is_found(self):
+        self.broken("Timeout: 29", "Timeout: 60", "Timeout is 60")
+
+    def test_missing_binary_media_types_are_found(self):
+        self.broken('      BinaryMediaTypes: [multipart~1form-data, "*~1*"]\n', "", "lacks multipart~1form-data")
+
+    def test_binary_media_types_without_multipart_are_found(self):
+        self.broken("[multipart~1form-data, ", "[image~1png, ", "lacks multipart~1form-data")
+
+    def test_sam_write_policy_is_found(self):
+        policy = "      Policies: [{S3WritePolicy: {BucketName: !Ref UploadBucket}}]\n      Handler: bootstrap"
+        self.broken("      Handler: bootstrap", policy, "Policies would widen")
+
+    def test_grant_on_whole_bucket_is_found(self):
+        self.broken("- !Sub ${UploadBucket.Arn}/images/*", "- !Sub ${UploadBucket.Arn}/*", "granted on '*'")
+
+    def test_wildcard_action_is_found(self):
+        self.broken("Action: s3:ListMultipartUploadParts", "Action: s3:*", "action s3:* has a wildcard")
+
+    def test_missing_abort_permission_is_found(self):
+        self.broken(", s3:AbortMultipartUpload]", "]", "s3:AbortMultipartUpload on 'images/*' is missing")
+
+    def test_missing_lifecycle_rule_for_pending_is_found(self):
+        rule = (
+            "          - Id: expire-pending\n            Status: Enabled\n            Prefix: pending/\n"
+            "            ExpirationInDays: 1\n"
+        )
+        self.broken(rule, "", "no lifecycle rule expires pending/")
+
+    def test_lifecycle_rule_that_expires_everything_is_found(self):
+        self.broken("            Prefix: pending/\n", "", "would delete finished files")
+
+    def test_disabled_lifecycle_rule_is_found(self):
+        self.broken(
+            "Id: abort-incomplete-uploads\n            Status: Enabled",
+            "Id: abort-incomplete-uploads\n            Status: Disabled",
+            "no lifecycle rule aborts unfinished",
+        )
+
+    def test_public_bucket_is_found(self):
+        self.broken("BlockPublicPolicy: true", "BlockPublicPolicy: false", "BlockPublicPolicy must be true")
+
+    def test_unknown_variable_is_found(self):
+        self.broken("UPLOAD_GUESTS: !Ref Guests", "UPLOAD_GUEST: !Ref Guests", "UPLOAD_GUEST is none")
+
+    def test_unquoted_number_in_environment_is_found(self):
+        self.broken('UPLOAD_MAX_BYTES: "4613734"', "UPLOAD_MAX_BYTES: 4613734", "must be a text")
+
+    def test_file_limit_above_lambdas_is_found(self):
+        self.broken('"4613734"', '"52428800"', "is not below the 4718592 bytes")
+
+    def test_log_group_without_retention_is_found(self):
+        self.broken("      RetentionInDays: !Ref LogRetentionDays\n", "", "no RetentionInDays")
+
+    def test_missing_throttles_alarm_is_found(self):
+        self.broken("MetricName: Throttles", "MetricName: Invocations", "no alarm on Throttles")
+
+    def test_key_that_stands_twice_is_found(self):
+        self.broken("      Timeout: 29", "      Timeout: 29\n      Timeout: 28", "Timeout")
+
+
+class ServerlessDevsTemplate(TemplateCase):
+    cloud = "fc"
+
+    def broken(self, old, new, expected):
+        self.assert_refused("s.yaml", old, new, expected)
+
+    def test_unbroken_template_passes(self):
+        self.assert_unbroken_passes()
+
+    def test_wrong_runtime_is_found(self):
+        self.broken("runtime: custom.debian12", "runtime: custom.debian13", "'custom.debian13' is not one of")
+
+    def test_runtime_with_old_glibc_is_found(self):
+        self.broken("runtime: custom.debian12", "runtime: custom.debian10", "is not custom.debian12")
+
+    def test_missing_options_is_found(self):
+        self.broken("DELETE, OPTIONS]", "DELETE]", "methods lacks OPTIONS")
+
+    def test_unknown_method_is_found(self):
+        self.broken("methods: [GET,", "methods: [FOO, GET,", "'FOO' is not one of")
+
+    def test_unquoted_number_in_environment_is_found(self):
+        self.broken('UPLOAD_MAX_BYTES: "33030144"', "UPLOAD_MAX_BYTES: 33030144", "33030144 is not of type 'string'")
+
+    def test_unquoted_boolean_in_environment_is_found(self):
+        self.broken("UPLOAD_GUESTS: allow", "UPLOAD_PATH_STYLE: true", "True is not of type 'string'")
+
+    def test_misspelt_key_in_trigger_config_is_found(self):
+        self.broken("authType: anonymous", "authTyp: anonymous", "'authTyp' was unexpected")
+
+    def test_misspelt_optional_key_in_trigger_config_is_found(self):
+        self.broken("disableURLInternet:", "disableUrlInternet:", "'disableUrlInternet' was unexpected")
+
+    def test_signed_trigger_is_found(self):
+        self.broken("authType: anonymous", "authType: function", "authType must be anonymous")
+
+    def test_unknown_property_is_found(self):
+        self.broken("      memorySize: 512", "      memorySizes: 512", "'memorySizes' was unexpected")
+
+    def test_unknown_nested_property_is_found(self):
+        self.broken("        command:", "        comand:", "'comand' was unexpected")
+
+    def test_unknown_key_of_the_file_is_found(self):
+        self.broken("access: default", "acces: default", "unknown key 'acces'")
+
+    def test_health_check_out_of_range_is_found(self):
+        self.broken("timeoutSeconds: 1", "timeoutSeconds: 10", "timeoutSeconds 10 is not within 1 to 3")
+
+    def test_misspelt_health_check_key_is_found(self):
+        self.broken("failureThreshold:", "failThreshold:", "'failThreshold' was unexpected")
+
+    def test_default_timeout_is_found(self):
+        self.broken("timeout: 120", "timeout: 3", "timeout is 3 s")
+
+    def test_absent_timeout_is_found(self):
+        self.broken("      timeout: 120\n", "", "timeout is 3 s")
+
+    def test_memory_off_the_grid_is_found(self):
+        self.broken("memorySize: 512", "memorySize: 500", "500 is not a multiple of 64")
+
+    def test_memory_too_small_for_the_concurrency_is_found(self):
+        self.broken("instanceConcurrency: 20", "instanceConcurrency: 100", "need more than 512 MB")
+
+    def test_disk_size_fc_does_not_have_is_found(self):
+        self.broken("diskSize: 512", "diskSize: 1024", "1024 is not one of")
+
+    def test_other_port_is_found(self):
+        self.broken("port: 9000", "port: 8080", "is not 9000")
+
+    def test_unknown_region_is_found(self):
+        self.broken("'cn-hangzhou')}", "'cn-hangzou')}", "'cn-hangzou' is not one of")
+
+    def test_dangling_variable_is_found(self):
+        self.broken("region: ${vars.region}", "region: ${vars.regio}", "${vars.regio} names nothing")
+
+    def test_unknown_variable_is_found(self):
+        self.broken("UPLOAD_GUESTS:", "UPLOAD_GUEST:", "UPLOAD_GUEST is none")
+
+    def test_bucket_of_the_other_cloud_is_found(self):
+        self.broken("UPLOAD_STORE: oss://", "UPLOAD_STORE: s3://", "must begin with")
+
+    def test_missing_role_is_found(self):
+        self.broken("role: acs", "description: acs", "stands twice")
+
+    def test_missing_build_step_is_found(self):
+        self.broken("make package-fc", "true", "no pre-deploy step builds")
+
+    def test_ram_policy_on_whole_bucket_is_found(self):
+        self.assert_refused("deploy/fc/ram-policy.json", "YOUR_BUCKET/images/*", "YOUR_BUCKET/*", "granted on '*'")
+
+    def test_public_pending_folder_is_found(self):
+        self.assert_refused("deploy/fc/oss-bucket-policy.json", "/images/*", "/pending/*", "must not be public")
+
+    def test_missing_lifecycle_rule_for_pending_is_found(self):
+        self.assert_refused(
+            "deploy/fc/oss-lifecycle.xml", "<Prefix>pending/</Prefix>", "<Prefix>pendin/</Prefix>", "under pending/"
+        )
+
+    def test_missing_post_in_bucket_cors_is_found(self):
+        self.assert_refused(
+            "deploy/fc/oss-cors.xml", "<AllowedMethod>POST</AllowedMethod>", "", "must allow POST (forms)"
+        )
+
+
+class Packaging(unittest.TestCase):
+    """scripts/package, tried on the Python that runs this."""
+
+    def package(self, *arguments):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.zip = pathlib.Path(folder.name) / "out.zip"
+        binary = str(pathlib.Path(sys.executable).resolve())
+        command = [sys.executable, str(ROOT / "scripts" / "package"), binary, "--zip", str(self.zip), *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        return done.returncode, done.stdout + done.stderr
+
+    def arch(self):
+        return {"aarch64": "arm64"}.get(platform.machine(), platform.machine())
+
+    def test_binary_that_wants_a_newer_glibc_is_refused(self):
+        code, output = self.package("--arch", self.arch(), "--max-glibc", "2.1")
+        self.assertEqual((code, self.zip.exists()), (1, False), output)
+        self.assertIn("the runtime has 2.1", output)
+
+    def test_binary_for_another_processor_is_refused(self):
+        other = {"arm64": "x86_64", "x86_64": "arm64"}[self.arch()]
+        code, output = self.package("--arch", other, "--max-glibc", "9.9")
+        self.assertEqual((code, self.zip.exists()), (1, False), output)
+
+    def test_zip_holds_bootstrap_at_its_root_with_run_bit(self):
+        code, output = self.package("--arch", self.arch(), "--max-glibc", "9.9")
+        self.assertEqual(code, 0, output)
+        (entry,) = zipfile.ZipFile(self.zip).infolist()
+        self.assertEqual((entry.filename, entry.external_attr >> 16 & 0o777), ("bootstrap", 0o755))
+
+
+if __name__ == "__main__":
+    unittest.main()
