@@ -12,8 +12,8 @@ use crate::{
     api::{self, CorsOrigins},
     runtime::Runtime,
     store::{
-        self, Credentials,
-        bucket::{self, Dialect, Patience},
+        self, Agent, Authorization, Credentials,
+        bucket::{self, Dialect, Patience, Signer},
         disk,
     },
     upload::{self, media::Kinds, naming::Folder},
@@ -208,11 +208,11 @@ impl Vars<'_> {
                 return None;
             }
         };
-        Some(store::Settings::Bucket(self.bucket(
+        Some(store::Settings::Bucket(Box::new(self.bucket(
             runtime,
             dialect,
             bucket.to_owned(),
-        )))
+        ))))
     }
 
     fn bucket(&mut self, runtime: Runtime, dialect: Dialect, bucket: String) -> bucket::Settings {
@@ -231,9 +231,9 @@ impl Vars<'_> {
                 Some(format!("https://s3.oss-{region}{internal}.aliyuncs.com"))
             }
         });
-        let credentials = self.credentials(dialect);
+        let signer = self.signer(dialect);
         // On FC they come with each request.
-        if credentials.is_none() && !(on_fc && dialect == Dialect::Oss) {
+        if signer.is_none() && !(on_fc && dialect == Dialect::Oss) {
             self.refuse(
                 "AWS_ACCESS_KEY_ID",
                 None,
@@ -246,7 +246,7 @@ impl Vars<'_> {
             region,
             endpoint,
             path_style: self.parse("UPLOAD_PATH_STYLE", "true or false", false),
-            credentials,
+            signer,
             patience: Patience::default(),
         }
     }
@@ -271,7 +271,7 @@ impl Vars<'_> {
         }
     }
 
-    fn credentials(&self, dialect: Dialect) -> Option<Credentials> {
+    fn signer(&mut self, dialect: Dialect) -> Option<Signer> {
         let of =
             |id, secret, token| Credentials::new(self.get(id)?, self.get(secret)?, self.get(token));
         let aliyun = || {
@@ -288,10 +288,44 @@ impl Vars<'_> {
                 "AWS_SESSION_TOKEN",
             )
         };
-        match dialect {
+        let keys = match dialect {
             Dialect::S3 => aws(),
             Dialect::Oss => aliyun().or_else(aws),
+        };
+        keys.map(Signer::Keys)
+            .or_else(|| self.agent().map(Signer::Agent))
+    }
+
+    /// The agent of a container that hands out keys.
+    fn agent(&mut self) -> Option<Agent> {
+        const FULL: &str = "AWS_CONTAINER_CREDENTIALS_FULL_URI";
+        const RELATIVE: &str = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI";
+        let file = self.get("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE");
+        let token = self.get("AWS_CONTAINER_AUTHORIZATION_TOKEN");
+        let authorization = match (file, token) {
+            (Some(file), _) => Authorization::TokenFile(file.into()),
+            (None, Some(token)) => Authorization::Token(token),
+            (None, None) => Authorization::None,
+        };
+        let (variable, held, agent) = match (self.get(RELATIVE), self.get(FULL)) {
+            (Some(path), _) => {
+                let agent = Agent::ecs(&path, authorization);
+                (RELATIVE, path, agent)
+            }
+            (None, Some(uri)) => {
+                let agent = Agent::at(&uri, authorization);
+                (FULL, uri, agent)
+            }
+            (None, None) => return None,
+        };
+        if agent.is_none() {
+            self.refuse(
+                variable,
+                Some(held),
+                "an http address of this machine or of a container's agent",
+            );
         }
+        agent
     }
 
     fn api(&mut self, runtime: Runtime, store: Option<&store::Settings>) -> api::Settings {
@@ -431,7 +465,7 @@ fn own_url(store: &store::Settings) -> Option<String> {
         endpoint,
         path_style,
         ..
-    } = settings;
+    } = &**settings;
     Some(match (dialect, endpoint) {
         (Dialect::S3, None) => {
             let china = if region.starts_with("cn-") { ".cn" } else { "" };
@@ -477,7 +511,7 @@ mod tests {
     fn bucket_of(vars: &[(&str, &str)]) -> (bucket::Settings, Option<String>) {
         let config = good(&[vars, &KEYS].concat());
         match config.store {
-            store::Settings::Bucket(bucket) => (bucket, config.api.public_url),
+            store::Settings::Bucket(bucket) => (*bucket, config.api.public_url),
             store::Settings::Disk(_) => panic!("not a bucket"),
         }
     }
@@ -620,12 +654,13 @@ mod tests {
         let (oss, _) =
             bucket_of(&[&aliyun[..], &[("UPLOAD_STORE", "oss://bucket"), region]].concat());
         assert_eq!(
-            oss.credentials,
-            Credentials::new("a", "b", Some("c".into()))
+            oss.signer,
+            Credentials::new("a", "b", Some("c".into())).map(Signer::Keys)
         );
         let (s3, _) =
             bucket_of(&[&aliyun[..], &[("UPLOAD_STORE", "s3://bucket"), region]].concat());
-        assert_eq!(s3.credentials, Credentials::new("id", "s3cr3t", None));
+        let aws = Credentials::new("id", "s3cr3t", None);
+        assert_eq!(s3.signer, aws.map(Signer::Keys));
     }
 
     #[test]

@@ -41,7 +41,7 @@ use tokio::{
 use tokio_util::task::TaskTracker;
 
 use super::{
-    ContentHeaders, Credentials, Error, Kept, ObjectKey, Tasks, TimeLimit,
+    Agent, ContentHeaders, Credentials, Error, Kept, ObjectKey, Tasks, TimeLimit,
     part::{Part, PartBuilder},
 };
 
@@ -83,8 +83,8 @@ pub struct Settings {
     pub endpoint: Option<String>,
     /// `UPLOAD_PATH_STYLE`
     pub path_style: bool,
-    /// Keys from the environment; a request may bring its own.
-    pub credentials: Option<Credentials>,
+    /// Whose keys sign when a request brings none of its own.
+    pub signer: Option<Signer>,
     /// How long calls may take.
     pub patience: Patience,
 }
@@ -110,6 +110,15 @@ impl Default for Patience {
     }
 }
 
+/// Where keys come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Signer {
+    /// The environment, or the headers of a request.
+    Keys(Credentials),
+    /// The agent of a container, ever anew.
+    Agent(Agent),
+}
+
 /// A bucket and the connections to it; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Bucket(Arc<Inner>);
@@ -119,8 +128,8 @@ struct Inner {
     settings: Settings,
     /// Everything but the credentials.
     config: aws_sdk_s3::Config,
-    /// The client of the credentials seen last: they change every few hours, if ever.
-    client: Mutex<Option<(Credentials, Client)>>,
+    /// The client of the signer seen last: keys change every few hours, if ever.
+    client: Mutex<Option<(Signer, Client)>>,
     payload: Payload,
     tasks: TaskTracker,
 }
@@ -172,29 +181,41 @@ impl Bucket {
         credentials: Option<Credentials>,
         limit: Option<TimeLimit>,
     ) -> Result<Access, Error> {
-        let credentials = credentials
-            .or_else(|| self.0.settings.credentials.clone())
+        let signer = credentials
+            .map(Signer::Keys)
+            .or_else(|| self.0.settings.signer.clone())
             .ok_or(Error::NoCredentials)?;
         Ok(Access {
             bucket: self.clone(),
-            client: self.client(credentials),
+            client: self.client(signer),
             limit,
         })
     }
 
-    fn client(&self, credentials: Credentials) -> Client {
+    fn client(&self, signer: Signer) -> Client {
         let mut last = self.0.client.lock().unwrap_or_else(PoisonError::into_inner);
         match &*last {
-            Some((used, client)) if *used == credentials => client.clone(),
+            Some((used, client)) if *used == signer => client.clone(),
             _ => {
-                let config = self.0.config.to_builder();
-                let config = config.credentials_provider(credentials.provider()).build();
-                let client = Client::from_conf(config);
-                *last = Some((credentials, client.clone()));
+                let client = Client::from_conf(signed_by(self.0.config.to_builder(), &signer));
+                *last = Some((signer, client.clone()));
                 client
             }
         }
     }
+}
+
+fn signed_by(config: aws_sdk_s3::config::Builder, signer: &Signer) -> aws_sdk_s3::Config {
+    match signer {
+        Signer::Keys(keys) => config
+            .credentials_provider(keys.provider())
+            .identity_cache(IdentityCache::no_cache()),
+        // The SDK asks again shortly before the keys expire.
+        Signer::Agent(agent) => config
+            .credentials_provider(agent.clone())
+            .identity_cache(IdentityCache::lazy().build()),
+    }
+    .build()
 }
 
 fn http_client(settings: &Settings) -> SharedHttpClient {
@@ -224,7 +245,6 @@ fn sdk_config(settings: &Settings, http_client: SharedHttpClient) -> aws_sdk_s3:
         // A part is in memory before it is sent, so a stall is the network's; the attempt's time
         // limit is for that, without this check's false alarms.
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-        .identity_cache(IdentityCache::no_cache())
         .retry_config(RetryConfig::standard().with_max_attempts(3))
         .timeout_config(
             TimeoutConfig::builder()

@@ -6,6 +6,7 @@
 //! (the process is about to end).
 
 pub mod bucket;
+mod container;
 mod credentials;
 pub mod disk;
 mod key;
@@ -18,6 +19,7 @@ use tokio::{task::JoinHandle, time::Instant};
 use tokio_util::task::TaskTracker;
 
 pub use self::{
+    container::{Agent, Authorization},
     credentials::Credentials,
     key::{InvalidKey, ObjectKey},
 };
@@ -28,7 +30,7 @@ pub enum Settings {
     /// `disk:<folder>`
     Disk(disk::Settings),
     /// `s3://<bucket>` or `oss://<bucket>`
-    Bucket(bucket::Settings),
+    Bucket(Box<bucket::Settings>),
 }
 
 /// Why an object could not be stored.
@@ -132,7 +134,7 @@ impl Store {
     pub fn open(settings: Settings) -> Result<Self, Error> {
         match settings {
             Settings::Disk(settings) => disk::Disk::open(settings).map(Self::Disk),
-            Settings::Bucket(settings) => Ok(Self::Bucket(bucket::Bucket::new(settings))),
+            Settings::Bucket(settings) => Ok(Self::Bucket(bucket::Bucket::new(*settings))),
         }
     }
 
