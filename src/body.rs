@@ -36,4 +36,10 @@ pub enum ReadError {
         /// How long was waited.
         idle: Duration,
     },
+    /// The whole request took too long.
+    #[error("the request took more than {} s", limit.as_secs())]
+    TooLong {
+        /// Longest time accepted.
+        limit: Duration,
+    },
 }

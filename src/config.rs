@@ -3,13 +3,13 @@
 //! Every variable is checked at start. All that cannot be used are named in one message, with what
 //! they held (never a secret) and what was expected.
 
-use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr};
+use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
 use axum::http::{HeaderValue, Uri};
 use chrono::FixedOffset;
 
 use crate::{
-    api::{self, CorsOrigins},
+    api::{self, AuthSettings, CorsOrigins, Secrets},
     runtime::Runtime,
     store::{
         self, Agent, Authorization, Credentials,
@@ -369,13 +369,74 @@ impl Vars<'_> {
             }),
             public_url: public_url.or_else(|| store.and_then(own_url)),
             cors: self.cors_origins(),
+            auth: self.auth(),
+            rate_per_minute: self.read(
+                "UPLOAD_RATE_PER_MIN",
+                "a number of uploads, 1 or more",
+                None,
+                |text| text.parse().ok().filter(|rate| *rate > 0).map(Some),
+            ),
+            trusted_hops: self.read("UPLOAD_TRUSTED_HOPS", "a number, 0 to 10", 0, |text| {
+                text.parse().ok().filter(|hops| *hops <= 10)
+            }),
+            max_in_flight: self.read(
+                "UPLOAD_MAX_IN_FLIGHT",
+                "a number, 1 to 10000",
+                200,
+                |text| text.parse().ok().filter(|most| (1..=10_000).contains(most)),
+            ),
             base_path: self.read(
                 "UPLOAD_BASE_PATH",
                 "a path such as /prod",
                 String::new(),
                 base_path,
             ),
-            idle: runtime.idle(),
+            idle: self.seconds("UPLOAD_IDLE_SECS", runtime, 30),
+            request_limit: self.seconds("UPLOAD_REQUEST_SECS", runtime, 900),
+        }
+    }
+
+    /// A time-out; on Function Compute none may be shorter than the platform's own.
+    fn seconds(&mut self, variable: &'static str, runtime: Runtime, default: u64) -> Duration {
+        let (least, expected) = match runtime {
+            Runtime::FunctionCompute => (
+                FC_SECS,
+                "a number of seconds, 900 or more on Function Compute",
+            ),
+            Runtime::Lambda | Runtime::Local => (1, "a number of seconds, 1 to 86400"),
+        };
+        let seconds = self.read(variable, expected, default.max(least), |text| {
+            text.parse()
+                .ok()
+                .filter(|seconds| (least..=86_400).contains(seconds))
+        });
+        Duration::from_secs(seconds)
+    }
+
+    fn auth(&mut self) -> AuthSettings {
+        AuthSettings {
+            secrets: Secrets::parse(&self.get("UPLOAD_JWT_SECRET").unwrap_or_default()),
+            guests_may_upload: self.read(
+                "UPLOAD_GUESTS",
+                "allow or deny",
+                true,
+                |text| match text {
+                    "allow" => Some(true),
+                    "deny" => Some(false),
+                    _ => None,
+                },
+            ),
+            guest_max_bytes: self.read(
+                "UPLOAD_GUEST_MAX_BYTES",
+                "a number of bytes, 1 or more",
+                u64::MAX,
+                positive,
+            ),
+            guest_kinds: self.parse(
+                "UPLOAD_GUEST_TYPES",
+                "some of image,video,audio,document",
+                Kinds::ALL,
+            ),
         }
     }
 
@@ -396,6 +457,9 @@ impl Vars<'_> {
         )
     }
 }
+
+/// Function Compute wants servers that wait at least 15 minutes ("Principles" of custom runtimes).
+const FC_SECS: u64 = 15 * 60;
 
 const A_PORT: &str = "a port, 1 to 65535";
 

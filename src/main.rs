@@ -34,10 +34,13 @@ fn main() -> ExitCode {
 }
 
 async fn run(config: Config) -> io::Result<()> {
-    let what = describe(&config);
+    let (what, idle) = (describe(&config), config.api.idle);
+    if config.runtime != Runtime::Local && config.api.auth.secrets.is_empty() {
+        tracing::warn!("UPLOAD_JWT_SECRET is not set: everybody may upload");
+    }
     let store = Store::open(config.store).map_err(io::Error::other)?;
     let router = api::router(store.clone(), config.api);
-    let outcome = runtime::run(config.runtime, config.addr, router, &what).await;
+    let outcome = runtime::run(config.runtime, config.addr, router, idle, &what).await;
     let _ = tokio::time::timeout(UNDO, store.settle()).await;
     outcome
 }

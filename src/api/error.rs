@@ -1,10 +1,13 @@
 //! Every failure a client can see: its status, its stable code, and its text (CONTRACT section 5 is
 //! this table). The client's own mistakes are told precisely, ours vaguely.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use axum::{
-    http::StatusCode,
+    http::{
+        HeaderValue, StatusCode,
+        header::{CONNECTION, RETRY_AFTER},
+    },
     response::{IntoResponse, Response},
 };
 
@@ -19,6 +22,18 @@ pub enum Error {
     /// The route exists under another method.
     #[error("the route does not take this method")]
     MethodNotAllowed,
+    /// No token where one is needed.
+    #[error("no token was sent")]
+    TokenMissing,
+    /// A token that was good once.
+    #[error("the token has expired")]
+    TokenExpired,
+    /// A token that is not ours, or not a token.
+    #[error("the token is not valid")]
+    TokenInvalid,
+    /// A guest where guests may not upload.
+    #[error("guests may not upload")]
+    GuestDenied,
     /// Another Content-Type than `multipart/form-data`.
     #[error("the request is not a multipart form")]
     NotMultipart,
@@ -58,6 +73,15 @@ pub enum Error {
     /// A file was not stored.
     #[error(transparent)]
     Upload(upload::Error),
+    /// More uploads than one client may make.
+    #[error("too many uploads of this client")]
+    TooManyRequests {
+        /// When there will be one again.
+        after: Duration,
+    },
+    /// As many requests as this process takes are in flight.
+    #[error("too many requests in flight")]
+    Busy,
     /// The time that the platform leaves for the request ran out.
     #[error("the time for this request ran out")]
     TimedOut,
@@ -94,6 +118,11 @@ impl Error {
         match self {
             Self::NotFound => row(404, "not_found", "请求的地址不存在"),
             Self::MethodNotAllowed => row(405, "method_not_allowed", "不支持的请求方法"),
+            // These four are compared word by word by clients.
+            Self::TokenMissing => row(401, "token_missing", "您没有权限访问即时通讯接口"),
+            Self::TokenExpired => row(401, "token_expired", "Token已过期！请重新获取令牌"),
+            Self::TokenInvalid => row(401, "token_invalid", "Token 令牌不合法！"),
+            Self::GuestDenied => row(403, "guest_denied", "您没有权限访问，请先注册或登录"),
             Self::NotMultipart => row(
                 415,
                 "not_multipart",
@@ -127,11 +156,27 @@ impl Error {
                 row(400, "text_too_long", format!("文本不能超过 {limit} 字节"))
             }
             Self::Upload(error) => upload_row(error),
+            Self::TooManyRequests { .. } => {
+                row(429, "too_many_requests", "上传失败: 上传太频繁，请稍后再试")
+            }
+            Self::Busy => row(503, "busy", "上传失败: 服务器繁忙，请稍后再试"),
             Self::TimedOut => row(504, "store_timeout", STORE_TIMEOUT),
             Self::Internal(_) => row(500, "internal", "上传失败: 服务器内部错误"),
         }
     }
+
+    /// When the same request may succeed.
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::TooManyRequests { after } => Some(*after),
+            Self::Busy => Some(FULL_FOR),
+            _ => None,
+        }
+    }
 }
+
+/// How long a client that comes when the process is full should wait.
+const FULL_FOR: Duration = Duration::from_secs(1);
 
 const STORE_TIMEOUT: &str = "上传失败: 存储超时，请稍后重试";
 
@@ -157,7 +202,9 @@ fn read_row(error: &ReadError) -> Row {
             "body_truncated",
             "上传失败: 请求内容不完整，上传中途断开",
         ),
-        ReadError::TooSlow { .. } => row(408, "client_too_slow", "上传失败: 上传太慢，连接已关闭"),
+        ReadError::TooSlow { .. } | ReadError::TooLong { .. } => {
+            row(408, "client_too_slow", "上传失败: 上传太慢，连接已关闭")
+        }
     }
 }
 
@@ -212,9 +259,21 @@ impl std::fmt::Display for Size {
 }
 
 impl IntoResponse for Error {
-    /// Status only: the envelope needs the request id, so the journal writes it.
+    /// Status and headers only: the envelope needs the request id, so the journal writes it.
     fn into_response(self) -> Response {
         let mut response = self.row().status.into_response();
+        if let Some(after) = self.retry_after() {
+            let seconds = after.as_secs_f64().ceil().max(1.0) as u64;
+            response.headers_mut().insert(RETRY_AFTER, seconds.into());
+        }
+        if matches!(
+            self,
+            Self::Read(ReadError::TooSlow { .. } | ReadError::TooLong { .. })
+        ) {
+            response
+                .headers_mut()
+                .insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         response.extensions_mut().insert(Failure(Arc::new(self)));
         response
     }

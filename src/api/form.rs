@@ -46,13 +46,13 @@ const MAX_BOUNDARY_BYTES: usize = 70;
 
 /// How much a form may hold and how long a client may pause.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
+pub struct Limits {
     /// Largest file, in bytes.
-    pub(super) max_file_bytes: u64,
+    pub max_file_bytes: u64,
     /// Most files.
-    pub(super) max_files: usize,
+    pub max_files: usize,
     /// Longest pause between two chunks of the body.
-    pub(super) idle: Duration,
+    pub idle: Duration,
 }
 
 impl Limits {
@@ -64,14 +64,14 @@ impl Limits {
 }
 
 /// A form that is being read. A part must be dropped before the next one is asked for.
-pub(super) struct Form {
+pub struct Form {
     multipart: Multipart<'static>,
     progress: Arc<Progress>,
     parts: usize,
 }
 
 /// One part of a form.
-pub(super) enum Part {
+pub enum Part {
     /// A text field, read whole.
     Text {
         /// The field's name.
@@ -84,13 +84,13 @@ pub(super) enum Part {
 }
 
 /// A file of a form, not yet read.
-pub(super) struct FilePart {
+pub struct FilePart {
     /// The field's name.
-    pub(super) field: String,
+    pub field: String,
     /// As the client called it; `""` when it did not.
-    pub(super) name: String,
+    pub name: String,
     /// Its bytes.
-    pub(super) content: ByteStream<'static>,
+    pub content: ByteStream<'static>,
 }
 
 impl Form {
@@ -98,7 +98,7 @@ impl Form {
     ///
     /// # Errors
     /// Not a multipart form, no or two boundaries, or larger than all files it may hold.
-    pub(super) fn open(headers: &HeaderMap, body: Body, limits: Limits) -> Result<Self, Error> {
+    pub fn open(headers: &HeaderMap, body: Body, limits: Limits) -> Result<Self, Error> {
         let boundary = boundary(headers)?;
         if body.size_hint().lower() > limits.max_body_bytes() {
             return Err(ReadError::TooLarge {
@@ -122,7 +122,7 @@ impl Form {
 
     /// The next part, `None` after the closing boundary. An empty file input (no name, no bytes)
     /// is no part.
-    pub(super) async fn next(&mut self) -> Result<Option<Part>, ReadError> {
+    pub async fn next(&mut self) -> Result<Option<Part>, ReadError> {
         loop {
             let field = self.multipart.next_field().await;
             self.progress.something_was_parsed();

@@ -29,12 +29,18 @@ pub(super) struct Journal(Arc<Mutex<Entry>>);
 
 #[derive(Debug, Default)]
 struct Entry {
+    user: Option<String>,
     bytes: u64,
     keys: String,
     store_time: Duration,
 }
 
 impl Journal {
+    /// Notes whose token it was.
+    pub(super) fn user(&self, id: &str) {
+        self.entry().user = Some(id.to_owned());
+    }
+
     /// Notes a file that was stored.
     pub(super) fn stored(&self, file: &Stored) {
         let mut entry = self.entry();
@@ -113,6 +119,7 @@ macro_rules! write_line {
             status = $status,
             code = $code,
             cause = $cause,
+            user = entry.user,
             bytes = entry.bytes,
             key = entry.keys,
             store_ms = millis(entry.store_time),

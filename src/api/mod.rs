@@ -1,15 +1,19 @@
 //! The only door in: one Router for every runtime, with the journal, CORS and panics around it.
 
+mod auth;
+mod capacity;
 mod error;
 mod files;
-mod form;
+pub mod form;
 mod journal;
-mod params;
+pub mod params;
 mod qrcode;
+mod rate;
 mod reply;
+pub mod token;
 mod upload;
 
-use std::{any::Any, sync::Arc, time::Duration};
+use std::{any::Any, net::IpAddr, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -26,15 +30,17 @@ use axum::{
     routing::{get, post},
 };
 use serde::Serialize;
-use tokio::time::Instant;
+use tokio::{sync::Semaphore, time::Instant};
 use tower::{Layer as _, util::MapRequestLayer};
 use tower_http::{
     catch_panic::CatchPanicLayer,
     cors::{AllowHeaders, AllowOrigin, CorsLayer},
 };
 
-pub use self::{error::Error, journal::REQUEST_ID};
+use self::rate::Limiter;
+pub use self::{auth::Settings as AuthSettings, error::Error, journal::REQUEST_ID, token::Secrets};
 use crate::{
+    body::ReadError,
     store::{Credentials, Session, Store, TimeLimit},
     upload::naming::Folder,
 };
@@ -54,8 +60,18 @@ pub struct Settings {
     pub cors: CorsOrigins,
     /// `UPLOAD_BASE_PATH`: begins with a slash, does not end with one; `""` for none.
     pub base_path: String,
-    /// Longest pause of a client within a body.
+    /// Who may upload what.
+    pub auth: AuthSettings,
+    /// `UPLOAD_RATE_PER_MIN`: uploads of one client per minute; `None` for as many as it likes.
+    pub rate_per_minute: Option<u32>,
+    /// `UPLOAD_TRUSTED_HOPS`: how many proxies in front wrote the end of `X-Forwarded-For`.
+    pub trusted_hops: usize,
+    /// `UPLOAD_MAX_IN_FLIGHT`: most requests at a time.
+    pub max_in_flight: usize,
+    /// `UPLOAD_IDLE_SECS`: longest pause of a client within a body.
     pub idle: Duration,
+    /// `UPLOAD_REQUEST_SECS`: longest time for a whole request.
+    pub request_limit: Duration,
 }
 
 /// Whose pages may call.
@@ -72,6 +88,8 @@ pub enum CorsOrigins {
 pub struct Arrival {
     /// The platform's id for the request.
     pub request_id: Option<String>,
+    /// Where the client calls from, as the platform saw it.
+    pub client: Option<IpAddr>,
     /// Keys that came with the request.
     pub credentials: Option<Credentials>,
     /// When the platform ends the request.
@@ -103,15 +121,21 @@ impl Arrival {
 struct Api {
     store: Store,
     settings: Arc<Settings>,
+    limiter: Option<Arc<Limiter>>,
 }
 
 /// The route table.
 pub fn router(store: Store, settings: Settings) -> Router {
     let cors = cors(&settings.cors);
     let base_path = settings.base_path.clone();
+    let places = Arc::new(Semaphore::new(settings.max_in_flight));
+    let limiter = settings
+        .rate_per_minute
+        .map(|rate| Arc::new(Limiter::new(rate)));
     let api = Api {
         store,
         settings: Arc::new(settings),
+        limiter,
     };
     let routes = Router::new()
         .route("/api/chat/uploadAliyun", post(upload::images))
@@ -126,9 +150,11 @@ pub fn router(store: Store, settings: Settings) -> Router {
             post(upload::without_folder),
         )
         .route("/api/chat/qrcode", get(qrcode::show))
-        .route("/healthz", get(health))
         .fallback(files::serve)
         .method_not_allowed_fallback(|| async { Error::MethodNotAllowed })
+        .layer(middleware::from_fn_with_state(places, capacity::limit))
+        // A full process is still a healthy one.
+        .route("/healthz", get(health))
         .with_state(api)
         .layer(CatchPanicLayer::custom(answer_panic))
         .layer(cors)
@@ -209,6 +235,41 @@ impl Api {
         Ok(self.store.session(arrival.credentials, limit)?)
     }
 
+    /// Takes one upload of the client's share, if uploads are counted and the client is known.
+    fn count(&self, user: Option<&str>, parts: &Parts) -> Result<(), Error> {
+        let Some(limiter) = &self.limiter else {
+            return Ok(());
+        };
+        let client = match user {
+            Some(id) => format!("user {id}"),
+            None => match self.address(parts) {
+                Some(address) => format!("address {address}"),
+                None => return Ok(()),
+            },
+        };
+        let taken = limiter.take(&client, std::time::Instant::now());
+        taken.map_err(|after| Error::TooManyRequests { after })
+    }
+
+    /// Where the client calls from: as trusted proxies say, else as the platform does.
+    fn address(&self, parts: &Parts) -> Option<IpAddr> {
+        const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+        let Some(hop) = self.settings.trusted_hops.checked_sub(1) else {
+            return Arrival::of(parts).client;
+        };
+        let values = parts.headers.get_all(FORWARDED_FOR).iter();
+        let texts: Vec<_> = values.filter_map(|value| value.to_str().ok()).collect();
+        // Each proxy adds at the end what it saw; everything before is the client's own word.
+        texts
+            .iter()
+            .rev()
+            .flat_map(|text| text.rsplit(','))
+            .nth(hop)?
+            .trim()
+            .parse()
+            .ok()
+    }
+
     /// Does `work` within the session's time. When it fails, what it began is undone before this
     /// returns: after the answer a cloud may freeze the process.
     async fn in_time<T>(
@@ -216,12 +277,15 @@ impl Api {
         session: &Session,
         work: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
-        let outcome = match session.store_until() {
-            Some(until) => match tokio::time::timeout_at(until, work).await {
-                Ok(outcome) => outcome,
-                Err(_) => Err(Error::TimedOut),
-            },
-            None => work.await,
+        let limit = self.settings.request_limit;
+        let ours = Instant::now() + limit;
+        let (until, too_late) = match session.store_until() {
+            Some(platforms) if platforms < ours => (platforms, Error::TimedOut),
+            _ => (ours, ReadError::TooLong { limit }.into()),
+        };
+        let outcome = match tokio::time::timeout_at(until, work).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(too_late),
         };
         if outcome.is_err() {
             session.settle().await;

@@ -8,13 +8,13 @@ use percent_encoding::percent_decode;
 
 /// The header is not of this form, or says the same thing twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Broken;
+pub struct Broken;
 
 /// A header taken apart; nothing is decoded yet.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Params<'h> {
+pub struct Params<'h> {
     /// What stands before the first semicolon.
-    pub(super) value: &'h [u8],
+    pub value: &'h [u8],
     params: Vec<(&'h [u8], Cow<'h, [u8]>)>,
 }
 
@@ -22,7 +22,7 @@ pub(super) struct Params<'h> {
 const MAX_PARAMS: usize = 16;
 
 impl<'h> Params<'h> {
-    pub(super) fn parse(header: &'h [u8]) -> Result<Self, Broken> {
+    pub fn parse(header: &'h [u8]) -> Result<Self, Broken> {
         let end = header
             .iter()
             .position(|byte| *byte == b';')
@@ -55,7 +55,7 @@ impl<'h> Params<'h> {
     ///
     /// # Errors
     /// [`Broken`] when it is there twice: two readers would not agree on it.
-    pub(super) fn get(&self, name: &str) -> Result<Option<&[u8]>, Broken> {
+    pub fn get(&self, name: &str) -> Result<Option<&[u8]>, Broken> {
         let mut found = self
             .params
             .iter()
@@ -70,7 +70,7 @@ impl<'h> Params<'h> {
     }
 
     /// A parameter as text: UTF-8, else GBK, else with replacement characters.
-    pub(super) fn text(&self, name: &str) -> Result<Option<String>, Broken> {
+    pub fn text(&self, name: &str) -> Result<Option<String>, Broken> {
         Ok(self
             .get(name)?
             .map(|raw| unescape_form(&decode_guessed(raw))))
@@ -78,7 +78,7 @@ impl<'h> Params<'h> {
 
     /// A parameter that may also come as `name*=charset'language'percent-encoded` (RFC 5987), which
     /// then wins unless it is broken.
-    pub(super) fn extended_text(&self, name: &str) -> Result<Option<String>, Broken> {
+    pub fn extended_text(&self, name: &str) -> Result<Option<String>, Broken> {
         let extended = self.get(&format!("{name}*"))?.and_then(decode_extended);
         let plain = self.text(name)?;
         Ok(extended.or(plain))

@@ -2,6 +2,7 @@
 //! caller names.
 
 use axum::{
+    body::Body,
     extract::{Extension, Path, Request, State, rejection::PathRejection},
     http::request::Parts,
     response::Response,
@@ -10,6 +11,7 @@ use serde::Serialize;
 
 use super::{
     Api, Arrival, BodyState, Error,
+    auth::{self, Access},
     form::{FilePart, Form, Limits, Part},
     journal::Journal,
     reply,
@@ -58,15 +60,13 @@ pub(super) async fn images(
     Extension(journal): Extension<Journal>,
     request: Request,
 ) -> Result<Response, Error> {
-    let (parts, form) = open(&api, request, api.settings.max_files)?;
+    let (parts, body) = request.into_parts();
+    let mut caller = Caller::of(&api, &journal, &parts)?;
+    let form = open(&api, &parts, body, api.settings.max_files)?;
     let from_query = class_id_of_query(parts.uri.query())?;
     let session = api.session(&parts)?;
-    let (files, class_id) = api
-        .in_time(
-            &session,
-            take_images(&api, &session, &journal, form, from_query),
-        )
-        .await?;
+    let work = take_images(&mut caller, &session, form, from_query);
+    let (files, class_id) = api.in_time(&session, work).await?;
 
     let base = api.base_url(&parts);
     let items: Vec<_> = files
@@ -83,64 +83,145 @@ pub(super) async fn into_folder(
     folder: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Result<Response, Error> {
+    let (parts, body) = request.into_parts();
+    let mut caller = Caller::of(&api, &journal, &parts)?;
     let Path(folder) = folder.map_err(|_| Error::FolderInvalid)?;
     let folder = Folder::named(&folder).map_err(|_| Error::FolderInvalid)?;
-    let (parts, form) = open(&api, request, 1)?;
+    let form = open(&api, &parts, body, 1)?;
     let session = api.session(&parts)?;
-    let file = api
-        .in_time(&session, take_one(&api, &session, &journal, form, &folder))
-        .await?;
+    let work = take_one(&mut caller, &session, form, &folder);
+    let file = api.in_time(&session, work).await?;
     reply::ok(folder_item(file, &api.relative_base_url(&parts)))
 }
 
 /// The same route with no folder in it.
-pub(super) async fn without_folder() -> Error {
-    Error::FolderInvalid
+pub(super) async fn without_folder(
+    State(api): State<Api>,
+    Extension(journal): Extension<Journal>,
+    request: Request,
+) -> Error {
+    let (parts, _) = request.into_parts();
+    match Caller::of(&api, &journal, &parts) {
+        Ok(_) => Error::FolderInvalid,
+        Err(error) => error,
+    }
 }
 
-/// Everything that can be refused before a byte of the body is read.
-fn open(api: &Api, request: Request, max_files: usize) -> Result<(Parts, Form), Error> {
-    let (parts, body) = request.into_parts();
+/// Everything about the body that can be refused before a byte of it is read.
+fn open(api: &Api, parts: &Parts, body: Body, max_files: usize) -> Result<Form, Error> {
     let limits = Limits {
         max_file_bytes: api.settings.upload.max_bytes,
         max_files,
         idle: api.settings.idle,
     };
     let form = Form::open(&parts.headers, body, limits)?;
-    match Arrival::of(&parts).body_state {
-        BodyState::Whole => Ok((parts, form)),
+    match Arrival::of(parts).body_state {
+        BodyState::Whole => Ok(form),
         BodyState::Mangled => Err(Error::BodyMangled),
         BodyState::Undecodable => Err(ReadError::Malformed("the event's base64 is broken").into()),
     }
 }
 
+/// Whoever sends a request, and what the request may store.
+struct Caller<'r> {
+    api: &'r Api,
+    journal: &'r Journal,
+    parts: &'r Parts,
+    access: Access,
+    /// Known once the caller is admitted.
+    rules: Option<upload::Settings>,
+}
+
+impl<'r> Caller<'r> {
+    /// Judges the token that stands outside the form, if one does.
+    fn of(api: &'r Api, journal: &'r Journal, parts: &'r Parts) -> Result<Self, Error> {
+        let access = api.settings.auth.of_request(parts)?;
+        let mut caller = Self {
+            api,
+            journal,
+            parts,
+            access,
+            rules: None,
+        };
+        if caller.access != Access::Unknown {
+            caller.admitted()?;
+        }
+        Ok(caller)
+    }
+
+    /// Judges a token of the form, unless one outside counts already.
+    fn presents(&mut self, token: &[u8]) -> Result<(), Error> {
+        let token = token.trim_ascii();
+        if self.access == Access::Unknown && !token.is_empty() {
+            self.access = self.api.settings.auth.of_token(token)?;
+            self.admitted()?;
+        }
+        Ok(())
+    }
+
+    /// The rules for this caller's files, once it may upload at all.
+    fn admitted(&mut self) -> Result<upload::Settings, Error> {
+        if let Some(rules) = self.rules {
+            return Ok(rules);
+        }
+        let settings = &self.api.settings;
+        let rules = self.access.rules(&settings.upload, &settings.auth)?;
+        let user = self.access.user();
+        if let Some(id) = user {
+            self.journal.user(id);
+        }
+        self.api.count(user, self.parts)?;
+        Ok(*self.rules.insert(rules))
+    }
+
+    async fn store(
+        &mut self,
+        session: &Session,
+        folder: &Folder,
+        part: FilePart,
+    ) -> Result<Stored, Error> {
+        let rules = self.admitted()?;
+        let file = File {
+            name: part.name,
+            content: part.content,
+        };
+        let stored = upload::receive(&rules, session, folder, file).await?;
+        self.journal.stored(&stored);
+        Ok(stored)
+    }
+}
+
 async fn take_images(
-    api: &Api,
+    caller: &mut Caller<'_>,
     session: &Session,
-    journal: &Journal,
     mut form: Form,
     from_query: Option<u64>,
 ) -> Result<(Vec<Stored>, u64), Error> {
-    let limit = api.settings.max_files;
+    let settings = &caller.api.settings;
+    let limit = settings.max_files;
     let mut files = Vec::new();
     let mut from_form = None;
     while let Some(part) = form.next().await? {
         match part {
+            Part::Text { name, value } if name == auth::TOKEN => caller.presents(&value)?,
             Part::Text { name, value } if is_class_id(&name) && from_query.is_none() => {
                 from_form = from_form.or(class_id(&value)?);
             }
             Part::Text { .. } => {}
-            Part::File(file) if file.field != FILE_FIELD => {
-                return Err(Error::WrongField {
-                    got: naming::display_name(&file.field),
-                });
-            }
-            Part::File(_) if files.len() == limit => return Err(Error::TooManyFiles { limit }),
             Part::File(file) => {
-                files.push(store(api, session, journal, &api.settings.prefix, file).await?);
+                caller.admitted()?;
+                if file.field != FILE_FIELD {
+                    let got = naming::display_name(&file.field);
+                    return Err(Error::WrongField { got });
+                }
+                if files.len() == limit {
+                    return Err(Error::TooManyFiles { limit });
+                }
+                files.push(caller.store(session, &settings.prefix, file).await?);
             }
         }
     }
+    caller.admitted()?;
     if files.is_empty() {
         return Err(Error::FileMissing);
     }
@@ -148,38 +229,23 @@ async fn take_images(
 }
 
 async fn take_one(
-    api: &Api,
+    caller: &mut Caller<'_>,
     session: &Session,
-    journal: &Journal,
     mut form: Form,
     folder: &Folder,
 ) -> Result<Stored, Error> {
     let mut stored = None;
     while let Some(part) = form.next().await? {
         match part {
+            Part::Text { name, value } if name == auth::TOKEN => caller.presents(&value)?,
             Part::Text { .. } => {}
             // Dropping a file without a word would lose it.
             Part::File(_) if stored.is_some() => return Err(Error::TooManyFiles { limit: 1 }),
-            Part::File(file) => stored = Some(store(api, session, journal, folder, file).await?),
+            Part::File(file) => stored = Some(caller.store(session, folder, file).await?),
         }
     }
+    caller.admitted()?;
     stored.ok_or(Error::FileMissing)
-}
-
-async fn store(
-    api: &Api,
-    session: &Session,
-    journal: &Journal,
-    folder: &Folder,
-    part: FilePart,
-) -> Result<Stored, Error> {
-    let file = File {
-        name: part.name,
-        content: part.content,
-    };
-    let stored = upload::receive(&api.settings.upload, session, folder, file).await?;
-    journal.stored(&stored);
-    Ok(stored)
 }
 
 fn item(file: Stored, image_class_id: u64, base: &str) -> Item {

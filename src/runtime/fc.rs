@@ -23,6 +23,7 @@ const CONTROL_PATH: HeaderName = HeaderName::from_static("x-fc-control-path");
 const KEY_ID: HeaderName = HeaderName::from_static("x-fc-access-key-id");
 const KEY_SECRET: HeaderName = HeaderName::from_static("x-fc-access-key-secret");
 const SESSION_TOKEN: HeaderName = HeaderName::from_static("x-fc-security-token");
+const CLIENT_IP: HeaderName = HeaderName::from_static("x-fc-client-ip");
 const TIMEOUT: HeaderName = HeaderName::from_static("x-fc-function-timeout");
 /// Without `404` here a failed call counts as a good one in FC's metrics.
 const STATUS: HeaderName = HeaderName::from_static("x-fc-status");
@@ -144,6 +145,7 @@ fn arrival(headers: &HeaderMap) -> Arrival {
         request_id: text(REQUEST_ID)
             .filter(|id| !id.is_empty())
             .map(str::to_owned),
+        client: text(CLIENT_IP).and_then(|address| address.parse().ok()),
         credentials: Credentials::new(
             text_or_empty(KEY_ID),
             text_or_empty(KEY_SECRET),

@@ -5,7 +5,7 @@
 //! Shapes: AWS "Working with Lambda proxy integrations", ELB "Lambda functions as targets", Aliyun
 //! document 74794.
 
-use std::{borrow::Cow, collections::BTreeMap, fmt};
+use std::{borrow::Cow, collections::BTreeMap, fmt, net::IpAddr};
 
 use axum::{
     Router,
@@ -55,6 +55,7 @@ pub struct GatewayEvent {
     headers: HeaderMap,
     body: Bytes,
     body_state: BodyState,
+    client: Option<IpAddr>,
 }
 
 /// Which gateway, as far as shapes depend on it.
@@ -81,6 +82,7 @@ pub async fn answer(
 ) -> Result<Answer, axum::Error> {
     let gateway = event.gateway;
     arrival.body_state = event.body_state;
+    arrival.client = event.client;
     let response = match router.oneshot(event.into_request(arrival)).await {
         Ok(response) => response,
         Err(never) => match never {},
@@ -140,11 +142,21 @@ struct RawContext {
     http: Option<RawHttp>,
     elb: Option<IgnoredAny>,
     stage: Option<String>,
+    identity: Option<RawClient>,
 }
 
 #[derive(Deserialize)]
 struct RawHttp {
     method: String,
+    #[serde(flatten)]
+    client: RawClient,
+}
+
+/// Whoever called the gateway, as the gateway saw it.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawClient {
+    source_ip: Option<String>,
 }
 
 impl RawEvent<'_> {
@@ -157,6 +169,7 @@ impl RawEvent<'_> {
             .uri(gateway)
             .ok_or("the event's path or query is not one")?;
         let headers = self.header_map();
+        let client = self.client();
         let (body, body_state) = self.body.decode(self.is_base64_encoded);
         Ok(GatewayEvent {
             gateway,
@@ -165,6 +178,7 @@ impl RawEvent<'_> {
             headers,
             body,
             body_state,
+            client,
         })
     }
 
@@ -176,6 +190,13 @@ impl RawEvent<'_> {
             None if self.multi_value_headers.is_some() => Gateway::ApiV1,
             None => Gateway::Aliyun,
         }
+    }
+
+    fn client(&self) -> Option<IpAddr> {
+        let RawContext { http, identity, .. } = self.request_context.as_ref()?;
+        let of_http = http.as_ref().map(|http| &http.client);
+        let client = of_http.or(identity.as_ref())?;
+        client.source_ip.as_ref()?.parse().ok()
     }
 
     fn method(&self) -> Option<Method> {

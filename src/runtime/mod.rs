@@ -24,22 +24,8 @@ pub enum Runtime {
     Local,
 }
 
-/// Longest pause of a client within a body, and between two requests of a connection.
-const LOCAL_IDLE: Duration = Duration::from_secs(30);
-/// Function Compute wants servers that wait at least 15 minutes ("Principles" of custom runtimes).
-const FC_IDLE: Duration = Duration::from_secs(16 * 60);
-
-impl Runtime {
-    /// How long a silent client is waited for.
-    pub fn idle(self) -> Duration {
-        match self {
-            Self::Lambda | Self::Local => LOCAL_IDLE,
-            Self::FunctionCompute => FC_IDLE,
-        }
-    }
-}
-
-/// Runs until the platform or a person ends it. `stores_into` is for the person's eyes.
+/// Runs until the platform or a person ends it. `idle` is the longest wait for a request's headers;
+/// `stores_into` is for the person's eyes.
 ///
 /// # Errors
 /// When the address cannot be listened on, or Lambda's runtime API fails.
@@ -47,6 +33,7 @@ pub async fn run(
     runtime: Runtime,
     addr: SocketAddr,
     router: Router,
+    idle: Duration,
     stores_into: &str,
 ) -> io::Result<()> {
     if runtime == Runtime::Lambda {
@@ -63,7 +50,6 @@ pub async fn run(
     if runtime == Runtime::Local {
         tracing::info!("try: curl -F img=@photo.jpg http://{addr}/api/chat/uploadAliyun");
     }
-    let idle = runtime.idle();
     match runtime {
         Runtime::FunctionCompute => {
             serve(fc_service(router), listener, idle, server::asked_to_stop()).await;

@@ -3,6 +3,7 @@
 
 use std::{
     convert::Infallible,
+    net::{IpAddr, SocketAddr},
     pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
@@ -25,6 +26,8 @@ use hyper_util::{
 use tokio::net::{TcpListener, TcpStream};
 use tower::{Service, ServiceExt as _};
 
+use crate::api::Arrival;
+
 /// How long requests in flight may go on after the signal.
 const GRACE: Duration = Duration::from_secs(10);
 /// How much of an unread body is still taken from a client that is already answered.
@@ -44,11 +47,11 @@ where
     loop {
         tokio::select! {
             _ = &mut stop => break,
-            stream = accept(&listener) => {
+            (stream, peer) = accept(&listener) => {
                 let connection = http1::Builder::new()
                     .timer(TokioTimer::new())
                     .header_read_timeout(idle)
-                    .serve_connection(TokioIo::new(stream), hyper_service(service.clone()));
+                    .serve_connection(TokioIo::new(stream), hyper_service(service.clone(), peer.ip()));
                 let connection = connections.watch(connection);
                 tokio::spawn(async move {
                     if let Err(error) = connection.await {
@@ -69,13 +72,13 @@ where
 }
 
 /// The next connection. A process out of file descriptors waits for some to be free.
-async fn accept(listener: &TcpListener) -> TcpStream {
+async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 // Answers are small and written whole: nothing to wait for.
                 let _ = stream.set_nodelay(true);
-                return stream;
+                return (stream, peer);
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -87,19 +90,26 @@ async fn accept(listener: &TcpListener) -> TcpStream {
 
 fn hyper_service<S>(
     service: S,
+    client: IpAddr,
 ) -> impl hyper::service::Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send>
 where
     S: Service<Request<Body>, Response = Response, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
 {
-    TowerToHyperService::new(service.map_request(|request: Request<Incoming>| {
+    TowerToHyperService::new(service.map_request(move |request: Request<Incoming>| {
         let waits = request.headers().contains_key(EXPECT);
-        request.map(|body| {
+        let mut request = request.map(|body| {
             Body::new(Lingering {
                 body: Some(body),
                 started: !waits,
             })
-        })
+        });
+        let arrival = Arrival {
+            client: Some(client),
+            ..Arrival::default()
+        };
+        request.extensions_mut().insert(arrival);
+        request
     }))
 }
 

@@ -130,6 +130,10 @@ pub async fn receive(
     while let Some(chunk) = next {
         watch.see(&chunk)?;
         size += chunk.len() as u64;
+        if size > settings.max_bytes {
+            let limit = settings.max_bytes;
+            return Err(ReadError::TooLarge { limit }.into());
+        }
         writer.write(chunk).await?;
         next = file.content.try_next().await?;
     }

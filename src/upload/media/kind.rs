@@ -64,6 +64,11 @@ impl Kinds {
         self.0 & Self::bit(kind) != 0
     }
 
+    /// The kinds that are in both sets.
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
     const fn bit(kind: Kind) -> u8 {
         1 << kind as u8
     }

@@ -1,0 +1,101 @@
+//! How often one client may upload: a bucket of tokens for each, in the memory of this process. An
+//! instance knows nothing of the others; the gateway's own throttling is the fence around them all.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+/// Most clients remembered. Who is forgotten begins anew with a full bucket.
+const MAX_CLIENTS: usize = 10_000;
+
+/// Buckets of uploads, refilled as time passes.
+#[derive(Debug)]
+pub(super) struct Limiter {
+    /// Uploads per minute, and most at once.
+    per_minute: f64,
+    clients: Mutex<HashMap<String, Bucket>>,
+}
+
+#[derive(Debug)]
+struct Bucket {
+    left: f64,
+    at: Instant,
+}
+
+impl Limiter {
+    pub(super) fn new(per_minute: u32) -> Self {
+        Self {
+            per_minute: per_minute.into(),
+            clients: Mutex::default(),
+        }
+    }
+
+    /// Takes one upload of `client`'s; otherwise says after how long there will be one.
+    pub(super) fn take(&self, client: &str, now: Instant) -> Result<(), Duration> {
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if clients.len() >= MAX_CLIENTS && !clients.contains_key(client) {
+            self.forget(&mut clients, now);
+        }
+        let full = Bucket {
+            left: self.per_minute,
+            at: now,
+        };
+        let bucket = clients.entry(client.to_owned()).or_insert(full);
+        bucket.left = self.refilled(bucket, now);
+        bucket.at = now;
+        if bucket.left >= 1.0 {
+            bucket.left -= 1.0;
+            Ok(())
+        } else {
+            Err(Duration::from_secs_f64(
+                (1.0 - bucket.left) * 60.0 / self.per_minute,
+            ))
+        }
+    }
+
+    fn refilled(&self, bucket: &Bucket, now: Instant) -> f64 {
+        let passed = now.saturating_duration_since(bucket.at).as_secs_f64();
+        (bucket.left + passed * self.per_minute / 60.0).min(self.per_minute)
+    }
+
+    /// Forgets whoever has a full bucket by now, and, if none has, everybody.
+    fn forget(&self, clients: &mut HashMap<String, Bucket>, now: Instant) {
+        clients.retain(|_, bucket| self.refilled(bucket, now) < self.per_minute);
+        if clients.len() >= MAX_CLIENTS {
+            clients.clear();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_has_its_minute_at_once_and_then_its_share_of_time() {
+        let (limiter, start) = (Limiter::new(60), Instant::now());
+        for _ in 0..60 {
+            assert_eq!(limiter.take("a", start), Ok(()));
+        }
+        assert_eq!(limiter.take("a", start), Err(Duration::from_secs(1)));
+        assert_eq!(limiter.take("b", start), Ok(()));
+        assert_eq!(limiter.take("a", start + Duration::from_secs(1)), Ok(()));
+        assert!(limiter.take("a", start + Duration::from_secs(1)).is_err());
+        let much_later = start + Duration::from_secs(3600);
+        let taken = (0..100)
+            .filter(|_| limiter.take("a", much_later).is_ok())
+            .count();
+        assert_eq!(taken, 60);
+    }
+
+    #[test]
+    fn memory_is_bounded_however_many_clients_come() {
+        let (limiter, now) = (Limiter::new(1), Instant::now());
+        for client in 0..3 * MAX_CLIENTS {
+            let _ = limiter.take(&client.to_string(), now);
+        }
+        assert!(limiter.clients.lock().expect("whole").len() <= MAX_CLIENTS);
+    }
+}

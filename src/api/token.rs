@@ -1,0 +1,331 @@
+//! JSON Web Tokens as this API takes them: compact, HS256, with a claim `id`. Pure: the clock is an
+//! argument.
+//!
+//! Of RFC 7515 and RFC 7519 this is the one corner that is needed; a general library would bring the
+//! key types and algorithms whose confusion is what goes wrong with tokens.
+
+use std::fmt;
+
+use base64_simd::URL_SAFE_NO_PAD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use serde::Deserialize;
+use serde_json::Value;
+use sha2::Sha256;
+
+/// Longest token, in bytes.
+const MAX_TOKEN_BYTES: usize = 8 * 1024;
+/// Longest user id, in bytes.
+const MAX_ID_BYTES: usize = 128;
+/// The role of those who have not registered.
+const GUEST_ROLE: &str = "visitor";
+
+/// The secrets that tokens may be signed with: one, and another while it is being replaced. `Debug`
+/// shows none of them.
+#[derive(Clone, Default)]
+pub struct Secrets(Vec<Vec<u8>>);
+
+impl Secrets {
+    /// Reads a comma-separated list.
+    pub fn parse(list: &str) -> Self {
+        let secrets = list
+            .split(',')
+            .map(str::trim)
+            .filter(|secret| !secret.is_empty());
+        Self(secrets.map(|secret| secret.as_bytes().to_vec()).collect())
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether one of them signed `message`; compares in constant time.
+    fn have_signed(&self, message: &[u8], signature: &[u8]) -> bool {
+        self.0.iter().any(|secret| {
+            // HMAC takes a key of any length.
+            Hmac::<Sha256>::new_from_slice(secret)
+                .is_ok_and(|mac| mac.chain_update(message).verify_slice(signature).is_ok())
+        })
+    }
+}
+
+impl fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} secrets (hidden)", self.0.len())
+    }
+}
+
+/// Whoever a token was made for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// As the token's issuer numbers or names them.
+    pub id: String,
+    /// Not registered.
+    pub is_guest: bool,
+}
+
+/// Why a token does not count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rejected {
+    /// It was good once.
+    Expired,
+    /// Anything else.
+    Invalid,
+}
+
+#[derive(Deserialize)]
+struct Header {
+    alg: String,
+    /// Extensions that must be understood (RFC 7515 §4.1.11); none is.
+    crit: Option<Value>,
+}
+
+/// The claims that count. Numbers are seconds since 1970 and may have a fraction (RFC 7519 §2).
+#[derive(Deserialize)]
+struct Claims {
+    id: Value,
+    role: Option<String>,
+    exp: Option<f64>,
+    nbf: Option<f64>,
+}
+
+/// Says whom a token was made for. `now` is in seconds since 1970.
+pub fn verify(token: &[u8], secrets: &Secrets, now: f64) -> Result<User, Rejected> {
+    if token.len() > MAX_TOKEN_BYTES {
+        return Err(Rejected::Invalid);
+    }
+    let (signed, signature) = split_last_dot(token).ok_or(Rejected::Invalid)?;
+    let (header, claims) = split_last_dot(signed).ok_or(Rejected::Invalid)?;
+    let header: Header = decode(header)?;
+    if header.alg != "HS256" || header.crit.is_some() {
+        return Err(Rejected::Invalid);
+    }
+    let signature = decode_bytes(signature)?;
+    if !secrets.have_signed(signed, &signature) {
+        return Err(Rejected::Invalid);
+    }
+    decode::<Claims>(claims)?.user(now)
+}
+
+impl Claims {
+    fn user(self, now: f64) -> Result<User, Rejected> {
+        let id = match self.id {
+            Value::String(id) if !id.is_empty() && id.len() <= MAX_ID_BYTES => id,
+            Value::Number(id) if !id.is_f64() => id.to_string(),
+            _ => return Err(Rejected::Invalid),
+        };
+        if self.nbf.is_some_and(|from| now < from) {
+            return Err(Rejected::Invalid);
+        }
+        if self.exp.is_some_and(|until| now >= until) {
+            return Err(Rejected::Expired);
+        }
+        let is_guest = self
+            .role
+            .is_some_and(|role| role.eq_ignore_ascii_case(GUEST_ROLE));
+        Ok(User { id, is_guest })
+    }
+}
+
+fn split_last_dot(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let dot = memchr::memrchr(b'.', text)?;
+    Some((text.get(..dot)?, text.get(dot + 1..)?))
+}
+
+fn decode<T: for<'de> Deserialize<'de>>(part: &[u8]) -> Result<T, Rejected> {
+    serde_json::from_slice(&decode_bytes(part)?).map_err(|_| Rejected::Invalid)
+}
+
+fn decode_bytes(part: &[u8]) -> Result<Vec<u8>, Rejected> {
+    URL_SAFE_NO_PAD
+        .decode_to_vec(part)
+        .map_err(|_| Rejected::Invalid)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const NOW: f64 = 1_744_866_732.0;
+
+    fn secrets() -> Secrets {
+        Secrets::parse("old secret, new secret")
+    }
+
+    fn signed(header: &str, claims: &str, secret: &str) -> String {
+        let part = |text: &str| URL_SAFE_NO_PAD.encode_to_string(text);
+        let message = format!("{}.{}", part(header), part(claims));
+        let mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("any length");
+        let mac = mac.chain_update(&message).finalize().into_bytes();
+        format!("{message}.{}", URL_SAFE_NO_PAD.encode_to_string(mac))
+    }
+
+    fn token(claims: impl ToString) -> String {
+        signed(
+            r#"{"alg":"HS256","typ":"JWT"}"#,
+            &claims.to_string(),
+            "new secret",
+        )
+    }
+
+    fn judged(token: &str) -> Result<User, Rejected> {
+        verify(token.as_bytes(), &secrets(), NOW)
+    }
+
+    fn user(id: &str) -> Result<User, Rejected> {
+        Ok(User {
+            id: id.to_owned(),
+            is_guest: false,
+        })
+    }
+
+    #[test]
+    fn the_example_of_rfc_7515_appendix_a1_is_signed_right() {
+        let key = URL_SAFE_NO_PAD
+            .decode_to_vec("AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow")
+            .expect("base64");
+        let token = "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.\
+            eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ.\
+            dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+        let (signed, signature) = split_last_dot(token.as_bytes()).expect("three parts");
+        let signature = decode_bytes(signature).expect("base64");
+        assert!(Secrets(vec![key]).have_signed(signed, &signature));
+        assert!(!secrets().have_signed(signed, &signature));
+    }
+
+    #[test]
+    fn e56_what_is_no_token_is_invalid() {
+        let long = "a".repeat(100_000);
+        for text in ["", " ", ".", "..", "...", "a.b", "a.b.c", "é.é.é", &long] {
+            assert_eq!(judged(text), Err(Rejected::Invalid), "{text:.20}");
+        }
+        let padded = token(json!({"id": 1, "x": "y".repeat(MAX_TOKEN_BYTES)}));
+        assert_eq!(judged(&padded), Err(Rejected::Invalid));
+    }
+
+    #[test]
+    fn either_secret_counts_and_no_other() {
+        let header = r#"{"alg":"HS256"}"#;
+        for (secret, expected) in [
+            ("old secret", user("1")),
+            ("new secret", user("1")),
+            ("old secret, new secret", Err(Rejected::Invalid)),
+            ("", Err(Rejected::Invalid)),
+        ] {
+            assert_eq!(
+                judged(&signed(header, r#"{"id":1}"#, secret)),
+                expected,
+                "{secret:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn e57_only_hs256_in_its_plain_form_counts() {
+        for header in [
+            r#"{"alg":"none"}"#,
+            r#"{"alg":"None"}"#,
+            r#"{"alg":"hs256"}"#,
+            r#"{"alg":"RS256"}"#,
+            r#"{"alg":"HS512"}"#,
+            r#"{"typ":"JWT"}"#,
+            r#"{"alg":5}"#,
+            r#"{"alg":["HS256"]}"#,
+            "[]",
+            "{",
+            r#"{"alg":"HS256","crit":["b64"],"b64":false}"#,
+            r#"{"alg":"none","alg":"HS256"}"#,
+        ] {
+            let token = signed(header, r#"{"id":1}"#, "new secret");
+            assert_eq!(judged(&token), Err(Rejected::Invalid), "{header}");
+        }
+        for header in [
+            r#"{"alg":"HS256"}"#,
+            r#"{"alg":"HS256","typ":5}"#,
+            r#"{"alg":"HS256","kid":"../../etc/passwd"}"#,
+        ] {
+            assert_eq!(
+                judged(&signed(header, r#"{"id":1}"#, "new secret")),
+                user("1"),
+                "{header}"
+            );
+        }
+        let good = token(json!({"id": 1}));
+        let (message, _) = good.rsplit_once('.').expect("three parts");
+        let two_signatures = format!("{good}.{}", good.rsplit('.').next().expect("one"));
+        let standard = good.replace('-', "+").replace('_', "/");
+        for odd in [
+            format!("{message}."),
+            message.to_owned(),
+            two_signatures,
+            format!("{good}="),
+            format!(" {good}"),
+            format!("{good}\n"),
+        ] {
+            assert_eq!(judged(&odd), Err(Rejected::Invalid), "{odd}");
+        }
+        assert!(standard == good || judged(&standard) == Err(Rejected::Invalid));
+    }
+
+    #[test]
+    fn e58_claims_odd_in_every_way_are_invalid_or_expired() {
+        for (claims, expected) in [
+            (r#"{"id":7,"exp":1744866733}"#, user("7")),
+            (r#"{"id":7,"exp":1744866732}"#, Err(Rejected::Expired)),
+            (r#"{"id":7,"exp":1744866731.5}"#, Err(Rejected::Expired)),
+            (r#"{"id":7,"exp":-1}"#, Err(Rejected::Expired)),
+            (r#"{"id":7,"exp":null}"#, user("7")),
+            (r#"{"id":7,"exp":"1944866733"}"#, Err(Rejected::Invalid)),
+            (r#"{"id":7,"exp":1e400}"#, Err(Rejected::Invalid)),
+            (r#"{"id":7,"exp":[1944866733]}"#, Err(Rejected::Invalid)),
+            (r#"{"id":7,"nbf":1744866732}"#, user("7")),
+            (r#"{"id":7,"nbf":1744866733}"#, Err(Rejected::Invalid)),
+            (r#"{"id":7,"nbf":"0"}"#, Err(Rejected::Invalid)),
+            (r#"{"exp":1944866733}"#, Err(Rejected::Invalid)),
+            (r#"{"id":null}"#, Err(Rejected::Invalid)),
+            (r#"{"id":""}"#, Err(Rejected::Invalid)),
+            (r#"{"id":"u-7"}"#, user("u-7")),
+            (r#"{"id":1.5}"#, Err(Rejected::Invalid)),
+            (r#"{"id":[7]}"#, Err(Rejected::Invalid)),
+            (r#"{"id":true}"#, Err(Rejected::Invalid)),
+            (r#"{"id":{}}"#, Err(Rejected::Invalid)),
+            (r#"{"id":7,"id":8}"#, Err(Rejected::Invalid)),
+            (r#"{"id":7,"role":5}"#, Err(Rejected::Invalid)),
+            (r#"{"id":7,"role":"user","password":"x"}"#, user("7")),
+            (r#"[7]"#, Err(Rejected::Invalid)),
+            (r#""7""#, Err(Rejected::Invalid)),
+            ("", Err(Rejected::Invalid)),
+        ] {
+            assert_eq!(judged(&token(claims)), expected, "{claims}");
+        }
+        let long_id = json!({"id": "x".repeat(MAX_ID_BYTES + 1)});
+        assert_eq!(judged(&token(long_id)), Err(Rejected::Invalid));
+    }
+
+    #[test]
+    fn visitors_are_guests_however_the_word_is_written() {
+        for (role, is_guest) in [
+            ("visitor", true),
+            ("Visitor", true),
+            ("user", false),
+            ("", false),
+        ] {
+            let user = judged(&token(json!({"id": 1, "role": role}))).expect("a user");
+            assert_eq!(user.is_guest, is_guest, "{role}");
+        }
+    }
+
+    #[test]
+    fn debug_shows_no_secret() {
+        assert_eq!(format!("{:?}", secrets()), "2 secrets (hidden)");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_token_panics(token: Vec<u8>) {
+            let _ = verify(&token, &secrets(), NOW);
+        }
+    }
+}
