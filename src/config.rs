@@ -31,6 +31,8 @@ pub struct Config {
     pub store: store::Settings,
     /// What the routes need to know.
     pub api: api::Settings,
+    /// `UPLOAD_WARM`, default on: connect to the bucket before the first request.
+    pub warm: bool,
     /// `RUST_LOG`, default `info`.
     pub log: String,
 }
@@ -91,6 +93,7 @@ impl Config {
         let addr = vars.addr(runtime);
         let store = vars.store(runtime);
         let api = vars.api(runtime, store.as_ref());
+        let warm = vars.read("UPLOAD_WARM", "on or off", true, on_or_off);
         let log = vars.get("RUST_LOG").unwrap_or_else(|| "info".to_owned());
         match (store, vars.problems) {
             (Some(store), problems) if problems.is_empty() => Ok(Self {
@@ -98,6 +101,7 @@ impl Config {
                 addr,
                 store,
                 api,
+                warm,
                 log,
             }),
             (_, problems) => Err(ConfigError(problems)),
@@ -248,7 +252,23 @@ impl Vars<'_> {
             path_style: self.parse("UPLOAD_PATH_STYLE", "true or false", false),
             signer,
             patience: Patience::default(),
+            memory_bytes: self.read(
+                "UPLOAD_MEMORY_BYTES",
+                "a number of bytes, 16777216 or more",
+                self.memory_for_parts(),
+                |text| text.parse().ok().filter(|bytes| *bytes >= 16 << 20),
+            ),
         }
+    }
+
+    /// Half of the memory that the platform gives the function; the other half is for everything
+    /// else.
+    fn memory_for_parts(&self) -> usize {
+        const NOT_ON_A_CLOUD: usize = 1 << 30;
+        const LEAST: usize = 16 << 20;
+        let sizes = ["AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "FC_FUNCTION_MEMORY_SIZE"];
+        let megabytes: Option<usize> = self.first_of(&sizes).and_then(|size| size.parse().ok());
+        megabytes.map_or(NOT_ON_A_CLOUD, |size| LEAST.max((size << 20) / 2))
     }
 
     fn region(&mut self, own_endpoint: bool) -> String {
@@ -468,6 +488,14 @@ const CHINA: FixedOffset = match FixedOffset::east_opt(8 * 60 * 60) {
     Some(offset) => offset,
     None => panic!("eight hours are less than a day"),
 };
+
+fn on_or_off(text: &str) -> Option<bool> {
+    match text {
+        "on" => Some(true),
+        "off" => Some(false),
+        _ => None,
+    }
+}
 
 fn positive(text: &str) -> Option<u64> {
     text.parse().ok().filter(|number| *number > 0)

@@ -1,6 +1,9 @@
 //! Starts the process: environment, log, store, router, and the runtime that the environment names.
 
-use std::{io, io::IsTerminal as _, process::ExitCode, str::FromStr as _, time::Duration};
+use std::{
+    error::Error as _, io, io::IsTerminal as _, process::ExitCode, str::FromStr as _,
+    time::Duration,
+};
 
 use chat_upload::{
     api,
@@ -38,11 +41,23 @@ async fn run(config: Config) -> io::Result<()> {
     if config.runtime != Runtime::Local && config.api.auth.secrets.is_empty() {
         tracing::warn!("UPLOAD_JWT_SECRET is not set: everybody may upload");
     }
-    let store = Store::open(config.store).map_err(io::Error::other)?;
+    let store = Store::open(config.store).map_err(|error| cannot_store(&what, &error))?;
+    if config.warm {
+        store.warm();
+    }
     let router = api::router(store.clone(), config.api);
     let outcome = runtime::run(config.runtime, config.addr, router, idle, &what).await;
     let _ = tokio::time::timeout(UNDO, store.settle()).await;
     outcome
+}
+
+/// For the person who starts the process: which setting, and the system's own reason.
+fn cannot_store(what: &str, error: &store::Error) -> io::Error {
+    let cause = error.source().map(|cause| format!(": {cause}"));
+    let cause = cause.unwrap_or_default();
+    io::Error::other(format!(
+        "cannot store into {what} (UPLOAD_STORE): {error}{cause}"
+    ))
 }
 
 /// One thread where there is one processor, or one request at a time.

@@ -23,7 +23,10 @@ use hyper_util::{
     server::graceful::GracefulShutdown,
     service::TowerToHyperService,
 };
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+};
 use tower::{Service, ServiceExt as _};
 
 use crate::api::Arrival;
@@ -42,7 +45,8 @@ where
     S: Service<Request<Body>, Response = Response, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
 {
-    let connections = GracefulShutdown::new();
+    let graceful = GracefulShutdown::new();
+    let mut connections = JoinSet::new();
     let mut stop = std::pin::pin!(stop);
     loop {
         tokio::select! {
@@ -52,22 +56,25 @@ where
                     .timer(TokioTimer::new())
                     .header_read_timeout(idle)
                     .serve_connection(TokioIo::new(stream), hyper_service(service.clone(), peer.ip()));
-                let connection = connections.watch(connection);
-                tokio::spawn(async move {
+                let connection = graceful.watch(connection);
+                connections.spawn(async move {
                     if let Err(error) = connection.await {
                         tracing::debug!(%error, "a connection ended");
                     }
                 });
+                while connections.try_join_next().is_some() {}
             }
         }
     }
     drop(listener);
     tracing::info!("stopping; requests in flight have {} s", GRACE.as_secs());
-    if tokio::time::timeout(GRACE, connections.shutdown())
+    if tokio::time::timeout(GRACE, graceful.shutdown())
         .await
         .is_err()
     {
         tracing::warn!("stopped with requests in flight; they are undone");
+        // A request that goes on would never let go of what it began.
+        connections.shutdown().await;
     }
 }
 

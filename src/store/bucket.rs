@@ -49,6 +49,8 @@ use super::{
 pub const PART_BYTES: usize = 8 * 1024 * 1024;
 /// Parts of one object under way at a time; with the one being filled they bound its memory.
 const PARTS_IN_FLIGHT: usize = 2;
+/// What a part may hold before it counts against the memory of all: most uploads end below.
+const UNCOUNTED_BYTES: usize = 1024 * 1024;
 
 /// Whose rules the bucket follows where S3 and OSS differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +89,8 @@ pub struct Settings {
     pub signer: Option<Signer>,
     /// How long calls may take.
     pub patience: Patience,
+    /// `UPLOAD_MEMORY_BYTES`: what the parts of all uploads may hold together, in bytes.
+    pub memory_bytes: usize,
 }
 
 /// How long a call to the bucket may take, retries included or not.
@@ -131,6 +135,8 @@ struct Inner {
     /// The client of the signer seen last: keys change every few hours, if ever.
     client: Mutex<Option<(Signer, Client)>>,
     payload: Payload,
+    /// One permit for each part that fits into the memory for parts.
+    memory: Arc<Semaphore>,
     tasks: TaskTracker,
 }
 
@@ -157,11 +163,13 @@ impl Bucket {
         };
         let config = sdk_config(&settings, http_client);
         let tasks = TaskTracker::new();
+        let memory = Arc::new(Semaphore::new((settings.memory_bytes / PART_BYTES).max(1)));
         Self(Arc::new(Inner {
             settings,
             config,
             client: Mutex::new(None),
             payload,
+            memory,
             tasks,
         }))
     }
@@ -190,6 +198,20 @@ impl Bucket {
             client: self.client(signer),
             limit,
         })
+    }
+
+    /// Asks for the bucket's head in the background. A role that may only write is refused, over a
+    /// connection that is then there.
+    pub(super) fn warm(&self) {
+        const PATIENCE: Duration = Duration::from_secs(2);
+        let Ok(access) = self.access(None, None) else {
+            return;
+        };
+        self.0.tasks.spawn(async move {
+            let call = access.client.head_bucket().bucket(access.bucket()).send();
+            let outcome = tokio::time::timeout(PATIENCE, call).await;
+            tracing::debug!(answered = outcome.is_ok(), "the bucket was called ahead");
+        });
     }
 
     fn client(&self, signer: Signer) -> Client {
@@ -291,7 +313,9 @@ impl Access {
         let (steps, receiver) = mpsc::channel(1);
         Writer {
             filling: PartBuilder::default(),
-            slots: Arc::new(Semaphore::new(PARTS_IN_FLIGHT)),
+            counted: None,
+            memory: Arc::clone(&self.bucket.0.memory),
+            places: Arc::new(Semaphore::new(PARTS_IN_FLIGHT)),
             steps,
             storing: tasks.spawn(object.store(receiver)),
         }
@@ -389,7 +413,10 @@ where
 #[derive(Debug)]
 pub struct Writer {
     filling: PartBuilder,
-    slots: Arc<Semaphore>,
+    /// The share in the memory of all that the part being filled has.
+    counted: Option<OwnedSemaphorePermit>,
+    memory: Arc<Semaphore>,
+    places: Arc<Semaphore>,
     steps: mpsc::Sender<Step>,
     storing: JoinHandle<Result<Kept, Error>>,
 }
@@ -397,35 +424,52 @@ pub struct Writer {
 /// What a [`Writer`] tells its task. No further step means: dropped, undo.
 #[derive(Debug)]
 enum Step {
-    /// A full part, with its place among those under way; more bytes follow.
-    Full(Part, OwnedSemaphorePermit),
+    /// A full part; more bytes follow.
+    Full(Part, Room),
     /// The rest of the file.
-    Last(Part),
+    Last(Part, Room),
+}
+
+/// What a part takes up until it is stored, and its drop gives back: a place among those of its
+/// object under way, and its share in the memory of all.
+#[derive(Debug)]
+struct Room {
+    _place: Option<OwnedSemaphorePermit>,
+    _memory: Option<OwnedSemaphorePermit>,
 }
 
 impl Writer {
     pub(super) async fn write(&mut self, mut chunk: Bytes) -> Result<(), Error> {
         while self.filling.len() + chunk.len() > PART_BYTES {
             let rest = chunk.split_off(PART_BYTES - self.filling.len());
-            if !chunk.is_empty() {
-                self.filling.push(chunk);
-            }
+            self.fill(chunk).await?;
             self.send_full_part().await?;
             chunk = rest;
         }
-        if !chunk.is_empty() {
-            self.filling.push(chunk);
+        self.fill(chunk).await
+    }
+
+    /// Waits, once a part is no longer small, until the memory of all has room for it. Whoever has
+    /// its share needs no other to go on, so all get theirs in turn.
+    async fn fill(&mut self, chunk: Bytes) -> Result<(), Error> {
+        if chunk.is_empty() {
+            return Ok(());
         }
+        if self.counted.is_none() && self.filling.len() + chunk.len() > UNCOUNTED_BYTES {
+            self.counted = Some(permit(&self.memory).await?);
+        }
+        self.filling.push(chunk);
         Ok(())
     }
 
     /// Waits for a place among the parts under way: this is the back-pressure on the client.
     async fn send_full_part(&mut self) -> Result<(), Error> {
-        let Ok(place) = Arc::clone(&self.slots).acquire_owned().await else {
-            return Err(Error::Interrupted);
+        let room = Room {
+            _place: Some(permit(&self.places).await?),
+            _memory: self.counted.take(),
         };
         let part = self.filling.take();
-        match self.steps.send(Step::Full(part, place)).await {
+        match self.steps.send(Step::Full(part, room)).await {
             Ok(()) => Ok(()),
             Err(_) => Err(self.failure().await),
         }
@@ -433,7 +477,11 @@ impl Writer {
 
     pub(super) async fn finish(mut self) -> Result<Kept, Error> {
         let last = self.filling.take();
-        match self.steps.send(Step::Last(last)).await {
+        let room = Room {
+            _place: None,
+            _memory: self.counted.take(),
+        };
+        match self.steps.send(Step::Last(last, room)).await {
             Ok(()) => (&mut self.storing).await.map_err(|_| Error::Interrupted)?,
             Err(_) => Err(self.failure().await),
         }
@@ -446,6 +494,11 @@ impl Writer {
             Ok(Ok(_)) | Err(_) => Error::Interrupted,
         }
     }
+}
+
+async fn permit(of: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Error> {
+    let permit = Arc::clone(of).acquire_owned().await;
+    permit.map_err(|_| Error::Interrupted)
 }
 
 /// All parts of a multipart upload.
@@ -469,8 +522,8 @@ impl Object {
     /// anybody still waits for this one.
     async fn store(self, mut steps: mpsc::Receiver<Step>) -> Result<Kept, Error> {
         match steps.recv().await {
-            Some(Step::Last(part)) => self.put(part).await,
-            Some(Step::Full(part, place)) => self.multipart(part, place, steps).await,
+            Some(Step::Last(part, _room)) => self.put(part).await,
+            Some(Step::Full(part, room)) => self.multipart(part, room, steps).await,
             None => Err(Error::Interrupted),
         }
     }
@@ -506,11 +559,11 @@ impl Object {
     async fn multipart(
         self,
         first: Part,
-        place: OwnedSemaphorePermit,
+        room: Room,
         steps: mpsc::Receiver<Step>,
     ) -> Result<Kept, Error> {
         let upload_id = self.create_upload().await?;
-        let stored = match self.upload_parts(&upload_id, first, place, steps).await {
+        let stored = match self.upload_parts(&upload_id, first, room, steps).await {
             Ok(parts) => self.complete(&upload_id, parts).await,
             Err(error) => Err(error),
         };
@@ -547,13 +600,13 @@ impl Object {
         &self,
         upload_id: &str,
         first: Part,
-        place: OwnedSemaphorePermit,
+        room: Room,
         mut steps: mpsc::Receiver<Step>,
     ) -> Result<Uploaded, Error> {
         let mut under_way = JoinSet::new();
         let mut number = 1;
         let mut size = first.len();
-        under_way.spawn(self.upload_part(upload_id, number, first, Some(place)));
+        under_way.spawn(self.upload_part(upload_id, number, first, room));
         let mut done = Vec::new();
         let mut ended = false;
         while !ended || !under_way.is_empty() {
@@ -562,14 +615,14 @@ impl Object {
                     done.push(part.map_err(|_| Error::Interrupted)??);
                 }
                 step = steps.recv(), if !ended => {
-                    let (part, place) = match step {
-                        Some(Step::Full(part, place)) => (part, Some(place)),
-                        Some(Step::Last(part)) => { ended = true; (part, None) }
+                    let (part, room) = match step {
+                        Some(Step::Full(part, room)) => (part, room),
+                        Some(Step::Last(part, room)) => { ended = true; (part, room) }
                         None => return Err(Error::Interrupted),
                     };
                     number += 1;
                     size += part.len();
-                    under_way.spawn(self.upload_part(upload_id, number, part, place));
+                    under_way.spawn(self.upload_part(upload_id, number, part, room));
                 }
             }
         }
@@ -582,7 +635,7 @@ impl Object {
         upload_id: &str,
         number: i32,
         part: Part,
-        place: Option<OwnedSemaphorePermit>,
+        room: Room,
     ) -> impl Future<Output = Result<CompletedPart, Error>> + Send + 'static {
         let access = self.access.clone();
         let attempts = Attempts::of(Some(self.payload(&part)));
@@ -598,7 +651,7 @@ impl Object {
         async move {
             let call = request.customize().interceptor(attempts).send();
             let uploaded = access.within("UploadPart", call).await?;
-            drop(place);
+            drop(room);
             Ok(CompletedPart::builder()
                 .part_number(number)
                 .set_e_tag(uploaded.e_tag)

@@ -171,6 +171,14 @@ impl Store {
         })
     }
 
+    /// Connects to the bucket while nobody waits for it yet, so that the first request need not
+    /// shake hands. Whether that works does not matter.
+    pub fn warm(&self) {
+        if let Self::Bucket(bucket) = self {
+            bucket.warm();
+        }
+    }
+
     /// Waits until nothing of any session is under way.
     pub async fn settle(&self) {
         self.tasks().close();
