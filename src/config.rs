@@ -7,6 +7,8 @@ use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
 use axum::http::{HeaderValue, Uri};
 use chrono::FixedOffset;
+use tracing::Level;
+use tracing_subscriber::filter::Targets;
 
 use crate::{
     api::{self, AuthSettings, CorsOrigins, Secrets},
@@ -34,7 +36,7 @@ pub struct Config {
     /// `UPLOAD_WARM`, default on: connect to the bucket before the first request.
     pub warm: bool,
     /// `RUST_LOG`, default `info`.
-    pub log: String,
+    pub log: Targets,
 }
 
 /// The variables that cannot be used, all of them.
@@ -94,7 +96,11 @@ impl Config {
         let store = vars.store(runtime);
         let api = vars.api(runtime, store.as_ref());
         let warm = vars.read("UPLOAD_WARM", "on or off", true, on_or_off);
-        let log = vars.get("RUST_LOG").unwrap_or_else(|| "info".to_owned());
+        let log = vars.parse(
+            "RUST_LOG",
+            "levels such as info or warn,chat_upload=debug",
+            Targets::new().with_default(Level::INFO),
+        );
         match (store, vars.problems) {
             (Some(store), problems) if problems.is_empty() => Ok(Self {
                 runtime,
@@ -584,6 +590,8 @@ fn is_aliyun(endpoint: &str) -> bool {
 mod tests {
     use std::collections::HashMap;
 
+    use tracing::level_filters::LevelFilter;
+
     use super::*;
 
     fn config(vars: &[(&str, &str)]) -> Result<Config, ConfigError> {
@@ -619,7 +627,7 @@ mod tests {
         assert_eq!(config.api.upload.max_bytes, 52_428_800);
         assert_eq!(config.api.max_files, 9);
         assert_eq!(config.api.public_url, None);
-        assert_eq!(config.log, "info");
+        assert_eq!(config.log.default_level(), Some(LevelFilter::INFO));
     }
 
     #[test]

@@ -1,9 +1,6 @@
 //! Starts the process: environment, log, store, router, and the runtime that the environment names.
 
-use std::{
-    error::Error as _, io, io::IsTerminal as _, process::ExitCode, str::FromStr as _,
-    time::Duration,
-};
+use std::{error::Error as _, io, io::IsTerminal as _, process::ExitCode, time::Duration};
 
 use chat_upload::{
     api,
@@ -11,9 +8,7 @@ use chat_upload::{
     runtime::{self, Runtime},
     store::{self, Store},
 };
-use tracing_subscriber::{
-    filter::Targets, layer::SubscriberExt as _, util::SubscriberInitExt as _,
-};
+use tracing_subscriber::{layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
 /// How long what a request began may take to undo itself after the last answer.
 const UNDO: Duration = Duration::from_secs(10);
@@ -72,9 +67,7 @@ fn tokio_runtime(runtime: Runtime) -> io::Result<tokio::runtime::Runtime> {
 
 /// JSON lines for a cloud, words for a person at a terminal.
 fn start_log(config: &Config) {
-    let filter = Targets::from_str(&config.log)
-        .unwrap_or_else(|_| Targets::new().with_default(tracing::Level::INFO));
-    let registry = tracing_subscriber::registry().with(filter);
+    let registry = tracing_subscriber::registry().with(config.log.clone());
     let for_people = config.runtime == Runtime::Local;
     if for_people {
         let colours = io::stdout().is_terminal();
