@@ -588,7 +588,7 @@ fn is_aliyun(endpoint: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
+    use std::{collections::HashMap, path::Path};
 
     use tracing::level_filters::LevelFilter;
 
@@ -622,7 +622,7 @@ mod tests {
         assert_eq!(config.runtime, Runtime::Local);
         assert_eq!(config.addr.to_string(), "127.0.0.1:9000");
         assert!(
-            matches!(config.store, store::Settings::Disk(disk) if disk.folder == PathBuf::from("./data"))
+            matches!(config.store, store::Settings::Disk(disk) if disk.folder == Path::new("./data"))
         );
         assert_eq!(config.api.upload.max_bytes, 52_428_800);
         assert_eq!(config.api.max_files, 9);

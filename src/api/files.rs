@@ -35,7 +35,13 @@ pub(super) async fn serve(State(api): State<Api>, request: Request) -> Result<Re
         .and_then(media::by_extension)
         .ok_or(Error::NotFound)?;
 
-    let mut response = match ServeFile::new(disk.path(&key)).oneshot(request).await {
+    // The service would begin an answer for a folder, too, and break off.
+    let path = disk.path(&key);
+    match tokio::fs::metadata(&path).await {
+        Ok(found) if found.is_file() => {}
+        _ => return Err(Error::NotFound),
+    }
+    let mut response = match ServeFile::new(path).oneshot(request).await {
         Ok(response) => response.into_response(),
         Err(never) => match never {},
     };

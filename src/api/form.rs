@@ -108,9 +108,11 @@ impl Form {
         }
         let progress = Arc::new(Progress::new(limits.max_file_bytes));
         let feed = Feed::new(body, &boundary, limits.idle, Arc::clone(&progress));
+        // A text field may be longer than the largest file, and has a limit of its own below.
+        let largest_part = limits.max_file_bytes.max(2 * MAX_TEXT_BYTES as u64);
         let sizes = SizeLimit::new()
             .whole_stream(limits.max_body_bytes())
-            .per_field(limits.max_file_bytes);
+            .per_field(largest_part);
         let constraints = Constraints::new().size_limit(sizes);
         let multipart = Multipart::with_constraints(feed, boundary, constraints);
         Ok(Self {

@@ -13,7 +13,13 @@ mod reply;
 pub mod token;
 mod upload;
 
-use std::{any::Any, net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    any::Any,
+    net::IpAddr,
+    panic::{AssertUnwindSafe, resume_unwind},
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -29,6 +35,7 @@ use axum::{
     response::{IntoResponse as _, Response},
     routing::{get, post},
 };
+use futures_util::FutureExt as _;
 use serde::Serialize;
 use tokio::{sync::Semaphore, time::Instant};
 use tower::{Layer as _, util::MapRequestLayer};
@@ -151,10 +158,11 @@ pub fn router(store: Store, settings: Settings) -> Router {
         )
         .route("/api/chat/qrcode", get(qrcode::show))
         .fallback(files::serve)
-        .method_not_allowed_fallback(|| async { Error::MethodNotAllowed })
         .layer(middleware::from_fn_with_state(places, capacity::limit))
         // A full process is still a healthy one.
         .route("/healthz", get(health))
+        // Holds for the routes above it only.
+        .method_not_allowed_fallback(|| async { Error::MethodNotAllowed })
         .with_state(api)
         .layer(CatchPanicLayer::custom(answer_panic))
         .layer(cors)
@@ -283,9 +291,17 @@ impl Api {
             Some(platforms) if platforms < ours => (platforms, Error::TimedOut),
             _ => (ours, ReadError::TooLong { limit }.into()),
         };
-        let outcome = match tokio::time::timeout_at(until, work).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(too_late),
+        // A panic is answered elsewhere, after what it leaves was undone here.
+        let outcome = AssertUnwindSafe(tokio::time::timeout_at(until, work))
+            .catch_unwind()
+            .await;
+        let outcome = match outcome {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) => Err(too_late),
+            Err(panic) => {
+                session.settle().await;
+                resume_unwind(panic)
+            }
         };
         if outcome.is_err() {
             session.settle().await;
@@ -304,7 +320,7 @@ impl Api {
     /// The same for the route whose clients put the host in front themselves.
     fn relative_base_url(&self, parts: &Parts) -> String {
         match &self.store {
-            Store::Disk(_) => String::new(),
+            Store::Disk(_) => self.settings.base_path.clone(),
             Store::Bucket(_) => self.base_url(parts),
         }
     }

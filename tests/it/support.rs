@@ -3,11 +3,15 @@
 
 use std::{
     collections::BTreeMap,
+    convert::Infallible,
     io::{BufRead as _, BufReader},
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
-    sync::{Arc, Condvar, Mutex},
+    sync::{
+        Arc, Condvar, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -18,6 +22,7 @@ use axum::{
 };
 use bytes::Bytes;
 use chat_upload::{api, config::Config, store::Store};
+use futures_util::{StreamExt as _, stream};
 use http_body_util::BodyExt as _;
 use hyper_util::rt::TokioIo;
 use tempfile::TempDir;
@@ -114,6 +119,27 @@ pub(crate) fn post(path: &str, content_type: &str, body: impl Into<Body>) -> Req
         .header(CONTENT_TYPE, content_type)
         .body(body.into())
         .unwrap()
+}
+
+/// A body of these chunks, which may never end, and how many bytes of it were asked for so far.
+pub(crate) fn metered<I>(chunks: I) -> (Body, Arc<AtomicUsize>)
+where
+    I: IntoIterator<Item = Bytes>,
+    I::IntoIter: Send + 'static,
+{
+    let read = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&read);
+    let chunks = chunks.into_iter().map(move |chunk| {
+        counter.fetch_add(chunk.len(), Ordering::Relaxed);
+        Ok::<_, Infallible>(chunk)
+    });
+    (Body::from_stream(stream::iter(chunks)), read)
+}
+
+/// A body of these bytes after which nothing comes, not even its end.
+pub(crate) fn stalled(bytes: Bytes) -> Body {
+    let chunks = stream::iter([Ok::<_, Infallible>(bytes)]);
+    Body::from_stream(chunks.chain(stream::pending()))
 }
 
 pub(crate) fn get(path: &str) -> Request<Body> {

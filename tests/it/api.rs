@@ -1,0 +1,621 @@
+//! What a client gets when all is well: the answers of the contract's sections 1 to 3, the other
+//! routes, CORS, and which paths are routes at all.
+
+use std::ops::RangeInclusive;
+
+use axum::http::{Method, Request, header::HOST};
+use chat_upload::api::Arrival;
+use chrono::{DateTime, FixedOffset, Utc};
+use serde_json::{Value, json};
+
+use crate::support::{Form, PNG, Reply, TestApi, UPLOAD, empty, get, post};
+
+const ADMIN: &str = "/shop/admin/image/uploadAliyun";
+const FOLDER: &str = "/api/chat/uploadStreamSingleToServerDiy/";
+const NOT_FOUND: &str = "请求的地址不存在";
+const METHOD_NOT_ALLOWED: &str = "不支持的请求方法";
+const ORIGIN: &str = "https://chat.example.com";
+
+/// Asserts that `path` is `<folder>/<YYYYMMDD>/<milliseconds>_<12 lower-case hex><.ext>` of a
+/// moment within `when`, and returns that moment's seconds.
+#[track_caller]
+fn assert_key(path: &str, folder: &str, ext: &str, zone: &str, when: &RangeInclusive<i64>) -> i64 {
+    let rest = path.strip_prefix(&format!("{folder}/")).expect(path);
+    let (date, name) = rest.split_once('/').expect(path);
+    let (millis, rest) = name.split_once('_').expect(path);
+    let random = rest.strip_suffix(&format!(".{ext}")).expect(path);
+    let millis: i64 = millis.parse().expect(path);
+    let lower_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    assert!(
+        random.len() == 12 && random.bytes().all(lower_hex),
+        "{path}"
+    );
+    assert!(when.contains(&millis), "{path} {when:?}");
+    let moment = DateTime::from_timestamp_millis(millis).unwrap();
+    let zone: FixedOffset = zone.parse().unwrap();
+    let expected = moment.with_timezone(&zone).format("%Y%m%d").to_string();
+    assert_eq!(date, expected, "{path}");
+    moment.timestamp()
+}
+
+fn now() -> i64 {
+    Utc::now().timestamp_millis()
+}
+
+#[tokio::test]
+async fn one_picture_is_answered_in_an_array_of_exactly_these_keys() {
+    let (api, start) = (TestApi::new(), now());
+    let mut request = Form::img("IMG_0001.png", PNG).to(UPLOAD);
+    request
+        .headers_mut()
+        .insert(HOST, "127.0.0.1:9000".parse().unwrap());
+    let data = api.send(request).await.data();
+
+    let path = data[0]["path"].as_str().unwrap();
+    let created = assert_key(path, "images", "png", "+08:00", &(start..=now()));
+    let expected = json!([{
+        "url": format!("http://127.0.0.1:9000/{path}"), "path": path, "image_class_id": 0,
+        "create_time": created, "size": PNG.len(), "mime": "image/png", "name": "IMG_0001.png",
+    }]);
+    assert_eq!(data, expected);
+    assert_eq!(api.files(), [(path.to_owned(), PNG.to_vec())].into());
+}
+
+#[tokio::test]
+async fn several_files_are_answered_in_their_order() {
+    let api = TestApi::new();
+    let form = Form::new()
+        .file("img", "c.png", PNG)
+        .text("note", "between")
+        .file("img", "a.txt", "first")
+        .file("img", "b.csv", "x,y");
+    let data = api.upload(&form).await.data();
+    let column = |key: &str| -> Vec<Value> {
+        data.as_array()
+            .unwrap()
+            .iter()
+            .map(|item| item[key].clone())
+            .collect()
+    };
+    assert_eq!(column("name"), ["c.png", "a.txt", "b.csv"]);
+    assert_eq!(column("mime"), ["image/png", "text/plain", "text/csv"]);
+    assert_eq!(column("size"), [PNG.len(), 5, 3]);
+    let stored: Vec<_> = column("path")
+        .iter()
+        .map(|path| api.files()[path.as_str().unwrap()].clone())
+        .collect();
+    assert_eq!(stored, [PNG, b"first", b"x,y"]);
+}
+
+#[tokio::test]
+async fn as_many_files_as_allowed_are_taken() {
+    let api = TestApi::with(&[("UPLOAD_MAX_FILES", "3")]);
+    let form = (0..3).fold(Form::new(), |form, _| form.file("img", "a.png", PNG));
+    assert_eq!(api.upload(&form).await.data().as_array().unwrap().len(), 3);
+    assert_eq!(api.files().len(), 3);
+}
+
+#[tokio::test]
+async fn the_class_id_comes_from_the_query_or_from_before_or_after_the_file() {
+    let api = TestApi::new();
+    let file = |form: Form| form.file("img", "a.png", PNG);
+    let plain = || file(Form::new());
+    for (query, form, expected) in [
+        ("", plain(), 0),
+        ("?imageClassId=7", plain(), 7),
+        ("?image_class_id=7", plain(), 7),
+        ("?imageClassId=", plain(), 0),
+        ("?imageClassId=&image_class_id=8", plain(), 8),
+        (
+            "?imageClassId=9007199254740991",
+            plain(),
+            9_007_199_254_740_991_u64,
+        ),
+        ("", file(Form::new().text("imageClassId", "3")), 3),
+        ("", file(Form::new().text("image_class_id", "3")), 3),
+        ("", plain().text("imageClassId", "4"), 4),
+        ("", plain().text("image_class_id", "4"), 4),
+        ("", plain().text("imageClassId", ""), 0),
+        (
+            "",
+            file(Form::new().text("imageClassId", "")).text("image_class_id", "5"),
+            5,
+        ),
+        (
+            "?imageClassId=1",
+            file(Form::new().text("imageClassId", "2")),
+            1,
+        ),
+        ("?imageClassId=", plain().text("imageClassId", "2"), 2),
+    ] {
+        let data = api.send(form.to(&format!("{UPLOAD}{query}"))).await.data();
+        assert_eq!(data[0]["image_class_id"], expected, "{query} {form:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_admin_page_gets_the_same_answer() {
+    let api = TestApi::new();
+    let form = Form::img("a.png", PNG).file("img", "b.png", PNG);
+    let data = api
+        .send(form.to(&format!("{ADMIN}?imageClassId=12")))
+        .await
+        .data();
+    for (index, name) in ["a.png", "b.png"].into_iter().enumerate() {
+        let item = &data[index];
+        assert_eq!(
+            (&item["name"], &item["image_class_id"]),
+            (&json!(name), &json!(12))
+        );
+        assert!(item["path"].as_str().unwrap().starts_with("images/"));
+    }
+    assert_eq!(api.files().len(), 2);
+}
+
+#[tokio::test]
+async fn a_file_for_a_folder_is_answered_as_an_object_with_a_url_without_host() {
+    for (named, levels) in [
+        ("chatImgs", "chatImgs"),
+        ("a_b", "a/b"),
+        ("A-1_2_3_4_5", "A-1/2/3/4/5"),
+        ("chat%49mgs", "chatImgs"),
+    ] {
+        let (api, start) = (TestApi::new(), now());
+        let form = Form::new().text("token", "x").file("file", "a.png", PNG);
+        let data = api.send(form.to(&format!("{FOLDER}{named}"))).await.data();
+        let path = data["path"].as_str().unwrap();
+        let folder = format!("public/uploads/Diy/{levels}");
+        assert_key(path, &folder, "png", "+08:00", &(start..=now()));
+        let expected = json!({
+            "url": format!("/{path}"), "path": path, "size": PNG.len(), "mime": "image/png", "name": "a.png",
+        });
+        assert_eq!(data, expected);
+        assert_eq!(api.files(), [(path.to_owned(), PNG.to_vec())].into());
+    }
+}
+
+#[tokio::test]
+async fn a_file_for_a_folder_may_come_in_any_field() {
+    let api = TestApi::new();
+    for field in ["file", "img", "上传", ""] {
+        let form = Form::new().file(field, "a.png", PNG);
+        assert_eq!(
+            api.send(form.to(&format!("{FOLDER}x"))).await.data()["size"],
+            PNG.len()
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_extension_is_the_clients_in_lower_case_when_it_fits_the_bytes() {
+    let api = TestApi::new();
+    let jpeg = include_bytes!("../media/baseline.jpg").as_slice();
+    for (name, content, ext, mime) in [
+        ("photo.JPEG", jpeg, "jpeg", "image/jpeg"),
+        ("photo.jpg", jpeg, "jpg", "image/jpeg"),
+        ("photo.png", jpeg, "jpg", "image/jpeg"),
+        ("photo", jpeg, "jpg", "image/jpeg"),
+        ("photo.jpg", PNG, "png", "image/png"),
+        ("list.CSV", b"a,b", "csv", "text/csv"),
+        ("list.md", b"a,b", "txt", "text/plain"),
+    ] {
+        let data = api.upload(&Form::img(name, content)).await.data();
+        let path = data[0]["path"].as_str().unwrap();
+        assert!(path.ends_with(&format!(".{ext}")), "{name}: {path}");
+        assert_eq!(data[0]["mime"], mime, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn the_prefix_and_the_time_zone_of_the_key_are_configured() {
+    for (prefix, zone) in [
+        ("a/b-c", "+00:00"),
+        ("chat_1", "-11:30"),
+        ("images", "+14:00"),
+    ] {
+        let start = now();
+        let api = TestApi::with(&[("UPLOAD_PREFIX", prefix), ("UPLOAD_UTC_OFFSET", zone)]);
+        let data = api.upload(&Form::img("a.png", PNG)).await.data();
+        assert_key(
+            data[0]["path"].as_str().unwrap(),
+            prefix,
+            "png",
+            zone,
+            &(start..=now()),
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_url_is_where_the_client_asked_unless_an_address_is_configured() {
+    let cdn = [("UPLOAD_PUBLIC_URL", "https://cdn.example.com/chat/")];
+    for (vars, host, scheme, base) in [
+        (
+            &[][..],
+            "chat.example.com",
+            "http",
+            "http://chat.example.com/",
+        ),
+        (&[], "[::1]:9000", "http", "http://[::1]:9000/"),
+        (
+            &[],
+            "chat.example.com",
+            "https",
+            "https://chat.example.com/",
+        ),
+        (&[], "evil/?x", "http", "/"),
+        (&[], "a b", "http", "/"),
+        (&cdn, "10.0.0.1", "http", "https://cdn.example.com/chat/"),
+    ] {
+        let api = TestApi::with(vars);
+        let mut request = Form::img("a.png", PNG).to(UPLOAD);
+        request.headers_mut().insert(HOST, host.parse().unwrap());
+        request
+            .headers_mut()
+            .insert("x-forwarded-proto", scheme.parse().unwrap());
+        let item = &api.send(request).await.data()[0];
+        let (url, path) = (
+            item["url"].as_str().unwrap(),
+            item["path"].as_str().unwrap(),
+        );
+        assert_eq!(url, format!("{base}{path}"), "{host}");
+        assert!(!url.contains('?'));
+    }
+}
+
+#[tokio::test]
+async fn a_qr_code_is_a_png_of_whole_modules() {
+    // 14 bytes are the most that the smallest code of level M holds: 21 modules and a margin of 4.
+    for (text, modules) in [("abcdefghijklmn", 29), ("abcdefghijklmno", 33)] {
+        let reply = TestApi::new()
+            .send(get(&format!("/api/chat/qrcode?url={text}")))
+            .await;
+        assert_eq!(
+            (reply.status.as_u16(), reply.header("content-type")),
+            (200, "image/png")
+        );
+        assert_eq!(reply.body[..16], *b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR");
+        let side = |at: usize| u32::from_be_bytes(reply.body[at..at + 4].try_into().unwrap());
+        assert_eq!((side(16), side(20)), (modules * 10, modules * 10));
+        assert_eq!(reply.header("x-content-type-options"), "nosniff");
+    }
+}
+
+#[tokio::test]
+async fn a_qr_code_is_an_svg_when_asked_for() {
+    let api = TestApi::new();
+    for path in [
+        "/api/chat/qrcode?url=hello&type=svg",
+        "/api/chat/qrcode?type=SVG&url=hello",
+    ] {
+        let reply = api.send(get(path)).await;
+        assert_eq!(
+            (reply.status.as_u16(), reply.header("content-type")),
+            (200, "image/svg+xml")
+        );
+        let text = std::str::from_utf8(&reply.body).unwrap();
+        assert!(
+            text.starts_with("<?xml") && text.contains("<svg") && text.ends_with("</svg>"),
+            "{text}"
+        );
+        assert_eq!(reply.header("content-security-policy"), "sandbox");
+    }
+}
+
+#[tokio::test]
+async fn a_qr_code_holds_1024_bytes_and_no_more() {
+    let api = TestApi::new();
+    let fits = format!("/api/chat/qrcode?url={}", "a".repeat(1024));
+    assert_eq!(api.send(get(&fits)).await.status, 200);
+    // 342 characters of three bytes each are 1,026 bytes.
+    for text in [
+        "a".repeat(1025),
+        "%E5%9B%BE".repeat(342),
+        "a".repeat(20_000),
+    ] {
+        let reply = api.send(get(&format!("/api/chat/qrcode?url={text}"))).await;
+        reply.assert_failed(400, "text_too_long", "文本不能超过 1024 字节");
+    }
+}
+
+#[tokio::test]
+async fn health_names_the_version_and_the_store() {
+    let reply = TestApi::new().send(get("/healthz")).await;
+    assert_eq!(
+        reply.data(),
+        json!({"version": env!("CARGO_PKG_VERSION"), "store": "disk"})
+    );
+    for scheme in ["s3", "oss"] {
+        // Nobody listens there: health is not the store's.
+        let api = TestApi::with(&[
+            ("UPLOAD_STORE", &format!("{scheme}://a-bucket")),
+            ("UPLOAD_ENDPOINT", "http://127.0.0.1:1"),
+            ("AWS_ACCESS_KEY_ID", "id"),
+            ("AWS_SECRET_ACCESS_KEY", "secret"),
+        ]);
+        assert_eq!(api.send(get("/healthz")).await.data()["store"], scheme);
+    }
+}
+
+/// Every route, with a method it takes.
+const ROUTES: [(Method, &str); 6] = [
+    (Method::POST, UPLOAD),
+    (Method::POST, ADMIN),
+    (
+        Method::POST,
+        "/api/chat/uploadStreamSingleToServerDiy/chatImgs",
+    ),
+    (Method::GET, "/api/chat/qrcode?url=x"),
+    (Method::GET, "/healthz"),
+    (Method::GET, "/images/20250417/none.png"),
+];
+
+fn from_origin(method: Method, path: &str, origin: &str) -> Request<axum::body::Body> {
+    let mut request = empty(method, path);
+    request
+        .headers_mut()
+        .insert("origin", origin.parse().unwrap());
+    request
+}
+
+fn preflight(path: &str, origin: &str) -> Request<axum::body::Body> {
+    let mut request = from_origin(Method::OPTIONS, path, origin);
+    let headers = request.headers_mut();
+    headers.insert("access-control-request-method", "POST".parse().unwrap());
+    headers.insert(
+        "access-control-request-headers",
+        "token,x-trace".parse().unwrap(),
+    );
+    request
+}
+
+fn allowed_origin(reply: &Reply) -> Option<&str> {
+    assert!(
+        !reply
+            .headers
+            .contains_key("access-control-allow-credentials")
+    );
+    let value = reply.headers.get("access-control-allow-origin")?;
+    Some(value.to_str().unwrap())
+}
+
+#[tokio::test]
+async fn a_preflight_is_answered_on_every_path() {
+    let api = TestApi::new();
+    let paths = ROUTES.map(|(_, path)| path);
+    for path in paths.into_iter().chain(["/", "/no/such/route"]) {
+        let reply = api.send(preflight(path, ORIGIN)).await;
+        assert_eq!(
+            (reply.status.as_u16(), allowed_origin(&reply)),
+            (200, Some("*")),
+            "{path}"
+        );
+        assert_eq!(
+            reply.header("access-control-allow-headers"),
+            "token,x-trace"
+        );
+        assert_eq!(
+            reply.header("access-control-allow-methods"),
+            "GET,HEAD,POST"
+        );
+        assert_eq!(reply.header("access-control-max-age"), "86400");
+        assert!(reply.body.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn every_answer_can_be_read_by_a_page_and_has_an_id() {
+    let api = TestApi::new();
+    let mut ids = Vec::new();
+    let failing = [
+        (Method::GET, UPLOAD),
+        (Method::GET, "/none"),
+        (Method::DELETE, "/healthz"),
+    ];
+    for (method, path) in ROUTES.into_iter().chain(failing) {
+        let reply = api.send(from_origin(method, path, ORIGIN)).await;
+        assert_eq!(allowed_origin(&reply), Some("*"), "{path} {}", reply.status);
+        let exposed = reply.header("access-control-expose-headers");
+        assert!(exposed.contains("x-request-id"), "{exposed}");
+        ids.push(reply.header("x-request-id").to_owned());
+    }
+    ids.push(
+        api.send(preflight(UPLOAD, ORIGIN))
+            .await
+            .header("x-request-id")
+            .to_owned(),
+    );
+    let count = ids.len();
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), count, "{ids:?}");
+}
+
+#[tokio::test]
+async fn only_listed_origins_may_read_when_there_is_a_list() {
+    let list = [(
+        "UPLOAD_CORS_ORIGINS",
+        "https://a.example.com, http://localhost:8080",
+    )];
+    let api = TestApi::with(&list);
+    for (origin, allowed) in [
+        ("https://a.example.com", true),
+        ("http://localhost:8080", true),
+        ("http://a.example.com", false),
+        ("https://a.example.com.evil.com", false),
+        ("https://a.example.com:444", false),
+        ("https://A.example.com/", false),
+        ("null", false),
+        ("*", false),
+        ("", false),
+        ("\t,;é", false),
+    ] {
+        for request in [
+            preflight(UPLOAD, origin),
+            from_origin(Method::GET, "/healthz", origin),
+            from_origin(Method::GET, "/none", origin),
+        ] {
+            let reply = api.send(request).await;
+            assert_eq!(
+                allowed_origin(&reply),
+                allowed.then_some(origin),
+                "{origin}"
+            );
+            assert!(reply.header("vary").to_lowercase().contains("origin"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_origin_that_is_null_or_missing_does_no_harm() {
+    let api = TestApi::new();
+    assert_eq!(
+        allowed_origin(&api.send(preflight(UPLOAD, "null")).await),
+        Some("*")
+    );
+    assert_eq!(
+        allowed_origin(&api.send(from_origin(Method::GET, "/healthz", "null")).await),
+        Some("*")
+    );
+    let bare = api.send(empty(Method::OPTIONS, UPLOAD)).await;
+    assert_eq!((bare.status.as_u16(), bare.body.len()), (200, 0));
+    assert_eq!(api.send(get("/healthz")).await.status, 200);
+}
+
+#[tokio::test]
+async fn the_platforms_request_id_is_the_answers() {
+    let api = TestApi::new();
+    for path in ["/healthz", "/none", UPLOAD] {
+        let mut request = get(path);
+        request.extensions_mut().insert(Arrival {
+            request_id: Some("1-abc-def".to_owned()),
+            ..Arrival::default()
+        });
+        let reply = api.send(request).await;
+        assert_eq!(reply.header("x-request-id"), "1-abc-def");
+        if !reply.status.is_success() {
+            assert_eq!(reply.json()["request_id"], "1-abc-def");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_base_path_is_taken_off_and_stands_in_the_url() {
+    for held in ["/prod/v1", "prod/v1/"] {
+        let api = TestApi::with(&[("UPLOAD_BASE_PATH", held)]);
+        assert_eq!(api.send(get("/prod/v1/healthz")).await.status, 200);
+        let mut request = Form::img("a.png", PNG).to(&format!("/prod/v1{UPLOAD}?imageClassId=5"));
+        request
+            .headers_mut()
+            .insert(HOST, "gw.example.com".parse().unwrap());
+        let item = api.send(request).await.data()[0].clone();
+        let path = item["path"].as_str().unwrap();
+        assert_eq!(item["image_class_id"], 5);
+        assert_eq!(item["url"], format!("http://gw.example.com/prod/v1/{path}"));
+        assert_eq!(api.send(get(&format!("/prod/v1/{path}"))).await.body, PNG);
+    }
+}
+
+#[tokio::test]
+async fn only_the_base_path_itself_is_taken_off() {
+    let api = TestApi::with(&[("UPLOAD_BASE_PATH", "/prod")]);
+    // A gateway may have taken it off already.
+    assert_eq!(api.send(get("/healthz")).await.status, 200);
+    for path in [
+        "/production/healthz",
+        "/prod",
+        "/prodhealthz",
+        "/prod/prod/healthz",
+        "/PROD/healthz",
+    ] {
+        api.send(get(path))
+            .await
+            .assert_failed(404, "not_found", NOT_FOUND);
+    }
+}
+
+#[tokio::test]
+async fn another_method_is_405_and_the_answer_says_which_are_taken() {
+    let api = TestApi::new();
+    for (route, path) in ROUTES.into_iter().take(5) {
+        for method in [
+            Method::GET,
+            Method::POST,
+            Method::PUT,
+            Method::DELETE,
+            Method::PATCH,
+        ] {
+            if method == route {
+                continue;
+            }
+            let reply = api.send(empty(method.clone(), path)).await;
+            reply.assert_failed(405, "method_not_allowed", METHOD_NOT_ALLOWED);
+            let allowed = if route == Method::GET {
+                "GET,HEAD"
+            } else {
+                "POST"
+            };
+            assert_eq!(reply.header("allow"), allowed, "{method} {path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_only_looks_like_a_route_is_none() {
+    let api = TestApi::new();
+    for path in [
+        "/",
+        "/api/chat/uploadAliyunX",
+        "/api/chat/uploadAliyun/",
+        "/api/chat/uploadAliyun;x",
+        "/api/chat/uploadAliyun/x",
+        "/api/chat/UPLOADALIYUN",
+        "/API/chat/uploadAliyun",
+        "//api/chat/uploadAliyun",
+        "/api//chat/uploadAliyun",
+        "/api/./chat/uploadAliyun",
+        "/api/chat/../chat/uploadAliyun",
+        "/api/chat/%2e%2e/chat/uploadAliyun",
+        "/api/chat%2FuploadAliyun",
+        "/api/chat/uploadAliyun%20",
+        "/api/chat/uploadStreamSingleToServerDiy",
+        "/shop/admin/image/",
+    ] {
+        for request in [Form::img("a.png", PNG).to(path), get(path)] {
+            api.send(request)
+                .await
+                .assert_failed(404, "not_found", NOT_FOUND);
+        }
+    }
+    api.assert_nothing_stored();
+}
+
+#[tokio::test]
+async fn a_query_of_any_shape_does_not_move_a_route() {
+    let api = TestApi::new();
+    for query in ["?", "?a", "?=&&=", "?x=/../..", "?%ff=%00", "?token=%zz"] {
+        let form = Form::img("a.png", PNG);
+        assert_eq!(
+            api.send(form.to(&format!("{UPLOAD}{query}"))).await.status,
+            200,
+            "{query}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_forms_content_type_may_be_written_in_many_ways() {
+    let api = TestApi::new();
+    let form = Form::with_boundary("abc").file("img", "a.png", PNG);
+    for content_type in [
+        "multipart/form-data; boundary=abc",
+        "multipart/form-data;boundary=abc",
+        "Multipart/Form-Data; Boundary=\"abc\"",
+        "multipart/form-data; charset=utf-8; boundary=abc",
+        "multipart/form-data; boundary=abc; charset=utf-8",
+        "multipart/form-data ; boundary=abc ;",
+    ] {
+        let reply = api.send(post(UPLOAD, content_type, form.bytes())).await;
+        assert_eq!(reply.data()[0]["size"], PNG.len(), "{content_type}");
+    }
+}

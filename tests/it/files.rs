@@ -1,0 +1,277 @@
+//! What a disk store serves of what it holds, and what it never serves.
+
+use std::{fs, path::Path};
+
+use axum::{
+    body::Body,
+    http::{Method, Request},
+};
+use chat_upload::store::Store;
+
+use crate::support::{Form, PNG, Reply, TestApi, UPLOAD, empty, get};
+
+const NOT_FOUND: &str = "请求的地址不存在";
+
+fn root(api: &TestApi) -> &Path {
+    match api.store() {
+        Store::Disk(disk) => disk.root(),
+        Store::Bucket(_) => panic!("these tests have a folder"),
+    }
+}
+
+/// Puts a file into the store's folder past the program.
+fn put(api: &TestApi, path: &str, content: impl AsRef<[u8]>) {
+    let path = root(api).join(path);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, content).unwrap();
+}
+
+fn with_header(method: Method, path: &str, name: &'static str, value: &str) -> Request<Body> {
+    let mut request = empty(method, path);
+    request.headers_mut().insert(name, value.parse().unwrap());
+    request
+}
+
+#[track_caller]
+fn assert_harmless(reply: &Reply) {
+    assert_eq!(reply.header("x-content-type-options"), "nosniff");
+    assert_eq!(reply.header("content-security-policy"), "sandbox");
+}
+
+#[tokio::test]
+async fn what_was_stored_is_served_at_its_url() {
+    let api = TestApi::new();
+    let folder = "/api/chat/uploadStreamSingleToServerDiy/a_b";
+    for to in [UPLOAD, folder] {
+        let data = api.send(Form::img("a.png", PNG).to(to)).await.data();
+        let item = if to == folder { &data } else { &data[0] };
+        let url = item["url"].as_str().unwrap();
+        let reply = api.send(get(url)).await;
+        assert_eq!((reply.status.as_u16(), &reply.body[..]), (200, PNG));
+        assert_eq!(reply.header("content-type"), "image/png");
+        assert_eq!(reply.header("content-length"), PNG.len().to_string());
+        assert_eq!(reply.header("accept-ranges"), "bytes");
+        assert_harmless(&reply);
+    }
+}
+
+#[tokio::test]
+async fn head_tells_all_and_sends_nothing() {
+    let api = TestApi::new();
+    put(&api, "images/a.png", PNG);
+    let reply = api.send(empty(Method::HEAD, "/images/a.png")).await;
+    assert_eq!((reply.status.as_u16(), reply.body.len()), (200, 0));
+    assert_eq!(reply.header("content-length"), PNG.len().to_string());
+    assert_eq!(reply.header("content-type"), "image/png");
+    assert!(!reply.header("etag").is_empty());
+    assert_harmless(&reply);
+}
+
+#[tokio::test]
+async fn a_part_is_served_as_a_player_asks_for_it() {
+    let api = TestApi::new();
+    put(&api, "v/a.mp4", b"0123456789");
+    for (range, content_range, part) in [
+        ("bytes=0-3", "bytes 0-3/10", "0123"),
+        ("bytes=4-", "bytes 4-9/10", "456789"),
+        ("bytes=-2", "bytes 8-9/10", "89"),
+        ("bytes=9-9", "bytes 9-9/10", "9"),
+        ("bytes=8-100", "bytes 8-9/10", "89"),
+    ] {
+        let reply = api
+            .send(with_header(Method::GET, "/v/a.mp4", "range", range))
+            .await;
+        assert_eq!(
+            (reply.status.as_u16(), &reply.body[..]),
+            (206, part.as_bytes()),
+            "{range}"
+        );
+        assert_eq!(reply.header("content-range"), content_range);
+        assert_eq!(reply.header("content-type"), "video/mp4");
+        assert_harmless(&reply);
+    }
+}
+
+#[tokio::test]
+async fn a_part_that_is_not_there_is_416_with_the_length() {
+    let api = TestApi::new();
+    put(&api, "v/a.mp4", b"0123456789");
+    for range in ["bytes=10-", "bytes=100-200", "bytes=5-4"] {
+        let reply = api
+            .send(with_header(Method::GET, "/v/a.mp4", "range", range))
+            .await;
+        assert_eq!(
+            (reply.status.as_u16(), reply.header("content-range")),
+            (416, "bytes */10"),
+            "{range}"
+        );
+        assert!(!reply.header("x-request-id").is_empty());
+        assert_harmless(&reply);
+    }
+}
+
+#[tokio::test]
+async fn who_has_the_file_already_is_told_so() {
+    let api = TestApi::new();
+    put(&api, "images/a.png", PNG);
+    let etag = api
+        .send(get("/images/a.png"))
+        .await
+        .header("etag")
+        .to_owned();
+    let several = format!("\"other\", {etag}");
+    for (held, status, len) in [
+        (etag.as_str(), 304, 0),
+        ("*", 304, 0),
+        (&several, 304, 0),
+        ("\"other\"", 200, PNG.len()),
+    ] {
+        let reply = api
+            .send(with_header(
+                Method::GET,
+                "/images/a.png",
+                "if-none-match",
+                held,
+            ))
+            .await;
+        assert_eq!(
+            (reply.status.as_u16(), reply.body.len()),
+            (status, len),
+            "{held}"
+        );
+        assert_eq!(reply.header("etag"), etag);
+        assert_harmless(&reply);
+    }
+}
+
+#[tokio::test]
+async fn documents_are_saved_and_everything_else_is_shown() {
+    let api = TestApi::new();
+    for (extension, mime, is_saved) in [
+        ("png", "image/png", false),
+        ("mp4", "video/mp4", false),
+        ("amr", "audio/amr", false),
+        ("pdf", "application/pdf", true),
+        ("txt", "text/plain", true),
+        ("csv", "text/csv", true),
+        ("zip", "application/zip", true),
+    ] {
+        let path = format!("images/20250417/1_2.{extension}");
+        put(&api, &path, b"anything");
+        let reply = api.send(get(&format!("/{path}"))).await;
+        assert_eq!(
+            (reply.status.as_u16(), reply.header("content-type")),
+            (200, mime)
+        );
+        let disposition = reply.headers.get("content-disposition");
+        assert_eq!(
+            disposition.is_some_and(|value| value == "attachment"),
+            is_saved,
+            "{extension}"
+        );
+        assert_harmless(&reply);
+    }
+}
+
+#[tokio::test]
+async fn hidden_and_unknown_files_are_never_served() {
+    let api = TestApi::new();
+    for path in [
+        "images/.0123.part",
+        "images/.a.png",
+        ".git/a.png",
+        "images/a.html",
+        "images/a.svg",
+        "images/a.js",
+        "images/a.PNG",
+        "images/a.png.html",
+        "images/a",
+        "images/a.part",
+        "images/a.png~",
+    ] {
+        put(&api, path, b"<script>");
+        let url = format!("/{path}");
+        let reply = api.send(get(&url)).await;
+        reply.assert_failed(404, "not_found", NOT_FOUND);
+        assert_eq!(api.send(empty(Method::HEAD, &url)).await.status, 404);
+    }
+}
+
+#[tokio::test]
+async fn no_path_leads_out_of_the_folder() {
+    let outside = tempfile::tempdir().unwrap();
+    fs::create_dir_all(outside.path().join("store/images")).unwrap();
+    fs::write(outside.path().join("secret.png"), PNG).unwrap();
+    fs::write(outside.path().join("store/a.png"), PNG).unwrap();
+    let folder = format!("disk:{}/store", outside.path().display());
+    let api = TestApi::with(&[("UPLOAD_STORE", &folder)]);
+    assert_eq!(api.send(get("/a.png")).await.status, 200);
+    let absolute = format!("/{}", outside.path().join("secret.png").display());
+    for path in [
+        "/../secret.png",
+        "/images/../../secret.png",
+        "/images/../a.png",
+        "/%2e%2e/secret.png",
+        "/images/%2e%2e/%2e%2e/secret.png",
+        "/..%2fsecret.png",
+        "/..%5csecret.png",
+        "/images/..\\..\\secret.png",
+        "/%252e%252e/secret.png",
+        "/./a.png",
+        "/images//a.png",
+        "/a.png%00",
+        "/a%2epng",
+        "/a.png/",
+        "/a.png;x",
+        &absolute,
+    ] {
+        let Ok(uri) = path.parse::<axum::http::Uri>() else {
+            continue;
+        };
+        let reply = api
+            .send(Request::get(uri).body(Body::empty()).unwrap())
+            .await;
+        reply.assert_failed(404, "not_found", NOT_FOUND);
+    }
+}
+
+#[tokio::test]
+async fn folders_and_missing_files_are_404() {
+    let api = TestApi::new();
+    fs::create_dir_all(root(&api).join("images/folder.png")).unwrap();
+    for path in [
+        "/images",
+        "/images/",
+        "/images/folder.png",
+        "/images/folder.png/a.png",
+        "/images/none.png",
+        "/favicon.ico",
+    ] {
+        api.send(get(path))
+            .await
+            .assert_failed(404, "not_found", NOT_FOUND);
+    }
+}
+
+#[tokio::test]
+async fn a_stored_file_takes_no_other_method() {
+    let api = TestApi::new();
+    put(&api, "images/a.png", PNG);
+    for method in [Method::POST, Method::PUT, Method::DELETE, Method::PATCH] {
+        let reply = api.send(empty(method, "/images/a.png")).await;
+        reply.assert_failed(404, "not_found", NOT_FOUND);
+    }
+    assert_eq!(api.files().len(), 1);
+}
+
+#[tokio::test]
+async fn a_bucket_store_serves_no_files() {
+    let api = TestApi::with(&[
+        ("UPLOAD_STORE", "s3://a-bucket"),
+        ("UPLOAD_ENDPOINT", "http://127.0.0.1:1"),
+        ("AWS_ACCESS_KEY_ID", "id"),
+        ("AWS_SECRET_ACCESS_KEY", "secret"),
+    ]);
+    let reply = api.send(get("/images/20250417/1_2.png")).await;
+    reply.assert_failed(404, "not_found", NOT_FOUND);
+}

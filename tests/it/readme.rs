@@ -1,0 +1,142 @@
+//! The README in both languages says what the program does: every variable it reads, every failure it answers, and the
+//! same in each language.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+const ENGLISH: &str = include_str!("../../README.md");
+const CHINESE: &str = include_str!("../../README.zh-CN.md");
+const CONFIG: &str = include_str!("../../src/config.rs");
+const ERRORS: &str = include_str!("../../src/api/error.rs");
+
+#[test]
+fn the_tables_name_the_variables_that_are_read_and_no_others() {
+    let read: BTreeSet<_> = literals(CONFIG)
+        .into_iter()
+        .filter(|text| is_variable(text))
+        .collect();
+    assert!(read.contains("UPLOAD_STORE"), "{read:?}");
+    for readme in [ENGLISH, CHINESE] {
+        let named: BTreeSet<_> = defaults(readme).into_keys().collect();
+        assert_eq!(named, read);
+    }
+}
+
+#[test]
+fn the_tables_name_the_same_defaults() {
+    assert_eq!(defaults(ENGLISH), defaults(CHINESE));
+}
+
+#[test]
+fn the_tables_name_every_failure_with_its_status() {
+    let answered = failures_of_the_program();
+    assert!(
+        answered.contains(&("413".into(), "too_large".into())),
+        "{answered:?}"
+    );
+    for readme in [ENGLISH, CHINESE] {
+        assert_eq!(failures_of_the_table(readme), answered);
+    }
+}
+
+#[test]
+fn both_languages_have_the_same_sections() {
+    let levels = |readme| -> Vec<_> {
+        outside_of_code(readme)
+            .filter_map(|line| Some(line.split_once("# ")?.0.len()))
+            .collect()
+    };
+    assert_eq!(levels(ENGLISH), levels(CHINESE));
+}
+
+#[test]
+fn both_languages_have_the_same_code() {
+    let english = code_blocks(ENGLISH);
+    assert!(english.len() > 4, "{english:?}");
+    assert_eq!(english, code_blocks(CHINESE));
+}
+
+/// Every string literal of a source file before its tests.
+fn literals(source: &str) -> Vec<String> {
+    let program = source.split("#[cfg(test)]").next().unwrap();
+    let code: Vec<_> = program
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .collect();
+    let code = code.join("\n");
+    assert!(!code.contains("\\\""), "an escaped quote: count otherwise");
+    code.split('"')
+        .skip(1)
+        .step_by(2)
+        .map(str::to_owned)
+        .collect()
+}
+
+fn is_variable(text: &str) -> bool {
+    let shouted = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+    text.contains('_') && text.chars().all(shouted)
+}
+
+/// What stands in backticks.
+fn quoted(text: &str) -> impl Iterator<Item = String> {
+    text.split('`').skip(1).step_by(2).map(str::to_owned)
+}
+
+fn outside_of_code(readme: &str) -> impl Iterator<Item = &str> {
+    let mut is_code = false;
+    readme.lines().filter(move |line| {
+        let is_fence = line.starts_with("```");
+        is_code ^= is_fence;
+        !is_code && !is_fence
+    })
+}
+
+/// The cells of every table row.
+fn rows(readme: &str) -> impl Iterator<Item = Vec<&str>> {
+    outside_of_code(readme)
+        .filter_map(|line| line.strip_prefix('|')?.strip_suffix('|'))
+        .map(|row| row.split('|').map(str::trim).collect())
+}
+
+/// Variable → what its row quotes as its default.
+fn defaults(readme: &str) -> BTreeMap<String, Vec<String>> {
+    let variables = rows(readme).filter_map(|row| {
+        let named: Vec<_> = quoted(row[0]).filter(|text| is_variable(text)).collect();
+        let default: Vec<_> = quoted(row.get(1)?).collect();
+        Some(named.into_iter().map(move |name| (name, default.clone())))
+    });
+    variables.flatten().collect()
+}
+
+/// Status and code, as `row(status, code, text)` gives them.
+fn failures_of_the_program() -> BTreeSet<(String, String)> {
+    let program = ERRORS.split("#[cfg(test)]").next().unwrap();
+    let calls = program.split("row(").skip(1).filter_map(|call| {
+        let (status, rest) = call.split_once(',')?;
+        let status = status.trim();
+        let is_status = status.len() == 3 && status.bytes().all(|byte| byte.is_ascii_digit());
+        let code = rest.split('"').nth(1)?;
+        is_status.then(|| (status.to_owned(), code.to_owned()))
+    });
+    calls.collect()
+}
+
+/// The same from a README's rows: a status, then codes.
+fn failures_of_the_table(readme: &str) -> BTreeSet<(String, String)> {
+    let failures = rows(readme).filter_map(|row| {
+        let status = row[0];
+        let is_status = status.len() == 3 && status.bytes().all(|byte| byte.is_ascii_digit());
+        let codes: Vec<_> = quoted(row.get(1)?).collect();
+        is_status.then(|| codes.into_iter().map(move |code| (status.to_owned(), code)))
+    });
+    failures.flatten().collect()
+}
+
+/// Language and text of every fenced block.
+fn code_blocks(readme: &str) -> Vec<String> {
+    readme
+        .split("\n```")
+        .skip(1)
+        .step_by(2)
+        .map(str::to_owned)
+        .collect()
+}

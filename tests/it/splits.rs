@@ -1,0 +1,264 @@
+//! However a form is cut into chunks on its way, the result is the same: the same objects, the same
+//! answer. And whatever bytes a file holds, it is those that are stored.
+
+use std::{convert::Infallible, path::Path, sync::Arc};
+
+use axum::body::Body;
+use bytes::Bytes;
+use chat_upload::store::Store;
+use futures_util::stream;
+use proptest::{collection::vec, prelude::*, sample::select};
+use serde_json::Value;
+use tokio::task::JoinSet;
+
+use crate::support::{Form, PNG, Reply, TestApi, UPLOAD, post};
+
+const BOUNDARY: &str = "----Bound-ary";
+/// How many uploads run side by side.
+const LANES: usize = 32;
+
+/// What does not change from one upload of a form to the next.
+#[derive(Debug, PartialEq)]
+struct Outcome {
+    status: u16,
+    /// The whole answer, less the key, the time and the request id.
+    answer: Value,
+    /// What is stored, in the answer's order.
+    contents: Vec<Vec<u8>>,
+}
+
+/// Sends `body` in pieces that end at `cuts`, and takes what it stored out of the store again.
+async fn upload(api: &TestApi, body: &Bytes, cuts: impl IntoIterator<Item = usize>) -> Outcome {
+    let mut pieces = Vec::new();
+    let mut rest = body.clone();
+    for cut in cuts {
+        let done = body.len() - rest.len();
+        pieces.push(rest.split_to(cut.clamp(done, body.len()) - done));
+    }
+    pieces.push(rest);
+    let pieces = stream::iter(pieces.into_iter().map(Ok::<_, Infallible>));
+    let content_type = format!("multipart/form-data; boundary=\"{BOUNDARY}\"");
+    let reply = api
+        .send(post(UPLOAD, &content_type, Body::from_stream(pieces)))
+        .await;
+    outcome(api, &reply)
+}
+
+fn outcome(api: &TestApi, reply: &Reply) -> Outcome {
+    let mut answer = reply.json();
+    answer.as_object_mut().unwrap().remove("request_id");
+    let mut files = api.files();
+    let mut contents = Vec::new();
+    for item in answer["data"].as_array_mut().into_iter().flatten() {
+        let item = item.as_object_mut().unwrap();
+        item.remove("url");
+        item.remove("create_time");
+        let path = item.remove("path").unwrap();
+        let path = path.as_str().unwrap();
+        contents.push(files.remove(path).unwrap());
+        std::fs::remove_file(root(api).join(path)).unwrap();
+    }
+    assert!(
+        files.is_empty(),
+        "stored and not answered: {:?}",
+        files.keys()
+    );
+    Outcome {
+        status: reply.status.as_u16(),
+        answer,
+        contents,
+    }
+}
+
+fn root(api: &TestApi) -> &Path {
+    match api.store() {
+        Store::Disk(disk) => disk.root(),
+        Store::Bucket(_) => panic!("these tests have a folder"),
+    }
+}
+
+/// A picture followed by all that looks like the border of a part and is none.
+fn tricky_picture() -> Vec<u8> {
+    let almost = [
+        "\r",
+        "\n",
+        "\r\n",
+        "\r\n-",
+        "\r\n--",
+        "\r\r\n--",
+        "\r\n----Bound-ar",
+        "------Bound-ary",
+        "\n------Bound-ary",
+        "\r\n\r\n",
+        "\r\n------bound-ary",
+        "\r",
+    ];
+    [PNG[..100].to_vec(), almost.concat().into_bytes()].concat()
+}
+
+fn tricky_form() -> Bytes {
+    Form::with_boundary(BOUNDARY)
+        .raw("preamble\r\n")
+        .text("imageClassId", "42")
+        .file("img", "a.png", tricky_picture())
+        .file("img", "b.txt", "\r\n--\r\n")
+        .text("note", "\r\n------Bound-ar\r")
+        .bytes()
+}
+
+#[tokio::test]
+async fn a25_a_form_may_be_cut_at_any_offset() {
+    let api = TestApi::new();
+    let form = tricky_form();
+    let whole = upload(&api, &form, []).await;
+    assert_eq!(
+        (whole.status, &whole.answer["data"][1]["image_class_id"]),
+        (200, &42.into())
+    );
+    assert_eq!(whole.contents, [tricky_picture(), b"\r\n--\r\n".to_vec()]);
+    // Side by side, since each waits for a disk; each in a store of its own.
+    let whole = Arc::new(whole);
+    let mut lanes = JoinSet::new();
+    for first in 0..LANES {
+        let (form, whole) = (form.clone(), Arc::clone(&whole));
+        lanes.spawn(async move {
+            let api = TestApi::new();
+            for cut in (first..=form.len()).step_by(LANES) {
+                assert_eq!(upload(&api, &form, [cut]).await, *whole, "cut at {cut}");
+            }
+        });
+    }
+    lanes.join_all().await;
+}
+
+#[tokio::test]
+async fn a25_a_form_may_come_byte_by_byte() {
+    let api = TestApi::new();
+    let form = tricky_form();
+    let whole = upload(&api, &form, []).await;
+    assert_eq!(upload(&api, &form, 0..=form.len()).await, whole);
+    for step in 2..20 {
+        let cuts = (0..form.len()).step_by(step);
+        assert_eq!(
+            upload(&api, &form, cuts).await,
+            whole,
+            "{step} bytes at a time"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a25_empty_chunks_change_nothing() {
+    let api = TestApi::new();
+    let form = tricky_form();
+    let whole = upload(&api, &form, []).await;
+    let thrice = (0..form.len()).step_by(7).flat_map(|cut| [cut; 3]);
+    assert_eq!(upload(&api, &form, thrice).await, whole);
+}
+
+#[tokio::test]
+async fn every_byte_and_every_pair_of_bytes_survives() {
+    let api = TestApi::new();
+    let mut content = PNG.to_vec();
+    content.extend(0..=u8::MAX);
+    content.extend(
+        (0..=u8::MAX).flat_map(|first| (0..=u8::MAX).flat_map(move |second| [first, second])),
+    );
+    let form = Form::with_boundary(BOUNDARY)
+        .file("img", "a.png", &content)
+        .bytes();
+    for piece in [form.len(), 64 * 1024, 1000, 257] {
+        let stored = upload(&api, &form, (0..form.len()).step_by(piece)).await;
+        assert_eq!(stored.status, 200);
+        assert!(
+            stored.contents == [content.clone()],
+            "in pieces of {piece} bytes"
+        );
+    }
+}
+
+/// Bytes that lean towards what a parser of forms looks for.
+fn content() -> impl Strategy<Value = Vec<u8>> {
+    let piece = prop_oneof![
+        4 => vec(any::<u8>(), 0..40),
+        4 => select(vec!["\r\n", "\r", "\n", "--", "-", "\r\n--", "\r\n------Bound-ar", "------Bound-ary", "\0"])
+            .prop_map(|text| text.as_bytes().to_vec()),
+        1 => vec(any::<u8>(), 0..30_000),
+    ];
+    vec(piece, 0..12)
+        .prop_map(|pieces| pieces.concat())
+        .prop_filter("holds the boundary", |bytes| {
+            let border = format!("\r\n--{BOUNDARY}");
+            let starts = bytes.starts_with(&border.as_bytes()[2..]);
+            !starts
+                && !bytes
+                    .windows(border.len())
+                    .any(|window| window == border.as_bytes())
+        })
+}
+
+/// No longer than a text field may be.
+fn text() -> impl Strategy<Value = Vec<u8>> {
+    content().prop_map(|mut bytes| {
+        bytes.truncate(64 * 1024);
+        bytes
+    })
+}
+
+/// A well-formed form: the fields and files it is made of and what it should bring.
+fn form() -> impl Strategy<Value = (Form, Vec<Vec<u8>>)> {
+    let part = prop_oneof![
+        text().prop_map(Part::Text),
+        content().prop_map(Part::Picture)
+    ];
+    vec(part, 0..6).prop_map(|parts| {
+        let mut contents = Vec::new();
+        let mut form = Form::with_boundary(BOUNDARY);
+        for part in parts {
+            form = match part {
+                Part::Text(value) => {
+                    form.part("Content-Disposition: form-data; name=\"note\"", value)
+                }
+                Part::Picture(rest) => {
+                    let content = [PNG, &rest].concat();
+                    contents.push(content.clone());
+                    form.file("img", "a.png", content)
+                }
+            };
+        }
+        (form, contents)
+    })
+}
+
+#[derive(Clone, Debug)]
+enum Part {
+    Text(Vec<u8>),
+    Picture(Vec<u8>),
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48,
+        max_shrink_iters: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_split_of_a_form_changes_what_comes_of_it(
+        (form, contents) in form(),
+        cuts in vec(0_usize..100_000, 0..60),
+        borders in vec(0_usize..400, 0..20),
+    ) {
+        let body = form.bytes();
+        // Many cuts near the end, where the last border is.
+        let mut cuts: Vec<_> = cuts.into_iter().map(|cut| cut % (body.len() + 1)).collect();
+        cuts.extend(borders.into_iter().map(|back| body.len().saturating_sub(back)));
+        cuts.sort_unstable();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let api = TestApi::new();
+            let whole = upload(&api, &body, []).await;
+            let expected = if contents.is_empty() { 400 } else { 200 };
+            assert_eq!(whole.status, expected, "{}", whole.answer);
+            assert!(whole.contents == contents);
+            assert!(upload(&api, &body, cuts).await == whole);
+        });
+    }
+}
