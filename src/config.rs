@@ -132,7 +132,7 @@ impl Vars<'_> {
     fn refuse(&mut self, variable: &'static str, held: Option<String>, expected: &'static str) {
         self.problems.push(Problem {
             variable,
-            held,
+            held: held.map(without_password),
             expected,
         });
     }
@@ -495,6 +495,14 @@ const CHINA: FixedOffset = match FixedOffset::east_opt(8 * 60 * 60) {
     None => panic!("eight hours are less than a day"),
 };
 
+/// A URL may hold a name and a password before its host; nobody else is to read them.
+fn without_password(held: String) -> String {
+    match (held.split_once("://"), held.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://…@{host}"),
+        _ => held,
+    }
+}
+
 fn on_or_off(text: &str) -> Option<bool> {
     match text {
         "on" => Some(true),
@@ -783,7 +791,7 @@ mod tests {
             ("UPLOAD_TYPES", "image,films"),
             ("UPLOAD_UTC_OFFSET", "Shanghai"),
             ("UPLOAD_PREFIX", "../x"),
-            ("UPLOAD_PUBLIC_URL", "cdn.example.com"),
+            ("UPLOAD_PUBLIC_URL", "https://me:s3cr3t@cdn.example.com"),
             ("UPLOAD_CORS_ORIGINS", "https://a.example,b"),
             ("UPLOAD_PATH_STYLE", "yes"),
             ("UPLOAD_ENDPOINT", "ftp://x"),
@@ -800,7 +808,7 @@ mod tests {
             "UPLOAD_TYPES=\"image,films\"",
             "UPLOAD_UTC_OFFSET=\"Shanghai\"",
             "UPLOAD_PREFIX=\"../x\"",
-            "UPLOAD_PUBLIC_URL=\"cdn.example.com\"",
+            "UPLOAD_PUBLIC_URL=\"https://…@cdn.example.com\"",
             "UPLOAD_CORS_ORIGINS",
             "UPLOAD_PATH_STYLE=\"yes\"",
             "UPLOAD_ENDPOINT=\"ftp://x\"",

@@ -39,6 +39,7 @@ pub async fn run(
     if runtime == Runtime::Lambda {
         return lambda::run(router).await;
     }
+    let stop = server::asked_to_stop();
     let listener = TcpListener::bind(addr).await.map_err(|error| {
         io::Error::new(
             error.kind(),
@@ -52,10 +53,10 @@ pub async fn run(
     }
     match runtime {
         Runtime::FunctionCompute => {
-            serve(fc_service(router), listener, idle, server::asked_to_stop()).await;
+            serve(fc_service(router), listener, idle, stop).await;
         }
         Runtime::Local | Runtime::Lambda => {
-            serve(router, listener, idle, server::asked_to_stop()).await;
+            serve(router, listener, idle, stop).await;
         }
     }
     Ok(())

@@ -3,6 +3,7 @@
 
 use std::{
     convert::Infallible,
+    io,
     net::{IpAddr, SocketAddr},
     pin::Pin,
     task::{Context, Poll, ready},
@@ -181,29 +182,33 @@ async fn discard(mut body: Incoming) {
     }
 }
 
-/// Ready at Ctrl-C or SIGTERM.
-pub(super) async fn asked_to_stop() {
-    let interrupt = async {
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
+/// Ready at Ctrl-C or SIGTERM. From this call on, not only once it is awaited: a signal that nobody
+/// listens for ends the process at once.
+#[cfg(unix)]
+pub(super) fn asked_to_stop() -> impl Future<Output = ()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let interrupt = signal(SignalKind::interrupt());
+    let terminate = signal(SignalKind::terminate());
+    async {
+        tokio::select! {
+            () = came(interrupt) => {}
+            () = came(terminate) => {}
         }
-    };
-    tokio::select! {
-        () = interrupt => {}
-        () = terminate() => {}
     }
 }
 
 #[cfg(unix)]
-async fn terminate() {
-    use tokio::signal::unix::{SignalKind, signal};
-    match signal(SignalKind::terminate()) {
+async fn came(signal: io::Result<tokio::signal::unix::Signal>) {
+    match signal {
         Ok(mut signal) => drop(signal.recv().await),
         Err(_) => std::future::pending().await,
     }
 }
 
+/// Ready at Ctrl-C.
 #[cfg(not(unix))]
-async fn terminate() {
-    std::future::pending().await
+pub(super) async fn asked_to_stop() {
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
 }

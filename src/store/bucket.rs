@@ -34,8 +34,8 @@ use aws_smithy_http_client::tls;
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
-    task::{JoinHandle, JoinSet},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
+    task::JoinSet,
     time::Instant,
 };
 use tokio_util::task::TaskTracker;
@@ -418,7 +418,7 @@ pub struct Writer {
     memory: Arc<Semaphore>,
     places: Arc<Semaphore>,
     steps: mpsc::Sender<Step>,
-    storing: JoinHandle<Result<Kept, Error>>,
+    storing: oneshot::Receiver<Result<Kept, Error>>,
 }
 
 /// What a [`Writer`] tells its task. No further step means: dropped, undo.
@@ -434,7 +434,7 @@ enum Step {
 /// object under way, and its share in the memory of all.
 #[derive(Debug)]
 struct Room {
-    _place: Option<OwnedSemaphorePermit>,
+    _place: OwnedSemaphorePermit,
     _memory: Option<OwnedSemaphorePermit>,
 }
 
@@ -462,12 +462,8 @@ impl Writer {
         Ok(())
     }
 
-    /// Waits for a place among the parts under way: this is the back-pressure on the client.
     async fn send_full_part(&mut self) -> Result<(), Error> {
-        let room = Room {
-            _place: Some(permit(&self.places).await?),
-            _memory: self.counted.take(),
-        };
+        let room = self.room().await?;
         let part = self.filling.take();
         match self.steps.send(Step::Full(part, room)).await {
             Ok(()) => Ok(()),
@@ -475,12 +471,17 @@ impl Writer {
         }
     }
 
-    pub(super) async fn finish(mut self) -> Result<Kept, Error> {
-        let last = self.filling.take();
-        let room = Room {
-            _place: None,
+    /// Waits for a place among the parts under way: this is the back-pressure on the client.
+    async fn room(&mut self) -> Result<Room, Error> {
+        Ok(Room {
+            _place: permit(&self.places).await?,
             _memory: self.counted.take(),
-        };
+        })
+    }
+
+    pub(super) async fn finish(mut self) -> Result<Kept, Error> {
+        let room = self.room().await?;
+        let last = self.filling.take();
         match self.steps.send(Step::Last(last, room)).await {
             Ok(()) => (&mut self.storing).await.map_err(|_| Error::Interrupted)?,
             Err(_) => Err(self.failure().await),
@@ -563,20 +564,25 @@ impl Object {
         steps: mpsc::Receiver<Step>,
     ) -> Result<Kept, Error> {
         let upload_id = self.create_upload().await?;
+        let completing = Attempts::of(None);
         let stored = match self.upload_parts(&upload_id, first, room, steps).await {
-            Ok(parts) => self.complete(&upload_id, parts).await,
+            Ok(parts) => self.complete(&upload_id, parts, &completing).await,
             Err(error) => Err(error),
         };
         match stored {
             Ok(()) => Ok(self.kept()),
             Err(error) => {
+                // In this order: once the upload is gone, no completion that is still on its way
+                // can make an object of it.
                 self.abort(&upload_id).await;
+                self.delete_if_uncertain(&error, &completing).await;
                 Err(error)
             }
         }
     }
 
     async fn create_upload(&self) -> Result<String, Error> {
+        let attempts = Attempts::of(None);
         let call = self
             .access
             .client
@@ -585,25 +591,77 @@ impl Object {
             .key(self.key.as_str())
             .content_type(self.content.mime)
             .set_content_disposition(self.disposition())
+            .customize()
+            .interceptor(attempts.clone())
             .send();
-        let created = self.access.within("CreateMultipartUpload", call).await?;
-        created.upload_id.ok_or_else(|| Error::Unavailable {
-            operation: "CreateMultipartUpload",
-            detail: "the answer holds no upload id".to_owned(),
-            source: "no upload id".into(),
-        })
+        let created = self.access.within("CreateMultipartUpload", call).await;
+        let upload_id = created.and_then(|created| {
+            created.upload_id.ok_or_else(|| Error::Unavailable {
+                operation: "CreateMultipartUpload",
+                detail: "the answer holds no upload id".to_owned(),
+                source: "no upload id".into(),
+            })
+        });
+        if attempts.may_have_acted_unseen(upload_id.as_ref().err()) {
+            self.abort_all_but(upload_id.as_deref().ok()).await;
+        }
+        upload_id
+    }
+
+    /// Aborts the uploads of our key whose ids were in answers that got lost.
+    async fn abort_all_but(&self, ours: Option<&str>) {
+        let key = self.key.as_str();
+        let call = self
+            .access
+            .client
+            .list_multipart_uploads()
+            .bucket(self.access.bucket())
+            .prefix(key)
+            .send();
+        let until = self.access.limit.map(|limit| limit.undo_until);
+        let open = match bounded(until, "ListMultipartUploads", call).await {
+            Ok(open) => open,
+            Err(error) => {
+                tracing::warn!(%key, error = &error as &dyn std::error::Error, "an upload whose id was lost may stay open until the bucket's lifecycle rule ends it");
+                return;
+            }
+        };
+        let of_key = open
+            .uploads()
+            .iter()
+            .filter(|upload| upload.key() == Some(key));
+        for id in of_key.filter_map(|upload| upload.upload_id()) {
+            if Some(id) != ours {
+                self.abort(id).await;
+            }
+        }
     }
 
     /// Uploads parts as they come, up to [`PARTS_IN_FLIGHT`] at a time. When one fails the others
-    /// are dropped.
+    /// have ended, too, before this returns: a part that arrives after the abort may stay.
     async fn upload_parts(
         &self,
         upload_id: &str,
         first: Part,
         room: Room,
-        mut steps: mpsc::Receiver<Step>,
+        steps: mpsc::Receiver<Step>,
     ) -> Result<Uploaded, Error> {
         let mut under_way = JoinSet::new();
+        let uploaded = self
+            .upload_each(&mut under_way, upload_id, first, room, steps)
+            .await;
+        under_way.shutdown().await;
+        uploaded
+    }
+
+    async fn upload_each(
+        &self,
+        under_way: &mut JoinSet<Result<CompletedPart, Error>>,
+        upload_id: &str,
+        first: Part,
+        room: Room,
+        mut steps: mpsc::Receiver<Step>,
+    ) -> Result<Uploaded, Error> {
         let mut number = 1;
         let mut size = first.len();
         under_way.spawn(self.upload_part(upload_id, number, first, room));
@@ -663,8 +721,8 @@ impl Object {
         &self,
         upload_id: &str,
         Uploaded { parts, size }: Uploaded,
+        attempts: &Attempts,
     ) -> Result<(), Error> {
-        let attempts = Attempts::of(None);
         let parts = CompletedMultipartUpload::builder()
             .set_parts(Some(parts))
             .build();
@@ -691,10 +749,7 @@ impl Object {
             {
                 Ok(())
             }
-            Err(error) => {
-                self.delete_if_uncertain(&error, &attempts).await;
-                Err(error)
-            }
+            Err(error) => Err(error),
         }
     }
 
@@ -723,7 +778,7 @@ impl Object {
             .send();
         let until = self.access.limit.map(|limit| limit.undo_until);
         match bounded(until, "AbortMultipartUpload", call).await {
-            // 404: it was completed, and the object deleted, before.
+            // 404: it was completed after all.
             Ok(_) | Err(Error::Refused { status: 404, .. }) => {}
             Err(error) => {
                 let key = &self.key;
@@ -732,10 +787,10 @@ impl Object {
         }
     }
 
-    /// A call that got no clear answer may have stored the object all the same. One that was
-    /// refused at its first attempt has not, and what stands under the key is not ours.
+    /// Where a call may have stored the object all the same, it is removed. Elsewhere what stands
+    /// under the key is not ours.
     async fn delete_if_uncertain(&self, error: &Error, attempts: &Attempts) {
-        if attempts.made() > 1 || !matches!(error, Error::Refused { .. }) {
+        if attempts.may_have_acted_unseen(Some(error)) {
             self.access.delete(&self.key).await;
         }
     }
@@ -818,6 +873,15 @@ impl Attempts {
 
     fn made(&self) -> u32 {
         self.made.load(Ordering::Relaxed)
+    }
+
+    /// Whether an attempt whose answer never came may have done its work. A call that was never
+    /// sent, or was clearly answered at once, has no such attempt.
+    fn may_have_acted_unseen(&self, error: Option<&Error>) -> bool {
+        match (self.made(), error) {
+            (0, _) | (1, None | Some(Error::Refused { .. })) => false,
+            (_, _) => true,
+        }
     }
 }
 

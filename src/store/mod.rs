@@ -15,7 +15,7 @@ mod part;
 use std::{io, time::Duration};
 
 use bytes::Bytes;
-use tokio::{task::JoinHandle, time::Instant};
+use tokio::{sync::oneshot, time::Instant};
 use tokio_util::task::TaskTracker;
 
 pub use self::{
@@ -305,10 +305,15 @@ struct Tasks {
 }
 
 impl Tasks {
-    fn spawn<F>(&self, work: F) -> JoinHandle<F::Output>
+    /// The result comes through a channel, not a `JoinHandle`: one that nobody waits for is then
+    /// dropped, and so begins to undo itself, while its task still counts as under way.
+    fn spawn<F>(&self, work: F) -> oneshot::Receiver<F::Output>
     where
         F: Future<Output: Send> + Send + 'static,
     {
-        tokio::spawn(self.all.track_future(self.own.track_future(work)))
+        let (done, result) = oneshot::channel();
+        let work = async move { drop(done.send(work.await)) };
+        tokio::spawn(self.all.track_future(self.own.track_future(work)));
+        result
     }
 }

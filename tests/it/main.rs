@@ -7,10 +7,17 @@
 
 mod api;
 mod bucket_double;
+mod bucket_failures;
+mod events;
 mod failures;
+mod fc;
 mod files;
 mod forms;
+mod lambda;
 mod readme;
 mod runtime_double;
+mod server;
 mod splits;
+mod stores;
 mod support;
+mod wire;

@@ -45,6 +45,8 @@ struct Shared {
     /// Events handed to a function and not answered yet, by request id.
     unanswered: std::sync::Mutex<HashMap<String, oneshot::Sender<Outcome>>>,
     init_errors: std::sync::Mutex<Vec<Value>>,
+    /// Of every event handed over, in order.
+    request_ids: std::sync::Mutex<Vec<String>>,
 }
 
 /// One event on its way to the function.
@@ -75,6 +77,7 @@ impl RuntimeDouble {
             waiting: watch::Sender::new(0),
             unanswered: std::sync::Mutex::default(),
             init_errors: std::sync::Mutex::default(),
+            request_ids: std::sync::Mutex::default(),
         });
         let server = tokio::spawn(serve(listener, Arc::clone(&shared)));
         Self {
@@ -154,6 +157,11 @@ impl RuntimeDouble {
     /// What the function reported as failures of its start.
     pub(crate) fn init_errors(&self) -> Vec<Value> {
         self.shared.init_errors.lock().unwrap().clone()
+    }
+
+    /// The request ids of the events handed over so far, in their order.
+    pub(crate) fn request_ids(&self) -> Vec<String> {
+        self.shared.request_ids.lock().unwrap().clone()
     }
 }
 
@@ -309,6 +317,7 @@ impl Shared {
                 .expect("the sender lives beside the receiver")
         };
         let id = Uuid::new_v4().to_string();
+        self.request_ids.lock().unwrap().push(id.clone());
         let response = Response::builder()
             .header("content-type", "application/json")
             .header("lambda-runtime-aws-request-id", &id)

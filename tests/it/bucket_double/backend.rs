@@ -186,6 +186,25 @@ impl S3 for Backend {
         Ok(S3Response::new(AbortMultipartUploadOutput::default()))
     }
 
+    async fn list_multipart_uploads(
+        &self,
+        request: S3Request<ListMultipartUploadsInput>,
+    ) -> S3Result<S3Response<ListMultipartUploadsOutput>> {
+        check_bucket(&request.input.bucket)?;
+        let prefix = request.input.prefix.unwrap_or_default();
+        let open = self.read(|now| now.uploads_below(&prefix)).into_iter();
+        let uploads = open.map(|(id, key)| MultipartUpload {
+            upload_id: Some(id),
+            key: Some(key),
+            ..Default::default()
+        });
+        Ok(S3Response::new(ListMultipartUploadsOutput {
+            uploads: Some(uploads.collect()),
+            is_truncated: Some(false),
+            ..Default::default()
+        }))
+    }
+
     async fn list_parts(
         &self,
         request: S3Request<ListPartsInput>,

@@ -147,6 +147,13 @@ impl Contents {
         Ok(&self.upload(key, id)?.parts)
     }
 
+    /// Id and key of every open upload whose key begins so.
+    pub(super) fn uploads_below(&self, prefix: &str) -> Vec<(String, String)> {
+        let below = |(_, upload): &(&String, &Upload)| upload.key.starts_with(prefix);
+        let pair = |(id, upload): (&String, &Upload)| (id.clone(), upload.key.clone());
+        self.uploads.iter().filter(below).map(pair).collect()
+    }
+
     /// Forgets an upload and its parts.
     pub(super) fn abort(&mut self, key: &str, id: &str) -> S3Result<()> {
         self.upload(key, id)?;

@@ -1,0 +1,721 @@
+//! A bucket that fails, seen from the client: what is answered, what is logged, and that nothing of
+//! a failed request stays in the bucket.
+
+use std::{
+    io,
+    sync::{Arc, LazyLock, Mutex},
+    time::Duration,
+};
+
+use axum::{
+    body::Body,
+    http::{Request, header::CONTENT_TYPE},
+};
+use bytes::Bytes;
+use chat_upload::{
+    api::Arrival,
+    store::{
+        self, Credentials,
+        bucket::{self, PART_BYTES, Signer},
+    },
+};
+use futures_util::{StreamExt as _, future::join_all, stream};
+use tokio::time::Instant;
+use tracing::subscriber::DefaultGuard;
+use uuid::Uuid;
+
+use crate::{
+    bucket_double::{BUCKET, BucketDouble, Dialect, Fault, KEY_ID, Operation, Recorded, SECRET},
+    support::{Form, PNG, Reply, TestApi, UPLOAD, bucket_vars, picture_of},
+};
+
+const MIB: usize = 1024 * 1024;
+/// A whole picture in one put.
+const SMALL: usize = PNG.len();
+/// Two parts, a full one and a rest.
+const LARGE: usize = PART_BYTES + 5;
+/// Three parts.
+const LARGER: usize = 2 * PART_BYTES + 5;
+const FOR_EVER: usize = usize::MAX;
+
+/// Code and text of each failure that is the bucket's.
+const REFUSED: (u16, &str, &str) = (502, "store_refused", "上传失败: 存储服务拒绝了请求");
+const UNAVAILABLE: (u16, &str, &str) = (
+    502,
+    "store_unavailable",
+    "上传失败: 存储服务暂时不可用，请稍后重试",
+);
+const TIMED_OUT: (u16, &str, &str) = (504, "store_timeout", "上传失败: 存储超时，请稍后重试");
+
+const ERROR_500: Fault = Fault::Status(500, "InternalError");
+const ERROR_403: Fault = Fault::Status(403, "AccessDenied");
+
+/// What storing a small file and a large one consists of, with a size that makes it happen.
+const STEPS: [(Operation, usize); 4] = [
+    (Operation::Put, MIB),
+    (Operation::CreateUpload, LARGE),
+    (Operation::UploadPart, LARGE),
+    (Operation::CompleteUpload, LARGE),
+];
+
+/// A picture of one of the usual sizes, made once.
+fn picture(size: usize) -> Bytes {
+    static LARGE_ONE: LazyLock<Bytes> = LazyLock::new(|| picture_of(LARGE).into());
+    match size {
+        LARGE => LARGE_ONE.clone(),
+        _ => picture_of(size).into(),
+    }
+}
+
+/// The Router over a bucket that can fail.
+struct Scene {
+    bucket: BucketDouble,
+    api: TestApi,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        Self::of(Dialect::S3, |_| {}).await
+    }
+
+    async fn of(dialect: Dialect, change: impl FnOnce(&mut bucket::Settings)) -> Self {
+        let bucket = BucketDouble::start(dialect).await;
+        let vars = bucket_vars(&bucket);
+        let vars: Vec<_> = vars.iter().map(|(name, v)| (*name, v.as_str())).collect();
+        let api = TestApi::changed(&vars, |config| match &mut config.store {
+            store::Settings::Bucket(settings) => {
+                // The SDK's quota of retries is one per region and process.
+                settings.region = format!("r-{}", Uuid::new_v4());
+                change(settings);
+            }
+            store::Settings::Disk(_) => unreachable!("the variables say bucket"),
+        });
+        Self { bucket, api }
+    }
+
+    /// With so little patience that an answer that never comes is noticed within a test.
+    async fn impatient() -> Self {
+        Self::of(Dialect::S3, |settings| {
+            settings.patience.operation = Duration::from_secs(2);
+        })
+        .await
+    }
+
+    async fn upload(&self, size: usize) -> Reply {
+        self.api.upload(&Form::img("a.png", picture(size))).await
+    }
+
+    #[track_caller]
+    fn assert_failed(&self, reply: &Reply, (status, code, text): (u16, &str, &str)) {
+        reply.assert_failed(status, code, text);
+        self.assert_nothing_told(reply);
+        self.bucket.assert_nothing_left();
+    }
+
+    /// 5xx answers say nothing of the bucket: not in a header either.
+    #[track_caller]
+    fn assert_nothing_told(&self, reply: &Reply) {
+        let answer = format!(
+            "{:?} {}",
+            reply.headers,
+            String::from_utf8_lossy(&reply.body)
+        );
+        let addr = self.bucket.addr().to_string();
+        for secret in [BUCKET, &addr, KEY_ID, SECRET, "AccessDenied", "Error>"] {
+            assert!(!answer.contains(secret), "{secret} in {answer}");
+        }
+    }
+
+    #[track_caller]
+    fn assert_stored(&self, reply: &Reply, content: &[u8]) {
+        let path = reply.data()[0]["path"].as_str().unwrap().to_owned();
+        let objects = self.bucket.objects();
+        assert_eq!(objects.keys().collect::<Vec<_>>(), [&path]);
+        assert!(objects[&path].bytes == content, "other bytes");
+        assert_eq!(self.bucket.open_uploads(), 0);
+    }
+
+    fn operations(&self) -> Vec<Operation> {
+        let requests = self.bucket.requests();
+        requests.iter().map(|r| r.operation).collect()
+    }
+
+    fn count(&self, operation: Operation) -> usize {
+        let operations = self.operations();
+        operations.iter().filter(|o| **o == operation).count()
+    }
+}
+
+#[tokio::test]
+async fn a_failure_that_passes_is_not_noticed_by_the_client() {
+    let cases = STEPS.into_iter().flat_map(|step| {
+        let faults = [
+            (ERROR_500, 2),
+            (Fault::Slow(Duration::from_millis(50)), 1),
+            (Fault::CutMidBody, 1),
+            (Fault::HalfAnswer, 1),
+            (Fault::DoneButHalfAnswer, 1),
+        ];
+        faults.map(|fault| (step, fault))
+    });
+    let cases = cases.map(async |((operation, size), (fault, times))| {
+        let scene = Scene::new().await;
+        scene.bucket.fail(operation, fault, times);
+        println!("{fault:?} at {operation:?}");
+        let reply = scene.upload(size).await;
+        scene.assert_stored(&reply, &picture(size));
+    });
+    join_all(cases).await;
+}
+
+#[tokio::test]
+async fn an_answer_that_never_comes_or_too_late_is_asked_for_again() {
+    let late = Fault::Slow(Duration::from_secs(60));
+    let cases = STEPS
+        .into_iter()
+        .flat_map(|step| [Fault::Hang, late].map(|fault| (step, fault)));
+    let cases = cases.map(async |((operation, size), fault)| {
+        let scene = Scene::of(Dialect::S3, |settings| {
+            settings.patience.attempt = Duration::from_secs(3);
+        })
+        .await;
+        scene.bucket.fail(operation, fault, 1);
+        println!("{fault:?} at {operation:?}");
+        let reply = scene.upload(size).await;
+        scene.assert_stored(&reply, &picture(size));
+    });
+    join_all(cases).await;
+}
+
+#[tokio::test]
+async fn a_failure_that_lasts_is_told_and_leaves_nothing() {
+    let cases = STEPS.into_iter().flat_map(|step| {
+        let faults = [
+            (ERROR_403, REFUSED),
+            (ERROR_500, UNAVAILABLE),
+            (Fault::CutMidBody, UNAVAILABLE),
+            (Fault::HalfAnswer, UNAVAILABLE),
+        ];
+        faults.map(|(fault, failure)| (step, fault, failure))
+    });
+    let cases = cases.map(async |((operation, size), fault, failure)| {
+        let scene = Scene::new().await;
+        scene.bucket.fail(operation, fault, FOR_EVER);
+        println!("{fault:?} at {operation:?}");
+        let reply = scene.upload(size).await;
+        scene.assert_failed(&reply, failure);
+    });
+    join_all(cases).await;
+}
+
+#[tokio::test]
+async fn a_bucket_that_answers_never_or_too_late_is_504_and_leaves_nothing() {
+    // Performed at once: what was stored unseen has to go, too.
+    let late = Fault::Slow(Duration::from_secs(60));
+    let cases = STEPS
+        .into_iter()
+        .flat_map(|step| [Fault::Hang, late].map(|fault| (step, fault)));
+    let cases = cases.map(async |((operation, size), fault)| {
+        let scene = Scene::impatient().await;
+        scene.bucket.fail(operation, fault, FOR_EVER);
+        println!("{fault:?} at {operation:?}");
+        let reply = scene.upload(size).await;
+        scene.assert_failed(&reply, TIMED_OUT);
+        if operation == Operation::CompleteUpload {
+            // The other way round, a late completion would make an object after its deletion.
+            let sent = scene.operations();
+            let undone = &sent[sent.len() - 2..];
+            assert_eq!(undone, [Operation::AbortUpload, Operation::Delete]);
+        }
+    });
+    join_all(cases).await;
+}
+
+#[tokio::test]
+async fn a_bucket_that_cannot_be_reached_is_502() {
+    let free_port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", free_port.local_addr().unwrap());
+    drop(free_port);
+    let cases = [SMALL, LARGE].map(async |size| {
+        let scene = Scene::of(Dialect::S3, |settings| {
+            settings.endpoint = Some(endpoint.clone());
+        })
+        .await;
+        let reply = scene.upload(size).await;
+        scene.assert_failed(&reply, UNAVAILABLE);
+    });
+    join_all(cases).await;
+}
+
+#[tokio::test]
+async fn a_put_that_was_done_but_never_told_is_taken_back() {
+    let scene = Scene::new().await;
+    // The first attempt stores; every answer is lost.
+    let lost = Fault::DoneButHalfAnswer;
+    scene.bucket.fail(Operation::Put, lost, FOR_EVER);
+    let reply = scene.upload(3 * MIB).await;
+    assert_eq!(reply.status, 502);
+    scene.assert_nothing_told(&reply);
+    assert_eq!(scene.count(Operation::Delete), 1);
+    scene.bucket.assert_nothing_left();
+}
+
+#[tokio::test]
+async fn uploads_that_were_begun_but_never_told_are_aborted() {
+    let scene = Scene::new().await;
+    let lost = Fault::DoneButHalfAnswer;
+    scene.bucket.fail(Operation::CreateUpload, lost, FOR_EVER);
+    let reply = scene.upload(LARGE).await;
+    scene.assert_failed(&reply, UNAVAILABLE);
+    assert_eq!(scene.count(Operation::AbortUpload), 3);
+}
+
+#[tokio::test]
+async fn a_completion_that_was_done_but_never_told_is_a_success() {
+    let cases = [Dialect::S3, Dialect::Oss].map(async |dialect| {
+        let scene = Scene::of(dialect, |_| {}).await;
+        let lost = Fault::DoneButHalfAnswer;
+        scene.bucket.fail(Operation::CompleteUpload, lost, FOR_EVER);
+        let reply = scene.upload(LARGE).await;
+        scene.assert_stored(&reply, &picture(LARGE));
+        assert_eq!(scene.count(Operation::Delete), 0);
+    });
+    join_all(cases).await;
+}
+
+#[tokio::test]
+async fn a_completion_whose_object_cannot_be_seen_is_taken_back() {
+    let scene = Scene::new().await;
+    let lost = Fault::DoneButHalfAnswer;
+    scene.bucket.fail(Operation::CompleteUpload, lost, 1);
+    let gone = Fault::Status(404, "NoSuchUpload");
+    scene.bucket.fail(Operation::CompleteUpload, gone, FOR_EVER);
+    // Keys that may write but not read.
+    scene.bucket.fail(Operation::Head, ERROR_403, FOR_EVER);
+    let reply = scene.upload(LARGE).await;
+    scene.assert_failed(&reply, REFUSED);
+}
+
+#[tokio::test]
+async fn an_error_inside_a_200_is_an_error() {
+    // S3 answers a completion before it is done.
+    let inside_200 = Fault::Status(200, "InternalError");
+    let scene = Scene::new().await;
+    scene.bucket.fail(Operation::CompleteUpload, inside_200, 1);
+    let reply = scene.upload(LARGE).await;
+    scene.assert_stored(&reply, &picture(LARGE));
+
+    let scene = Scene::new().await;
+    scene
+        .bucket
+        .fail(Operation::CompleteUpload, inside_200, FOR_EVER);
+    let reply = scene.upload(LARGE).await;
+    scene.assert_failed(&reply, UNAVAILABLE);
+}
+
+#[tokio::test]
+async fn what_was_there_before_us_is_never_deleted() {
+    for (dialect, taken) in [
+        (Dialect::S3, Fault::Status(412, "PreconditionFailed")),
+        (Dialect::Oss, Fault::Status(409, "FileAlreadyExists")),
+    ] {
+        for (operation, size, aborts) in [
+            (Operation::Put, SMALL, 0),
+            (Operation::CompleteUpload, LARGE, 1),
+        ] {
+            let scene = Scene::of(dialect, |_| {}).await;
+            scene.bucket.fail(operation, taken, 1);
+            let reply = scene.upload(size).await;
+            scene.assert_failed(&reply, REFUSED);
+            assert_eq!(scene.count(operation), 1);
+            assert_eq!(scene.count(Operation::Delete), 0);
+            assert_eq!(scene.count(Operation::AbortUpload), aborts);
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_second_of_three_parts_fails_and_the_others_go() {
+    let cases = [(ERROR_403, REFUSED), (ERROR_500, UNAVAILABLE)];
+    let cases = cases.map(async |(fault, failure)| {
+        let scene = Scene::new().await;
+        let slow = Fault::Slow(Duration::from_millis(20));
+        scene.bucket.fail(Operation::UploadPart, slow, 1);
+        scene.bucket.fail(Operation::UploadPart, fault, FOR_EVER);
+        let reply = scene.upload(LARGER).await;
+        scene.assert_failed(&reply, failure);
+        assert_eq!(scene.count(Operation::CompleteUpload), 0);
+        assert_eq!(scene.count(Operation::AbortUpload), 1);
+    });
+    join_all(cases).await;
+}
+
+#[tokio::test]
+async fn an_abort_that_fails_is_logged_and_the_answer_is_right_all_the_same() {
+    let log = Log::new();
+    let scene = Scene::new().await;
+    scene.bucket.fail(Operation::UploadPart, ERROR_403, 1);
+    scene
+        .bucket
+        .fail(Operation::AbortUpload, ERROR_403, FOR_EVER);
+    let reply = scene.upload(LARGE).await;
+    let (status, code, text) = REFUSED;
+    reply.assert_failed(status, code, text);
+    // It cannot be otherwise: the bucket does not let go.
+    assert_eq!(
+        (scene.bucket.open_uploads(), scene.bucket.objects().len()),
+        (1, 0)
+    );
+    log.assert_line_with(&["a multipart upload could not be aborted", "AccessDenied"]);
+}
+
+#[tokio::test]
+async fn a_delete_that_fails_is_logged_and_the_answer_is_right_all_the_same() {
+    let log = Log::new();
+    let scene = Scene::new().await;
+    scene.bucket.fail(Operation::Delete, ERROR_403, FOR_EVER);
+    let form = Form::img("a.png", PNG).text("imageClassId", "x");
+    scene.api.upload(&form).await.assert_failed(
+        400,
+        "class_id_invalid",
+        "上传失败: imageClassId 必须是非负整数",
+    );
+    let key = scene.bucket.objects().into_keys().next().unwrap();
+    let said = "an object that is not wanted could not be removed";
+    log.assert_line_with(&[said, "AccessDenied", &key]);
+}
+
+#[tokio::test]
+async fn when_the_second_of_three_files_fails_the_first_goes_and_the_third_is_not_sent() {
+    for first in [SMALL, LARGE] {
+        let scene = Scene::new().await;
+        let form = Form::img("1.png", picture(first))
+            .file("img", "2.png", picture_of(3 * MIB))
+            .file("img", "3.png", picture_of(10 * MIB));
+        // A large first file is no put, so the second is the first one.
+        let puts_before = usize::from(first <= PART_BYTES);
+        let fine = Fault::Slow(Duration::ZERO);
+        scene.bucket.fail(Operation::Put, fine, puts_before);
+        scene.bucket.fail(Operation::Put, ERROR_403, 1);
+        let reply = scene.api.upload(&form).await;
+        scene.assert_failed(&reply, REFUSED);
+        assert_eq!(scene.count(Operation::Put), puts_before + 1);
+        assert_eq!(scene.count(Operation::Delete), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_bad_class_id_after_a_large_file_deletes_it() {
+    let scene = Scene::new().await;
+    let form = Form::img("a.png", picture_of(20 * MIB)).text("image_class_id", "-1");
+    let reply = scene.api.upload(&form).await;
+    reply.assert_failed(
+        400,
+        "class_id_invalid",
+        "上传失败: imageClassId 必须是非负整数",
+    );
+    assert_eq!(scene.count(Operation::CompleteUpload), 1);
+    scene.bucket.assert_nothing_left();
+}
+
+/// A request whose body is a form without its end, in chunks, then whatever `end` is.
+fn unfinished(
+    form: &Form,
+    end: impl futures_util::Stream<Item = io::Result<Bytes>> + Send + 'static,
+) -> Request<Body> {
+    let mut rest = form.unclosed();
+    let mut chunks = Vec::new();
+    while !rest.is_empty() {
+        chunks.push(Ok(rest.split_to(rest.len().min(64 * 1024))));
+    }
+    Request::post(UPLOAD)
+        .header(CONTENT_TYPE, form.content_type())
+        .body(Body::from_stream(stream::iter(chunks).chain(end)))
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_leaves_no_part_behind() {
+    for size in [LARGE, LARGER] {
+        let scene = Scene::new().await;
+        let request = unfinished(&Form::img("a.mp4", picture(size)), stream::pending());
+        let parts_are_there = scene
+            .bucket
+            .wait_until(|now| now.parts_held() >= PART_BYTES);
+        tokio::select! {
+            _ = scene.api.send(request) => panic!("answered without a whole request"),
+            () = parts_are_there => {}
+        }
+        scene
+            .bucket
+            .wait_until(|now| now.open_uploads() == 0 && now.is_idle())
+            .await;
+        scene.bucket.assert_nothing_left();
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_while_its_file_is_put_leaves_no_object() {
+    let scene = Scene::new().await;
+    let slow = Fault::Slow(Duration::from_millis(50));
+    scene.bucket.fail(Operation::Put, slow, 1);
+    let form = Form::img("a.png", picture_of(MIB));
+    let stored = scene.bucket.wait_until(|now| !now.objects().is_empty());
+    tokio::select! {
+        _ = scene.api.upload(&form) => panic!("answered before the bucket had"),
+        () = stored => {}
+    }
+    scene
+        .bucket
+        .wait_until(|now| now.objects().is_empty() && now.is_idle())
+        .await;
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_is_400_and_leaves_nothing() {
+    for size in [SMALL, MIB, PART_BYTES, LARGE] {
+        let scene = Scene::new().await;
+        let form = Form::img("a.png", picture(size));
+        let broken = stream::iter([Err(io::ErrorKind::ConnectionReset.into())]);
+        for request in [
+            unfinished(&form, broken),
+            unfinished(&form, stream::empty()),
+        ] {
+            scene.api.send(request).await.assert_failed(
+                400,
+                "body_truncated",
+                "上传失败: 请求内容不完整，上传中途断开",
+            );
+            scene.bucket.assert_nothing_left();
+        }
+    }
+}
+
+/// Marks a request as its runtime does.
+fn arrived(mut request: Request<Body>, arrival: Arrival) -> Request<Body> {
+    request.extensions_mut().insert(arrival);
+    request
+}
+
+#[tokio::test]
+async fn the_requests_time_limit_is_kept_whatever_the_bucket_does() {
+    let late = Fault::Slow(Duration::from_secs(60));
+    let cases = STEPS
+        .into_iter()
+        .flat_map(|step| [Fault::Hang, late].map(|fault| (step, fault)));
+    let cases = cases.map(async |((operation, size), fault)| {
+        let scene = Scene::new().await;
+        scene.bucket.fail(operation, fault, FOR_EVER);
+        let form = Form::img("a.png", picture(size));
+        let ends_at = Instant::now() + Duration::from_secs(4);
+        let arrival = Arrival {
+            ends_at: Some(ends_at),
+            ..Arrival::default()
+        };
+        println!("{fault:?} at {operation:?}");
+        let reply = scene.api.send(arrived(form.to(UPLOAD), arrival)).await;
+        assert!(Instant::now() < ends_at, "too late");
+        scene.assert_failed(&reply, TIMED_OUT);
+    });
+    join_all(cases).await;
+}
+
+#[tokio::test]
+async fn the_requests_time_limit_ends_a_client_that_never_ends() {
+    let cases = [MIB, LARGE].map(async |size| {
+        let scene = Scene::new().await;
+        let form = Form::img("a.mp4", picture(size));
+        let ends_at = Instant::now() + Duration::from_secs(3);
+        let arrival = Arrival {
+            ends_at: Some(ends_at),
+            ..Arrival::default()
+        };
+        let request = arrived(unfinished(&form, stream::pending()), arrival);
+        let reply = scene.api.send(request).await;
+        assert!(Instant::now() < ends_at, "too late");
+        scene.assert_failed(&reply, TIMED_OUT);
+    });
+    join_all(cases).await;
+}
+
+#[tokio::test]
+async fn without_keys_nothing_is_sent() {
+    let scene = Scene::of(Dialect::Oss, |settings| settings.signer = None).await;
+    for size in [SMALL, LARGE] {
+        let reply = scene.upload(size).await;
+        scene.assert_failed(&reply, REFUSED);
+    }
+    assert_eq!(scene.operations(), []);
+}
+
+#[tokio::test]
+async fn wrong_keys_are_502_and_the_log_knows_why() {
+    const TOKEN: &str = "FwoGZXIvYXdzEXAMPLE+/==";
+    let log = Log::new();
+    for (key_id, secret, token, code) in [
+        (KEY_ID, "not-the-secret", None, "SignatureDoesNotMatch"),
+        ("AKIDNOBODY", SECRET, None, "InvalidAccessKeyId"),
+        ("STS.expired", "its-secret", Some(TOKEN), "InvalidToken"),
+    ] {
+        for size in [SMALL, LARGE] {
+            let scene = Scene::of(Dialect::Oss, |settings| {
+                let token = token.map(str::to_owned);
+                settings.signer = Credentials::new(key_id, secret, token).map(Signer::Keys);
+            })
+            .await;
+            let another = "another-token";
+            scene
+                .bucket
+                .allow("STS.expired", "its-secret", Some(another));
+            let reply = scene.upload(size).await;
+            scene.assert_failed(&reply, REFUSED);
+            log.assert_line_with(&[reply.header("x-request-id"), "store_refused", code]);
+            log.assert_holds_none_of(&[secret, TOKEN, another], &scene.bucket.requests());
+        }
+    }
+}
+
+fn with_keys(key_id: &str, token: Option<&str>) -> Arrival {
+    let secret = format!("secret of {key_id}");
+    Arrival {
+        credentials: Credentials::new(key_id, secret, token.map(str::to_owned)),
+        ..Arrival::default()
+    }
+}
+
+#[tokio::test]
+async fn the_keys_of_a_request_sign_what_it_stores_and_no_others_do() {
+    let scene = Scene::of(Dialect::Oss, |_| {}).await;
+    let table = [("STS.first", Some("token+1/=")), ("STS.second", None)];
+    for (key_id, token) in table {
+        let secret = format!("secret of {key_id}");
+        scene.bucket.allow(key_id, &secret, token);
+    }
+    // Back to the first: what is remembered of the keys seen last must not stick.
+    for (key_id, token) in [table[0], table[1], table[0]] {
+        let before = scene.bucket.requests().len();
+        let form = Form::img("a.png", picture(LARGE)).file("img", "b.png", PNG);
+        let request = arrived(form.to(UPLOAD), with_keys(key_id, token));
+        scene.api.send(request).await.data();
+        for request in &scene.bucket.requests()[before..] {
+            assert_eq!(request.key_id.as_deref(), Some(key_id), "{request}");
+            assert_eq!(request.header("x-amz-security-token"), token, "{request}");
+        }
+    }
+    scene.upload(SMALL).await.data();
+    let last = scene.bucket.requests().pop().unwrap();
+    assert_eq!(last.key_id.as_deref(), Some(KEY_ID));
+}
+
+#[tokio::test]
+async fn requests_at_the_same_time_sign_each_with_their_own_keys() {
+    let scene = Scene::of(Dialect::Oss, |_| {}).await;
+    let requests = (0..6).map(async |number| {
+        let key_id = format!("STS.{number}");
+        let secret = format!("secret of {key_id}");
+        scene.bucket.allow(&key_id, &secret, Some(&key_id));
+        let form = Form::img("a.png", picture_of(PART_BYTES + number));
+        let request = arrived(form.to(UPLOAD), with_keys(&key_id, Some(&key_id)));
+        let reply = scene.api.send(request).await;
+        (key_id, reply.data()[0]["path"].as_str().unwrap().to_owned())
+    });
+    for (key_id, path) in join_all(requests).await {
+        let requests = scene.bucket.requests();
+        for request in requests.iter().filter(|request| request.key == path) {
+            assert_eq!(request.key_id.as_deref(), Some(&*key_id), "{request}");
+        }
+    }
+    assert_eq!(scene.bucket.objects().len(), 6);
+}
+
+#[tokio::test]
+async fn the_log_has_what_a_support_case_asks_for_and_no_secret() {
+    let log = Log::new();
+    let cases = [
+        (Dialect::S3, Operation::Put, SMALL, ERROR_403),
+        (Dialect::Oss, Operation::Put, SMALL, ERROR_403),
+        (Dialect::S3, Operation::CompleteUpload, LARGE, ERROR_500),
+        (Dialect::Oss, Operation::CreateUpload, LARGE, ERROR_500),
+    ];
+    let cases = cases.map(async |(dialect, operation, size, fault)| {
+        let scene = Scene::of(dialect, |settings| {
+            settings.signer =
+                Credentials::new("STS.k", SECRET, Some("its-token".to_owned())).map(Signer::Keys);
+        })
+        .await;
+        scene.bucket.allow("STS.k", SECRET, Some("its-token"));
+        scene.bucket.fail(operation, fault, FOR_EVER);
+        let reply = scene.upload(size).await;
+        assert_eq!(reply.status, 502);
+        let Fault::Status(_, code) = fault else {
+            unreachable!()
+        };
+        // The double numbers its requests, as clouds do, and the last one counts.
+        let requests = scene.bucket.requests();
+        let last = requests.iter().rposition(|r| r.operation == operation);
+        let vendors_id = format!("{:016X}", last.unwrap());
+        log.assert_line_with(&[reply.header("x-request-id"), code, &vendors_id]);
+        log.assert_holds_none_of(&[SECRET, "its-token"], &requests);
+    });
+    join_all(cases).await;
+}
+
+/// What is logged on this thread, on which `#[tokio::test]` runs everything but the double.
+struct Log {
+    text: Arc<Mutex<Vec<u8>>>,
+    _guard: DefaultGuard,
+}
+
+impl Log {
+    fn new() -> Self {
+        let text = Arc::default();
+        let writer = Writer(Arc::clone(&text));
+        let subscriber = tracing_subscriber::fmt()
+            .json()
+            .with_writer(move || writer.clone())
+            .finish();
+        Self {
+            text,
+            _guard: tracing::subscriber::set_default(subscriber),
+        }
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8(self.text.lock().unwrap().clone()).unwrap()
+    }
+
+    #[track_caller]
+    fn assert_line_with(&self, parts: &[&str]) {
+        let text = self.text();
+        let found = text
+            .lines()
+            .any(|line| parts.iter().all(|part| line.contains(part)));
+        assert!(found, "no line with {parts:?} in\n{text}");
+    }
+
+    /// Neither these nor any signature that was sent.
+    #[track_caller]
+    fn assert_holds_none_of(&self, secrets: &[&str], requests: &[Recorded]) {
+        let text = self.text();
+        let signatures = requests
+            .iter()
+            .filter_map(|request| request.header("authorization")?.split("Signature=").nth(1));
+        for secret in secrets.iter().copied().chain(signatures) {
+            assert!(!text.contains(secret), "{secret} in\n{text}");
+        }
+    }
+}
+
+#[derive(Clone)]
+struct Writer(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Writer {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

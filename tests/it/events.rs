@@ -1,0 +1,209 @@
+//! Every sample event in `events/` through the built program, against `events/expected.json`.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use serde::Deserialize;
+use tempfile::TempDir;
+
+use crate::{
+    runtime_double::{GatewayAnswer, Outcome, RuntimeDouble},
+    support::{Process, files_below, post, send},
+};
+
+/// One entry of `expected.json`.
+#[derive(Deserialize)]
+struct Expected {
+    event: String,
+    status: u16,
+    code: Option<String>,
+    object: Option<String>,
+    class_id: Option<u64>,
+    #[serde(default)]
+    env: BTreeMap<String, String>,
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("events")
+}
+
+fn expected() -> Vec<Expected> {
+    let json = std::fs::read(folder().join("expected.json")).unwrap();
+    serde_json::from_slice(&json).unwrap()
+}
+
+/// Entries that can share a process.
+fn by_env(entries: Vec<Expected>) -> BTreeMap<BTreeMap<String, String>, Vec<Expected>> {
+    let mut groups = BTreeMap::<_, Vec<_>>::new();
+    for entry in entries {
+        groups.entry(entry.env.clone()).or_default().push(entry);
+    }
+    groups
+}
+
+/// The variables of a process that stores into `store`.
+fn vars(env: &BTreeMap<String, String>, store: &TempDir) -> Vec<(&'static str, String)> {
+    let mut vars = vec![("UPLOAD_STORE", format!("disk:{}", store.path().display()))];
+    for (name, value) in env {
+        match name.as_str() {
+            "UPLOAD_BASE_PATH" => vars.push(("UPLOAD_BASE_PATH", value.clone())),
+            other => panic!("{other} is not a variable that events need"),
+        }
+    }
+    vars
+}
+
+/// Who hands events to the program.
+enum Platform {
+    Lambda(RuntimeDouble),
+    FunctionCompute(SocketAddr),
+}
+
+impl Platform {
+    async fn answer(&self, event: Vec<u8>) -> GatewayAnswer {
+        let outcome = match self {
+            Self::Lambda(double) => double.invoke(event).await,
+            Self::FunctionCompute(addr) => {
+                let mut request = post("/invoke", "application/octet-stream", event);
+                let path = "/invoke".parse().unwrap();
+                request.headers_mut().insert("x-fc-control-path", path);
+                Outcome::Response(send(*addr, request).await.json())
+            }
+        };
+        outcome.into_response()
+    }
+
+    /// Sends one event and compares all that comes of it.
+    async fn check(&self, expected: &Expected, store: &TempDir) {
+        let Expected { event, .. } = expected;
+        let before = files_below(store.path());
+        let answer = self
+            .answer(std::fs::read(folder().join(event)).unwrap())
+            .await;
+        let text = String::from_utf8_lossy(&answer.body);
+        assert_eq!(answer.status, expected.status, "{event}: {text}");
+        assert!(answer.header("x-request-id").is_some(), "{event}");
+        if event.contains("options") {
+            assert_eq!(
+                answer.header("access-control-allow-origin"),
+                Some("*"),
+                "{event}"
+            );
+            assert_eq!(text, "", "{event}");
+        } else {
+            check_envelope(expected, &answer);
+        }
+
+        let mut stored = files_below(store.path());
+        stored.retain(|path, _| !before.contains_key(path));
+        let object = expected
+            .object
+            .iter()
+            .map(|file| std::fs::read(folder().join(file)).unwrap());
+        assert!(
+            stored.values().eq(&object.collect::<Vec<_>>()),
+            "{event} stored {stored:?}"
+        );
+        for path in stored.keys() {
+            assert!(
+                text.contains(&format!("\"path\":\"{path}\"")),
+                "{event}: {path} in {text}"
+            );
+        }
+    }
+}
+
+fn check_envelope(expected: &Expected, answer: &GatewayAnswer) {
+    let Expected {
+        event,
+        code,
+        class_id,
+        ..
+    } = expected;
+    let json = answer.json();
+    let mime = answer.header("content-type");
+    assert_eq!(mime, Some("application/json; charset=utf-8"), "{event}");
+    assert_eq!(
+        json["msg"],
+        if code.is_some() { "fail" } else { "ok" },
+        "{event}: {json}"
+    );
+    assert_eq!(json["code"].as_str(), code.as_deref(), "{event}: {json}");
+    if class_id.is_some() {
+        assert_eq!(
+            json["data"][0]["image_class_id"].as_u64(),
+            *class_id,
+            "{event}: {json}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn every_event_gets_its_answer_on_lambda() {
+    for (env, entries) in by_env(expected()) {
+        let store = tempfile::tempdir().unwrap();
+        let double = RuntimeDouble::start().await;
+        let _process = Process::start(&[vars(&env, &store), double.env()].concat());
+        let lambda = Platform::Lambda(double);
+        for expected in &entries {
+            lambda.check(expected, &store).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_event_of_aliyuns_gateway_gets_its_answer_on_function_compute() {
+    let mut of_aliyun = expected();
+    of_aliyun.retain(|expected| expected.event.starts_with("aliyun-"));
+    assert!(!of_aliyun.is_empty());
+    for (env, entries) in by_env(of_aliyun) {
+        let store = tempfile::tempdir().unwrap();
+        let on_fc = [("FC_FUNCTION_NAME", "chat-upload".to_owned())];
+        let (_process, addr) = Process::serve(&[&vars(&env, &store)[..], &on_fc].concat());
+        let fc = Platform::FunctionCompute(addr);
+        for expected in &entries {
+            fc.check(expected, &store).await;
+        }
+    }
+}
+
+#[test]
+fn every_event_is_expected_once_and_told_of_in_the_readme() {
+    let entries = std::fs::read_dir(folder()).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let events: BTreeSet<_> = names
+        .filter(|name| name.ends_with(".json") && name != "expected.json")
+        .collect();
+    let expected = expected();
+    assert_eq!(expected.len(), events.len());
+    assert!(
+        expected
+            .iter()
+            .map(|entry| &entry.event)
+            .collect::<BTreeSet<_>>()
+            .iter()
+            .eq(&events.iter().collect::<Vec<_>>())
+    );
+
+    let readme = std::fs::read_to_string(folder().join("README.md")).unwrap();
+    for Expected {
+        event,
+        status,
+        code,
+        ..
+    } in &expected
+    {
+        let row = readme
+            .lines()
+            .find(|line| line.starts_with(&format!("| `{event}` |")));
+        let row = row.unwrap_or_else(|| panic!("no row for {event}"));
+        let code = code
+            .as_ref()
+            .map(|code| format!(" `{code}`"))
+            .unwrap_or_default();
+        assert!(row.ends_with(&format!("| {status}{code} |")), "{row}");
+    }
+}

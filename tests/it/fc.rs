@@ -1,0 +1,393 @@
+//! The built program as Function Compute runs it: the `x-fc-*` headers, events at `/invoke`, and
+//! its log in JSON.
+
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use axum::{
+    body::Body,
+    http::{Method, Request},
+};
+use bytes::Bytes;
+use futures_util::stream;
+use serde_json::{Value, json};
+
+use crate::{
+    bucket_double::{BucketDouble, Dialect, Fault, KEY_ID, Operation, SECRET},
+    support::{Form, PNG, Process, Reply, UPLOAD, bucket_vars, empty, get, picture_of, post, send},
+};
+
+const EVENT: &[u8] = include_bytes!("../../events/aliyun-api-gateway-upload.json");
+const REFUSED: &str = "上传失败: 存储服务拒绝了请求";
+
+/// Keys as Function Compute puts them into every request.
+struct Keys {
+    id: &'static str,
+    secret: &'static str,
+    token: &'static str,
+}
+
+const MORNING: Keys = Keys {
+    id: "STS.morning",
+    secret: "secret-of-the-morning",
+    token: "token-of-the-morning",
+};
+const EVENING: Keys = Keys {
+    id: "STS.evening",
+    secret: "secret-of-the-evening",
+    token: "token-of-the-evening",
+};
+/// What a function without a role gets.
+const NONE: Keys = Keys {
+    id: "",
+    secret: "",
+    token: "",
+};
+
+/// A function with an OSS bucket.
+struct Function {
+    bucket: BucketDouble,
+    process: Process,
+    addr: SocketAddr,
+}
+
+impl Function {
+    /// Whose environment holds keys, too.
+    async fn start() -> Self {
+        Self::with(&[("FC_FUNCTION_NAME", "chat-upload")], |_| true).await
+    }
+
+    /// Whose keys come with the requests alone.
+    async fn without_keys() -> Self {
+        let on_fc = [("FC_FUNCTION_NAME", "chat-upload")];
+        Self::with(&on_fc, |name| !name.starts_with("AWS_")).await
+    }
+
+    async fn with(vars: &[(&'static str, &str)], wanted: impl Fn(&str) -> bool) -> Self {
+        let bucket = BucketDouble::start(Dialect::Oss).await;
+        for keys in [MORNING, EVENING] {
+            bucket.allow(keys.id, keys.secret, Some(keys.token));
+        }
+        let mut all = bucket_vars(&bucket);
+        all.retain(|(name, _)| wanted(name));
+        all.extend(
+            vars.iter()
+                .map(|(name, value)| (*name, (*value).to_owned())),
+        );
+        let (process, addr) = Process::serve(&all);
+        Self {
+            bucket,
+            process,
+            addr,
+        }
+    }
+
+    async fn upload(&self, headers: &[(&'static str, &str)]) -> Reply {
+        send(self.addr, with_headers(a_picture(), headers)).await
+    }
+
+    async fn upload_with(&self, keys: &Keys) -> Reply {
+        self.upload(&of(keys)).await
+    }
+
+    /// Who signed the objects, in their order. The start's own call to the bucket is not theirs.
+    fn signers(&self) -> Vec<String> {
+        let requests = self.bucket.requests().into_iter();
+        requests
+            .filter(|request| request.operation == Operation::Put)
+            .filter_map(|request| request.key_id)
+            .collect()
+    }
+
+    /// The log line of the request with this id.
+    fn log_line(&self, request_id: &str) -> Value {
+        let field = format!("\"request_id\":\"{request_id}\"");
+        let line = self.process.line_with(&field);
+        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error} in {line}"))
+    }
+}
+
+fn a_picture() -> Request<Body> {
+    Form::img("a.png", PNG).to(UPLOAD)
+}
+
+fn of(keys: &Keys) -> [(&'static str, &'static str); 3] {
+    [
+        ("x-fc-access-key-id", keys.id),
+        ("x-fc-access-key-secret", keys.secret),
+        ("x-fc-security-token", keys.token),
+    ]
+}
+
+fn with_headers(mut request: Request<Body>, headers: &[(&'static str, &str)]) -> Request<Body> {
+    for (name, value) in headers {
+        request.headers_mut().insert(*name, value.parse().unwrap());
+    }
+    request
+}
+
+fn event(body: &'static [u8]) -> Request<Body> {
+    let request = post("/invoke", "application/octet-stream", body);
+    with_headers(request, &[("x-fc-control-path", "/invoke")])
+}
+
+#[tokio::test]
+async fn the_request_id_is_the_platforms() {
+    let function = Function::start().await;
+    let reply = function
+        .upload(&[("x-fc-request-id", "1-6800902c-good")])
+        .await;
+    assert_eq!(
+        (reply.status.as_u16(), reply.header("x-request-id")),
+        (200, "1-6800902c-good")
+    );
+    let nothing = with_headers(get("/nothing"), &[("x-fc-request-id", "1-6800902c-bad")]);
+    let reply = send(function.addr, nothing).await;
+    reply.assert_failed(404, "not_found", "请求的地址不存在");
+    assert_eq!(reply.header("x-request-id"), "1-6800902c-bad");
+}
+
+#[tokio::test]
+async fn keys_of_a_request_sign_that_request() {
+    let function = Function::without_keys().await;
+    for keys in [MORNING, EVENING, MORNING] {
+        function.upload_with(&keys).await.data();
+    }
+    assert_eq!(function.signers(), [MORNING.id, EVENING.id, MORNING.id]);
+    assert_eq!(function.bucket.objects().len(), 3);
+}
+
+#[tokio::test]
+async fn without_keys_in_the_request_those_of_the_environment_sign() {
+    let function = Function::start().await;
+    function.upload_with(&NONE).await.data();
+    function.upload(&[]).await.data();
+    assert_eq!(function.signers(), [KEY_ID, KEY_ID]);
+}
+
+#[tokio::test]
+async fn without_any_keys_nothing_is_tried() {
+    let function = Function::without_keys().await;
+    let reply = function.upload_with(&NONE).await;
+    reply.assert_failed(502, "store_refused", REFUSED);
+    assert!(function.bucket.requests().is_empty());
+}
+
+#[tokio::test]
+async fn elsewhere_the_platforms_headers_mean_nothing() {
+    let function = Function::with(&[], |_| true).await;
+    let headers = [&of(&MORNING)[..], &[("x-fc-request-id", "from-a-stranger")]].concat();
+    let reply = function.upload(&headers).await;
+    reply.data();
+    assert_ne!(reply.header("x-request-id"), "from-a-stranger");
+    assert_eq!(function.signers(), [KEY_ID]);
+    let reply = send(function.addr, event(EVENT)).await;
+    reply.assert_failed(404, "not_found", "请求的地址不存在");
+}
+
+#[tokio::test]
+async fn only_a_failure_of_ours_counts_as_one_for_the_platform() {
+    let function = Function::start().await;
+    function
+        .bucket
+        .fail(Operation::Put, Fault::Status(403, "AccessDenied"), 1);
+    let failed = function.upload(&[]).await;
+    failed.assert_failed(502, "store_refused", REFUSED);
+    assert_eq!(failed.header("x-fc-status"), "404");
+    function.bucket.assert_nothing_left();
+
+    let good = function.upload(&[]).await;
+    let wrong = send(function.addr, get("/nothing")).await;
+    for (reply, status) in [(good, 200), (wrong, 404)] {
+        assert_eq!(reply.status, status);
+        assert_eq!(reply.headers.get("x-fc-status"), None);
+    }
+}
+
+#[tokio::test]
+async fn an_event_is_answered_in_the_gateways_shape() {
+    let function = Function::start().await;
+    let mut request = event(EVENT);
+    request
+        .headers_mut()
+        .insert("x-fc-request-id", "1-event".parse().unwrap());
+    let reply = send(function.addr, request).await;
+    assert_eq!(
+        (reply.status.as_u16(), reply.header("content-type")),
+        (200, "application/json")
+    );
+    let answer = reply.json();
+    assert_eq!(
+        (&answer["statusCode"], &answer["isBase64Encoded"]),
+        (&json!(200), &json!(false))
+    );
+    assert_eq!(answer["headers"]["x-request-id"], "1-event");
+    assert_eq!(
+        answer["headers"]["content-type"],
+        "application/json; charset=utf-8"
+    );
+    let body: Value = serde_json::from_str(answer["body"].as_str().unwrap()).unwrap();
+    let path = body["data"][0]["path"].as_str().unwrap();
+    assert_eq!(function.bucket.objects()[path].bytes, PNG);
+}
+
+#[tokio::test]
+async fn keys_of_an_events_request_sign_too() {
+    let function = Function::without_keys().await;
+    let reply = send(function.addr, with_headers(event(EVENT), &of(&EVENING))).await;
+    assert_eq!(reply.json()["statusCode"], 200);
+    assert_eq!(function.signers(), [EVENING.id]);
+}
+
+#[tokio::test]
+async fn an_event_of_nobody_we_know_is_refused() {
+    let function = Function::start().await;
+    for body in ["", "hello", "{}", r#"{"events": []}"#] {
+        let reply = send(function.addr, event(body.as_bytes())).await;
+        assert_eq!(reply.status, 400, "{body:?}");
+        let text = String::from_utf8_lossy(&reply.body);
+        assert!(text.starts_with("not a gateway event: "), "{text:?}");
+    }
+    function.bucket.assert_nothing_left();
+}
+
+#[tokio::test]
+async fn a_browser_that_asks_for_invoke_finds_nothing() {
+    let function = Function::start().await;
+    let request = with_headers(event(EVENT), &[("x-fc-control-path", "/http-invoke")]);
+    let reply = send(function.addr, request).await;
+    reply.assert_failed(404, "not_found", "请求的地址不存在");
+    function.bucket.assert_nothing_left();
+}
+
+#[tokio::test]
+async fn the_instances_hooks_are_answered() {
+    let function = Function::start().await;
+    for hook in ["/initialize", "/pre-stop"] {
+        let request = empty(Method::POST, hook);
+        let reply = send(
+            function.addr,
+            with_headers(request, &[("x-fc-control-path", hook)]),
+        )
+        .await;
+        assert_eq!(reply.status, 200, "{hook}");
+        let reply = send(function.addr, empty(Method::POST, hook)).await;
+        assert_eq!(reply.status, 404, "{hook} of a stranger");
+    }
+}
+
+#[tokio::test]
+async fn the_functions_time_bounds_the_stores() {
+    let function = Function::start().await;
+    function
+        .bucket
+        .fail(Operation::Put, Fault::Hang, usize::MAX);
+    let started = Instant::now();
+    let reply = function.upload(&[("x-fc-function-timeout", "2")]).await;
+    let took = started.elapsed();
+    reply.assert_failed(504, "store_timeout", "上传失败: 存储超时，请稍后重试");
+    assert_eq!(reply.header("x-fc-status"), "404");
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    function.bucket.assert_nothing_left();
+}
+
+#[tokio::test]
+async fn a_request_is_one_line_of_json() {
+    let function = Function::start().await;
+    let reply = function.upload(&[("x-fc-request-id", "1-good")]).await;
+    let line = function.log_line("1-good");
+    assert_eq!(
+        (&line["level"], &line["method"]),
+        (&json!("INFO"), &json!("POST"))
+    );
+    assert_eq!(
+        (&line["status"], &line["code"]),
+        (&json!(200), &json!("ok"))
+    );
+    assert_eq!(
+        (&line["route"], &line["bytes"]),
+        (&json!(UPLOAD), &json!(PNG.len()))
+    );
+    assert_eq!(line["key"], reply.data()[0]["path"]);
+    let time = |field: &str| {
+        line[field]
+            .as_f64()
+            .unwrap_or_else(|| panic!("{field} in {line}"))
+    };
+    assert!(
+        time("store_ms") > 0.0 && time("total_ms") >= time("store_ms"),
+        "{line}"
+    );
+    let of_request = |line: &&String| line.contains("1-good");
+    assert_eq!(
+        function.process.lines().iter().filter(of_request).count(),
+        1
+    );
+}
+
+#[tokio::test]
+async fn a_failure_is_logged_with_its_cause() {
+    let function = Function::start().await;
+    function
+        .bucket
+        .fail(Operation::Put, Fault::Status(403, "AccessDenied"), 1);
+    function.upload(&[("x-fc-request-id", "1-refused")]).await;
+    let line = function.log_line("1-refused");
+    assert_eq!(
+        (&line["level"], &line["status"]),
+        (&json!("ERROR"), &json!(502))
+    );
+    assert_eq!(
+        (&line["code"], &line["key"]),
+        (&json!("store_refused"), &json!(""))
+    );
+    let cause = line["cause"].as_str().unwrap();
+    assert!(cause.contains("403 AccessDenied, request id"), "{cause}");
+}
+
+#[tokio::test]
+async fn every_line_is_json_and_none_tells_a_secret() {
+    let vars = [("FC_FUNCTION_NAME", "chat-upload"), ("RUST_LOG", "debug")];
+    let function = Function::with(&vars, |_| true).await;
+    function
+        .bucket
+        .fail(Operation::Put, Fault::Status(403, "AccessDenied"), 1);
+    function.upload_with(&MORNING).await;
+    function.upload_with(&EVENING).await;
+    function.upload(&[]).await;
+    send(function.addr, get("/nothing?the-end")).await;
+    function.process.line_with("\"status\":404");
+    for line in function.process.lines() {
+        let json: Result<Value, _> = serde_json::from_str(&line);
+        assert!(json.is_ok_and(|json| json["level"].is_string()), "{line}");
+        for secret in [
+            SECRET,
+            MORNING.secret,
+            MORNING.token,
+            EVENING.secret,
+            EVENING.token,
+            "Signature=",
+        ] {
+            assert!(!line.contains(secret), "{secret:?} in {line}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn forty_megabytes_in_chunks_reach_the_bucket_as_they_are() {
+    let function = Function::start().await;
+    let picture = picture_of(40 << 20);
+    let form = Form::img("a.png", &picture);
+    let body = form.bytes();
+    let pieces = (0..body.len()).step_by(300_007);
+    let pieces: Vec<Result<Bytes, std::io::Error>> = pieces
+        .map(|at| Ok(body.slice(at..body.len().min(at + 300_007))))
+        .collect();
+    let chunked = Body::from_stream(stream::iter(pieces));
+    let reply = send(function.addr, post(UPLOAD, &form.content_type(), chunked)).await;
+    let path = reply.data()[0]["path"].as_str().unwrap().to_owned();
+    assert!(function.bucket.objects()[&path].bytes == picture, "{path}");
+    assert_eq!(function.bucket.open_uploads(), 0);
+}

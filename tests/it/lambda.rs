@@ -1,0 +1,332 @@
+//! The built program as Lambda runs it: what each gateway gets back, the context's id and deadline,
+//! large events, and events that are none.
+
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+
+use crate::{
+    bucket_double::{BucketDouble, Dialect, Fault, Operation, Recorded, SECRET},
+    runtime_double::{GatewayAnswer, Outcome, RuntimeDouble},
+    support::{Form, PNG, Process, bucket_vars, picture_of},
+};
+
+/// Every gateway that has a sample upload in `events/`.
+const GATEWAYS: [&str; 6] = [
+    "apigw-v1",
+    "apigw-v2",
+    "function-url",
+    "alb",
+    "alb-multi",
+    "aliyun-api-gateway",
+];
+const MANGLED: &str = "上传失败: 网关把二进制内容转成了文本，请在网关的二进制媒体类型 \
+                       (binaryMediaTypes) 中加入 multipart/form-data 并重新部署";
+
+/// A function with a bucket.
+struct Function {
+    lambda: RuntimeDouble,
+    bucket: BucketDouble,
+    process: Process,
+}
+
+impl Function {
+    async fn start() -> Self {
+        Self::with(&[]).await
+    }
+
+    async fn with(vars: &[(&'static str, &str)]) -> Self {
+        let (lambda, bucket) = (
+            RuntimeDouble::start().await,
+            BucketDouble::start(Dialect::S3).await,
+        );
+        let more = vars
+            .iter()
+            .map(|(name, value)| (*name, (*value).to_owned()));
+        let vars = [lambda.env(), bucket_vars(&bucket), more.collect()].concat();
+        Self {
+            process: Process::start(&vars),
+            lambda,
+            bucket,
+        }
+    }
+
+    async fn answer(&self, event: &Value) -> GatewayAnswer {
+        self.lambda.invoke(event.to_string()).await.into_response()
+    }
+
+    /// Sends an event and asserts that the object its answer names has these bytes.
+    async fn assert_stores(&self, event: &Value, content: &[u8]) {
+        let answer = self.answer(event).await;
+        let json = answer.json();
+        assert_eq!(answer.status, 200, "{json}");
+        let path = json["data"][0]["path"].as_str().unwrap();
+        assert!(self.bucket.objects()[path].bytes == content, "{path}");
+    }
+}
+
+/// The sample upload of a gateway.
+fn sample(gateway: &str) -> Value {
+    let path = format!("events/{gateway}-upload.json");
+    let json = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
+    serde_json::from_slice(&json).unwrap()
+}
+
+/// The sample upload of a gateway with other bytes in its file.
+fn with_file(gateway: &str, content: &[u8]) -> Value {
+    let mut event = sample(gateway);
+    let form = boundary_of(&event).file("img", "a.png", content).bytes();
+    event["body"] = base64_simd::STANDARD.encode_to_string(form).into();
+    event
+}
+
+/// An empty form with the boundary of an event.
+fn boundary_of(event: &Value) -> Form {
+    let body = event["body"].as_str().unwrap();
+    let body = base64_simd::STANDARD.decode_to_vec(body).unwrap();
+    let line = body.split(|byte| *byte == b'\r').next().unwrap();
+    Form::with_boundary(std::str::from_utf8(&line[2..]).unwrap())
+}
+
+fn assert_failed(answer: &GatewayAnswer, status: u16, code: &str, text: &str) {
+    let id = answer.header("x-request-id").unwrap();
+    let expected = json!({"msg": "fail", "data": text, "code": code, "request_id": id});
+    assert_eq!((answer.status, answer.json()), (status, expected));
+}
+
+/// The names of what an answer holds, and what its values are.
+fn shape(answer: &Value) -> Vec<String> {
+    let kind = |value: &Value| match value {
+        Value::Object(map) if map.values().all(Value::is_string) => "strings",
+        Value::Object(map) if map.values().all(Value::is_array) => "lists",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Bool(false) => "false",
+        _ => "something else",
+    };
+    let fields = answer.as_object().unwrap().iter();
+    fields
+        .map(|(name, value)| format!("{name}: {}", kind(value)))
+        .collect()
+}
+
+#[tokio::test]
+async fn every_gateway_is_answered_in_its_own_shape() {
+    let function = Function::start().await;
+    let common = [
+        "body: string",
+        "isBase64Encoded: false",
+        "statusCode: number",
+    ];
+    for gateway in GATEWAYS {
+        let answer = function.answer(&sample(gateway)).await;
+        let mut expected = common.map(str::to_owned).to_vec();
+        expected.extend(match gateway {
+            "apigw-v1" => vec!["multiValueHeaders: lists".to_owned()],
+            "alb" | "alb-multi" => [
+                "headers: strings",
+                "multiValueHeaders: lists",
+                "statusDescription: string",
+            ]
+            .map(str::to_owned)
+            .to_vec(),
+            _ => vec!["headers: strings".to_owned()],
+        });
+        let mut shape = shape(&answer.raw);
+        shape.sort();
+        expected.sort();
+        assert_eq!(shape, expected, "{gateway}");
+        assert_eq!(
+            answer.header("content-type"),
+            Some("application/json; charset=utf-8")
+        );
+        assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
+        if gateway.starts_with("alb") {
+            assert_eq!(answer.raw["statusDescription"], "200 OK");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_request_id_is_lambdas() {
+    let function = Function::start().await;
+    let good = function.answer(&sample("apigw-v2")).await;
+    let bad = function
+        .answer(&json!({"httpMethod": "GET", "path": "/nothing"}))
+        .await;
+    let ids = function.lambda.request_ids();
+    assert_eq!(good.header("x-request-id"), Some(ids[0].as_str()));
+    assert_eq!(bad.header("x-request-id"), Some(ids[1].as_str()));
+    assert_failed(&bad, 404, "not_found", "请求的地址不存在");
+    let line = function
+        .process
+        .line_with(&format!("\"request_id\":\"{}\"", ids[0]));
+    let line: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(line["key"], good.json()["data"][0]["path"]);
+}
+
+#[tokio::test]
+async fn every_byte_value_survives_every_gateway() {
+    let function = Function::start().await;
+    let content: Vec<u8> = PNG.iter().copied().chain(0..=255).collect();
+    for gateway in GATEWAYS {
+        function
+            .assert_stores(&with_file(gateway, &content), &content)
+            .await;
+    }
+    assert_eq!(function.bucket.objects().len(), GATEWAYS.len());
+}
+
+#[tokio::test]
+async fn an_event_as_large_as_lambda_takes_is_stored_whole() {
+    let function = Function::start().await;
+    // 4.4 MB of a file are 5.9 MB of an event; the limit is 6 MB.
+    for (gateway, len) in [("apigw-v2", 3_300_000), ("apigw-v1", 4_424_000)] {
+        let picture = picture_of(len);
+        let event = with_file(gateway, &picture);
+        let megabytes = event.to_string().len() as f64 / 1e6;
+        assert!((4.4..6.0).contains(&megabytes), "{megabytes}");
+        function.assert_stores(&event, &picture).await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_text_leaves_as_base64() {
+    let function = Function::start().await;
+    for (gateway, query) in [
+        ("apigw-v1", "queryStringParameters"),
+        ("aliyun-api-gateway", "queryParameters"),
+    ] {
+        let mut event = sample(gateway);
+        event["httpMethod"] = "GET".into();
+        event["path"] = "/api/chat/qrcode".into();
+        event[query] = json!({"url": "https://chat.example.com"});
+        event["body"] = "".into();
+        let answer = function.answer(&event).await;
+        assert_eq!(
+            (answer.status, &answer.raw["isBase64Encoded"]),
+            (200, &json!(true))
+        );
+        assert_eq!(answer.header("content-type"), Some("image/png"));
+        assert!(
+            answer.body.starts_with(b"\x89PNG\r\n\x1a\n"),
+            "{:?}",
+            answer.body
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_a_gateway_mangled_is_told_before_what_it_is() {
+    let function = Function::start().await;
+    let mut event = sample("apigw-v1");
+    let form = boundary_of(&event);
+    event["isBase64Encoded"] = false.into();
+    for content in ["\u{FFFD}PNG\r\n\u{1a}", "<html>\u{FFFD}", "MZ\u{FFFD}"] {
+        let body = form.clone().file("img", "a.png", content).bytes();
+        event["body"] = std::str::from_utf8(&body).unwrap().into();
+        let answer = function.answer(&event).await;
+        assert_failed(&answer, 422, "body_mangled", MANGLED);
+    }
+    function.bucket.assert_nothing_left();
+}
+
+#[tokio::test]
+async fn an_event_of_no_gateway_is_an_error_and_the_next_one_is_answered() {
+    let function = Function::start().await;
+    for event in [
+        "{}",
+        "[]",
+        "null",
+        "\"text\"",
+        "{\"Records\": []}",
+        "{\"httpMethod\": \"GET\"}",
+    ] {
+        let outcome = function.lambda.invoke(event).await;
+        assert!(
+            matches!(&outcome, Outcome::Error(error) if error["errorType"].is_string()),
+            "{event}: {outcome:?}"
+        );
+    }
+    function.assert_stores(&sample("apigw-v2"), PNG).await;
+    assert_eq!(function.lambda.init_errors(), Vec::<Value>::new());
+}
+
+#[tokio::test]
+async fn a_bucket_that_hangs_is_told_before_the_deadline() {
+    let function = Function::start().await;
+    function.lambda.asked().await;
+    function
+        .bucket
+        .fail(Operation::Any, Fault::Hang, usize::MAX);
+    let (started, deadline) = (Instant::now(), Duration::from_secs(2));
+    let event = sample("apigw-v2").to_string();
+    let outcome = function.lambda.invoke_within(event, deadline).await;
+    let took = started.elapsed();
+    let text = "上传失败: 存储超时，请稍后重试";
+    assert_failed(&outcome.into_response(), 504, "store_timeout", text);
+    assert!(took < deadline, "{took:?}");
+    function.bucket.assert_nothing_left();
+}
+
+#[tokio::test]
+async fn what_was_stored_too_late_is_deleted_before_the_deadline() {
+    let function = Function::start().await;
+    function.lambda.asked().await;
+    let late = Fault::Slow(Duration::from_secs(60));
+    function.bucket.fail(Operation::Put, late, 1);
+    let event = sample("apigw-v2").to_string();
+    let outcome = function
+        .lambda
+        .invoke_within(event, Duration::from_secs(2))
+        .await;
+    let text = "上传失败: 存储超时，请稍后重试";
+    assert_failed(&outcome.into_response(), 504, "store_timeout", text);
+    function.bucket.assert_nothing_left();
+}
+
+#[tokio::test]
+async fn as_many_events_run_at_once_as_lambda_says() {
+    let function = Function::with(&[("AWS_LAMBDA_MAX_CONCURRENCY", "4")]).await;
+    let slow = Fault::Slow(Duration::from_secs(2));
+    function.bucket.fail(Operation::Put, slow, 4);
+    let event = sample("apigw-v2");
+    let is_being_stored =
+        |request: &&Recorded| request.operation == Operation::Put && request.under_way;
+    let four_at_once = function
+        .bucket
+        .wait_until(|now| now.requests().iter().filter(is_being_stored).count() == 4);
+    let (one, two, three, four, ()) = tokio::join!(
+        function.answer(&event),
+        function.answer(&event),
+        function.answer(&event),
+        function.answer(&event),
+        four_at_once,
+    );
+    for answer in [one, two, three, four] {
+        assert_eq!(answer.status, 200, "{}", answer.json());
+    }
+    assert_eq!(function.bucket.objects().len(), 4);
+}
+
+#[tokio::test]
+async fn every_line_is_json_and_none_tells_a_secret() {
+    let function = Function::with(&[("RUST_LOG", "debug")]).await;
+    function
+        .bucket
+        .fail(Operation::Put, Fault::Status(403, "AccessDenied"), 1);
+    for status in [502, 200] {
+        assert_eq!(function.answer(&sample("apigw-v2")).await.status, status);
+    }
+    function.process.line_with("\"status\":200");
+    for line in function.process.lines() {
+        let json: Result<Value, _> = serde_json::from_str(&line);
+        assert!(json.is_ok_and(|json| json["level"].is_string()), "{line}");
+        for secret in [SECRET, "Signature="] {
+            assert!(!line.contains(secret), "{secret:?} in {line}");
+        }
+    }
+}

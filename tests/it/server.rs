@@ -1,0 +1,516 @@
+//! The built program as the local server: what only a socket, a signal or the end of a process
+//! shows.
+
+use std::{
+    net::SocketAddr,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use axum::body::Body;
+use bytes::Bytes;
+use futures_util::stream;
+use tempfile::TempDir;
+
+use crate::{
+    bucket_double::{BucketDouble, Dialect, Fault, Operation},
+    support::{
+        Form, PATIENCE, PNG, Process, Reply, UPLOAD, bucket_vars, files_below, get, picture_of,
+        post, send,
+    },
+    wire::{Wire, head, length},
+};
+
+const TRUNCATED: &str = "上传失败: 请求内容不完整，上传中途断开";
+/// So much of a file is on the disk, under a temporary name, before its end has come.
+const BEGUN: usize = 600 * 1024;
+
+/// A local server with a folder of its own.
+struct Local {
+    process: Process,
+    addr: SocketAddr,
+    folder: TempDir,
+}
+
+impl Local {
+    fn start() -> Self {
+        Self::with(&[])
+    }
+
+    fn with(vars: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (process, addr) = serve_folder(folder.path(), vars);
+        Self {
+            process,
+            addr,
+            folder,
+        }
+    }
+
+    async fn upload(&self, form: &Form) -> Reply {
+        send(self.addr, form.to(UPLOAD)).await
+    }
+
+    /// Paths of all files in the folder, temporary ones included.
+    fn files(&self) -> Vec<String> {
+        files_below(self.folder.path()).into_keys().collect()
+    }
+
+    #[track_caller]
+    fn assert_nothing_stored(&self) {
+        assert_eq!(self.files(), Vec::<String>::new());
+    }
+
+    /// Asserts that the answer's only object, and nothing else, is stored with these bytes.
+    #[track_caller]
+    fn assert_stored(&self, reply: &Reply, content: &[u8]) {
+        let path = reply.data()[0]["path"].as_str().unwrap().to_owned();
+        assert_eq!(self.files(), std::slice::from_ref(&path));
+        assert!(files_below(self.folder.path())[&path] == content, "{path}");
+    }
+}
+
+fn serve_folder(folder: &Path, vars: &[(&str, &str)]) -> (Process, SocketAddr) {
+    let store = ("UPLOAD_STORE", format!("disk:{}", folder.display()));
+    let more = vars
+        .iter()
+        .map(|(name, value)| (*name, (*value).to_owned()));
+    Process::serve(&[store].into_iter().chain(more).collect::<Vec<_>>())
+}
+
+/// Waits for what happens in a folder, which tells nobody.
+async fn until(folder: &Path, holds: impl Fn(&[String]) -> bool) {
+    let started = Instant::now();
+    loop {
+        let files: Vec<_> = files_below(folder).into_keys().collect();
+        if holds(&files) {
+            return;
+        }
+        assert!(started.elapsed() < PATIENCE, "in vain; there is {files:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Begins an upload and waits until a part of it is on the disk.
+async fn begin(addr: SocketAddr, folder: &Path, form: &Form) -> Wire {
+    let before = files_below(folder).len();
+    let mut client = Wire::connect(addr).await;
+    client.send(head(form, &[&length(form)])).await;
+    client.send(&form.bytes()[..BEGUN]).await;
+    until(folder, |files| files.len() == before + 1).await;
+    client
+}
+
+/// A form with a picture that cannot be sent at once.
+fn large_form() -> (Form, Vec<u8>) {
+    let picture = picture_of(2 * BEGUN);
+    (Form::img("a.png", &picture), picture)
+}
+
+#[test]
+fn the_start_tells_where_it_listens_where_it_stores_and_what_to_try() {
+    let server = Local::start();
+    let (addr, folder) = (server.addr, server.folder.path().display());
+    server.process.line_with(&format!(
+        "listening on http://{addr}, storing into the folder {folder}"
+    ));
+    server.process.line_with(&format!(
+        "try: curl -F img=@photo.jpg http://{addr}/api/chat/uploadAliyun"
+    ));
+}
+
+#[tokio::test]
+async fn an_upload_is_the_same_with_a_length_and_in_chunks() {
+    let picture = picture_of(3_000_000);
+    let form = Form::img("a.png", &picture);
+    let pieces: Vec<_> = form
+        .bytes()
+        .chunks(70_001)
+        .map(Bytes::copy_from_slice)
+        .collect();
+    let chunked = Body::from_stream(stream::iter(
+        pieces.into_iter().map(Ok::<_, std::io::Error>),
+    ));
+    for request in [form.to(UPLOAD), post(UPLOAD, &form.content_type(), chunked)] {
+        let server = Local::start();
+        let reply = send(server.addr, request).await;
+        server.assert_stored(&reply, &picture);
+        assert_eq!(reply.data()[0]["size"], 3_000_000);
+    }
+}
+
+#[tokio::test]
+async fn the_url_of_an_answer_is_the_file_whole_or_in_part() {
+    let server = Local::start();
+    let url = server.upload(&Form::img("a.png", PNG)).await.data()[0]["url"].clone();
+    let base = format!("http://{}", server.addr);
+    let path = url.as_str().unwrap().strip_prefix(&base).unwrap();
+
+    let whole = send(server.addr, get(path)).await;
+    assert_eq!((whole.status.as_u16(), &whole.body[..]), (200, PNG));
+    assert_eq!(whole.header("content-type"), "image/png");
+
+    let mut request = get(path);
+    request
+        .headers_mut()
+        .insert("range", "bytes=1-3".parse().unwrap());
+    let part = send(server.addr, request).await;
+    assert_eq!((part.status.as_u16(), &part.body[..]), (206, &PNG[1..4]));
+    let range = format!("bytes 1-3/{}", PNG.len());
+    assert_eq!(part.header("content-range"), range);
+}
+
+#[tokio::test]
+async fn every_byte_value_survives() {
+    let server = Local::start();
+    let content: Vec<u8> = PNG.iter().copied().chain(0..=255).collect();
+    let reply = server.upload(&Form::img("a.png", &content)).await;
+    server.assert_stored(&reply, &content);
+}
+
+#[tokio::test]
+async fn what_announces_too_much_is_refused_before_it_is_asked_for() {
+    let server = Local::with(&[("UPLOAD_MAX_BYTES", "1048576"), ("UPLOAD_MAX_FILES", "1")]);
+    let mut client = Wire::connect(server.addr).await;
+    let lines = ["Content-Length: 104857600", "Expect: 100-continue"];
+    client.send(head(&Form::new(), &lines)).await;
+    let text = "上传失败: 文件不能超过 1 MB";
+    client.answer().await.assert_failed(413, "too_large", text);
+    server.assert_nothing_stored();
+}
+
+#[tokio::test]
+async fn a_client_that_waits_to_be_asked_is_asked() {
+    let server = Local::start();
+    let form = Form::img("a.png", PNG);
+    let mut client = Wire::connect(server.addr).await;
+    client
+        .send(head(&form, &[&length(&form), "Expect: 100-continue"]))
+        .await;
+    assert_eq!(client.answer().await.status, 100);
+    client.send(form.bytes()).await;
+    server.assert_stored(&client.answer().await, PNG);
+}
+
+#[tokio::test]
+async fn a_client_that_sends_on_after_its_answer_still_reads_it() {
+    let server = Local::start();
+    let page = "<!DOCTYPE html><p>no picture</p>".repeat(13 * 1024 * 1024 / 32);
+    let form = Form::img("a.png", page);
+    let mut client = Wire::connect(server.addr).await;
+    client.send(head(&form, &[&length(&form)])).await;
+    client.send(form.bytes()).await;
+    let text = "上传失败: 不支持的文件类型 (HTML)";
+    client
+        .answer()
+        .await
+        .assert_failed(415, "type_refused", text);
+    server.assert_nothing_stored();
+}
+
+#[tokio::test]
+async fn a_connection_goes_on_after_a_failure() {
+    let server = Local::start();
+    let mut client = Wire::connect(server.addr).await;
+    let page = Form::img("a.png", "<html>".repeat(200_000));
+    client.send(head(&page, &[&length(&page)])).await;
+    client.send(page.bytes()).await;
+    assert_eq!(client.answer().await.json()["code"], "type_refused");
+    let wrong = Form::new().file("file", "a.png", PNG);
+    client.send(head(&wrong, &[&length(&wrong)])).await;
+    client.send(wrong.bytes()).await;
+    let text = "上传失败: Expected field 'img', but got 'file'";
+    client
+        .answer()
+        .await
+        .assert_failed(400, "wrong_field", text);
+    server.assert_nothing_stored();
+
+    let right = Form::img("a.png", PNG);
+    client.send(head(&right, &[&length(&right)])).await;
+    client.send(right.bytes()).await;
+    server.assert_stored(&client.answer().await, PNG);
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_leaves_nothing() {
+    let server = Local::start();
+    let (form, _) = large_form();
+    let mut client = begin(server.addr, server.folder.path(), &form).await;
+    client.say_no_more().await;
+    client
+        .answer()
+        .await
+        .assert_failed(400, "body_truncated", TRUNCATED);
+    server.assert_nothing_stored();
+}
+
+#[tokio::test]
+async fn chunks_that_break_off_leave_nothing() {
+    let server = Local::start();
+    let (form, _) = large_form();
+    let mut client = Wire::connect(server.addr).await;
+    client
+        .send(head(&form, &["Transfer-Encoding: chunked"]))
+        .await;
+    client.send(format!("{BEGUN:x}\r\n")).await;
+    client.send(&form.bytes()[..BEGUN]).await;
+    client.say_no_more().await;
+    client
+        .answer()
+        .await
+        .assert_failed(400, "body_truncated", TRUNCATED);
+    server.assert_nothing_stored();
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_leaves_nothing() {
+    let server = Local::start();
+    let (form, _) = large_form();
+    let client = begin(server.addr, server.folder.path(), &form).await;
+    drop(client);
+    server.process.line_with("total_ms=");
+    until(server.folder.path(), <[String]>::is_empty).await;
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_while_the_bucket_answers_leaves_nothing() {
+    let bucket = BucketDouble::start(Dialect::S3).await;
+    bucket.fail(Operation::Put, Fault::Slow(Duration::from_secs(1)), 1);
+    let (process, addr) = Process::serve(&bucket_vars(&bucket));
+    let form = Form::img("a.png", PNG);
+    let mut client = Wire::connect(addr).await;
+    client.send(head(&form, &[&length(&form)])).await;
+    client.send(form.bytes()).await;
+    bucket.wait_until(|now| now.objects().len() == 1).await;
+    drop(client);
+    process.line_with("client_gone");
+    bucket
+        .wait_until(|now| now.objects().is_empty() && now.is_idle())
+        .await;
+    bucket.assert_nothing_left();
+}
+
+#[tokio::test]
+async fn a_length_that_is_not_the_bodys_stores_nothing() {
+    let form = Form::img("a.png", PNG);
+    let len = form.bytes().len();
+    for announced in [len - 40, len + 40] {
+        let server = Local::start();
+        let mut client = Wire::connect(server.addr).await;
+        client
+            .send(head(&form, &[&format!("Content-Length: {announced}")]))
+            .await;
+        client.send(form.bytes()).await;
+        client.say_no_more().await;
+        let reply = client.answer().await;
+        reply.assert_failed(400, "body_truncated", TRUNCATED);
+        server.assert_nothing_stored();
+    }
+}
+
+#[tokio::test]
+async fn headers_that_come_byte_by_byte_are_headers() {
+    let server = Local::start();
+    let form = Form::img("a.png", PNG);
+    let mut client = Wire::connect(server.addr).await;
+    for byte in head(&form, &[&length(&form)]).bytes() {
+        client.send([byte]).await;
+    }
+    client.send(form.bytes()).await;
+    server.assert_stored(&client.answer().await, PNG);
+}
+
+/// Takes the second that is the shortest idle time.
+#[tokio::test]
+async fn a_client_that_falls_silent_is_not_waited_for() {
+    let server = Local::with(&[("UPLOAD_IDLE_SECS", "1")]);
+    let (form, _) = large_form();
+    let mut in_headers = Wire::connect(server.addr).await;
+    in_headers.send("POST / HTTP/1.1\r\nHost: ").await;
+    let mut in_body = begin(server.addr, server.folder.path(), &form).await;
+    let text = "上传失败: 上传太慢，连接已关闭";
+    in_body
+        .answer()
+        .await
+        .assert_failed(408, "client_too_slow", text);
+    server.assert_nothing_stored();
+    in_headers.rest().await;
+}
+
+#[tokio::test]
+async fn a_slow_upload_holds_nobody_up() {
+    let server = Local::start();
+    let (form, _) = large_form();
+    let mut slow = begin(server.addr, server.folder.path(), &form).await;
+    assert_eq!(server.upload(&Form::img("b.png", PNG)).await.status, 200);
+    slow.send(&form.bytes()[BEGUN..]).await;
+    assert_eq!(slow.answer().await.status, 200);
+    assert_eq!(server.files().len(), 2);
+}
+
+#[tokio::test]
+async fn a_request_in_flight_is_finished_before_the_process_ends() {
+    for signal in ["-TERM", "-INT"] {
+        let mut server = Local::start();
+        let (form, picture) = large_form();
+        let mut client = begin(server.addr, server.folder.path(), &form).await;
+        server.process.signal(signal);
+        server.process.line_with("stopping");
+        client.send(&form.bytes()[BEGUN..]).await;
+        server.assert_stored(&client.answer().await, &picture);
+        assert_eq!(server.process.wait().code(), Some(0), "{signal}");
+    }
+}
+
+#[test]
+fn a_process_that_says_it_listens_can_be_asked_to_stop() {
+    for signal in ["-TERM", "-INT"] {
+        let mut server = Local::start();
+        server.process.signal(signal);
+        assert_eq!(server.process.wait().code(), Some(0), "{signal}");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_without_a_request_does_not_keep_the_process() {
+    let mut server = Local::start();
+    let mut client = Wire::connect(server.addr).await;
+    client
+        .send("GET /healthz HTTP/1.1\r\nHost: chat.example.com\r\n\r\n")
+        .await;
+    assert_eq!(client.answer().await.status, 200);
+    let asked = Instant::now();
+    server.process.terminate();
+    assert_eq!(server.process.wait().code(), Some(0));
+    assert!(
+        asked.elapsed() < Duration::from_secs(8),
+        "{:?}",
+        asked.elapsed()
+    );
+    assert_eq!(client.rest().await, b"");
+}
+
+/// Takes the ten seconds that requests in flight have.
+#[tokio::test]
+async fn a_client_that_is_stuck_does_not_keep_the_process() {
+    let mut server = Local::start();
+    let (form, _) = large_form();
+    let _client = begin(server.addr, server.folder.path(), &form).await;
+    let bucket = BucketDouble::start(Dialect::S3).await;
+    let (mut of_bucket, addr) = Process::serve(&bucket_vars(&bucket));
+    let form = Form::img("a.png", picture_of(10 << 20));
+    let mut client = Wire::connect(addr).await;
+    client.send(head(&form, &[&length(&form)])).await;
+    client.send(&form.bytes()[..9 << 20]).await;
+    bucket.wait_until(|now| now.parts_held() > 0).await;
+
+    let asked = Instant::now();
+    for process in [&mut server.process, &mut of_bucket] {
+        process.terminate();
+    }
+    for process in [&mut server.process, &mut of_bucket] {
+        assert_eq!(process.wait().code(), Some(0));
+    }
+    assert!(
+        asked.elapsed() < Duration::from_secs(13),
+        "{:?}",
+        asked.elapsed()
+    );
+    server.assert_nothing_stored();
+    bucket.assert_nothing_left();
+}
+
+#[tokio::test]
+async fn what_a_killed_process_left_is_removed_and_what_a_living_one_writes_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let (form, picture) = large_form();
+    let (_living, addr) = serve_folder(folder.path(), &[]);
+    let mut client = begin(addr, folder.path(), &form).await;
+    let (killed, addr) = serve_folder(folder.path(), &[]);
+    let _cut = begin(addr, folder.path(), &form).await;
+    drop(killed);
+    assert_eq!(files_below(folder.path()).len(), 2);
+
+    let (_next, _) = serve_folder(folder.path(), &[]);
+    until(folder.path(), |files| files.len() == 1).await;
+    client.send(&form.bytes()[BEGUN..]).await;
+    let path = client.answer().await.data()[0]["path"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let files: Vec<_> = files_below(folder.path()).into_iter().collect();
+    assert!(files == [(path, picture)], "{} files", files.len());
+}
+
+#[test]
+fn every_variable_that_cannot_be_used_is_named_at_once() {
+    let bad = [
+        ("UPLOAD_STORE", "ftp://bucket"),
+        ("UPLOAD_MAX_BYTES", "0"),
+        ("UPLOAD_MAX_FILES", "many"),
+        ("UPLOAD_TYPES", "image,program"),
+        ("UPLOAD_UTC_OFFSET", "Shanghai"),
+        ("UPLOAD_ADDR", "localhost"),
+        ("RUST_LOG", "info=everything"),
+    ];
+    let vars = bad.map(|(name, value)| (name, value.to_owned()));
+    let mut process = Process::start(&vars);
+    assert_eq!(process.wait().code(), Some(2));
+    process.line_with("the environment cannot be used:");
+    for (name, value) in bad {
+        process.line_with(&format!("{name}={value:?}: expected "));
+    }
+    assert_eq!(
+        process.lines().len(),
+        1 + bad.len(),
+        "{:?}",
+        process.lines()
+    );
+}
+
+#[test]
+fn a_port_in_use_ends_the_start_with_its_name() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = taken.local_addr().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut process = Process::start(&[
+        ("UPLOAD_ADDR", addr.to_string()),
+        ("UPLOAD_STORE", format!("disk:{}", folder.path().display())),
+    ]);
+    assert_eq!(process.wait().code(), Some(1));
+    process.line_with(&format!("cannot listen on {addr} (UPLOAD_ADDR): "));
+}
+
+#[test]
+fn a_folder_that_cannot_be_made_ends_the_start_with_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("a-file");
+    std::fs::write(&file, b"").unwrap();
+    let below = file.join("data");
+    let mut process = Process::start(&[
+        ("UPLOAD_ADDR", "127.0.0.1:0".to_owned()),
+        ("UPLOAD_STORE", format!("disk:{}", below.display())),
+    ]);
+    assert_eq!(process.wait().code(), Some(1));
+    process.line_with(&format!(
+        "cannot store into the folder {} (UPLOAD_STORE): ",
+        below.display()
+    ));
+    process.line_with("Not a directory");
+}
+
+#[tokio::test]
+async fn rust_log_chooses_the_lines() {
+    let server = Local::with(&[("RUST_LOG", "warn,chat_upload::runtime=info")]);
+    server.upload(&Form::img("a.png", PNG)).await.data();
+    send(server.addr, get("/nothing"))
+        .await
+        .assert_failed(404, "not_found", "请求的地址不存在");
+    server.process.line_with("status=404");
+    let lines = server.process.lines();
+    assert!(
+        !lines.iter().any(|line| line.contains("status=200")),
+        "{lines:?}"
+    );
+}

@@ -1,0 +1,546 @@
+//! One suite of behaviours that every store must show, and what a bucket is sent while it does:
+//! the same calls against a folder, a bucket of S3 and one of OSS.
+
+use std::{
+    collections::BTreeMap,
+    iter,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
+
+use aws_sdk_s3::config::SharedHttpClient;
+use aws_smithy_http_client::{Builder, Connector, proxy::ProxyConfig};
+use bytes::Bytes;
+use chat_upload::store::{
+    self, ContentHeaders, Credentials, Error, Kept, ObjectKey, Session, Settings, Store,
+    bucket::{self, Bucket, PART_BYTES, Patience, Signer},
+    disk,
+};
+use sha2::{Digest as _, Sha256};
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use crate::{
+    bucket_double::{
+        BUCKET, BucketDouble, Contents, Dialect, Fault, KEY_ID, Operation, Recorded, SECRET,
+    },
+    support::{files_below, picture_of},
+};
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+/// Sizes around every limit there is, in bytes.
+const SIZES: [usize; 10] = [
+    1,
+    64 * KIB - 1,
+    64 * KIB,
+    64 * KIB + 1,
+    8 * MIB - 1,
+    8 * MIB,
+    8 * MIB + 1,
+    16 * MIB,
+    16 * MIB + 1,
+    24 * MIB + 5,
+];
+/// Divides no limit, so that parts end within chunks.
+const CHUNK: usize = 64 * KIB - 7;
+
+const PICTURE: ContentHeaders = ContentHeaders {
+    mime: "image/png",
+    attachment: false,
+};
+const DOCUMENT: ContentHeaders = ContentHeaders {
+    mime: "application/pdf",
+    attachment: true,
+};
+
+/// A store and where its bytes are.
+struct Subject {
+    store: Store,
+    place: Place,
+}
+
+enum Place {
+    Folder(TempDir),
+    Bucket(BucketDouble),
+}
+
+impl Subject {
+    async fn all() -> [Self; 3] {
+        [
+            Self::disk(),
+            Self::of(BucketDouble::start(Dialect::S3).await),
+            Self::of(BucketDouble::start(Dialect::Oss).await),
+        ]
+    }
+
+    fn disk() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = disk::Settings {
+            folder: folder.path().to_owned(),
+        };
+        Self {
+            store: Store::open(Settings::Disk(settings)).unwrap(),
+            place: Place::Folder(folder),
+        }
+    }
+
+    fn of(bucket: BucketDouble) -> Self {
+        Self {
+            store: Store::open(Settings::Bucket(settings(&bucket).into())).unwrap(),
+            place: Place::Bucket(bucket),
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        self.store.kind()
+    }
+
+    fn session(&self) -> Session {
+        self.store.session(None, None).unwrap()
+    }
+
+    fn objects(&self) -> BTreeMap<String, Bytes> {
+        match &self.place {
+            Place::Folder(folder) => files_below(folder.path())
+                .into_iter()
+                .map(|(path, content)| (path, content.into()))
+                .collect(),
+            Place::Bucket(bucket) => bucket
+                .objects()
+                .into_iter()
+                .map(|(key, object)| (key, object.bytes))
+                .collect(),
+        }
+    }
+
+    #[track_caller]
+    fn assert_nothing_left(&self) {
+        match &self.place {
+            Place::Folder(folder) => {
+                let left: Vec<_> = files_below(folder.path()).into_keys().collect();
+                assert_eq!(left, Vec::<String>::new());
+            }
+            Place::Bucket(bucket) => bucket.assert_nothing_left(),
+        }
+    }
+}
+
+fn settings(bucket: &BucketDouble) -> bucket::Settings {
+    bucket::Settings {
+        dialect: match bucket.dialect() {
+            Dialect::S3 => bucket::Dialect::S3,
+            Dialect::Oss => bucket::Dialect::Oss,
+        },
+        bucket: BUCKET.to_owned(),
+        // The SDK's quota of retries is one per region and process.
+        region: format!("r-{}", Uuid::new_v4()),
+        endpoint: Some(bucket.endpoint()),
+        path_style: true,
+        signer: Credentials::new(KEY_ID, SECRET, None).map(Signer::Keys),
+        patience: Patience::default(),
+        memory_bytes: 64 * MIB,
+    }
+}
+
+fn key(name: &str) -> ObjectKey {
+    ObjectKey::parse(format!("images/20260102/{name}")).unwrap()
+}
+
+fn chunks(content: &Bytes) -> impl Iterator<Item = Bytes> {
+    let mut rest = content.clone();
+    iter::from_fn(move || {
+        let chunk = rest.split_to(rest.len().min(CHUNK));
+        (!chunk.is_empty()).then_some(chunk)
+    })
+}
+
+async fn write(
+    session: &Session,
+    name: &str,
+    headers: ContentHeaders,
+    content: &Bytes,
+) -> Result<store::Writer, Error> {
+    let mut writer = session.create(key(name), headers);
+    for chunk in chunks(content) {
+        writer.write(chunk).await?;
+    }
+    Ok(writer)
+}
+
+async fn put(
+    session: &Session,
+    name: &str,
+    headers: ContentHeaders,
+    content: &Bytes,
+) -> Result<Kept, Error> {
+    write(session, name, headers, content).await?.finish().await
+}
+
+/// Stores one object for good.
+async fn keep(store: &Store, name: &str, headers: ContentHeaders, content: &Bytes) {
+    let session = store.session(None, None).unwrap();
+    put(&session, name, headers, content).await.unwrap().keep();
+}
+
+#[tokio::test]
+async fn every_store_holds_what_it_was_given_at_sizes_around_every_limit() {
+    let all = Bytes::from(picture_of(24 * MIB + 5));
+    for subject in Subject::all().await {
+        for size in SIZES {
+            let content = all.slice(all.len() - size..);
+            keep(&subject.store, &format!("{size}.png"), PICTURE, &content).await;
+            let objects = subject.objects();
+            let stored = &objects[key(&format!("{size}.png")).as_str()];
+            // Not `assert_eq!`: nobody reads megabytes.
+            assert!(*stored == content, "{}: {size} bytes", subject.name());
+        }
+        assert_eq!(subject.objects().len(), SIZES.len(), "{}", subject.name());
+    }
+}
+
+#[tokio::test]
+async fn up_to_8_mib_is_one_put_of_known_length_and_more_is_parts_of_8_mib() {
+    let all = Bytes::from(picture_of(24 * MIB + 5));
+    for size in SIZES {
+        let bucket = BucketDouble::start(Dialect::S3).await;
+        let subject = Subject::of(bucket);
+        keep(&subject.store, "a.png", PICTURE, &all.slice(..size)).await;
+        let Place::Bucket(bucket) = &subject.place else {
+            unreachable!()
+        };
+        let mut sent = bucket.requests();
+        sent.sort_by_key(part_number);
+        let sent: Vec<_> = sent.iter().map(|r| (r.operation, length(r))).collect();
+        assert_eq!(sent, expected_calls(size), "{size} bytes");
+    }
+}
+
+/// The calls that store an object of `size` bytes and their Content-Length, 0 where it says
+/// nothing of the object: in order of their part, calls without one around them.
+fn expected_calls(size: usize) -> Vec<(Operation, usize)> {
+    if size <= PART_BYTES {
+        return vec![(Operation::Put, size)];
+    }
+    let full = iter::repeat_n(PART_BYTES, (size - 1) / PART_BYTES);
+    let parts = full.chain([(size - 1) % PART_BYTES + 1]);
+    iter::once((Operation::CreateUpload, 0))
+        .chain(parts.map(|size| (Operation::UploadPart, size)))
+        .chain([(Operation::CompleteUpload, 0)])
+        .collect()
+}
+
+fn length(request: &Recorded) -> usize {
+    let announced = request.header("content-length").unwrap_or("0");
+    match request.operation {
+        Operation::Put | Operation::UploadPart => {
+            let length = announced.parse().unwrap();
+            assert_eq!(request.received(), length as u64);
+            length
+        }
+        _ => 0,
+    }
+}
+
+fn part_number(request: &Recorded) -> u32 {
+    let query = request.uri.query().unwrap_or_default();
+    let mut numbers = query
+        .split('&')
+        .filter_map(|p| p.strip_prefix("partNumber="));
+    match (request.operation, numbers.next()) {
+        (_, Some(number)) => number.parse().unwrap(),
+        (Operation::CompleteUpload, None) => u32::MAX,
+        (_, None) => 0,
+    }
+}
+
+#[tokio::test]
+async fn an_object_knows_its_type_and_a_document_is_for_saving() {
+    for dialect in [Dialect::S3, Dialect::Oss] {
+        let subject = Subject::of(BucketDouble::start(dialect).await);
+        for (name, headers, size, disposition) in [
+            ("a.png", PICTURE, 10, None),
+            ("b.png", PICTURE, PART_BYTES + 1, None),
+            ("a.pdf", DOCUMENT, 10, Some("attachment")),
+            ("b.pdf", DOCUMENT, PART_BYTES + 1, Some("attachment")),
+        ] {
+            keep(&subject.store, name, headers, &vec![7; size].into()).await;
+            let Place::Bucket(bucket) = &subject.place else {
+                unreachable!()
+            };
+            let object = &bucket.objects()[key(name).as_str()];
+            assert_eq!(object.content_type.as_deref(), Some(headers.mime), "{name}");
+            assert_eq!(object.content_disposition.as_deref(), disposition, "{name}");
+        }
+    }
+}
+
+/// All requests that store one small and one large object.
+async fn requests_of_both_ways(bucket: BucketDouble, store: &Store) -> Vec<Recorded> {
+    for size in [10, PART_BYTES + 1] {
+        let content = picture_of(size).into();
+        keep(store, &format!("{size}.png"), PICTURE, &content).await;
+        let stored = &bucket.objects()[key(&format!("{size}.png")).as_str()];
+        assert!(stored.bytes == content);
+    }
+    bucket.requests()
+}
+
+async fn requests_to(dialect: Dialect) -> Vec<Recorded> {
+    let bucket = BucketDouble::start(dialect).await;
+    let store = Store::open(Settings::Bucket(settings(&bucket).into())).unwrap();
+    requests_of_both_ways(bucket, &store).await
+}
+
+#[tokio::test]
+async fn a_bucket_is_told_in_its_own_words_to_create_only() {
+    const S3: &str = "if-none-match";
+    const OSS: &str = "x-oss-forbid-overwrite";
+    for (dialect, said, unsaid) in [
+        (Dialect::S3, (S3, "*"), OSS),
+        (Dialect::Oss, (OSS, "true"), S3),
+    ] {
+        for request in requests_to(dialect).await {
+            let creates = matches!(
+                request.operation,
+                Operation::Put | Operation::CompleteUpload
+            );
+            assert_eq!(request.header(unsaid), None, "{request}");
+            assert_eq!(
+                request.header(said.0),
+                creates.then_some(said.1),
+                "{request}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn bodies_go_out_plain_and_unsigned_to_this_machine() {
+    for dialect in [Dialect::S3, Dialect::Oss] {
+        for request in requests_to(dialect).await {
+            assert_plain(&request);
+            if matches!(request.operation, Operation::Put | Operation::UploadPart) {
+                let payload = request.header("x-amz-content-sha256");
+                assert_eq!(payload, Some("UNSIGNED-PAYLOAD"), "{request}");
+            }
+        }
+    }
+}
+
+/// No frames around the bytes and no checksum of AWS's own.
+#[track_caller]
+fn assert_plain(request: &Recorded) {
+    for name in request.headers.keys().map(|name| name.as_str()) {
+        let own = name.starts_with("x-amz-checksum") || name.starts_with("x-amz-sdk-checksum");
+        let framed = matches!(
+            name,
+            "content-encoding" | "transfer-encoding" | "x-amz-trailer"
+        );
+        assert!(
+            !own && !framed && name != "expect",
+            "{name} of {request}: {:?}",
+            request.headers
+        );
+    }
+}
+
+/// Connections that end at the double, whatever host they are for.
+fn all_roads_lead_to(bucket: &BucketDouble) -> SharedHttpClient {
+    let endpoint = bucket.endpoint();
+    Builder::new().build_with_connector_fn(move |_, _| {
+        let proxy = ProxyConfig::http(endpoint.as_str()).unwrap();
+        Connector::builder().proxy_config(proxy).build_http()
+    })
+}
+
+#[tokio::test]
+async fn oss_is_called_by_the_buckets_host_with_a_signed_payload_where_others_could_change_it() {
+    let bucket = BucketDouble::start(Dialect::Oss).await;
+    let settings = bucket::Settings {
+        endpoint: Some("http://s3.oss-cn-hangzhou.aliyuncs.com".to_owned()),
+        path_style: false,
+        ..settings(&bucket)
+    };
+    let connections = all_roads_lead_to(&bucket);
+    let store = Store::Bucket(Bucket::with_http_client(settings, connections));
+    let content = picture_of(PART_BYTES + 1);
+    let (first, last) = content.split_at(PART_BYTES);
+    for request in requests_of_both_ways(bucket, &store).await {
+        let host = "chat-test.s3.oss-cn-hangzhou.aliyuncs.com";
+        assert_eq!(request.header("host"), Some(host), "{request}");
+        assert!(request.uri.path().starts_with("/images/"), "{request}");
+        assert_plain(&request);
+        let payload = match (request.operation, part_number(&request)) {
+            (Operation::Put, _) => sha256_hex(&picture_of(10)),
+            (Operation::UploadPart, 1) => sha256_hex(first),
+            (Operation::UploadPart, _) => sha256_hex(last),
+            _ => continue,
+        };
+        assert_eq!(request.header("x-amz-content-sha256"), Some(&*payload));
+    }
+}
+
+fn sha256_hex(bytes: &[u8]) -> String {
+    let hash = Sha256::digest(bytes);
+    hash.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn parts_under_way(now: &Contents) -> usize {
+    let under_way = now.requests().iter().filter(|request| request.under_way);
+    under_way
+        .filter(|request| request.operation == Operation::UploadPart)
+        .count()
+}
+
+#[tokio::test]
+async fn two_parts_of_an_object_are_under_way_and_never_three() {
+    let bucket = BucketDouble::start(Dialect::S3).await;
+    let slow = Fault::Slow(Duration::from_millis(100));
+    bucket.fail(Operation::UploadPart, slow, usize::MAX);
+    let store = Store::open(Settings::Bucket(settings(&bucket).into())).unwrap();
+    let content = vec![7; 5 * PART_BYTES].into();
+
+    let peak = AtomicUsize::new(0);
+    let watch = bucket.wait_until(|now| {
+        peak.fetch_max(parts_under_way(now), Ordering::Relaxed);
+        !now.objects().is_empty()
+    });
+    tokio::join!(keep(&store, "a.mp4", PICTURE, &content), watch);
+    assert_eq!(peak.into_inner(), 2);
+}
+
+#[tokio::test]
+async fn a_writer_takes_no_more_than_three_parts_while_the_bucket_takes_none() {
+    let bucket = BucketDouble::start(Dialect::S3).await;
+    bucket.fail(Operation::UploadPart, Fault::Hang, usize::MAX);
+    let mut settings = settings(&bucket);
+    settings.patience.operation = Duration::from_secs(1);
+    let store = Store::open(Settings::Bucket(settings.into())).unwrap();
+    let session = store.session(None, None).unwrap();
+
+    let mut writer = session.create(key("a.mp4"), PICTURE);
+    let mut taken = 0;
+    let error = loop {
+        match writer.write(Bytes::from(vec![7; CHUNK])).await {
+            Ok(()) => taken += CHUNK,
+            Err(error) => break error,
+        }
+        assert!(taken <= 3 * PART_BYTES, "{taken} bytes are in memory");
+    };
+    assert!(matches!(error, Error::TimedOut { .. }), "{error}");
+    drop(writer);
+    session.settle().await;
+    bucket.assert_nothing_left();
+}
+
+/// Sizes at which an object is in one put, or in parts of which some are done.
+const BOTH_WAYS: [usize; 4] = [1, 700 * KIB, 2 * PART_BYTES, 2 * PART_BYTES + 1];
+
+#[tokio::test]
+async fn a_dropped_writer_leaves_nothing() {
+    for subject in Subject::all().await {
+        for size in BOTH_WAYS {
+            let session = subject.session();
+            let content = vec![7; size].into();
+            let writer = write(&session, "a.png", PICTURE, &content).await.unwrap();
+            drop(writer);
+            session.settle().await;
+            subject.assert_nothing_left();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_writer_dropped_while_it_finishes_leaves_nothing() {
+    for subject in Subject::all().await {
+        for size in BOTH_WAYS {
+            let session = subject.session();
+            let content = vec![7; size].into();
+            let writer = write(&session, "a.png", PICTURE, &content).await.unwrap();
+            let mut finishing = Box::pin(writer.finish());
+            // Far enough that the work is handed over.
+            assert!(futures_util::poll!(&mut finishing).is_pending());
+            drop(finishing);
+            session.settle().await;
+            subject.assert_nothing_left();
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_object_stays_only_when_it_is_kept() {
+    for subject in Subject::all().await {
+        for size in BOTH_WAYS {
+            let session = subject.session();
+            let content = vec![7; size].into();
+            let dropped = put(&session, "a.png", PICTURE, &content).await.unwrap();
+            assert_eq!(subject.objects().len(), 1, "{}", subject.name());
+            drop(dropped);
+            session.settle().await;
+            subject.assert_nothing_left();
+        }
+    }
+}
+
+#[tokio::test]
+async fn several_objects_go_together_and_those_of_others_stay() {
+    for subject in Subject::all().await {
+        keep(&subject.store, "other.png", PICTURE, &"other".into()).await;
+        let session = subject.session();
+        let mut kept = Vec::new();
+        for (name, size) in [("1.png", 5), ("2.mp4", PART_BYTES + 1), ("3.png", 5)] {
+            let content = vec![7; size].into();
+            kept.push(put(&session, name, PICTURE, &content).await.unwrap());
+        }
+        assert_eq!(subject.objects().len(), 4, "{}", subject.name());
+        drop(kept);
+        session.settle().await;
+        let left: Vec<_> = subject.objects().into_keys().collect();
+        assert_eq!(left, [key("other.png").as_str()], "{}", subject.name());
+    }
+}
+
+#[tokio::test]
+async fn what_another_has_stored_under_a_key_is_neither_replaced_nor_removed() {
+    for subject in Subject::all().await {
+        keep(&subject.store, "a.png", PICTURE, &"first".into()).await;
+        for size in BOTH_WAYS {
+            let session = subject.session();
+            let content = vec![7; size].into();
+            let error = put(&session, "a.png", PICTURE, &content).await;
+            let error = error.expect_err("the key is taken");
+            let expected = match subject.place {
+                Place::Folder(_) => matches!(error, Error::Disk { .. }),
+                Place::Bucket(_) => matches!(error, Error::Refused { .. }),
+            };
+            assert!(expected, "{}: {error}", subject.name());
+            session.settle().await;
+            let objects = subject.objects();
+            assert_eq!(objects.len(), 1, "{}", subject.name());
+            assert_eq!(
+                objects[key("a.png").as_str()],
+                "first",
+                "{}",
+                subject.name()
+            );
+            if let Place::Bucket(bucket) = &subject.place {
+                assert_eq!(bucket.open_uploads(), 0);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_store_settles_only_when_all_is_undone() {
+    for subject in Subject::all().await {
+        for size in BOTH_WAYS {
+            let session = subject.session();
+            let content = vec![7; size].into();
+            drop(write(&session, "a.png", PICTURE, &content).await.unwrap());
+            drop(put(&session, "b.png", PICTURE, &content).await.unwrap());
+            subject.store.settle().await;
+            subject.assert_nothing_left();
+        }
+    }
+}

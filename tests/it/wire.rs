@@ -1,0 +1,97 @@
+//! A client that writes HTTP byte by byte, for what no HTTP library would send.
+
+use std::net::SocketAddr;
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    net::TcpStream,
+    time::timeout,
+};
+
+use crate::support::{Form, PATIENCE, Reply, UPLOAD};
+
+/// One connection.
+pub(crate) struct Wire(BufReader<TcpStream>);
+
+impl Wire {
+    pub(crate) async fn connect(addr: SocketAddr) -> Self {
+        Self(BufReader::new(TcpStream::connect(addr).await.unwrap()))
+    }
+
+    pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        let sent = timeout(PATIENCE, self.0.write_all(bytes.as_ref())).await;
+        sent.expect("the server reads").unwrap();
+    }
+
+    /// Says that no more will be sent; answers can still be read.
+    pub(crate) async fn say_no_more(&mut self) {
+        self.0.shutdown().await.unwrap();
+    }
+
+    /// The next answer, `100 Continue` included.
+    pub(crate) async fn answer(&mut self) -> Reply {
+        let (status, headers) = self.head().await;
+        let len = headers.get("content-length");
+        let len = len.map_or(0, |len| len.to_str().unwrap().parse().unwrap());
+        let mut body = vec![0; len];
+        let read = timeout(PATIENCE, self.0.read_exact(&mut body)).await;
+        read.expect("the rest of an answer").unwrap();
+        Reply {
+            status,
+            headers,
+            body: body.into(),
+        }
+    }
+
+    /// What is left to read until the server closes the connection.
+    pub(crate) async fn rest(&mut self) -> Vec<u8> {
+        let mut rest = Vec::new();
+        let read = timeout(PATIENCE, self.0.read_to_end(&mut rest)).await;
+        read.expect("the server closes the connection").unwrap();
+        rest
+    }
+
+    async fn head(&mut self) -> (StatusCode, HeaderMap) {
+        let status_line = self.line().await;
+        let status = status_line.split(' ').nth(1).unwrap().parse().unwrap();
+        let mut headers = HeaderMap::new();
+        loop {
+            let line = self.line().await;
+            let Some((name, value)) = line.split_once(": ") else {
+                assert_eq!(line, "");
+                return (status, headers);
+            };
+            let name: HeaderName = name.parse().unwrap();
+            headers.append(name, HeaderValue::from_str(value).unwrap());
+        }
+    }
+
+    async fn line(&mut self) -> String {
+        let mut line = Vec::new();
+        while !line.ends_with(b"\r\n") {
+            let byte = timeout(PATIENCE, self.0.read_u8()).await;
+            line.push(byte.expect("an answer in time").expect("an answer"));
+        }
+        line.truncate(line.len() - 2);
+        String::from_utf8(line).unwrap()
+    }
+}
+
+/// The head of a request that posts `form`, with these header lines more.
+pub(crate) fn head(form: &Form, more: &[&str]) -> String {
+    let mut head = format!(
+        "POST {UPLOAD} HTTP/1.1\r\nHost: chat.example.com\r\nContent-Type: {}\r\n",
+        form.content_type()
+    );
+    for line in more {
+        head.push_str(line);
+        head.push_str("\r\n");
+    }
+    head + "\r\n"
+}
+
+/// The `Content-Length` line of a form sent whole.
+pub(crate) fn length(form: &Form) -> String {
+    format!("Content-Length: {}", form.bytes().len())
+}
