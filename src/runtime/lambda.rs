@@ -1,7 +1,7 @@
 //! AWS Lambda: the invocation loop. An event becomes a request, the answer becomes what the
 //! gateway in front wants.
 
-use std::io;
+use std::{io, time::SystemTime};
 
 use axum::Router;
 use lambda_http::{
@@ -29,17 +29,16 @@ pub(super) async fn run(router: Router) -> io::Result<()> {
 async fn invoke(router: Router, event: LambdaEvent<GatewayEvent>) -> Result<Answer, Error> {
     let (event, context) = event.into_parts();
     let arrival = Arrival {
-        ends_at: Some(deadline(&context)),
+        ends_at: deadline(&context),
         request_id: Some(context.request_id),
         ..Arrival::default()
     };
     Ok(gateway::answer(router, event, arrival).await?)
 }
 
-/// The context's deadline by the clock that timers use.
-fn deadline(context: &Context) -> Instant {
-    let left = context
-        .deadline()
-        .duration_since(std::time::SystemTime::now());
-    Instant::now() + left.unwrap_or_default()
+/// The context's deadline by the clock that timers use. One that had passed before the event came
+/// is none: `cargo lambda watch` sends such.
+fn deadline(context: &Context) -> Option<Instant> {
+    let left = context.deadline().duration_since(SystemTime::now()).ok()?;
+    Some(Instant::now() + left)
 }

@@ -389,7 +389,8 @@ where
         .unwrap_or("none")
         .to_owned();
     match status {
-        Some(status @ 400..=499) => Error::Refused {
+        // 3xx: the bucket is in another region.
+        Some(status @ 300..=499) => Error::Refused {
             operation,
             status,
             code,

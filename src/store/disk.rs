@@ -49,11 +49,8 @@ impl Disk {
             tasks: TaskTracker::new(),
         };
         let root = Arc::clone(&disk.root);
-        disk.tasks.spawn_blocking(move || {
-            if let Err(error) = remove_abandoned(&root) {
-                tracing::warn!(%error, "the store's folder could not be searched for abandoned files");
-            }
-        });
+        // Not one of the tasks that the end of the process waits for.
+        tokio::task::spawn_blocking(move || remove_abandoned(&root));
         Ok(disk)
     }
 
@@ -159,8 +156,8 @@ struct Temporary {
 impl Temporary {
     /// Makes a temporary file, and the folders above it, next to `target`.
     fn beside(target: &Path) -> Result<Self, Error> {
-        let folder = target.parent().unwrap_or(Path::new("."));
-        fs::create_dir_all(folder).map_err(|source| Error::Disk {
+        let folder = folder_of(target);
+        make_folder(folder).map_err(|source| Error::Disk {
             action: "make a folder",
             source,
         })?;
@@ -175,11 +172,8 @@ impl Temporary {
             })?;
         let temporary = Self { path, file };
         // The lock ends with the process, however that ends: it tells the next start which
-        // temporary files still have a writer.
-        temporary.file.lock().map_err(|source| Error::Disk {
-            action: "lock a file",
-            source,
-        })?;
+        // temporary files still have a writer. Where files cannot be locked, none is cleaned up.
+        let _ = temporary.file.lock();
         Ok(temporary)
     }
 
@@ -210,7 +204,7 @@ impl Temporary {
         let kept = Kept(Some(super::Removal::File(Removal {
             path: target.to_owned(),
         })));
-        sync_folder_of(target).map_err(|source| Error::Disk {
+        sync_folder(folder_of(target)).map_err(|source| Error::Disk {
             action: "sync a folder",
             source,
         })?;
@@ -234,14 +228,37 @@ fn remove(path: &Path) {
     }
 }
 
-/// A rename is durable only when its folder is, too.
+fn folder_of(target: &Path) -> &Path {
+    target.parent().unwrap_or(Path::new("."))
+}
+
+/// Makes a folder and those above it, and makes that durable.
+fn make_folder(folder: &Path) -> io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let above = folder
+        .parent()
+        .filter(|above| !above.as_os_str().is_empty());
+    if let Some(above) = above {
+        make_folder(above)?;
+    }
+    match fs::create_dir(folder) {
+        // Another request was faster.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+        Ok(()) => sync_folder(above.unwrap_or(Path::new("."))),
+    }
+}
+
+/// What is in a folder is durable only when the folder is, too.
 #[cfg(unix)]
-fn sync_folder_of(target: &Path) -> io::Result<()> {
-    File::open(target.parent().unwrap_or(Path::new(".")))?.sync_all()
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
 }
 
 #[cfg(not(unix))]
-fn sync_folder_of(_: &Path) -> io::Result<()> {
+fn sync_folder(_: &Path) -> io::Result<()> {
     Ok(())
 }
 
@@ -259,16 +276,22 @@ fn write_all_vectored(file: &mut File, chunks: &[Bytes]) -> io::Result<()> {
     Ok(())
 }
 
-/// Removes temporary files below `folder` that no process writes any more.
-fn remove_abandoned(folder: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
+/// Removes temporary files below `folder` that no process writes any more. What cannot be read is
+/// left as it is.
+fn remove_abandoned(folder: &Path) {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) => {
+            tracing::warn!(%error, folder = %folder.display(), "a folder could not be searched for abandoned files");
+            return;
+        }
+    };
+    for entry in entries.flatten() {
         let name = entry.file_name();
         let hidden = name.as_encoded_bytes().starts_with(b".");
-        if entry.file_type()?.is_dir() {
-            if !hidden {
-                remove_abandoned(&entry.path())?;
-            }
+        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        if is_folder && !hidden {
+            remove_abandoned(&entry.path());
         } else if hidden
             && name
                 .as_encoded_bytes()
@@ -277,7 +300,6 @@ fn remove_abandoned(folder: &Path) -> io::Result<()> {
             remove_if_unlocked(&entry.path());
         }
     }
-    Ok(())
 }
 
 fn remove_if_unlocked(path: &Path) {
@@ -314,7 +336,7 @@ mod tests {
         fs::write(deep.join(".keep"), b"").expect("written");
         fs::write(deep.join("b.part"), b"an object").expect("written");
 
-        remove_abandoned(folder.path()).expect("readable");
+        remove_abandoned(folder.path());
 
         let left = names(&deep);
         assert_eq!(left.len(), 3, "{left:?}");

@@ -36,7 +36,7 @@ pub enum Settings {
 /// Why an object could not be stored.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The bucket answered 4xx.
+    /// The bucket answered 4xx, or that it is elsewhere.
     #[error("{operation} was refused: {status} {code}, request id {request_id:?}")]
     Refused {
         /// S3 operation.

@@ -273,6 +273,14 @@ async fn a_bucket_that_hangs_is_told_before_the_deadline() {
 }
 
 #[tokio::test]
+async fn a_deadline_that_has_passed_already_is_none() {
+    let function = Function::start().await;
+    let event = sample("apigw-v2").to_string();
+    let outcome = function.lambda.invoke_within(event, Duration::ZERO).await;
+    assert_eq!(outcome.into_response().status, 200);
+}
+
+#[tokio::test]
 async fn what_was_stored_too_late_is_deleted_before_the_deadline() {
     let function = Function::start().await;
     function.lambda.asked().await;

@@ -5,6 +5,7 @@
     reason = "a test that cannot go on should say where"
 )]
 
+mod any_input;
 mod api;
 mod bucket_double;
 mod bucket_failures;
