@@ -369,18 +369,12 @@ impl Vars<'_> {
             ),
             utc_offset: self.parse("UPLOAD_UTC_OFFSET", "an offset such as +08:00", CHINA),
         };
-        let prefix = self.get("UPLOAD_PREFIX");
-        let prefix = match Folder::prefix(prefix.as_deref().unwrap_or("images")) {
-            Ok(folder) => folder,
-            Err(_) => {
-                self.refuse(
-                    "UPLOAD_PREFIX",
-                    prefix,
-                    "a folder of letters, digits, - _ . and /",
-                );
-                Folder::default()
-            }
-        };
+        let prefix = self.read(
+            "UPLOAD_PREFIX",
+            "a folder of letters, digits, - _ . and /, at most 400 bytes",
+            Folder::default(),
+            |text| Folder::parse(text).ok(),
+        );
         let public_url = self.read(
             "UPLOAD_PUBLIC_URL",
             "a URL such as https://cdn.example.com, without ? or #",

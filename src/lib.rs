@@ -12,6 +12,17 @@
 //! [`config`] reads the environment and fills the settings each module owns; [`body`] is how bytes
 //! travel between them.
 
+// What a request holds must not be able to stop the process.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::unwrap_used
+    )
+)]
+
 pub mod api;
 pub mod body;
 pub mod config;

@@ -108,11 +108,9 @@ impl Form {
         }
         let progress = Arc::new(Progress::new(limits.max_file_bytes));
         let feed = Feed::new(body, &boundary, limits.idle, Arc::clone(&progress));
-        // A text field may be longer than the largest file, and has a limit of its own below.
-        let largest_part = limits.max_file_bytes.max(2 * MAX_TEXT_BYTES as u64);
-        let sizes = SizeLimit::new()
-            .whole_stream(limits.max_body_bytes())
-            .per_field(largest_part);
+        // Not multer's limit per field: a token may be longer than the largest file. Text and
+        // files have limits of their own below.
+        let sizes = SizeLimit::new().whole_stream(limits.max_body_bytes());
         let constraints = Constraints::new().size_limit(sizes);
         let multipart = Multipart::with_constraints(feed, boundary, constraints);
         Ok(Self {
@@ -144,6 +142,7 @@ impl Form {
                     value: text(chunks).await?,
                 }));
             };
+            let chunks = limited(chunks, self.progress.max_file_bytes);
             if let Some(content) = content(chunks, &name).await? {
                 return Ok(Some(Part::File(FilePart {
                     field: about.field,
@@ -166,6 +165,22 @@ fn chunks(
             chunk.map_err(|error| progress.judge(error))
         })
         .try_filter(|chunk| future::ready(!chunk.is_empty()))
+}
+
+/// The chunks of a file, as long as it is not too large.
+fn limited(
+    chunks: impl Stream<Item = Result<Bytes, ReadError>> + Send + 'static,
+    limit: u64,
+) -> impl Stream<Item = Result<Bytes, ReadError>> + Send + 'static {
+    let mut size = 0;
+    chunks.map(move |chunk| {
+        let chunk = chunk?;
+        size += chunk.len() as u64;
+        if size > limit {
+            return Err(ReadError::TooLarge { limit });
+        }
+        Ok(chunk)
+    })
 }
 
 async fn text(chunks: impl Stream<Item = Result<Bytes, ReadError>>) -> Result<Vec<u8>, ReadError> {
@@ -280,6 +295,8 @@ struct Progress {
     max_file_bytes: u64,
     /// Bytes fed since the parser last had something to show for them.
     unparsed: AtomicUsize,
+    /// The parser had something to show since it was last told to wait for the body's end.
+    parsed: AtomicBool,
     /// The body was read to its end.
     ended: AtomicBool,
     /// The body begins otherwise than with its boundary.
@@ -291,6 +308,7 @@ impl Progress {
         Self {
             max_file_bytes,
             unparsed: AtomicUsize::new(0),
+            parsed: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             begins_otherwise: AtomicBool::new(false),
         }
@@ -298,6 +316,7 @@ impl Progress {
 
     fn something_was_parsed(&self) {
         self.unparsed.store(0, Ordering::Relaxed);
+        self.parsed.store(true, Ordering::Relaxed);
     }
 
     fn feed(&self, len: usize) -> Result<(), ReadError> {
@@ -315,11 +334,9 @@ impl Progress {
             multer::Error::StreamReadFailed(source) => {
                 source.downcast().map_or(ReadError::Truncated, |ours| *ours)
             }
-            multer::Error::FieldSizeExceeded { .. } | multer::Error::StreamSizeExceeded { .. } => {
-                ReadError::TooLarge {
-                    limit: self.max_file_bytes,
-                }
-            }
+            multer::Error::StreamSizeExceeded { .. } => ReadError::TooLarge {
+                limit: self.max_file_bytes,
+            },
             multer::Error::IncompleteFieldData { .. } => ReadError::Truncated,
             multer::Error::IncompleteStream | multer::Error::IncompleteHeaders
                 if self.ended.load(Ordering::Relaxed)
@@ -392,7 +409,7 @@ impl Feed {
 
     fn compare_opening(&mut self, chunk: &[u8]) {
         let len = self.opening.len().min(chunk.len());
-        if self.opening.split_to(len) != chunk[..len] {
+        if !chunk.starts_with(&self.opening.split_to(len)) {
             self.progress
                 .begins_otherwise
                 .store(true, Ordering::Relaxed);
@@ -411,6 +428,12 @@ impl Stream for Feed {
         }
         match std::task::ready!(self.poll_refill(cx)) {
             Ok(true) => {}
+            // The parser judges what it still has otherwise once it knows of the end: a broken
+            // boundary would be a body cut short, and so would a file over its limit.
+            Ok(false) if self.progress.parsed.swap(false, Ordering::Relaxed) => {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             Ok(false) => {
                 self.progress.ended.store(true, Ordering::Relaxed);
                 return Poll::Ready(None);

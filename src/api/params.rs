@@ -89,43 +89,43 @@ type Param<'h> = (&'h [u8], Cow<'h, [u8]>);
 
 /// Reads `name=value` at the start of `input`; returns what follows it.
 fn take_param(input: &[u8]) -> Result<(Param<'_>, &[u8]), Broken> {
-    let equals = input.iter().position(|byte| *byte == b'=').ok_or(Broken)?;
-    let name = input[..equals].trim_ascii();
+    let (name, value) = split_at_byte(input, b'=').ok_or(Broken)?;
+    let name = name.trim_ascii();
     if name.is_empty() || name.iter().any(|byte| matches!(byte, b';' | b'"')) {
         return Err(Broken);
     }
-    let value = input[equals + 1..].trim_ascii_start();
+    let value = value.trim_ascii_start();
     let (value, rest) = match value.strip_prefix(b"\"") {
         Some(quoted) => take_quoted(quoted)?,
-        None => {
-            let end = value
-                .iter()
-                .position(|byte| *byte == b';')
-                .unwrap_or(value.len());
-            (Cow::Borrowed(value[..end].trim_ascii()), &value[end..])
-        }
+        None => take_token(value),
     };
     Ok(((name, value), rest))
+}
+
+/// What stands before the first `byte` and what after it.
+fn split_at_byte(input: &[u8], byte: u8) -> Option<(&[u8], &[u8])> {
+    let (before, rest) = input.split_at_checked(memchr::memchr(byte, input)?)?;
+    Some((before, rest.get(1..)?))
+}
+
+/// Reads up to the next semicolon, which stays.
+fn take_token(input: &[u8]) -> (Cow<'_, [u8]>, &[u8]) {
+    let end = memchr::memchr(b';', input).unwrap_or(input.len());
+    let (token, rest) = input.split_at_checked(end).unwrap_or((input, &[]));
+    (Cow::Borrowed(token.trim_ascii()), rest)
 }
 
 /// Reads up to the closing quote. Only `\"` and `\\` are escapes: old browsers send whole Windows
 /// paths with single backslashes.
 fn take_quoted(input: &[u8]) -> Result<(Cow<'_, [u8]>, &[u8]), Broken> {
-    let mut value = Cow::Borrowed(&input[..0]);
-    let mut at = 0;
+    let mut value = Vec::new();
+    let mut rest = input;
     loop {
-        match input.get(at..).ok_or(Broken)? {
-            [b'"', rest @ ..] => return Ok((value, rest)),
-            [b'\\', escaped @ (b'"' | b'\\'), ..] => {
-                value.to_mut().push(*escaped);
-                at += 2;
-            }
-            [byte, ..] => {
-                at += 1;
-                match &mut value {
-                    Cow::Borrowed(part) => *part = &input[..at],
-                    Cow::Owned(part) => part.push(*byte),
-                }
+        rest = match rest {
+            [b'"', rest @ ..] => return Ok((Cow::Owned(value), rest)),
+            [b'\\', byte @ (b'"' | b'\\'), rest @ ..] | [byte, rest @ ..] => {
+                value.push(*byte);
+                rest
             }
             [] => return Err(Broken),
         }

@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use chrono::{DateTime, FixedOffset};
+
 /// Name of an object, for example `images/20250417/1744866732481_20f90b51544f.png`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ObjectKey(String);
@@ -30,6 +32,20 @@ impl ObjectKey {
         }
     }
 
+    /// The key of a file in `folder`: `<folder>/<YYYYMMDD>/<milliseconds>_<12 hex><.ext>`.
+    /// `random` has 48 bits; `extension` stands in a table of ours.
+    pub fn of_file(
+        folder: &Folder,
+        at: DateTime<FixedOffset>,
+        random: u64,
+        extension: &'static str,
+    ) -> Self {
+        let (date, millis) = (at.format("%Y%m%d"), at.timestamp_millis());
+        Self(format!(
+            "{folder}/{date}/{millis}_{random:012x}.{extension}"
+        ))
+    }
+
     /// The key as text, without a leading slash.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -39,6 +55,42 @@ impl ObjectKey {
     pub fn extension(&self) -> Option<&str> {
         let name = self.0.rsplit('/').next()?;
         name.rsplit_once('.').map(|(_, extension)| extension)
+    }
+}
+
+/// Where objects lie, without the date: `images`, `public/uploads/Diy/chatImgs`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Folder(String);
+
+/// Longest folder, in bytes: a key has room for a date and a name behind it.
+const MAX_FOLDER_BYTES: usize = 400;
+
+impl Folder {
+    /// Checks that `text` is made of the same segments as a key, and leaves room for the rest of
+    /// one.
+    ///
+    /// # Errors
+    /// [`InvalidKey`] for anything else.
+    pub fn parse(text: impl Into<String>) -> Result<Self, InvalidKey> {
+        let ObjectKey(text) = ObjectKey::parse(text)?;
+        if text.len() <= MAX_FOLDER_BYTES {
+            Ok(Self(text))
+        } else {
+            Err(InvalidKey)
+        }
+    }
+}
+
+impl Default for Folder {
+    /// `images`
+    fn default() -> Self {
+        Self("images".to_owned())
+    }
+}
+
+impl fmt::Display for Folder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }
 
@@ -77,6 +129,18 @@ mod tests {
             assert_eq!(ObjectKey::parse(bad), Err(InvalidKey), "{bad:?}");
         }
         assert_eq!(ObjectKey::parse("x".repeat(MAX_BYTES + 1)), Err(InvalidKey));
+    }
+
+    #[test]
+    fn a_file_in_the_longest_folder_has_a_key() {
+        let at = DateTime::from_timestamp_millis(1_744_866_732_481).expect("in range");
+        let longest = Folder::parse("x".repeat(MAX_FOLDER_BYTES)).expect("a folder");
+        let key = ObjectKey::of_file(&longest, at.into(), (1 << 48) - 1, "webm");
+        assert_eq!(ObjectKey::parse(key.as_str()), Ok(key));
+        let longer = Folder::parse("x".repeat(MAX_FOLDER_BYTES + 1));
+        assert_eq!(longer, Err(InvalidKey));
+        let default = Folder::default();
+        assert_eq!(Folder::parse(default.to_string()), Ok(default));
     }
 
     #[test]

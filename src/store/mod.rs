@@ -21,7 +21,7 @@ use tokio_util::task::TaskTracker;
 pub use self::{
     container::{Agent, Authorization},
     credentials::Credentials,
-    key::{InvalidKey, ObjectKey},
+    key::{Folder, InvalidKey, ObjectKey},
 };
 
 /// What to store into.

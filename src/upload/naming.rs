@@ -4,6 +4,7 @@
 use chrono::{DateTime, FixedOffset, Utc};
 use uuid::Uuid;
 
+pub use crate::store::Folder;
 use crate::store::ObjectKey;
 
 /// Below this folder lie the folders that callers name.
@@ -15,25 +16,12 @@ const MAX_LEVEL_BYTES: usize = 64;
 /// Longest file name shown, in bytes.
 const MAX_NAME_BYTES: usize = 255;
 
-/// Where an upload goes, without the date.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Folder(String);
-
 /// The text cannot be a folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a folder name")]
 pub struct InvalidFolder;
 
 impl Folder {
-    /// The configured first folder (`UPLOAD_PREFIX`); `/` nests.
-    ///
-    /// # Errors
-    /// [`InvalidFolder`] when no object could be stored there.
-    pub fn prefix(text: &str) -> Result<Self, InvalidFolder> {
-        ObjectKey::parse(text).map_err(|_| InvalidFolder)?;
-        Ok(Self(text.to_owned()))
-    }
-
     /// The folder a caller names; `_` nests: `a_b` is `a/b`. Each level is 1 to 64 of
     /// `A-Z a-z 0-9 -`, at most five levels.
     ///
@@ -44,7 +32,7 @@ impl Folder {
         if levels.len() > MAX_LEVELS || !levels.iter().copied().all(is_level) {
             return Err(InvalidFolder);
         }
-        Ok(Self(format!("{NAMED_FOLDERS}/{}", levels.join("/"))))
+        Self::parse(format!("{NAMED_FOLDERS}/{}", levels.join("/"))).map_err(|_| InvalidFolder)
     }
 }
 
@@ -62,17 +50,11 @@ pub fn key(
     now: DateTime<Utc>,
     offset: FixedOffset,
     id: Uuid,
-    extension: &str,
+    extension: &'static str,
 ) -> ObjectKey {
-    let date = now.with_timezone(&offset).format("%Y%m%d");
-    let millis = now.timestamp_millis();
     // The first 48 bits of a version 4 UUID are random throughout.
-    let random = id.as_u128() >> 80;
-    ObjectKey::parse(format!(
-        "{}/{date}/{millis}_{random:012x}.{extension}",
-        folder.0
-    ))
-    .expect("a checked folder, digits and an extension of our table make a key")
+    let (random, _) = id.as_u64_pair();
+    ObjectKey::of_file(folder, now.with_timezone(&offset), random >> 16, extension)
 }
 
 /// The client's file name as it may be shown: no path, no control or bidirectional characters, at
@@ -113,7 +95,7 @@ mod tests {
     #[test]
     fn a_key_is_folder_date_time_and_chance() {
         let id = Uuid::from_u128(0x20f9_0b51_544f_4abc_8def_0123_4567_89ab);
-        let images = Folder::prefix("images").expect("a folder");
+        let images = Folder::default();
         let key = key(&images, at(1_744_866_732_481), offset("+08:00"), id, "png");
         assert_eq!(
             key.as_str(),
@@ -129,7 +111,7 @@ mod tests {
             ("+00:00", "20250416"),
             ("-05:00", "20250416"),
         ] {
-            let folder = Folder::prefix("a/b").expect("a folder");
+            let folder = Folder::parse("a/b").expect("a folder");
             let key = key(
                 &folder,
                 before_midnight_utc,
@@ -152,8 +134,8 @@ mod tests {
             ("A-1_2_3_4_5", "public/uploads/Diy/A-1/2/3/4/5"),
         ] {
             assert_eq!(
-                Folder::named(named).map(|folder| folder.0).as_deref(),
-                Ok(folder)
+                Folder::named(named).map(|folder| folder.to_string()),
+                Ok(folder.to_owned())
             );
         }
         let (level, nested) = ("x".repeat(65), "a_b_c_d_e_f");

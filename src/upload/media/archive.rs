@@ -76,7 +76,8 @@ fn office(head: &[u8], claimed: &str) -> Option<Format> {
         "pptx" => Some(Format::Pptx),
         _ => None,
     };
-    let names = || memmem::find_iter(head, LOCAL_HEADER).filter_map(|at| entry_name(&head[at..]));
+    let headers = || memmem::find_iter(head, LOCAL_HEADER).filter_map(|at| head.get(at..));
+    let names = || headers().filter_map(entry_name);
     let is_package = names().any(|name| {
         name == b"[Content_Types].xml" || name == b"_rels/.rels" || name.starts_with(b"docProps/")
     });

@@ -38,16 +38,17 @@ fn bare(head: &[u8]) -> Option<Format> {
 fn frames_follow(bytes: &[u8], bytes_of: fn(&[u8]) -> Option<usize>) -> bool {
     const FRAMES: usize = 4;
     const LONGEST_HEADER: usize = 7;
-    let mut rest = match bytes_of(bytes) {
-        Some(first) if first <= bytes.len() => &bytes[first..],
-        _ => return false,
+    let Some(mut rest) = bytes_of(bytes).and_then(|first| bytes.get(first..)) else {
+        return false;
     };
     for _ in 1..FRAMES {
-        match bytes_of(rest) {
-            Some(next) if next <= rest.len() => rest = &rest[next..],
-            Some(_) => return true,
-            None => return rest.len() < LONGEST_HEADER || has_trailing_tag(rest),
-        }
+        let Some(next) = bytes_of(rest) else {
+            return rest.len() < LONGEST_HEADER || has_trailing_tag(rest);
+        };
+        let Some(after) = rest.get(next..) else {
+            return true;
+        };
+        rest = after;
     }
     true
 }
@@ -63,7 +64,7 @@ fn mpeg_layer_3_bytes(frame: &[u8]) -> Option<usize> {
     let [sync, second, third, _] = *frame.first_chunk()?;
     let (version, layer) = (second >> 3 & 3, second >> 1 & 3);
     let (bitrate, rate) = (usize::from(third >> 4), usize::from(third >> 2 & 3));
-    if sync != 0xFF || second < 0xE0 || layer != LAYER_3 || rate == 3 {
+    if sync != 0xFF || second < 0xE0 || layer != LAYER_3 {
         return None;
     }
     let (kilobits, samples, divisor) = match version {
@@ -73,7 +74,7 @@ fn mpeg_layer_3_bytes(frame: &[u8]) -> Option<usize> {
         _ => return None,
     };
     let kilobits = kilobits.get(bitrate).filter(|&&kilobits| kilobits > 0)?;
-    let hertz = [44_100, 48_000, 32_000][rate] / divisor;
+    let hertz = [44_100, 48_000, 32_000].get(rate)? / divisor;
     let padding = usize::from(third >> 1 & 1);
     Some(samples * kilobits / hertz + padding)
 }
@@ -119,10 +120,12 @@ fn amr_frame_bytes(frame: &[u8], speech_bytes: &[usize]) -> Option<usize> {
 /// The marker and a whole STREAMINFO block, which must come first (RFC 9639, 8.2).
 fn flac(head: &[u8]) -> bool {
     const STREAMINFO_ENDS: usize = 4 + 4 + 34;
-    let is_last = head.get(4).map(|byte| byte & 0x7F);
-    head.starts_with(b"fLaC")
-        && is_last == Some(0)
-        && head[5..].starts_with(&[0, 0, 34])
+    const IS_LAST: u8 = 0x80;
+    let [marker @ .., kind, high, middle, low] =
+        head.first_chunk::<8>().copied().unwrap_or_default();
+    marker == *b"fLaC"
+        && kind & !IS_LAST == 0
+        && [high, middle, low] == [0, 0, 34]
         && head.len() >= STREAMINFO_ENDS
 }
 
@@ -152,9 +155,11 @@ fn id3_tag(head: &[u8]) -> Option<Id3Tag> {
 
 /// What follows a tag; when that is further than we see, the tag's first frame must do.
 fn tagged(head: &[u8], tag: &Id3Tag) -> Option<Format> {
-    if let Some(rest) = head.get(tag.ends..) {
-        let padding = rest.iter().take_while(|&&byte| byte == 0).count();
-        return after_tag(&rest[padding..]);
+    if let Some(mut rest) = head.get(tag.ends..) {
+        while let [0, after @ ..] = rest {
+            rest = after;
+        }
+        return after_tag(rest);
     }
     let first_frame = head.get(10..14)?;
     let is_frame = first_frame
@@ -171,7 +176,8 @@ fn after_tag(rest: &[u8]) -> Option<Format> {
     if let found @ Some(_) = bare(rest) {
         return found;
     }
-    (0..rest.len().min(DEBRIS))
-        .any(|start| frames_follow(&rest[start..], mpeg_layer_3_bytes))
+    (0..DEBRIS)
+        .map_while(|start| rest.get(start..))
+        .any(|rest| frames_follow(rest, mpeg_layer_3_bytes))
         .then_some(Format::Mp3)
 }

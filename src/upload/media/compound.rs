@@ -20,7 +20,8 @@ pub(super) fn of(head: &[u8], claimed: &str) -> Option<Format> {
         "ppt" => Some(Format::Ppt),
         _ => None,
     };
-    let found: Vec<Format> = head[HEADER..]
+    let found: Vec<Format> = head
+        .get(HEADER..)?
         .chunks_exact(ENTRY)
         .filter_map(main_stream)
         .collect();

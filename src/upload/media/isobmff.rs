@@ -44,7 +44,7 @@ fn branded(head: &[u8], ftyp_bytes: u64, claimed: &str) -> Option<Format> {
     let compatible: Vec<Format> = ftyp
         .get(16..)?
         .chunks_exact(4)
-        .filter_map(|name| brand([name[0], name[1], name[2], name[3]]))
+        .filter_map(|name| brand(fourcc(name, 0)?))
         .collect();
     settle(major, &compatible, claimed)
 }

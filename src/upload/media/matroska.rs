@@ -35,11 +35,7 @@ fn doc_type(fields: &[u8]) -> Option<&[u8]> {
         let data = fields.get(field.data_at..ends)?;
         if field.id == DOC_TYPE {
             // A string may be padded with zeros (RFC 8794, 7.4).
-            let length = data
-                .iter()
-                .position(|&byte| byte == 0)
-                .unwrap_or(data.len());
-            return Some(&data[..length]);
+            return data.split(|&byte| byte == 0).next();
         }
         at = ends;
     }

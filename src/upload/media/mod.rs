@@ -51,7 +51,7 @@ pub const HEAD_BYTES: usize = 16 * 1024;
 /// # Errors
 /// [`Refused`] when the bytes are of no accepted type.
 pub fn judge(head: &[u8], name: &str) -> Result<(Media, Watch), Refused> {
-    let head = &head[..head.len().min(HEAD_BYTES)];
+    let head = head.get(..HEAD_BYTES).unwrap_or(head);
     let claimed = claimed_extension(name);
     let format = format_of(head, &claimed).ok_or_else(|| refusal::of(head))?;
     let watch = Watch::of(format, head);

@@ -17,12 +17,13 @@ pub(super) fn of(head: &[u8]) -> Option<Format> {
 
 /// `bytes` without a byte order mark and the blanks a browser skips before it looks for markup.
 pub(super) fn without_blank_start(bytes: &[u8]) -> &[u8] {
-    let bytes = bytes.strip_prefix(BOM).unwrap_or(bytes);
-    let blanks = bytes
-        .iter()
-        .take_while(|byte| BLANKS.contains(byte))
-        .count();
-    &bytes[blanks..]
+    let mut rest = bytes.strip_prefix(BOM).unwrap_or(bytes);
+    while let Some((first, after)) = rest.split_first()
+        && BLANKS.contains(first)
+    {
+        rest = after;
+    }
+    rest
 }
 
 /// What a head is that may be made of plain letters and yet is no text to us.
@@ -210,7 +211,7 @@ fn decodes(decoder: &mut Decoder, mut bytes: &[u8], is_last: bool) -> bool {
             decoder.decode_to_utf8_without_replacement(bytes, &mut scratch, is_last);
         match result {
             DecoderResult::InputEmpty => return true,
-            DecoderResult::OutputFull => bytes = &bytes[read..],
+            DecoderResult::OutputFull => bytes = bytes.get(read..).unwrap_or_default(),
             DecoderResult::Malformed(..) => return false,
         }
     }

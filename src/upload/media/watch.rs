@@ -112,24 +112,26 @@ impl ProgramWatch {
     }
 
     fn see(&mut self, chunk: &[u8]) -> Result<(), Refused> {
-        let border = chunk.len().min(TAIL);
-        self.tail.extend_from_slice(&chunk[..border]);
+        let border = chunk
+            .first_chunk::<TAIL>()
+            .map_or(chunk, <[u8; TAIL]>::as_slice);
+        self.tail.extend_from_slice(border);
         search(&self.tail)?;
         search(chunk)?;
-        if border < chunk.len() {
+        if let Some(end) = chunk.last_chunk::<TAIL>() {
             self.tail.clear();
-            self.tail.extend_from_slice(&chunk[chunk.len() - TAIL..]);
-        } else {
-            self.tail.drain(..self.tail.len().saturating_sub(TAIL));
+            self.tail.extend_from_slice(end);
         }
+        self.tail.drain(..self.tail.len().saturating_sub(TAIL));
         Ok(())
     }
 }
 
 /// Refuses bytes in which the whole header of a program's entry stands.
 fn search(bytes: &[u8]) -> Result<(), Refused> {
-    let entries = memmem::find_iter(bytes, b"PK").filter_map(|at| program_entry(&bytes[at..]));
-    entries.into_iter().next().map_or(Ok(()), Err)
+    let headers = memmem::find_iter(bytes, b"PK").filter_map(|at| bytes.get(at..));
+    let mut refusals = headers.filter_map(program_entry);
+    refusals.next().map_or(Ok(()), Err)
 }
 
 fn program_entry(header: &[u8]) -> Option<Refused> {
