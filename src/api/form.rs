@@ -295,8 +295,9 @@ struct Progress {
     max_file_bytes: u64,
     /// Bytes fed since the parser last had something to show for them.
     unparsed: AtomicUsize,
-    /// The parser had something to show since it was last told to wait for the body's end.
-    parsed: AtomicBool,
+    /// The parser got or showed something since it was last told to wait, so it may have more to
+    /// show before it needs more.
+    news: AtomicBool,
     /// The body was read to its end.
     ended: AtomicBool,
     /// The body begins otherwise than with its boundary.
@@ -308,7 +309,7 @@ impl Progress {
         Self {
             max_file_bytes,
             unparsed: AtomicUsize::new(0),
-            parsed: AtomicBool::new(false),
+            news: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             begins_otherwise: AtomicBool::new(false),
         }
@@ -316,10 +317,15 @@ impl Progress {
 
     fn something_was_parsed(&self) {
         self.unparsed.store(0, Ordering::Relaxed);
-        self.parsed.store(true, Ordering::Relaxed);
+        self.news.store(true, Ordering::Relaxed);
+    }
+
+    fn take_news(&self) -> bool {
+        self.news.swap(false, Ordering::Relaxed)
     }
 
     fn feed(&self, len: usize) -> Result<(), ReadError> {
+        self.news.store(true, Ordering::Relaxed);
         if self.unparsed.fetch_add(len, Ordering::Relaxed) + len > MAX_UNPARSED {
             return Err(ReadError::Malformed(
                 "a part's headers, or what stands before them, are too long",
@@ -350,13 +356,21 @@ impl Progress {
     }
 }
 
-/// The body as multer gets it: a little at a time, with a pause after each piece so that it parses
-/// what it has, and with an end when the client falls silent.
+/// The body as multer gets it: a portion at a time, with pauses until it has parsed what it can, and
+/// with an end when the client falls silent.
+///
+/// The pauses matter. Fed whenever it asks, multer would hold more with every small part; told of
+/// the body's end or failure while it holds something, it judges that otherwise: a broken boundary
+/// or a field over its limit becomes a body cut short. Nor is every chunk a portion: multer searches
+/// all it holds each time, and chunks may be of one byte.
 struct Feed {
     body: BodyDataStream,
     /// What came and was not fed yet.
     rest: Bytes,
-    pause: bool,
+    /// How the body failed, until that is told.
+    failure: Option<ReadError>,
+    /// What is left of the portion.
+    portion: usize,
     idle: Duration,
     silence: Pin<Box<Sleep>>,
     is_silent: bool,
@@ -370,7 +384,8 @@ impl Feed {
         Self {
             body: body.into_data_stream(),
             rest: Bytes::new(),
-            pause: false,
+            failure: None,
+            portion: FEED_BYTES,
             idle,
             silence: Box::pin(tokio::time::sleep(idle)),
             is_silent: false,
@@ -379,8 +394,18 @@ impl Feed {
         }
     }
 
+    /// Lets the parser look at what it has.
+    fn pause<T>(&mut self, cx: &mut Context<'_>) -> Poll<T> {
+        self.portion = FEED_BYTES;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
     /// Takes the next chunk of the body into `rest`; `Ok(false)` at the end.
     fn poll_refill(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, ReadError>> {
+        if let Some(error) = self.failure.take() {
+            return Poll::Ready(Err(error));
+        }
         while self.rest.is_empty() {
             match self.body.poll_next_unpin(cx) {
                 Poll::Ready(Some(Ok(chunk))) => {
@@ -422,27 +447,30 @@ impl Stream for Feed {
     type Item = Result<Bytes, ReadError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if std::mem::take(&mut self.pause) {
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
+        let is_begun = self.portion < FEED_BYTES;
+        if self.portion == 0 || !is_begun && self.progress.take_news() {
+            return self.pause(cx);
         }
-        match std::task::ready!(self.poll_refill(cx)) {
+        let Poll::Ready(refilled) = self.poll_refill(cx) else {
+            self.portion = FEED_BYTES;
+            return Poll::Pending;
+        };
+        match refilled {
             Ok(true) => {}
-            // The parser judges what it still has otherwise once it knows of the end: a broken
-            // boundary would be a body cut short, and so would a file over its limit.
-            Ok(false) if self.progress.parsed.swap(false, Ordering::Relaxed) => {
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
-            }
+            Ok(false) if is_begun => return self.pause(cx),
             Ok(false) => {
                 self.progress.ended.store(true, Ordering::Relaxed);
                 return Poll::Ready(None);
             }
+            Err(error) if is_begun => {
+                self.failure = Some(error);
+                return self.pause(cx);
+            }
             Err(error) => return Poll::Ready(Some(Err(error))),
         }
-        let len = self.rest.len().min(FEED_BYTES);
+        let len = self.rest.len().min(self.portion);
         let chunk = self.rest.split_to(len);
-        self.pause = true;
+        self.portion -= len;
         self.compare_opening(&chunk);
         Poll::Ready(Some(self.progress.feed(len).map(|()| chunk)))
     }
