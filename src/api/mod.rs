@@ -26,7 +26,7 @@ use axum::{
     body::Body,
     extract::{Request, State},
     http::{
-        HeaderName, HeaderValue, Method, Uri,
+        HeaderMap, HeaderName, HeaderValue, Method, Uri,
         header::{ACCEPT_RANGES, CONTENT_RANGE, ETAG, HOST, RETRY_AFTER},
         request::Parts,
         uri::{Authority, PathAndQuery},
@@ -259,23 +259,12 @@ impl Api {
         taken.map_err(|after| Error::TooManyRequests { after })
     }
 
-    /// Where the client calls from: as trusted proxies say, else as the platform does.
+    /// Where the client calls from: as trusted proxies say; where they name no address, as the
+    /// platform does. Whoever finds a way around the proxies is counted all the same.
     fn address(&self, parts: &Parts) -> Option<IpAddr> {
-        const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-        let Some(hop) = self.settings.trusted_hops.checked_sub(1) else {
-            return Arrival::of(parts).client;
-        };
-        let values = parts.headers.get_all(FORWARDED_FOR).iter();
-        let texts: Vec<_> = values.filter_map(|value| value.to_str().ok()).collect();
-        // Each proxy adds at the end what it saw; everything before is the client's own word.
-        texts
-            .iter()
-            .rev()
-            .flat_map(|text| text.rsplit(','))
-            .nth(hop)?
-            .trim()
-            .parse()
-            .ok()
+        let hop = self.settings.trusted_hops.checked_sub(1);
+        hop.and_then(|hop| forwarded_for(&parts.headers, hop))
+            .or(Arrival::of(parts).client)
     }
 
     /// Does `work` within the session's time. When it fails, what it began is undone before this
@@ -324,6 +313,16 @@ impl Api {
             Store::Bucket(_) => self.base_url(parts),
         }
     }
+}
+
+/// The address that a proxy wrote into `X-Forwarded-For`; `hop` counts proxies from the last one.
+fn forwarded_for(headers: &HeaderMap, hop: usize) -> Option<IpAddr> {
+    const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+    let values = headers.get_all(FORWARDED_FOR).iter();
+    let texts: Vec<_> = values.filter_map(|value| value.to_str().ok()).collect();
+    // Each proxy adds at the end what it saw; everything before is the client's own word.
+    let mut entries = texts.iter().rev().flat_map(|text| text.rsplit(','));
+    entries.nth(hop)?.trim().parse().ok()
 }
 
 /// Scheme and host that the client used, as far as it said them.

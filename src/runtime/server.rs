@@ -38,6 +38,8 @@ const GRACE: Duration = Duration::from_secs(10);
 const LINGER_BYTES: usize = 64 * 1024 * 1024;
 /// How long that may take.
 const LINGER: Duration = Duration::from_secs(10);
+/// How long an answered client may pause within it; one that sends nothing waits for nothing.
+const LINGER_SILENCE: Duration = Duration::from_secs(1);
 
 /// Serves `service` until `stop` is ready, then lets requests in flight finish, at most 10 s.
 /// `idle` bounds how long a connection may take to send a request's headers.
@@ -174,7 +176,7 @@ impl Drop for Lingering {
 async fn discard(mut body: Incoming) {
     use http_body_util::BodyExt as _;
     let mut left = LINGER_BYTES;
-    while let Some(Ok(frame)) = body.frame().await {
+    while let Ok(Some(Ok(frame))) = tokio::time::timeout(LINGER_SILENCE, body.frame()).await {
         left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
         if left == 0 {
             break;

@@ -7,6 +7,8 @@
 
 mod any_input;
 mod api;
+mod auth;
+mod bad_inputs;
 mod bucket_double;
 mod bucket_failures;
 mod events;
@@ -15,10 +17,14 @@ mod fc;
 mod files;
 mod forms;
 mod lambda;
+mod limits;
+mod mutations;
 mod readme;
 mod runtime_double;
+mod security;
 mod server;
 mod splits;
 mod stores;
 mod support;
+mod tokens;
 mod wire;

@@ -248,16 +248,6 @@ impl TestApi {
         }
     }
 
-    /// Another Router over a store of the caller's.
-    pub(crate) fn over(store: Store, settings: api::Settings) -> Self {
-        let router = api::router(store.clone(), settings);
-        Self {
-            router,
-            store,
-            folder: tempfile::tempdir().unwrap(),
-        }
-    }
-
     pub(crate) fn router(&self) -> Router {
         self.router.clone()
     }
@@ -418,13 +408,14 @@ impl Process {
         self.child.wait().unwrap()
     }
 
-    /// Most memory it has had so far, in KiB.
-    pub(crate) fn peak_memory_kib(&self) -> u64 {
+    /// Memory it has now, in KiB.
+    pub(crate) fn memory_kib(&self) -> u64 {
+        self.status_kib("VmRSS:")
+    }
+
+    fn status_kib(&self, field: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status
-            .lines()
-            .find(|line| line.starts_with("VmHWM:"))
-            .unwrap();
+        let line = status.lines().find(|line| line.starts_with(field)).unwrap();
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
     }
 }

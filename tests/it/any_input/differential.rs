@@ -1,0 +1,348 @@
+//! A form as `api::form` reads it, as multer does when it is fed gently, and as the reference parser
+//! does: the same parts in the same order with the same bytes, and the same sort of end.
+//!
+//! Where they may differ is said where it is let pass: [`End::LineFeeds`], names that are not UTF-8
+//! or come in a charset ([`Name::Unsure`]), and limits, which only `api::form` has.
+
+use axum::http::HeaderValue;
+use chat_upload::body::ReadError;
+use futures_util::StreamExt as _;
+use multer::Multipart;
+
+use super::{
+    chopped::{Chopped, at_once, gently},
+    form::{
+        MAX_FILE_BYTES, MAX_PARTS, MAX_TEXT_BYTES, Read, Reading, SURELY_NOT_TOO_LONG, read, run,
+    },
+    reference_form::{End, RawForm, RawParams, RawPart},
+};
+
+/// The input is a boundary, chunk sizes and a body.
+pub(crate) fn check(input: &[u8]) {
+    let input = Chopped::new(input);
+    let Some(boundary) = boundary(input.line) else {
+        return;
+    };
+    let content_type = content_type(boundary);
+    let ours = read(&content_type, at_once(input.as_asked())).expect("a boundary that may be");
+    let multers = read_by_multer(boundary, &input);
+    let reference = RawForm::parse(&input.content, boundary.as_bytes());
+
+    assert_same_parts(&multers, &reference);
+    if ours.found_too_long() && input.content.len() > SURELY_NOT_TOO_LONG {
+        return;
+    }
+    Expected::of(&multers).assert(&ours);
+    if reference.end != End::LineFeeds {
+        Expected::of(&reference).assert(&ours);
+    }
+}
+
+/// RFC 2046 §5.1.1, and what clients send beyond its alphabet.
+fn boundary(line: &[u8]) -> Option<&str> {
+    let is_one = (1..=70).contains(&line.len())
+        && !line.ends_with(b" ")
+        && line.iter().all(|byte| matches!(byte, b' '..=b'~'));
+    is_one.then(|| std::str::from_utf8(line).expect("ASCII"))
+}
+
+/// Names a boundary; multer, which reads such headers by other rules, must find the same when it
+/// needs no quotes.
+fn content_type(boundary: &str) -> HeaderValue {
+    let escaped = boundary.replace('\\', r"\\").replace('"', r#"\""#);
+    let text = format!(r#"multipart/form-data; boundary="{escaped}""#);
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    if boundary.bytes().all(is_plain) {
+        let multers = multer::parse_boundary(&text).expect("a boundary");
+        assert_eq!(multers, boundary);
+    }
+    HeaderValue::try_from(text).expect("printable")
+}
+
+fn read_by_multer(boundary: &str, input: &Chopped<'_>) -> RawForm {
+    let stream = gently(input.as_asked()).map(Ok::<_, std::convert::Infallible>);
+    let mut multipart = Multipart::new(stream, boundary);
+    let mut form = RawForm {
+        parts: Vec::new(),
+        unfinished: None,
+        end: End::Whole,
+    };
+    run(async {
+        loop {
+            let mut field = match multipart.next_field().await {
+                Ok(Some(field)) => field,
+                Ok(None) => return,
+                // It has one error for an early end and for a broken boundary.
+                Err(_) => return form.end = End::Unsaid,
+            };
+            let mut part = RawPart {
+                headers: Default::default(),
+                content: Vec::new(),
+            };
+            for (name, value) in field.headers() {
+                let value = value.as_bytes().to_vec();
+                part.headers.insert(name.to_string(), value);
+            }
+            loop {
+                match field.chunk().await {
+                    Ok(Some(chunk)) => part.content.extend_from_slice(&chunk),
+                    Ok(None) => break form.parts.push(part),
+                    Err(multer::Error::IncompleteFieldData { .. }) => {
+                        form.end = match input.content.len() {
+                            ..=MAX_TEXT_BYTES => End::Truncated,
+                            _ => End::Uncounted,
+                        };
+                        return form.unfinished = Some(part);
+                    }
+                    Err(error) => panic!("no such error can be: {error}"),
+                }
+            }
+        }
+    });
+    form
+}
+
+fn assert_same_parts(multers: &RawForm, reference: &RawForm) {
+    if reference.end == End::LineFeeds {
+        let both = reference.parts.len();
+        assert_eq!(multers.parts.get(..both), Some(&*reference.parts));
+        return;
+    }
+    assert_eq!(multers.parts, reference.parts);
+    assert_eq!(multers.end == End::Whole, reference.end == End::Whole);
+    // How much of an unfinished part multer hands out depends on where a boundary might begin.
+    match (&multers.unfinished, &reference.unfinished) {
+        (Some(some), Some(all)) => {
+            assert_eq!(some.headers, all.headers);
+            assert!(all.content.starts_with(&some.content));
+        }
+        (None, None) => {}
+        different => panic!("unfinished to one of the two: {different:?}"),
+    }
+}
+
+/// What `api::form` should make of a form.
+struct Expected {
+    parts: Vec<Part>,
+    end: Ending,
+}
+
+/// How reading should end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    Whole,
+    Truncated,
+    Malformed,
+    /// multer does not tell one from the other.
+    TruncatedOrMalformed,
+    Limit,
+    LimitOrTruncated,
+    /// What comes now depends on a name that this parser cannot read.
+    Unsure,
+}
+
+struct Part {
+    is_file: bool,
+    field: Name,
+    name: Name,
+    content: Vec<u8>,
+}
+
+/// A name of a part.
+#[derive(Debug, PartialEq, Eq)]
+enum Name {
+    Absent,
+    Is(String),
+    /// GBK, or `name*=` in another charset than UTF-8.
+    Unsure,
+}
+
+impl Expected {
+    fn of(form: &RawForm) -> Self {
+        let (mut parts, mut end) = (Vec::new(), None);
+        for (index, raw) in form.parts.iter().enumerate() {
+            match judge(index, raw, false) {
+                Ok(part) => parts.extend(part),
+                Err(ending) => {
+                    end = Some(ending);
+                    break;
+                }
+            }
+        }
+        let last = || {
+            let raw = form.unfinished.as_ref()?;
+            judge(form.parts.len(), raw, true).err()
+        };
+        let end = end.or_else(last).unwrap_or(match form.end {
+            End::Whole => Ending::Whole,
+            End::Truncated => Ending::Truncated,
+            End::Uncounted => Ending::LimitOrTruncated,
+            End::Broken => Ending::Malformed,
+            End::Unsaid | End::LineFeeds => Ending::TruncatedOrMalformed,
+        });
+        Self { parts, end }
+    }
+
+    fn assert(&self, ours: &Reading) {
+        if self.end == Ending::Unsure {
+            return assert!(ours.parts.len() >= self.parts.len());
+        }
+        assert_eq!(ours.parts.len(), self.parts.len(), "{:?}", ours.end);
+        for (expected, ours) in self.parts.iter().zip(&ours.parts) {
+            expected.assert(ours);
+        }
+        let end = match &ours.end {
+            Ok(()) => Ending::Whole,
+            Err(ReadError::Truncated) => Ending::Truncated,
+            Err(ReadError::Malformed(_)) => Ending::Malformed,
+            Err(ReadError::TooLarge { .. } | ReadError::FieldTooLarge { .. }) => Ending::Limit,
+            Err(other) => panic!("no such error can be: {other}"),
+        };
+        match self.end {
+            Ending::TruncatedOrMalformed => {
+                assert!(matches!(end, Ending::Truncated | Ending::Malformed));
+            }
+            Ending::LimitOrTruncated => {
+                assert!(matches!(end, Ending::Truncated | Ending::Limit));
+            }
+            expected => assert_eq!(end, expected, "{:?}", ours.end),
+        }
+    }
+}
+
+impl Part {
+    fn assert(&self, ours: &Read) {
+        match ours {
+            Read::Text { field, value } => {
+                assert!(!self.is_file, "a file read as text");
+                self.field.assert(field);
+                assert_eq!(*value, self.content);
+            }
+            Read::File {
+                field,
+                name,
+                content,
+            } => {
+                assert!(self.is_file, "a text read as a file");
+                self.field.assert(field);
+                self.name.assert(name);
+                assert_eq!(*content, self.content);
+            }
+        }
+    }
+}
+
+impl Name {
+    fn assert(&self, ours: &str) {
+        match self {
+            Self::Absent => assert_eq!(ours, ""),
+            Self::Is(name) => assert_eq!(ours, name),
+            Self::Unsure => {}
+        }
+    }
+}
+
+/// What a part is to `api::form`; `None` when it is an empty file input. `is_cut`: its content does
+/// not end.
+fn judge(index: usize, raw: &RawPart, is_cut: bool) -> Result<Option<Part>, Ending> {
+    if index >= MAX_PARTS {
+        return Err(Ending::Malformed);
+    }
+    let disposition = raw.headers.get("content-disposition");
+    let params = disposition.and_then(|header| RawParams::parse(header));
+    let params = params.ok_or(Ending::Malformed)?;
+    if !params.value.eq_ignore_ascii_case(b"form-data") || is_encoded(raw) {
+        return Err(Ending::Malformed);
+    }
+    let field = plain_name(&params, "name")?;
+    let name = match extended_name(&params)? {
+        Name::Absent => plain_name(&params, "filename")?,
+        found => plain_name(&params, "filename").map(|_| found)?,
+    };
+    let has_type = raw.headers.contains_key("content-type");
+    if name == Name::Unsure && !has_type && params.all("filename").is_empty() {
+        return Err(Ending::Unsure);
+    }
+    let is_file = name != Name::Absent || has_type;
+    let limit = if is_file {
+        MAX_FILE_BYTES
+    } else {
+        MAX_TEXT_BYTES
+    };
+    if raw.content.len() > limit {
+        return Err(if is_cut {
+            Ending::LimitOrTruncated
+        } else {
+            Ending::Limit
+        });
+    }
+    let is_empty_input = is_file && raw.content.is_empty();
+    match &name {
+        Name::Unsure if is_empty_input => return Err(Ending::Unsure),
+        Name::Absent if is_empty_input => return Ok(None),
+        Name::Is(name) if is_empty_input && name.is_empty() => return Ok(None),
+        _ => {}
+    }
+    Ok(Some(Part {
+        is_file,
+        field,
+        name,
+        content: raw.content.clone(),
+    }))
+}
+
+fn plain_name(params: &RawParams, name: &str) -> Result<Name, Ending> {
+    match *params.all(name) {
+        [] => Ok(Name::Absent),
+        [raw] => Ok(std::str::from_utf8(raw).map_or(Name::Unsure, |text| {
+            let text = text.replace("%22", "\"");
+            Name::Is(text.replace("%0D", "\r").replace("%0A", "\n"))
+        })),
+        _ => Err(Ending::Malformed),
+    }
+}
+
+/// `filename*=UTF-8''%e7%8c%ab.png`; absent when it is broken too.
+fn extended_name(params: &RawParams) -> Result<Name, Ending> {
+    let raw = match *params.all("filename*") {
+        [] => return Ok(Name::Absent),
+        [raw] => raw,
+        _ => return Err(Ending::Malformed),
+    };
+    let pieces: Vec<_> = raw.splitn(3, |byte| *byte == b'\'').collect();
+    let [charset, _, encoded] = *pieces else {
+        return Ok(Name::Absent);
+    };
+    let Some(bytes) = percent_decoded(encoded) else {
+        return Ok(Name::Absent);
+    };
+    if !charset.eq_ignore_ascii_case(b"utf-8") {
+        return Ok(Name::Unsure);
+    }
+    Ok(String::from_utf8(bytes).map_or(Name::Absent, Name::Is))
+}
+
+fn percent_decoded(encoded: &[u8]) -> Option<Vec<u8>> {
+    let digit = |byte: u8| Some(char::from(byte).to_digit(16)? as u8);
+    let mut bytes = Vec::new();
+    let mut rest = encoded.iter().copied();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'%' => 16 * digit(rest.next()?)? + digit(rest.next()?)?,
+            plain => plain,
+        });
+    }
+    Some(bytes)
+}
+
+/// Forms in forms and the encodings of mail, which `api::form` refuses and the others pass on.
+fn is_encoded(raw: &RawPart) -> bool {
+    let lower = |name: &str| {
+        raw.headers
+            .get(name)
+            .map(|value| value.to_ascii_lowercase())
+    };
+    let encoding = lower("content-transfer-encoding");
+    lower("content-type").is_some_and(|value| value.starts_with(b"multipart/"))
+        || encoding.is_some_and(|value| !matches!(&*value, b"binary" | b"8bit" | b"7bit"))
+}

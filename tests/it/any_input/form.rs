@@ -1,0 +1,195 @@
+//! `api::form`: however a body is cut into chunks, it is read the same, within its limits, and comes
+//! to an end.
+
+use std::{
+    convert::Infallible,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
+    time::Duration,
+};
+
+use axum::{
+    body::Body,
+    http::{HeaderMap, HeaderValue, header::CONTENT_TYPE},
+};
+use bytes::Bytes;
+use chat_upload::{
+    api::form::{Form, Limits, Part},
+    body::ReadError,
+};
+use futures_util::{Stream, StreamExt as _};
+use tokio::runtime::{Builder, Runtime};
+
+use super::chopped::{Chopped, at_once, gently};
+
+/// Largest text field, in bytes; `form.rs` has the same number for itself.
+pub(crate) const MAX_TEXT_BYTES: usize = 64 * 1024;
+/// Most parts; likewise.
+pub(crate) const MAX_PARTS: usize = 100;
+/// Largest file here: so far above the limit of text fields that a text meets its own first.
+pub(crate) const MAX_FILE_BYTES: usize = 200_000;
+/// Up to here no headers are too long, however they are fed; above it that may depend on the chunks,
+/// since what was fed in one piece with the end of a part is not counted twice.
+pub(crate) const SURELY_NOT_TOO_LONG: usize = 128 * 1024;
+
+const LIMITS: Limits = Limits {
+    max_file_bytes: MAX_FILE_BYTES as u64,
+    max_files: 9,
+    idle: Duration::from_secs(60),
+};
+
+/// The input is a Content-Type, chunk sizes and a body.
+pub(crate) fn check(input: &[u8]) {
+    let input = Chopped::new(input);
+    let Ok(content_type) = HeaderValue::from_bytes(input.line) else {
+        return;
+    };
+    let first = read(&content_type, at_once(input.whole()));
+    if let Ok(reading) = &first {
+        assert!(reading.parts.len() <= MAX_PARTS, "too many parts");
+    }
+    let is_long = input.content.len() > SURELY_NOT_TOO_LONG;
+    let others = [
+        read(&content_type, at_once(input.as_asked())),
+        read(&content_type, gently(input.as_asked())),
+        read(&content_type, gently(input.minced())),
+    ];
+    for other in others {
+        match (&first, &other) {
+            (Ok(first), Ok(other)) => first.assert_same(other, is_long),
+            _ => assert_eq!(first.is_err(), other.is_err()),
+        }
+    }
+}
+
+/// A part that was read to its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Read {
+    Text {
+        field: String,
+        value: Vec<u8>,
+    },
+    File {
+        field: String,
+        name: String,
+        content: Vec<u8>,
+    },
+}
+
+/// What became of a form.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    pub(crate) parts: Vec<Read>,
+    /// What came of the file in which reading failed; empty otherwise.
+    begun: Vec<u8>,
+    pub(crate) end: Result<(), ReadError>,
+}
+
+impl Reading {
+    fn assert_same(&self, other: &Self, is_long: bool) {
+        let ends = (format!("{:?}", self.end), format!("{:?}", other.end));
+        if is_long && (self.found_too_long() || other.found_too_long()) {
+            let both = self.parts.len().min(other.parts.len());
+            assert_eq!(self.parts[..both], other.parts[..both]);
+            return;
+        }
+        assert_eq!(self.parts, other.parts, "{ends:?}");
+        assert_eq!(ends.0, ends.1);
+        // How much of a broken file comes through may depend on the chunks, the bytes may not.
+        let both = self.begun.len().min(other.begun.len());
+        assert_eq!(self.begun[..both], other.begun[..both]);
+    }
+
+    pub(crate) fn found_too_long(&self) -> bool {
+        matches!(&self.end, Err(ReadError::Malformed(why)) if why.ends_with("are too long"))
+    }
+}
+
+/// Reads a form to its end; `Err` when it could not even be opened.
+pub(crate) fn read(
+    content_type: &HeaderValue,
+    chunks: impl Stream<Item = Bytes> + Send + 'static,
+) -> Result<Reading, ()> {
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, content_type.clone());
+    let body = Body::from_stream(chunks.map(Ok::<_, Infallible>));
+    run(async {
+        let form = Form::open(&headers, body, LIMITS).map_err(drop)?;
+        Ok(read_parts(form).await)
+    })
+}
+
+async fn read_parts(mut form: Form) -> Reading {
+    let (mut parts, mut begun) = (Vec::new(), Vec::new());
+    let end = loop {
+        match form.next().await {
+            Ok(Some(Part::Text { name, value })) => {
+                assert!(value.len() <= MAX_TEXT_BYTES, "a text over its limit");
+                parts.push(Read::Text { field: name, value });
+            }
+            Ok(Some(Part::File(file))) => {
+                if let Err(error) = read_content(file.content, &mut begun).await {
+                    break Err(error);
+                }
+                parts.push(Read::File {
+                    field: file.field,
+                    name: file.name,
+                    content: std::mem::take(&mut begun),
+                });
+            }
+            Ok(None) => {
+                let again = form.next().await;
+                assert!(matches!(again, Ok(None)), "something after the end");
+                break Ok(());
+            }
+            Err(error) => break Err(error),
+        }
+    };
+    Reading { parts, begun, end }
+}
+
+async fn read_content(
+    mut chunks: impl Stream<Item = Result<Bytes, ReadError>> + Unpin,
+    content: &mut Vec<u8>,
+) -> Result<(), ReadError> {
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk?;
+        assert!(!chunk.is_empty(), "an empty chunk");
+        content.extend_from_slice(&chunk);
+        assert!(content.len() <= MAX_FILE_BYTES, "a file over its limit");
+    }
+    Ok(())
+}
+
+/// Runs `work`. Everything it waits for is there, so it must ask to be woken whenever it waits.
+pub(crate) fn run<T>(work: impl Future<Output = T>) -> T {
+    thread_local! {
+        // For the timers, which never go off: nothing drives them.
+        static RUNTIME: Runtime = Builder::new_current_thread().enable_time().build().expect("one");
+    }
+    RUNTIME.with(|runtime| {
+        let _entered = runtime.enter();
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(Arc::clone(&woken));
+        let mut work = pin!(work);
+        loop {
+            if let Poll::Ready(done) = work.as_mut().poll(&mut Context::from_waker(&waker)) {
+                return done;
+            }
+            assert!(woken.0.swap(false, Ordering::Relaxed), "waits for nothing");
+        }
+    })
+}
+
+#[derive(Default)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,257 @@
+//! A form and its headers as RFC 2046 and RFC 7578 have them, read the slow and obvious way from one
+//! buffer: what `api::form` and multer under it are compared with.
+
+use std::collections::BTreeMap;
+
+/// Most headers of a part, multer's number.
+const MAX_HEADERS: usize = 32;
+/// Longest name of a header, that of the crate `http`.
+const MAX_HEADER_NAME_BYTES: usize = u16::MAX as usize;
+/// Most parameters of a header, the number of `api::params`.
+const MAX_PARAMS: usize = 16;
+
+/// A part as it stands in the form.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RawPart {
+    /// By name in lower case. The last of a name counts: multer shows no other.
+    pub(crate) headers: BTreeMap<String, Vec<u8>>,
+    pub(crate) content: Vec<u8>,
+}
+
+/// How a form ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// With its closing boundary.
+    Whole,
+    /// Too early.
+    Truncated,
+    /// Too early, and perhaps after more than a limit allows: only multer's reading says so, which
+    /// does not hand out all that came of the last part.
+    Uncounted,
+    /// Where something stands that may not.
+    Broken,
+    /// One of the last two: multer does not tell them apart, and behind a preamble `api::form` takes
+    /// a form that ends early for none at all.
+    Unsaid,
+    /// In headers with line feeds alone, which RFC 2046 forbids and multer's parser takes as line
+    /// ends. What then is a header and what is content, this parser does not guess.
+    LineFeeds,
+}
+
+/// A form taken apart.
+#[derive(Debug)]
+pub(crate) struct RawForm {
+    pub(crate) parts: Vec<RawPart>,
+    /// The part whose content does not end.
+    pub(crate) unfinished: Option<RawPart>,
+    pub(crate) end: End,
+}
+
+impl RawForm {
+    pub(crate) fn parse(body: &[u8], boundary: &[u8]) -> Self {
+        let mut form = Self {
+            parts: Vec::new(),
+            unfinished: None,
+            end: End::Whole,
+        };
+        form.end = form.read(body, boundary);
+        form
+    }
+
+    fn read(&mut self, body: &[u8], boundary: &[u8]) -> End {
+        let delimiter = [b"--", boundary].concat();
+        let Some(at) = find(body, &delimiter) else {
+            return match delimiter.starts_with(body) {
+                true => End::Truncated,
+                false => End::Broken,
+            };
+        };
+        let cut = if at == 0 { End::Truncated } else { End::Unsaid };
+        let mut rest = &body[at + delimiter.len()..];
+        loop {
+            if rest.starts_with(b"--") {
+                return End::Whole;
+            }
+            if rest.len() < 2 {
+                return cut;
+            }
+            while let [b' ' | b'\t', after @ ..] = rest {
+                rest = after;
+            }
+            if rest.len() < 2 {
+                return cut;
+            }
+            let Some(after) = rest.strip_prefix(b"\r\n") else {
+                return End::Broken;
+            };
+            let Some(length) = find(after, b"\r\n\r\n") else {
+                return cut;
+            };
+            let headers = match headers(&after[..length]) {
+                Ok(headers) => headers,
+                Err(end) => return end,
+            };
+            rest = &after[length + 4..];
+            let next = [b"\r\n", &*delimiter].concat();
+            let Some(length) = find(rest, &next) else {
+                let content = rest.to_vec();
+                self.unfinished = Some(RawPart { headers, content });
+                return End::Truncated;
+            };
+            let content = rest[..length].to_vec();
+            self.parts.push(RawPart { headers, content });
+            rest = &rest[length + next.len()..];
+        }
+    }
+}
+
+/// Where `needle` first stands in `hay`.
+fn find(hay: &[u8], needle: &[u8]) -> Option<usize> {
+    (0..hay.len()).find(|at| hay[*at..].starts_with(needle))
+}
+
+/// Header lines; the last one without its end.
+fn headers(block: &[u8]) -> Result<BTreeMap<String, Vec<u8>>, End> {
+    let mut headers = BTreeMap::new();
+    // A part without headers: what was found is the first empty line of its content, or of the
+    // next part.
+    if block.is_empty() || block.starts_with(b"\r\n") {
+        return Ok(headers);
+    }
+    let mut count = 0;
+    let mut rest = block;
+    loop {
+        let length = find(rest, b"\r\n").unwrap_or(rest.len());
+        let (name, value) = header(&rest[..length])?;
+        count += 1;
+        if count > MAX_HEADERS {
+            return Err(End::Broken);
+        }
+        headers.insert(name, value);
+        match rest.get(length + 2..) {
+            Some(after) => rest = after,
+            None => return Ok(headers),
+        }
+    }
+}
+
+fn header(line: &[u8]) -> Result<(String, Vec<u8>), End> {
+    if line.contains(&b'\n') {
+        return Err(End::LineFeeds);
+    }
+    let colon = line.iter().position(|byte| *byte == b':');
+    let (name, value) = line.split_at(colon.ok_or(End::Broken)?);
+    let value = value[1..].trim_ascii();
+    let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+    let is_control = |byte: &u8| *byte != b'\t' && byte.is_ascii_control();
+    if name.is_empty() || name.len() > MAX_HEADER_NAME_BYTES {
+        return Err(End::Broken);
+    }
+    if !name.iter().all(is_token) || line.iter().any(is_control) {
+        return Err(End::Broken);
+    }
+    let name = String::from_utf8_lossy(name).to_ascii_lowercase();
+    Ok((name, value.to_vec()))
+}
+
+/// `value; name=value; name="value"`, names as they stand; `None` when it is not of that form.
+#[derive(Debug)]
+pub(crate) struct RawParams {
+    pub(crate) value: Vec<u8>,
+    pub(crate) params: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+impl RawParams {
+    pub(crate) fn parse(header: &[u8]) -> Option<Self> {
+        let mut pieces = split_outside_quotes(header)?.into_iter();
+        let value = pieces.next().unwrap_or_default().trim_ascii().to_vec();
+        let mut params = Vec::new();
+        for piece in pieces {
+            let piece = piece.trim_ascii();
+            if !piece.is_empty() {
+                params.push(param(piece)?);
+            }
+        }
+        (params.len() <= MAX_PARAMS).then_some(Self { value, params })
+    }
+
+    /// All values of a parameter.
+    pub(crate) fn all(&self, name: &str) -> Vec<&[u8]> {
+        let of_name =
+            |(param, _): &&(Vec<u8>, Vec<u8>)| param.eq_ignore_ascii_case(name.as_bytes());
+        let found = self.params.iter().filter(of_name);
+        found.map(|(_, value)| &**value).collect()
+    }
+}
+
+/// The pieces between semicolons, those in quotes left alone. A quote opens only as the first
+/// thing of a parameter's value.
+fn split_outside_quotes(header: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let mut pieces = vec![Vec::new()];
+    let mut bytes = header.iter().copied();
+    while let Some(byte) = bytes.next() {
+        if byte == b';' {
+            pieces.push(Vec::new());
+            continue;
+        }
+        let is_param = pieces.len() > 1;
+        let piece = pieces.last_mut()?;
+        let opens = byte == b'"'
+            && is_param
+            && piece.trim_ascii_end().ends_with(b"=")
+            && piece.iter().filter(|byte| **byte == b'=').count() == 1;
+        piece.push(byte);
+        if opens {
+            loop {
+                let byte = bytes.next()?;
+                piece.push(byte);
+                match byte {
+                    b'"' => break,
+                    b'\\' => {
+                        // A backslash before another byte is itself.
+                        let next = bytes.clone().next();
+                        if let Some(escaped @ (b'"' | b'\\')) = next {
+                            bytes.next();
+                            piece.push(escaped);
+                        }
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+    Some(pieces)
+}
+
+fn param(piece: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
+    let equals = piece.iter().position(|byte| *byte == b'=')?;
+    let name = piece[..equals].trim_ascii().to_vec();
+    let value = piece[equals + 1..].trim_ascii();
+    if name.is_empty() || name.contains(&b'"') {
+        return None;
+    }
+    match value.strip_prefix(b"\"") {
+        Some(quoted) => Some((name, unquoted(quoted)?)),
+        None => Some((name, value.to_vec())),
+    }
+}
+
+/// What stands before the closing quote, after which nothing may stand.
+fn unquoted(quoted: &[u8]) -> Option<Vec<u8>> {
+    let mut value = Vec::new();
+    let mut rest = quoted;
+    loop {
+        match rest {
+            [b'"'] => return Some(value),
+            [b'"', ..] | [] => return None,
+            [b'\\', escaped @ (b'"' | b'\\'), after @ ..] => {
+                value.push(*escaped);
+                rest = after;
+            }
+            [byte, after @ ..] => {
+                value.push(*byte);
+                rest = after;
+            }
+        }
+    }
+}

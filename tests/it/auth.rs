@@ -1,0 +1,697 @@
+//! Who may upload: every row of the contract's section 4 on every route, wherever a token stands,
+//! and section E of the list of bad inputs (`e56` to `e61`) as seen from outside. What tokens hold is
+//! judged in `api/token.rs` and tested there claim by claim.
+
+use std::{iter, sync::atomic::Ordering};
+
+use axum::{
+    body::Body,
+    http::{HeaderValue, Method, Request},
+};
+use bytes::Bytes;
+use serde_json::json;
+
+use crate::{
+    bucket_double::{BucketDouble, Dialect, Operation},
+    support::{
+        Form, PNG, Process, Reply, TestApi, UPLOAD, empty, files_below, get, metered, post, send,
+    },
+    tokens::{HS256, SECRET, of_guest, of_user, signed, token},
+};
+
+const ADMIN: &str = "/shop/admin/image/uploadAliyun";
+const FOLDER: &str = "/api/chat/uploadStreamSingleToServerDiy/chatImgs";
+const ROUTES: [&str; 3] = [UPLOAD, ADMIN, FOLDER];
+
+/// One failure of section 4: status, code, text.
+type Row = (u16, &'static str, &'static str);
+const MISSING: Row = (401, "token_missing", "您没有权限访问即时通讯接口");
+const EXPIRED: Row = (401, "token_expired", "Token已过期！请重新获取令牌");
+const INVALID: Row = (401, "token_invalid", "Token 令牌不合法！");
+const DENIED: Row = (403, "guest_denied", "您没有权限访问，请先注册或登录");
+
+/// Where a client may put its token.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    Header,
+    Bearer,
+    Query,
+    FormBeforeFile,
+}
+
+const PLACES: [Place; 4] = [
+    Place::Header,
+    Place::Bearer,
+    Place::Query,
+    Place::FormBeforeFile,
+];
+
+/// An upload of one picture to `route` with `token` at `place`.
+fn upload(route: &str, place: Place, token: &str) -> Request<Body> {
+    let form = Form::img("a.png", PNG);
+    match place {
+        Place::Header => with_header(form.to(route), "token", token),
+        Place::Bearer => with_header(form.to(route), "authorization", &format!("Bearer {token}")),
+        Place::Query => form.to(&format!("{route}?token={token}")),
+        Place::FormBeforeFile => Form::new()
+            .text("token", token)
+            .file("img", "a.png", PNG)
+            .to(route),
+    }
+}
+
+fn with_header(mut request: Request<Body>, name: &'static str, value: &str) -> Request<Body> {
+    let value = HeaderValue::from_bytes(value.as_bytes()).unwrap();
+    request.headers_mut().append(name, value);
+    request
+}
+
+/// With a secret, and these variables more.
+fn guarded(vars: &[(&str, &str)]) -> TestApi {
+    TestApi::with(&[&[("UPLOAD_JWT_SECRET", SECRET)], vars].concat())
+}
+
+#[track_caller]
+fn assert_refused(api: &TestApi, reply: &Reply, (status, code, text): Row) {
+    reply.assert_failed(status, code, text);
+    api.assert_nothing_stored();
+}
+
+/// Asserts that each of these requests is refused so.
+async fn assert_each_refused(requests: impl IntoIterator<Item = Request<Body>>, row: Row) {
+    let api = guarded(&[]);
+    for request in requests {
+        assert_refused(&api, &api.send(request).await, row);
+    }
+}
+
+/// Asserts that each of these requests stores its picture.
+async fn assert_each_taken(requests: impl IntoIterator<Item = Request<Body>>) {
+    let api = guarded(&[]);
+    for (count, request) in requests.into_iter().enumerate() {
+        let reply = api.send(request).await;
+        assert_eq!(reply.status, 200, "{:?}", reply.body);
+        assert_eq!(api.files().len(), count + 1);
+    }
+}
+
+// The table of section 4
+
+#[tokio::test]
+async fn without_a_secret_everybody_may_upload_and_no_token_is_judged() {
+    let api = TestApi::new();
+    for route in ROUTES {
+        assert_eq!(
+            api.send(Form::img("a.png", PNG).to(route)).await.status,
+            200
+        );
+        for place in PLACES {
+            let reply = api.send(upload(route, place, "no-token")).await;
+            assert_eq!(reply.status, 200, "{route} {place:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn without_a_token_every_upload_is_401() {
+    let form = Form::img("a.png", PNG);
+    assert_each_refused(ROUTES.map(|route| form.to(route)), MISSING).await;
+    let other_faults = [
+        post(UPLOAD, &form.content_type(), form.unclosed().slice(..300)),
+        form.to(&format!("{UPLOAD}?token=")),
+        Form::new().file("file", "a.html", "<html>").to(UPLOAD),
+        Form::new().text("imageClassId", "1").to(UPLOAD),
+        Form::new().to(UPLOAD),
+    ];
+    assert_each_refused(other_faults, MISSING).await;
+}
+
+#[tokio::test]
+async fn a_bad_token_is_told_before_what_else_is_wrong() {
+    let form = Form::new().file("file", "a.html", "<html>");
+    let routes = [
+        format!("{UPLOAD}?imageClassId=x"),
+        "/api/chat/uploadStreamSingleToServerDiy/..".to_owned(),
+        "/api/chat/uploadStreamSingleToServerDiy/".to_owned(),
+    ];
+    let requests = routes.map(|route| with_header(form.to(&route), "token", "bad"));
+    assert_each_refused(requests, INVALID).await;
+    let not_multipart = post(UPLOAD, "text/plain", "x");
+    assert_each_refused([with_header(not_multipart, "token", "bad")], INVALID).await;
+}
+
+#[tokio::test]
+async fn a_good_token_counts_wherever_it_stands() {
+    for route in ROUTES {
+        assert_each_taken(PLACES.map(|place| upload(route, place, &of_user("7")))).await;
+    }
+    let form = Form::img("a.png", PNG);
+    let good = of_user("7");
+    assert_each_taken([
+        with_header(
+            form.to(UPLOAD),
+            "authorization",
+            &format!("bearer   {good} "),
+        ),
+        with_header(form.to(UPLOAD), "token", &format!("  {good}\t")),
+        form.to(&format!("{UPLOAD}?imageClassId=3&token=%20{good}")),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn an_expired_token_is_told_so_wherever_it_stands() {
+    let old = token(&json!({"id": 7, "exp": 1_700_000_000}));
+    for route in ROUTES {
+        assert_each_refused(PLACES.map(|place| upload(route, place, &old)), EXPIRED).await;
+    }
+}
+
+#[tokio::test]
+async fn a_token_of_another_secret_is_invalid_wherever_it_stands() {
+    let foreign = signed(HS256, r#"{"id":7}"#, "another secret");
+    for route in ROUTES {
+        assert_each_refused(PLACES.map(|place| upload(route, place, &foreign)), INVALID).await;
+    }
+}
+
+#[tokio::test]
+async fn guests_may_upload_unless_they_are_denied() {
+    let denying = guarded(&[("UPLOAD_GUESTS", "deny")]);
+    for route in ROUTES {
+        assert_each_taken(PLACES.map(|place| upload(route, place, &of_guest("g")))).await;
+        for place in PLACES {
+            let reply = denying.send(upload(route, place, &of_guest("g"))).await;
+            assert_refused(&denying, &reply, DENIED);
+        }
+    }
+    let user = denying.send(upload(UPLOAD, Place::Header, &of_user("7")));
+    assert_eq!(user.await.status, 200);
+}
+
+#[tokio::test]
+async fn a_token_that_says_more_than_one_thing_against_itself_is_judged_by_signature_first() {
+    let old_guest = json!({"id": 7, "role": "visitor", "exp": 1}).to_string();
+    let api = guarded(&[("UPLOAD_GUESTS", "deny")]);
+    for (token, row) in [
+        (signed(HS256, &old_guest, "another secret"), INVALID),
+        (signed(HS256, &old_guest, SECRET), EXPIRED),
+    ] {
+        let reply = api.send(upload(UPLOAD, Place::Header, &token)).await;
+        assert_refused(&api, &reply, row);
+    }
+}
+
+#[tokio::test]
+async fn both_secrets_count_while_one_replaces_the_other() {
+    let requests = |secret| {
+        let token = signed(HS256, r#"{"id":7}"#, secret);
+        PLACES.map(|place| upload(UPLOAD, place, &token))
+    };
+    let rotating = TestApi::with(&[("UPLOAD_JWT_SECRET", " new secret ,old secret,")]);
+    for secret in ["new secret", "old secret"] {
+        for request in requests(secret) {
+            assert_eq!(rotating.send(request).await.status, 200, "{secret}");
+        }
+    }
+    let rotated = TestApi::with(&[("UPLOAD_JWT_SECRET", "new secret")]);
+    for request in requests("old secret").into_iter().chain(requests("")) {
+        assert_refused(&rotated, &rotated.send(request).await, INVALID);
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_upload_needs_no_token() {
+    let api = guarded(&[]);
+    let data = api
+        .send(upload(UPLOAD, Place::Header, &of_user("7")))
+        .await
+        .data();
+    let path = format!("/{}", data[0]["path"].as_str().unwrap());
+    for path in ["/healthz", "/api/chat/qrcode?url=x", &path] {
+        for token in ["", "no-token"] {
+            let reply = api.send(with_header(get(path), "token", token)).await;
+            assert_eq!(reply.status, 200, "{path}");
+        }
+    }
+    for route in ROUTES {
+        assert_eq!(api.send(empty(Method::OPTIONS, route)).await.status, 200);
+        let reply = api.send(get(route)).await;
+        reply.assert_failed(405, "method_not_allowed", "不支持的请求方法");
+    }
+}
+
+// Guests' limits
+
+/// An upload of `content` by a guest, whose token stands at `place`.
+fn of_a_guest(place: Place, name: &str, content: &[u8]) -> Request<Body> {
+    let guest = of_guest("g");
+    match place {
+        Place::FormBeforeFile => {
+            let form = Form::new().text("token", &guest);
+            form.file("img", name, content).to(UPLOAD)
+        }
+        _ => with_header(Form::img(name, content).to(UPLOAD), "token", &guest),
+    }
+}
+
+#[tokio::test]
+async fn a_guests_file_has_a_limit_of_its_own() {
+    let api = guarded(&[
+        ("UPLOAD_GUEST_MAX_BYTES", "2000"),
+        ("UPLOAD_MAX_BYTES", "5000"),
+    ]);
+    for place in [Place::Header, Place::FormBeforeFile] {
+        let reply = api.send(of_a_guest(place, "a.txt", &[b'x'; 2001])).await;
+        let text = "上传失败: 文件不能超过 2000 字节";
+        assert_refused(&api, &reply, (413, "too_large", text));
+    }
+    for place in [Place::Header, Place::FormBeforeFile] {
+        let reply = api.send(of_a_guest(place, "a.txt", &[b'x'; 2000])).await;
+        assert_eq!(reply.data()[0]["size"], 2000);
+    }
+    let user = Form::img("a.txt", [b'x'; 5000]).to(UPLOAD);
+    let reply = api.send(with_header(user, "token", &of_user("7"))).await;
+    assert_eq!(reply.data()[0]["size"], 5000);
+}
+
+#[tokio::test]
+async fn a_guests_limit_never_exceeds_everybodys() {
+    let api = guarded(&[
+        ("UPLOAD_GUEST_MAX_BYTES", "5000"),
+        ("UPLOAD_MAX_BYTES", "2000"),
+        ("UPLOAD_TYPES", "image"),
+        ("UPLOAD_GUEST_TYPES", "image,document"),
+    ]);
+    for place in [Place::Header, Place::FormBeforeFile] {
+        let reply = api
+            .send(of_a_guest(place, "a.png", &[PNG, &[0; 2000]].concat()))
+            .await;
+        let text = "上传失败: 文件不能超过 2000 字节";
+        assert_refused(&api, &reply, (413, "too_large", text));
+        let reply = api.send(of_a_guest(place, "a.txt", b"text")).await;
+        let text = "上传失败: 不支持的文件类型 (txt)";
+        assert_refused(&api, &reply, (415, "type_refused", text));
+    }
+}
+
+#[tokio::test]
+async fn a_guests_files_are_of_the_kinds_that_guests_may_send() {
+    let api = guarded(&[("UPLOAD_GUEST_TYPES", "image,audio")]);
+    for place in [Place::Header, Place::FormBeforeFile] {
+        let reply = api.send(of_a_guest(place, "a.png", b"a text")).await;
+        let text = "上传失败: 不支持的文件类型 (txt)";
+        assert_refused(&api, &reply, (415, "type_refused", text));
+    }
+    for place in [Place::Header, Place::FormBeforeFile] {
+        assert_eq!(api.send(of_a_guest(place, "a", PNG)).await.status, 200);
+    }
+    let user = with_header(
+        Form::img("a.txt", "a text").to(UPLOAD),
+        "token",
+        &of_user("7"),
+    );
+    assert_eq!(api.send(user).await.data()[0]["mime"], "text/plain");
+}
+
+// E. Identity
+
+#[tokio::test]
+async fn e56_no_token_an_empty_one_and_blanks_are_the_same() {
+    let form = Form::img("a.png", PNG);
+    let header = |name, value| with_header(form.to(UPLOAD), name, value);
+    let in_form = |value| Form::new().text("token", value).file("img", "a.png", PNG);
+    let requests = [
+        header("token", ""),
+        header("token", " \t "),
+        header("authorization", "Bearer "),
+        header("authorization", "Bearer"),
+        header("authorization", "Basic dXNlcjpwYXNz"),
+        header("cookie", &format!("token={}", of_user("7"))),
+        header("x-token", &of_user("7")),
+        form.to(&format!("{UPLOAD}?token=&token=%20&Token={}", of_user("7"))),
+        in_form("").to(UPLOAD),
+        in_form(" \r\n").to(UPLOAD),
+        Form::new()
+            .text("Token", &of_user("7"))
+            .file("img", "a.png", PNG)
+            .to(UPLOAD),
+        Form::new()
+            .file("token", "token.txt", of_user("7"))
+            .to(UPLOAD),
+    ];
+    assert_each_refused(requests, MISSING).await;
+}
+
+#[tokio::test]
+async fn e56_a_token_of_more_than_8_kib_is_invalid_and_one_of_8_kib_counts() {
+    let of_bytes = |bytes: usize| {
+        let padded = |filler| token(&json!({"id": 7, "x": "x".repeat(filler)}));
+        let near = (bytes - padded(0).len()) * 3 / 4 - 3;
+        (near..)
+            .map(padded)
+            .find(|token| token.len() >= bytes)
+            .unwrap()
+    };
+    let longest = of_bytes(8190);
+    assert!((8190..=8192).contains(&longest.len()), "{}", longest.len());
+    assert_each_taken(PLACES.map(|place| upload(UPLOAD, place, &longest))).await;
+    for bytes in [8193, 20_000, 60_000] {
+        let long = of_bytes(bytes);
+        assert_each_refused(PLACES.map(|place| upload(UPLOAD, place, &long)), INVALID).await;
+    }
+    let api = guarded(&[]);
+    let huge = "x".repeat(100_000);
+    let reply = api.send(upload(UPLOAD, Place::Header, &huge)).await;
+    assert_refused(&api, &reply, INVALID);
+    let reply = api.send(upload(UPLOAD, Place::FormBeforeFile, &huge)).await;
+    let text = "上传失败: 表单字段不能超过 65536 字节";
+    assert_refused(&api, &reply, (400, "field_too_large", text));
+}
+
+#[tokio::test]
+async fn e57_only_hs256_in_its_plain_form_counts() {
+    let good = of_user("7");
+    let (message, signature) = good.rsplit_once('.').unwrap();
+    let of_header = |header| signed(header, r#"{"id":7}"#, SECRET);
+    let unsigned = of_header(r#"{"alg":"none"}"#);
+    let (unsigned, _) = unsigned.rsplit_once('.').unwrap();
+    let odd = [
+        format!("{unsigned}."),
+        unsigned.to_owned(),
+        of_header(r#"{"alg":"none"}"#),
+        of_header(r#"{"alg":"None"}"#),
+        of_header(r#"{"alg":"RS256"}"#),
+        of_header(r#"{"alg":"HS384"}"#),
+        of_header(r#"{"typ":"JWT"}"#),
+        of_header(r#"{"alg":"HS256","crit":["exp"]}"#),
+        of_header("null"),
+        format!("{message}."),
+        format!("{good}.{signature}"),
+        format!("{good}="),
+        format!("{message}.{}", signature.to_uppercase()),
+        format!("{message}.{}", &signature[1..]),
+        format!(".{good}"),
+        "é".repeat(20),
+        "..".to_owned(),
+        "null".to_owned(),
+        "undefined".to_owned(),
+    ];
+    for place in [Place::Header, Place::Bearer, Place::FormBeforeFile] {
+        assert_each_refused(odd.iter().map(|odd| upload(UPLOAD, place, odd)), INVALID).await;
+    }
+    let harmless = [
+        r#"{"alg":"HS256"}"#,
+        r#"{"alg":"HS256","typ":5,"kid":"../../x"}"#,
+    ];
+    let requests = harmless.map(|header| upload(UPLOAD, Place::Header, &of_header(header)));
+    assert_each_taken(requests).await;
+}
+
+#[tokio::test]
+async fn e58_odd_claims_are_refused_and_never_an_error_of_ours() {
+    let requests = |all: &[&str]| {
+        let of_claims =
+            |claims: &&str| upload(UPLOAD, Place::Bearer, &signed(HS256, claims, SECRET));
+        all.iter().map(of_claims).collect::<Vec<_>>()
+    };
+    let expired = [
+        r#"{"id":7,"exp":0}"#,
+        r#"{"id":7,"exp":-1e300}"#,
+        r#"{"id":7,"exp":1.5}"#,
+    ];
+    assert_each_refused(requests(&expired), EXPIRED).await;
+    let invalid = [
+        r#"{"id":7,"nbf":99999999999}"#,
+        r#"{"id":7,"exp":"99999999999"}"#,
+        r#"{"id":7,"exp":1e400}"#,
+        r#"{"id":7,"exp":{}}"#,
+        r#"{"exp":99999999999}"#,
+        r#"{"id":""}"#,
+        r#"{"id":7.5}"#,
+        r#"{"id":[7]}"#,
+        r#"{"id":null}"#,
+        r#"{"id":7,"id":8}"#,
+        r#"{"id":7,"role":["visitor"]}"#,
+        r#"[{"id":7}]"#,
+        "7",
+        "{\"id\":\"\u{0}",
+        "",
+    ];
+    assert_each_refused(requests(&invalid), INVALID).await;
+    let good = [
+        r#"{"id":7}"#,
+        r#"{"id":"u-7"}"#,
+        r#"{"id":18446744073709551615,"exp":1e12,"nbf":-5}"#,
+        r#"{"id":7,"role":null,"exp":null,"password":"x"}"#,
+        r#"{"id":7,"role":"Visitor"}"#,
+    ];
+    assert_each_taken(requests(&good)).await;
+}
+
+#[tokio::test]
+async fn e58_a_visitor_in_capitals_is_a_guest() {
+    let api = guarded(&[("UPLOAD_GUESTS", "deny")]);
+    for role in ["visitor", "Visitor", "VISITOR"] {
+        let guest = token(&json!({"id": 7, "role": role}));
+        let reply = api.send(upload(UPLOAD, Place::Header, &guest)).await;
+        assert_refused(&api, &reply, DENIED);
+    }
+}
+
+/// One picture with a token in the header, in `Authorization`, in the query and in the form; none
+/// where it is empty.
+fn with_tokens([header, bearer, query, form]: [&str; 4]) -> Request<Body> {
+    let form = Form::new().text("token", form).file("img", "a.png", PNG);
+    let request = form.to(&format!("{UPLOAD}?token={query}"));
+    let request = with_header(request, "token", header);
+    with_header(request, "authorization", &format!("Bearer {bearer}"))
+}
+
+#[tokio::test]
+async fn e59_of_different_tokens_the_first_place_counts_alone() {
+    let (good, bad) = (&*of_user("7"), "bad");
+    assert_each_taken([
+        with_tokens([good, bad, bad, bad]),
+        with_tokens(["", good, bad, bad]),
+        with_tokens([" ", "", good, bad]),
+        with_tokens(["", "", "", good]),
+        with_tokens(["", good, "", ""]),
+    ])
+    .await;
+    let refused = [
+        with_tokens([bad, good, good, good]),
+        with_tokens(["", bad, good, good]),
+        with_tokens(["", "", bad, good]),
+        with_tokens(["", "", "", bad]),
+    ];
+    assert_each_refused(refused, INVALID).await;
+}
+
+#[tokio::test]
+async fn e59_of_two_tokens_in_one_place_the_first_counts() {
+    let (good, bad) = (&*of_user("7"), "bad");
+    let in_form = |first, second| {
+        let form = Form::new().text("token", first).text("token", second);
+        form.file("img", "a.png", PNG).to(UPLOAD)
+    };
+    let in_headers = |first, second| {
+        let request = with_header(Form::img("a.png", PNG).to(UPLOAD), "token", first);
+        with_header(request, "token", second)
+    };
+    let in_query = |first, second| {
+        Form::img("a.png", PNG).to(&format!("{UPLOAD}?token={first}&token={second}"))
+    };
+    assert_each_taken([
+        in_form(good, bad),
+        in_headers(good, bad),
+        in_query(good, bad),
+    ])
+    .await;
+    let refused = [
+        in_form(bad, good),
+        in_headers(bad, good),
+        in_query(bad, good),
+    ];
+    assert_each_refused(refused, INVALID).await;
+}
+
+#[tokio::test]
+async fn e59_a_guest_does_not_become_a_user_by_a_second_token() {
+    let api = guarded(&[("UPLOAD_GUESTS", "deny")]);
+    let (guest, user) = (of_guest("g"), of_user("7"));
+    let two_in_form = Form::new().text("token", &guest).text("token", &user);
+    for request in [
+        with_tokens([&guest, &user, &user, &user]),
+        with_tokens(["", "", &guest, &user]),
+        two_in_form.file("img", "a.png", PNG).to(UPLOAD),
+    ] {
+        assert_refused(&api, &api.send(request).await, DENIED);
+    }
+}
+
+#[tokio::test]
+async fn e60_a_token_behind_the_file_comes_too_late() {
+    let good = of_user("7");
+    let after = Form::img("a.png", PNG).text("token", &good);
+    assert_each_refused(ROUTES.map(|route| after.to(route)), MISSING).await;
+    // Even where the file's field is wrong or its bytes are of no accepted type.
+    let wrong = Form::new().file("file", "a.png", PNG).text("token", &good);
+    let html = Form::img("a.png", "<html>").text("token", &good);
+    assert_each_refused([wrong.to(UPLOAD), html.to(UPLOAD)], MISSING).await;
+}
+
+#[tokio::test]
+async fn e60_nothing_goes_to_a_bucket_before_the_token_is_accepted() {
+    let bucket = BucketDouble::start(Dialect::S3).await;
+    let api = TestApi::with_bucket(&bucket, &[("UPLOAD_JWT_SECRET", SECRET)]);
+    let after = Form::img("a.png", PNG).text("token", &of_user("7"));
+    for (request, (status, code, text)) in [
+        (after.to(UPLOAD), MISSING),
+        (upload(UPLOAD, Place::FormBeforeFile, "bad"), INVALID),
+    ] {
+        api.send(request).await.assert_failed(status, code, text);
+    }
+    let writes = |operation| !matches!(operation, Operation::Head | Operation::Other);
+    let written: Vec<_> = bucket
+        .requests()
+        .into_iter()
+        .filter(|r| writes(r.operation))
+        .collect();
+    assert!(written.is_empty(), "{written:?}");
+    bucket.assert_nothing_left();
+}
+
+#[tokio::test]
+async fn e60_a_body_without_end_is_not_read_for_somebody_who_may_nothing() {
+    let api = guarded(&[]);
+    let form = Form::img("a.png", PNG);
+    let start = form.unclosed();
+    let endless = || iter::once(start.clone()).chain(iter::repeat(Bytes::from(vec![b'x'; 16_384])));
+    for (token, row) in [("", MISSING), ("bad", INVALID)] {
+        let (body, read) = metered(endless());
+        let request = post(UPLOAD, &form.content_type(), body);
+        let reply = api.send(with_header(request, "token", token)).await;
+        assert_refused(&api, &reply, row);
+        let read = read.load(Ordering::Relaxed);
+        assert!(read < 100_000, "{read} bytes were read");
+    }
+}
+
+#[tokio::test]
+async fn e61_a_visitor_has_the_same_rights_on_the_admin_route() {
+    assert_each_taken([upload(ADMIN, Place::Header, &of_guest("g"))]).await;
+    let api = guarded(&[("UPLOAD_GUESTS", "deny")]);
+    let reply = api.send(upload(ADMIN, Place::Header, &of_guest("g"))).await;
+    assert_refused(&api, &reply, DENIED);
+}
+
+#[tokio::test]
+async fn e61_no_trick_with_the_path_is_the_route() {
+    let tricks = [
+        "/api/chat/uploadAliyunX",
+        "/api/chat/uploadAliyun/",
+        "/api/chat/uploadAliyun//",
+        "//api/chat/uploadAliyun",
+        "/api//chat/uploadAliyun",
+        "/./api/chat/uploadAliyun",
+        "/api/./chat/uploadAliyun",
+        "/x/../api/chat/uploadAliyun",
+        "/api/chat/uploadAliyun;x",
+        "/api/chat/uploadAliyun;token=x",
+        "/api/chat/uploadAliyun%00",
+        "/api/chat/uploadAliyun%2F",
+        "/api/chat/%75ploadAliyun",
+        "/api%2Fchat%2FuploadAliyun",
+        "/API/CHAT/UPLOADALIYUN",
+        "/api/chat/uploadaliyun",
+        "/shop/admin/image/uploadAliyun.png",
+        "/api/chat/uploadStreamSingleToServerDiy",
+        "/",
+        "*",
+    ];
+    let form = Form::img("a.png", PNG);
+    for vars in [&[][..], &[("UPLOAD_BASE_PATH", "/prod")]] {
+        let api = guarded(vars);
+        for path in tricks {
+            for token in ["", &of_user("7")] {
+                let reply = api.send(with_header(form.to(path), "token", token)).await;
+                assert_refused(&api, &reply, (404, "not_found", "请求的地址不存在"));
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn e61_a_base_path_in_front_needs_a_token_too() {
+    let api = guarded(&[("UPLOAD_BASE_PATH", "/prod")]);
+    let form = Form::img("a.png", PNG);
+    for path in [format!("/prod{UPLOAD}"), UPLOAD.to_owned()] {
+        assert_refused(&api, &api.send(form.to(&path)).await, MISSING);
+    }
+    for path in [format!("/prod/prod{UPLOAD}"), format!("/prodx{UPLOAD}")] {
+        let reply = api.send(form.to(&path)).await;
+        assert_refused(&api, &reply, (404, "not_found", "请求的地址不存在"));
+    }
+}
+
+// H. Origins, and what the log holds
+
+#[tokio::test]
+async fn h72_no_origin_is_allowed_credentials_and_no_preflight_needs_a_token() {
+    let listed = [("UPLOAD_CORS_ORIGINS", "https://chat.example.com")];
+    for vars in [&[][..], &listed] {
+        let api = guarded(vars);
+        for origin in [
+            "https://evil.example",
+            "null",
+            "",
+            "é",
+            "https://chat.example.com.evil",
+        ] {
+            let preflight = || with_header(empty(Method::OPTIONS, UPLOAD), "origin", origin);
+            let asked = with_header(preflight(), "access-control-request-method", "POST");
+            let upload = with_header(Form::img("a.png", PNG).to(UPLOAD), "origin", origin);
+            for (request, status) in [(preflight(), 200), (asked, 200), (upload, 401)] {
+                let reply = api.send(request).await;
+                assert_eq!(reply.status, status, "{origin}");
+                let allowed = |name: &str| reply.headers.get(name).map(|value| value.as_bytes());
+                assert_eq!(allowed("access-control-allow-credentials"), None);
+                let everybody = vars.is_empty().then_some(&b"*"[..]);
+                assert_eq!(
+                    allowed("access-control-allow-origin"),
+                    everybody,
+                    "{origin}"
+                );
+            }
+        }
+        api.assert_nothing_stored();
+    }
+}
+
+#[tokio::test]
+async fn h78_the_log_names_the_user_and_never_a_token_or_a_secret() {
+    let folder = tempfile::tempdir().unwrap();
+    let (process, addr) = Process::serve(&[
+        ("UPLOAD_STORE", format!("disk:{}", folder.path().display())),
+        ("UPLOAD_JWT_SECRET", format!("{SECRET},another of ours")),
+        ("RUST_LOG", "trace".to_owned()),
+    ]);
+    let good = of_user("user-77");
+    let bad = signed(HS256, r#"{"id":"user-88"}"#, "a wrong one");
+    for place in PLACES {
+        for (token, status) in [(&good, 200), (&bad, 401)] {
+            let reply = send(addr, upload(UPLOAD, place, token)).await;
+            assert_eq!(reply.status, status, "{place:?}");
+            assert!(!String::from_utf8_lossy(&reply.body).contains(&**token));
+            let line = process.line_with(reply.header("x-request-id"));
+            assert_eq!(line.contains("user-77"), status == 200, "{line}");
+        }
+    }
+    assert_eq!(files_below(folder.path()).len(), PLACES.len());
+    let log = process.lines().join("\n");
+    let parts = [good.split('.'), bad.split('.')].into_iter().flatten();
+    for hidden in parts.chain([SECRET, "another of ours", "user-88"]) {
+        assert!(!log.contains(hidden), "{hidden} in {log}");
+    }
+}

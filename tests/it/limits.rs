@@ -1,0 +1,498 @@
+//! How often one client may upload (`f62`), how many requests a process takes at a time, and how long
+//! a client may take: through the Router where that shows it, over a real socket where only a socket
+//! does. Each limit's plain case stands in `failures.rs`.
+
+use std::{
+    future::{Pending, pending},
+    iter,
+    net::{IpAddr, SocketAddr},
+    sync::atomic::Ordering,
+    time::Duration,
+};
+
+use axum::{body::Body, http::Request};
+use bytes::Bytes;
+use chat_upload::{api::Arrival, runtime};
+use futures_util::future::join_all;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+};
+
+use crate::{
+    support::{
+        Form, PATIENCE, PNG, Process, Reply, TestApi, UPLOAD, empty, files_below, get, metered,
+        post, send, stalled,
+    },
+    tokens::{SECRET, of_guest, of_user},
+    wire::{self, Wire},
+};
+
+const TOO_MANY: &str = "上传失败: 上传太频繁，请稍后再试";
+const BUSY: &str = "上传失败: 服务器繁忙，请稍后再试";
+const TOO_SLOW: &str = "上传失败: 上传太慢，连接已关闭";
+
+// Rates
+
+/// An upload of one picture.
+struct Upload(Request<Body>);
+
+impl Upload {
+    fn new() -> Self {
+        Self(Form::img("a.png", PNG).to(UPLOAD))
+    }
+
+    /// As the runtime says where it comes from.
+    fn from(mut self, client: &str) -> Self {
+        let client: IpAddr = client.parse().unwrap();
+        self.0.extensions_mut().insert(Arrival {
+            client: Some(client),
+            ..Arrival::default()
+        });
+        self
+    }
+
+    fn with(mut self, name: &'static str, value: &str) -> Self {
+        self.0.headers_mut().append(name, value.parse().unwrap());
+        self
+    }
+
+    fn forwarded_for(self, value: &str) -> Self {
+        self.with("x-forwarded-for", value)
+    }
+}
+
+#[track_caller]
+fn assert_too_many(reply: &Reply) {
+    reply.assert_failed(429, "too_many_requests", TOO_MANY);
+    let seconds: u64 = reply.header("retry-after").parse().unwrap();
+    assert!((1..=60).contains(&seconds), "{seconds}");
+}
+
+/// With one upload per minute for every client, so that a second one tells who is taken for whom.
+fn once_a_minute(vars: &[(&str, &str)]) -> TestApi {
+    TestApi::with(&[&[("UPLOAD_RATE_PER_MIN", "1")], vars].concat())
+}
+
+/// Asserts that these uploads are all taken for one client's: the first is stored, no other.
+async fn assert_one_client(api: &TestApi, uploads: impl IntoIterator<Item = Upload>) {
+    for (count, Upload(request)) in uploads.into_iter().enumerate() {
+        let reply = api.send(request).await;
+        match count {
+            0 => assert_eq!(reply.status, 200, "{:?}", reply.body),
+            _ => assert_too_many(&reply),
+        }
+        assert_eq!(api.files().len(), 1);
+    }
+}
+
+/// Asserts that each of these uploads is taken for a client of its own, or is not counted.
+async fn assert_different_clients(api: &TestApi, uploads: impl IntoIterator<Item = Upload>) {
+    for (count, Upload(request)) in uploads.into_iter().enumerate() {
+        assert_eq!(api.send(request).await.status, 200, "{count}");
+        assert_eq!(api.files().len(), count + 1);
+    }
+}
+
+#[tokio::test]
+async fn f62_a_user_is_counted_by_id_wherever_the_calls_come_from() {
+    let of = |token: &str, address: &str| Upload::new().from(address).with("token", token);
+    for token in [of_user("7"), of_guest("7")] {
+        let api = once_a_minute(&[("UPLOAD_JWT_SECRET", SECRET)]);
+        let addresses = ["192.0.2.1", "192.0.2.2", "2001:db8::1"];
+        assert_one_client(&api, addresses.map(|address| of(&token, address))).await;
+    }
+    let api = once_a_minute(&[("UPLOAD_JWT_SECRET", SECRET)]);
+    let ids = ["7", "8", "", "192.0.2.1", "address 192.0.2.1"].map(|id| format!("u{id}"));
+    let uploads = ids.map(|id| of(&of_user(&id), "192.0.2.1"));
+    assert_different_clients(&api, uploads).await;
+}
+
+#[tokio::test]
+async fn f62_a_user_whose_token_is_in_the_form_is_counted_too() {
+    let api = once_a_minute(&[("UPLOAD_JWT_SECRET", SECRET)]);
+    let form = Form::new()
+        .text("token", &of_user("7"))
+        .file("img", "a.png", PNG);
+    let uploads = ["192.0.2.1", "192.0.2.2"].map(|from| Upload(form.to(UPLOAD)).from(from));
+    assert_one_client(&api, uploads).await;
+    let in_header = Upload::new().with("token", &of_user("7")).0;
+    assert_too_many(&api.send(in_header).await);
+}
+
+#[tokio::test]
+async fn f62_without_users_the_address_is_counted_as_the_platform_saw_it() {
+    assert_one_client(
+        &once_a_minute(&[]),
+        ["192.0.2.1"; 3].map(|a| Upload::new().from(a)),
+    )
+    .await;
+    let addresses = ["192.0.2.1", "192.0.2.2", "2001:db8::1", "2001:db8:1::1"];
+    let uploads = addresses.map(|address| Upload::new().from(address));
+    assert_different_clients(&once_a_minute(&[]), uploads).await;
+}
+
+#[tokio::test]
+async fn f62_a_client_that_nobody_saw_is_not_counted() {
+    assert_different_clients(&once_a_minute(&[]), [(); 3].map(|()| Upload::new())).await;
+}
+
+#[tokio::test]
+async fn f62_without_trusted_proxies_x_forwarded_for_is_only_the_clients_word() {
+    for hops in [&[][..], &[("UPLOAD_TRUSTED_HOPS", "0")]] {
+        let spoofed = [
+            "198.51.100.1",
+            "198.51.100.2",
+            "198.51.100.3, 198.51.100.4",
+            "x",
+        ];
+        let uploads = spoofed.map(|text| Upload::new().from("192.0.2.1").forwarded_for(text));
+        assert_one_client(&once_a_minute(hops), uploads).await;
+    }
+}
+
+#[tokio::test]
+async fn f62_the_entry_of_the_first_trusted_proxy_counts() {
+    for (hops, entries) in [
+        (
+            "1",
+            [
+                "192.0.2.1",
+                "198.51.100.9, 192.0.2.1",
+                "192.0.2.7,198.51.100.9 , 192.0.2.1 ",
+            ],
+        ),
+        (
+            "2",
+            [
+                "192.0.2.1, 10.0.0.1",
+                "x, 192.0.2.1,10.0.0.2",
+                "192.0.2.7, 192.0.2.1, 10.0.0.3",
+            ],
+        ),
+        (
+            "3",
+            ["192.0.2.1,a,b", "192.0.2.1,c,d", "192.0.2.7,192.0.2.1,e,f"],
+        ),
+    ] {
+        let api = once_a_minute(&[("UPLOAD_TRUSTED_HOPS", hops)]);
+        let uploads = entries.map(|entries| Upload::new().from("10.9.9.9").forwarded_for(entries));
+        assert_one_client(&api, uploads).await;
+    }
+    for (hops, entries) in [
+        ("1", ["198.51.100.9, 192.0.2.1", "198.51.100.9, 192.0.2.2"]),
+        ("2", ["192.0.2.1, 10.0.0.1", "192.0.2.2, 10.0.0.1"]),
+    ] {
+        let api = once_a_minute(&[("UPLOAD_TRUSTED_HOPS", hops)]);
+        let uploads = entries.map(|entries| Upload::new().from("10.9.9.9").forwarded_for(entries));
+        assert_different_clients(&api, uploads).await;
+    }
+}
+
+#[tokio::test]
+async fn f62_x_forwarded_for_on_several_lines_is_one_list() {
+    let api = once_a_minute(&[("UPLOAD_TRUSTED_HOPS", "2")]);
+    let spoofs = ["198.51.100.1", "198.51.100.2, 198.51.100.3"];
+    let uploads = spoofs.map(|spoofed| {
+        let upload = Upload::new().from("10.9.9.9").forwarded_for(spoofed);
+        upload.forwarded_for("192.0.2.1").forwarded_for("10.0.0.1")
+    });
+    assert_one_client(&api, uploads).await;
+}
+
+#[tokio::test]
+async fn f62_where_the_proxies_left_no_address_the_platforms_counts() {
+    for entries in ["", "unknown", "192.0.2.1:4711", "_hidden", "é", ", ,"] {
+        let api = once_a_minute(&[("UPLOAD_TRUSTED_HOPS", "1")]);
+        let uploads = [(); 2].map(|()| {
+            let value = axum::http::HeaderValue::from_bytes(entries.as_bytes()).unwrap();
+            let mut upload = Upload::new().from("192.0.2.1");
+            upload.0.headers_mut().insert("x-forwarded-for", value);
+            upload
+        });
+        assert_one_client(&api, uploads).await;
+    }
+    let api = once_a_minute(&[("UPLOAD_TRUSTED_HOPS", "2")]);
+    let uploads = ["198.51.100.1", "198.51.100.2"]
+        .map(|single| Upload::new().from("192.0.2.1").forwarded_for(single));
+    assert_one_client(&api, uploads).await;
+}
+
+#[tokio::test]
+async fn f62_of_parallel_uploads_no_more_than_allowed_are_stored() {
+    let api = TestApi::with(&[("UPLOAD_RATE_PER_MIN", "5")]);
+    let uploads = (0..30).map(|_| api.send(Upload::new().from("192.0.2.1").0));
+    let replies = join_all(uploads).await;
+    let (stored, refused): (Vec<_>, Vec<_>) = replies.iter().partition(|r| r.status == 200);
+    assert_eq!((stored.len(), api.files().len()), (5, 5));
+    refused.into_iter().for_each(assert_too_many);
+}
+
+#[tokio::test]
+async fn f62_one_request_counts_once_however_many_files_it_has() {
+    let api = TestApi::with(&[("UPLOAD_RATE_PER_MIN", "2")]);
+    let three = (0..3).fold(Form::new(), |form, _| form.file("img", "a.png", PNG));
+    for _ in 0..2 {
+        let reply = api.send(Upload(three.to(UPLOAD)).from("192.0.2.1").0).await;
+        assert_eq!(reply.status, 200);
+    }
+    assert_too_many(&api.send(Upload(three.to(UPLOAD)).from("192.0.2.1").0).await);
+    assert_eq!(api.files().len(), 6);
+}
+
+#[tokio::test]
+async fn f62_who_is_refused_is_refused_before_the_body() {
+    let api = once_a_minute(&[]);
+    assert_eq!(
+        api.send(Upload::new().from("192.0.2.1").0).await.status,
+        200
+    );
+    let (body, read) = metered(iter::repeat(Bytes::from_static(b"x")));
+    let request = post(UPLOAD, &Form::new().content_type(), body);
+    assert_too_many(&api.send(Upload(request).from("192.0.2.1").0).await);
+    assert_eq!(read.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test]
+async fn f62_a_token_that_is_refused_takes_nothing_of_its_users_share() {
+    let api = once_a_minute(&[("UPLOAD_JWT_SECRET", SECRET)]);
+    let good = of_user("7");
+    let forged = format!("{}A", &good[..good.len() - 1]);
+    for token in [forged.as_str(), ""] {
+        let request = Upload::new().from("192.0.2.1").with("token", token).0;
+        assert_eq!(api.send(request).await.status, 401);
+    }
+    assert_one_client(&api, [(); 2].map(|()| Upload::new().with("token", &good))).await;
+}
+
+#[tokio::test]
+async fn f62_what_is_no_upload_is_not_counted() {
+    let api = once_a_minute(&[]);
+    for path in ["/healthz", "/api/chat/qrcode?url=x"] {
+        for _ in 0..3 {
+            let request = Upload(get(path)).from("192.0.2.1").0;
+            assert_eq!(api.send(request).await.status, 200);
+        }
+    }
+    let preflight = || {
+        Upload(empty(axum::http::Method::OPTIONS, UPLOAD))
+            .from("192.0.2.1")
+            .0
+    };
+    for _ in 0..3 {
+        assert_eq!(api.send(preflight()).await.status, 200);
+    }
+    assert_eq!(
+        api.send(Upload::new().from("192.0.2.1").0).await.status,
+        200
+    );
+}
+
+// Requests at a time
+
+/// The built program with a folder of its own.
+struct Server {
+    folder: tempfile::TempDir,
+    addr: SocketAddr,
+    _process: Process,
+}
+
+impl Server {
+    fn with(vars: &[(&'static str, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut all = vec![("UPLOAD_STORE", format!("disk:{}", folder.path().display()))];
+        all.extend(
+            vars.iter()
+                .map(|(name, value)| (*name, (*value).to_owned())),
+        );
+        let (_process, addr) = Process::serve(&all);
+        Self {
+            folder,
+            addr,
+            _process,
+        }
+    }
+
+    /// A connection whose request the server has begun to read.
+    async fn begin(&self, form: &Form) -> Wire {
+        let mut wire = Wire::connect(self.addr).await;
+        let length = wire::length(form);
+        wire.send(wire::head(form, &[&length, "Expect: 100-continue"]))
+            .await;
+        assert_eq!(wire.answer().await.status, 100);
+        wire
+    }
+}
+
+#[tokio::test]
+async fn one_request_too_many_is_busy_until_one_of_the_others_ends() {
+    let server = Server::with(&[("UPLOAD_MAX_IN_FLIGHT", "2")]);
+    let form = Form::img("a.png", PNG);
+    let mut first = server.begin(&form).await;
+    let second = server.begin(&form).await;
+    for request in [
+        form.to(UPLOAD),
+        get("/api/chat/qrcode?url=x"),
+        get("/images/a.png"),
+    ] {
+        let reply = send(server.addr, request).await;
+        reply.assert_failed(503, "busy", BUSY);
+        assert_eq!(reply.header("retry-after"), "1");
+    }
+    assert_eq!(send(server.addr, get("/healthz")).await.status, 200);
+    assert!(files_below(server.folder.path()).is_empty());
+
+    first.send(form.bytes()).await;
+    assert_eq!(first.answer().await.status, 200);
+    assert_eq!(send(server.addr, form.to(UPLOAD)).await.status, 200);
+    drop(second);
+    assert_eq!(files_below(server.folder.path()).len(), 2);
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_makes_room() {
+    let server = Server::with(&[("UPLOAD_MAX_IN_FLIGHT", "1")]);
+    let form = Form::img("a.png", PNG);
+    drop(server.begin(&form).await);
+    let until_there_is_room = async {
+        while send(server.addr, form.to(UPLOAD)).await.status != 200 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, until_there_is_room)
+        .await
+        .unwrap();
+    assert_eq!(files_below(server.folder.path()).len(), 1);
+}
+
+#[tokio::test]
+async fn failures_and_panics_give_their_places_back() {
+    let api = TestApi::with(&[("UPLOAD_MAX_IN_FLIGHT", "1")]);
+    let form = Form::img("a.png", PNG);
+    for _ in 0..3 {
+        assert_eq!(api.upload(&Form::img("a.png", "<html>")).await.status, 415);
+        let bug = futures_util::stream::poll_fn(
+            |_| -> std::task::Poll<Option<Result<Bytes, std::io::Error>>> { panic!("a bug") },
+        );
+        let request = post(UPLOAD, &form.content_type(), Body::from_stream(bug));
+        assert_eq!(api.send(request).await.status, 500);
+        let given_up = api.send(post(UPLOAD, &form.content_type(), stalled(form.unclosed())));
+        assert!(
+            tokio::time::timeout(Duration::ZERO, given_up)
+                .await
+                .is_err()
+        );
+    }
+    assert_eq!(api.upload(&form).await.status, 200);
+}
+
+// Slow clients
+
+/// A Router behind a real socket, in this process.
+struct Slow {
+    api: TestApi,
+    addr: SocketAddr,
+}
+
+impl Slow {
+    /// Waits so long for a byte of a body and for all headers; `limit` is for a whole request.
+    async fn with(idle: Duration, limit: Duration) -> Self {
+        let api = TestApi::changed(&[], |config| {
+            config.api.idle = idle;
+            config.api.request_limit = limit;
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let never: Pending<()> = pending();
+        tokio::spawn(runtime::serve(api.router(), listener, idle, never));
+        Self { api, addr }
+    }
+}
+
+const SHORT: Duration = Duration::from_millis(100);
+
+#[tokio::test]
+async fn a_client_that_falls_silent_is_told_so_and_its_connection_closed() {
+    let slow = Slow::with(SHORT, PATIENCE).await;
+    let form = Form::img("a.png", PNG);
+    for sent in [0, 20, form.unclosed().len() - 30] {
+        let mut wire = Wire::connect(slow.addr).await;
+        wire.send(wire::head(&form, &[&wire::length(&form)])).await;
+        wire.send(&form.bytes()[..sent]).await;
+        let reply = wire.answer().await;
+        reply.assert_failed(408, "client_too_slow", TOO_SLOW);
+        assert_eq!(reply.header("connection"), "close");
+        assert_eq!(wire.rest().await, b"");
+        slow.api.assert_nothing_stored();
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_trickles_for_ever_is_ended_by_the_limit_of_the_request() {
+    let slow = Slow::with(PATIENCE, SHORT).await;
+    let (mut read, mut write) = TcpStream::connect(slow.addr).await.unwrap().into_split();
+    let form = Form::img("a.png", PNG);
+    let head = wire::head(&form, &["Transfer-Encoding: chunked"]);
+    write.write_all(head.as_bytes()).await.unwrap();
+    let trickle = tokio::spawn(async move {
+        let mut clock = tokio::time::interval(Duration::from_millis(5));
+        for byte in form.unclosed().iter().chain(iter::repeat(&b'x')) {
+            clock.tick().await;
+            let chunk = [b"1\r\n".as_slice(), &[*byte], b"\r\n"].concat();
+            if write.write_all(&chunk).await.is_err() {
+                break;
+            }
+        }
+    });
+    let mut answer = Vec::new();
+    let closed = read.read_to_end(&mut answer);
+    // However it is closed: what the client still sends may turn the end into a reset.
+    let _ = tokio::time::timeout(PATIENCE, closed)
+        .await
+        .expect("the connection is closed");
+    let answer = String::from_utf8(answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
+    assert!(answer.contains("\"code\":\"client_too_slow\""), "{answer}");
+    trickle.abort();
+    slow.api.assert_nothing_stored();
+}
+
+#[tokio::test]
+async fn headers_that_trickle_for_ever_end_the_connection() {
+    let slow = Slow::with(SHORT, PATIENCE).await;
+    let (mut read, mut write) = TcpStream::connect(slow.addr).await.unwrap().into_split();
+    let trickle = tokio::spawn(async move {
+        let mut clock = tokio::time::interval(Duration::from_millis(5));
+        let lines = iter::once("GET /healthz HTTP/1.1\r\n").chain(iter::repeat("a: b\r\n"));
+        for line in lines {
+            clock.tick().await;
+            if write.write_all(line.as_bytes()).await.is_err() {
+                break;
+            }
+        }
+    });
+    let mut answer = Vec::new();
+    let closed = read.read_to_end(&mut answer);
+    let _ = tokio::time::timeout(PATIENCE, closed)
+        .await
+        .expect("the connection is closed");
+    assert_eq!(answer, b"");
+    trickle.abort();
+}
+
+#[tokio::test]
+async fn headers_that_do_not_come_to_an_end_end_the_connection() {
+    let slow = Slow::with(SHORT, PATIENCE).await;
+    for start in [
+        "",
+        "P",
+        "POST /api HTTP/1.1\r\n",
+        "POST /api HTTP/1.1\r\nHost: a\r\n",
+    ] {
+        let mut wire = Wire::connect(slow.addr).await;
+        wire.send(start).await;
+        assert_eq!(wire.rest().await, b"", "{start:?}");
+    }
+    slow.api.assert_nothing_stored();
+}

@@ -1,0 +1,408 @@
+//! Valid requests with a few things changed at random, sent to the built program over real sockets:
+//! whatever comes, the answer is one of the contract, nothing is left behind, memory stays as it is.
+//!
+//! The seed is fixed; `CHAT_UPLOAD_MUTATIONS=10000` sends so many instead of 1,000.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use axum::{
+    body::Body,
+    http::{HeaderName, HeaderValue, Method, Request, Uri},
+};
+use serde_json::Value;
+use tokio::time::timeout;
+
+use crate::{
+    bucket_double::{BucketDouble, Dialect},
+    support::{Form, PNG, Process, Reply, UPLOAD, bucket_vars, files_below, picture_of, send},
+    tokens::{SECRET, of_guest, of_user},
+};
+
+/// Longest wait for one answer; the limits for slow clients are longer.
+const PER_REQUEST: Duration = Duration::from_secs(10);
+/// After so many requests everything that is made once has been made.
+const WARM: usize = 100;
+/// Most memory that may have come since, in KiB: the buffers of one large upload, and what an
+/// allocator keeps. With 10,000 mutations a leak of 3 KiB in each is more.
+const MORE_KIB: u64 = 12 * 1024;
+/// One upload in so many is too large for a single put.
+const LARGE_EVERY: usize = 250;
+
+/// Every code of the contract's section 5, with its status; no 5xx may come of what a client sends.
+const CODES: [(u16, &str); 23] = [
+    (400, "body_malformed"),
+    (400, "body_truncated"),
+    (400, "class_id_invalid"),
+    (400, "field_too_large"),
+    (400, "file_empty"),
+    (400, "file_missing"),
+    (400, "folder_invalid"),
+    (400, "text_too_long"),
+    (400, "too_many_files"),
+    (400, "wrong_field"),
+    (401, "token_expired"),
+    (401, "token_invalid"),
+    (401, "token_missing"),
+    (403, "guest_denied"),
+    (404, "not_found"),
+    (405, "method_not_allowed"),
+    (408, "client_too_slow"),
+    (413, "too_large"),
+    (415, "not_multipart"),
+    (415, "type_refused"),
+    (422, "body_mangled"),
+    (429, "too_many_requests"),
+    (200, "ok"),
+];
+
+/// Chance from a seed (SplitMix64), so that a failure can be repeated.
+struct Chance(u64);
+
+impl Chance {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// A number below `end`; 0 when there is none.
+    fn below(&mut self, end: usize) -> usize {
+        usize::try_from(self.next() % (end.max(1) as u64)).unwrap()
+    }
+
+    fn one_of<T: Clone>(&mut self, all: &[T]) -> T {
+        all[self.below(all.len())].clone()
+    }
+
+    /// A stretch of `bytes`, short more often than long.
+    fn stretch(&mut self, bytes: &[u8]) -> std::ops::Range<usize> {
+        let start = self.below(bytes.len() + 1);
+        let longest = self.one_of(&[1, 4, 40, 1000]);
+        start..(start + self.below(longest) + 1).min(bytes.len())
+    }
+}
+
+/// A request in parts that can be changed.
+#[derive(Clone, Debug)]
+struct Draft {
+    method: Method,
+    path: String,
+    query: String,
+    headers: BTreeMap<String, Vec<u8>>,
+    body: Vec<u8>,
+}
+
+impl Draft {
+    fn post(path: &str, form: &Form, token: &str) -> Self {
+        let headers = [
+            ("content-type", form.content_type()),
+            ("token", token.to_owned()),
+            ("origin", "https://chat.example.com".to_owned()),
+        ];
+        Self {
+            method: Method::POST,
+            path: path.to_owned(),
+            query: String::new(),
+            headers: headers
+                .map(|(name, value)| (name.to_owned(), value.into_bytes()))
+                .into(),
+            body: form.bytes().to_vec(),
+        }
+    }
+
+    fn with_query(mut self, query: String) -> Self {
+        self.query = query;
+        self
+    }
+
+    /// The requests that honest clients send.
+    fn honest() -> Vec<Self> {
+        let (user, guest) = (of_user("7"), of_guest("g"));
+        let picture = Form::img("a.png", PNG);
+        let class = Form::new()
+            .text("imageClassId", "3")
+            .file("img", "猫.png", PNG);
+        let in_form = Form::new().text("token", &guest).file("img", "a.png", PNG);
+        let several = Form::img("a.png", PNG)
+            .file("img", "b.txt", "some words, 中文")
+            .file("img", "c.pdf", include_bytes!("../media/page.pdf"))
+            .text("image_class_id", "9");
+        let sound = Form::new().file("file", "v.m4a", include_bytes!("../media/voice.m4a"));
+        let archive = Form::img("a.docx", include_bytes!("../media/report.docx"));
+        let folder = "/api/chat/uploadStreamSingleToServerDiy/a_b";
+        vec![
+            Self::post(UPLOAD, &picture, &user),
+            Self::post(UPLOAD, &class, &user),
+            Self::post(UPLOAD, &in_form, ""),
+            Self::post(UPLOAD, &several, &user).with_query("imageClassId=5".to_owned()),
+            Self::post(UPLOAD, &archive, &guest),
+            Self::post(UPLOAD, &picture, "").with_query(format!("token={user}")),
+            Self::post("/shop/admin/image/uploadAliyun", &several, &guest),
+            Self::post(folder, &sound, &user),
+        ]
+    }
+
+    /// Too large for a single put into a bucket, and now and then broken off at its end.
+    fn large(chance: &mut Chance) -> Self {
+        let form = Form::img("a.png", picture_of(9 << 20));
+        let mut draft = Self::post(UPLOAD, &form, &of_user("7"));
+        let end = draft.body.len();
+        let kept = chance.one_of(&[end, end - 10, end - 60, end - 500_000]);
+        draft.body.truncate(kept);
+        draft
+    }
+
+    fn mutated(mut self, chance: &mut Chance) -> Self {
+        (0..=chance.below(4)).for_each(|_| self.mutate(chance));
+        self
+    }
+
+    fn mutate(&mut self, chance: &mut Chance) {
+        match chance.below(16) {
+            0..8 => mutate_bytes(&mut self.body, chance),
+            8..11 => self.mutate_header(chance),
+            11 => self.odd_header(chance),
+            12 => mutate_text(&mut self.query, b"=&%+[]0aZ/?;:@-._~!$'()*,", chance),
+            13 => mutate_text(&mut self.path, b"/.%_-aZ0;:@~!$&'()*+,=", chance),
+            14 => self.mutate_token(chance),
+            _ => {
+                self.method =
+                    chance.one_of(&[Method::GET, Method::PUT, Method::DELETE, Method::PATCH])
+            }
+        }
+    }
+
+    /// Changes a header's value within what may stand in one.
+    fn mutate_header(&mut self, chance: &mut Chance) {
+        let names: Vec<_> = self.headers.keys().cloned().collect();
+        if let Some(value) = self.headers.get_mut(&chance.one_of(&names)) {
+            mutate_bytes(value, chance);
+            value.retain(|byte| matches!(byte, b'\t' | b' '..=b'~' | 0x80..));
+        }
+    }
+
+    /// Adds a header that no client would send, or takes one away.
+    fn odd_header(&mut self, chance: &mut Chance) {
+        let names = [
+            "accept",
+            "authorization",
+            "content-encoding",
+            "cookie",
+            "range",
+            "x-forwarded-for",
+            "x-forwarded-proto",
+            "x-request-id",
+            "access-control-request-method",
+            "if-none-match",
+        ];
+        let values = [
+            "",
+            "Bearer x",
+            "gzip",
+            "bytes=0-",
+            ", ,",
+            "*",
+            "\u{202E}",
+            "chunked",
+            "192.0.2.1",
+        ];
+        let known: Vec<_> = self.headers.keys().cloned().collect();
+        if chance.below(3) == 0 {
+            self.headers.remove(&chance.one_of(&known));
+        } else {
+            let value = chance.one_of(&values).as_bytes().to_vec();
+            self.headers.insert(chance.one_of(&names).to_owned(), value);
+        }
+    }
+
+    /// Changes one character of a token, wherever it stands.
+    fn mutate_token(&mut self, chance: &mut Chance) {
+        let other = chance.one_of(b"A.-_=z9");
+        let in_form = memchr::memmem::find(&self.body, b"name=\"token\"\r\n\r\n").map(|at| at + 16);
+        let token = match (self.headers.get_mut("token"), in_form) {
+            (Some(token), _) if !token.is_empty() => token.as_mut_slice(),
+            (_, Some(start)) => &mut self.body[start..],
+            _ => return,
+        };
+        let at = chance.below(token.len().min(120));
+        token[at] = other;
+    }
+
+    /// `None` when the changes made it no HTTP.
+    fn request(&self) -> Option<Request<Body>> {
+        let mut target = format!("/{}", self.path.trim_start_matches('/'));
+        if !self.query.is_empty() {
+            target = format!("{target}?{}", self.query);
+        }
+        let mut request = Request::new(Body::from(self.body.clone()));
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = target.parse::<Uri>().ok()?;
+        for (name, value) in &self.headers {
+            let name: HeaderName = name.parse().ok()?;
+            request
+                .headers_mut()
+                .insert(name, HeaderValue::from_bytes(value).ok()?);
+        }
+        Some(request)
+    }
+}
+
+/// Flips, inserts, deletes, doubles, moves or cuts.
+fn mutate_bytes(bytes: &mut Vec<u8>, chance: &mut Chance) {
+    const WORDS: [&[u8]; 12] = [
+        b"\r\n",
+        b"\r\n\r\n",
+        b"--",
+        b"\0",
+        b"\"",
+        b";",
+        b"\xFF\xFE",
+        b"------WebKitFormBoundaryabc123",
+        b"Content-Disposition: form-data; name=\"img\"; filename=\"x\"",
+        b"\r\n------WebKitFormBoundaryabc123--\r\n",
+        b"Content-Type: multipart/mixed; boundary=b\r\n",
+        b"%",
+    ];
+    let stretch = chance.stretch(bytes);
+    match chance.below(7) {
+        0 | 1 => {
+            if let Some(byte) = bytes.get_mut(stretch.start) {
+                *byte ^= 1 << chance.below(8);
+            }
+        }
+        2 => drop(bytes.splice(
+            stretch.start..stretch.start,
+            chance.one_of(&WORDS).iter().copied(),
+        )),
+        3 => drop(bytes.drain(stretch)),
+        4 => {
+            let copy = bytes[stretch.clone()].to_vec();
+            drop(bytes.splice(stretch.start..stretch.start, copy));
+        }
+        5 => {
+            let moved: Vec<_> = bytes.drain(stretch).collect();
+            let to = chance.below(bytes.len() + 1);
+            drop(bytes.splice(to..to, moved));
+        }
+        _ => bytes.truncate(stretch.start),
+    }
+}
+
+/// The same for text of these characters.
+fn mutate_text(text: &mut String, alphabet: &[u8], chance: &mut Chance) {
+    let mut bytes = std::mem::take(text).into_bytes();
+    let at = chance.below(bytes.len() + 1);
+    match chance.below(4) {
+        0 => bytes.insert(at, chance.one_of(alphabet)),
+        1 => bytes.truncate(at),
+        2 => bytes.extend_from_within(at..),
+        _ => {
+            if let Some(byte) = bytes.get_mut(at) {
+                *byte = chance.one_of(alphabet);
+            }
+        }
+    }
+    *text = String::from_utf8(bytes).unwrap();
+}
+
+/// How many files an answer says it stored; panics at one that is not of the contract.
+fn files_stored(reply: &Reply, draft: &Draft) -> usize {
+    let json = reply.json();
+    let code = json["code"].as_str().unwrap_or("ok");
+    assert!(
+        CODES.contains(&(reply.status.as_u16(), code)),
+        "{json} to {draft:?}"
+    );
+    if code == "ok" {
+        assert_eq!(json["msg"], "ok", "{draft:?}");
+        return match &json["data"] {
+            Value::Array(files) => files.len(),
+            Value::Object(file) => usize::from(file.contains_key("path")),
+            other => panic!("{other} to {draft:?}"),
+        };
+    }
+    assert_eq!(json["msg"], "fail", "{draft:?}");
+    assert_eq!(
+        json["request_id"],
+        reply.header("x-request-id"),
+        "{draft:?}"
+    );
+    assert!(
+        json["data"].as_str().is_some_and(|text| !text.is_empty()),
+        "{draft:?}"
+    );
+    0
+}
+
+fn mutations() -> usize {
+    let given = std::env::var("CHAT_UPLOAD_MUTATIONS").ok();
+    given.map_or(1000, |given| given.parse().unwrap())
+}
+
+/// Sends mutations to the program; asserts its answers and its memory, and returns how many files it
+/// says it stored.
+async fn send_mutations(process: &Process, addr: std::net::SocketAddr, seed: u64) -> usize {
+    let (mut chance, honest, mut stored, mut refused) = (Chance(seed), Draft::honest(), 0, 0);
+    let mut warm_kib = 0;
+    for count in 0..mutations() / 2 {
+        if count == WARM {
+            warm_kib = process.memory_kib();
+        }
+        let large = count % LARGE_EVERY == WARM / 2;
+        let (draft, request) = loop {
+            let draft = match large {
+                true => Draft::large(&mut chance),
+                false => chance.one_of(&honest).mutated(&mut chance),
+            };
+            if let Some(request) = draft.request() {
+                break (draft, request);
+            }
+        };
+        let reply = timeout(PER_REQUEST, send(addr, request)).await;
+        let files = files_stored(
+            &reply.unwrap_or_else(|_| panic!("no answer to {draft:?}")),
+            &draft,
+        );
+        stored += files;
+        refused += usize::from(files == 0);
+    }
+    let kib = process.memory_kib();
+    assert!(kib < warm_kib + MORE_KIB, "{warm_kib} KiB became {kib}");
+    assert!(
+        stored > 0 && refused > 0,
+        "{stored} stored, {refused} refused"
+    );
+    println!(
+        "{} mutations, {refused} refused, {stored} files, {warm_kib} KiB became {kib}",
+        mutations() / 2
+    );
+    stored
+}
+
+#[tokio::test]
+async fn no_mutation_harms_the_local_server_with_a_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let (process, addr) = Process::serve(&[
+        ("UPLOAD_STORE", format!("disk:{}", folder.path().display())),
+        ("UPLOAD_JWT_SECRET", SECRET.to_owned()),
+    ]);
+    let stored = send_mutations(&process, addr, 0x1CED_CAFE).await;
+    let files = files_below(folder.path());
+    assert_eq!(files.len(), stored);
+    let ours =
+        |path: &String| path.starts_with("images/") || path.starts_with("public/uploads/Diy/");
+    assert!(files.keys().all(ours), "{:?}", files.keys());
+}
+
+#[tokio::test]
+async fn no_mutation_harms_function_compute_with_a_bucket() {
+    let bucket = BucketDouble::start(Dialect::Oss).await;
+    let on_fc = [
+        ("FC_FUNCTION_NAME", "chat-upload".to_owned()),
+        ("UPLOAD_JWT_SECRET", SECRET.to_owned()),
+    ];
+    let (process, addr) = Process::serve(&[bucket_vars(&bucket), on_fc.to_vec()].concat());
+    let stored = send_mutations(&process, addr, 0xFC3_F00D).await;
+    assert_eq!((bucket.objects().len(), bucket.open_uploads()), (stored, 0));
+}

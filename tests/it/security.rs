@@ -1,0 +1,35 @@
+//! `SECURITY.md` names tests; each of them exists.
+
+use std::{fs, path::Path};
+
+const PAGE: &str = include_str!("../../SECURITY.md");
+
+/// All source below a folder, in one text.
+fn source_below(folder: &Path) -> String {
+    let mut all = String::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            all += &source_below(&path);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            all += &fs::read_to_string(path).unwrap();
+        }
+    }
+    all
+}
+
+#[test]
+fn every_test_that_the_threat_table_names_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let source = source_below(&root.join("src")) + &source_below(&root.join("tests"));
+    let rows = PAGE.lines().filter(|line| line.starts_with("| "));
+    let cells = rows.filter_map(|row| row.trim_end_matches(" |").rsplit(" | ").next());
+    let names: Vec<_> = cells
+        .flat_map(|cell| cell.split('`').skip(1).step_by(2))
+        .filter(|name| !name.contains(' '))
+        .collect();
+    assert!(names.len() > 40, "{names:?}");
+    for name in names {
+        assert!(source.contains(&format!("fn {name}(")), "{name}");
+    }
+}
