@@ -204,10 +204,15 @@ impl Bucket {
     /// connection that is then there.
     pub(super) fn warm(&self) {
         const PATIENCE: Duration = Duration::from_secs(2);
-        let Ok(access) = self.access(None, None) else {
-            return;
-        };
+        // Making the client and reading the machine's certificates takes some milliseconds of the
+        // processor, which belong to the start of the runtime first.
+        const START: Duration = Duration::from_millis(5);
+        let bucket = self.clone();
         self.0.tasks.spawn(async move {
+            tokio::time::sleep(START).await;
+            let Ok(access) = bucket.access(None, None) else {
+                return;
+            };
             let call = access.client.head_bucket().bucket(access.bucket()).send();
             let outcome = tokio::time::timeout(PATIENCE, call).await;
             tracing::debug!(answered = outcome.is_ok(), "the bucket was called ahead");
