@@ -1,0 +1,29 @@
+//! The checks of `tests/it/any_input`, one function for each fuzz target. They live there so that
+//! what fuzzing finds can be run again with a stable compiler.
+
+#[path = "../../tests/it/any_input/mod.rs"]
+mod any_input;
+
+pub fn differential(input: &[u8]) {
+    any_input::differential::check(input);
+}
+
+pub fn disposition(input: &[u8]) {
+    any_input::disposition::check(input);
+}
+
+pub fn event(input: &[u8]) {
+    any_input::event::check(input);
+}
+
+pub fn form(input: &[u8]) {
+    any_input::form::check(input);
+}
+
+pub fn media(input: &[u8]) {
+    any_input::media::check(input);
+}
+
+pub fn token(input: &[u8]) {
+    any_input::token::check(input);
+}

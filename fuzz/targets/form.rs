@@ -1,0 +1,5 @@
+//! Runs `tests/it/any_input/form.rs`, which says what must hold.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| chat_upload_fuzz::form(input));
