@@ -312,6 +312,8 @@ impl Tasks {
         F: Future<Output: Send> + Send + 'static,
     {
         let (done, result) = oneshot::channel();
+        // Storing an object is a future of 20 KB, which each wrapping below would copy.
+        let work = Box::pin(work);
         let work = async move { drop(done.send(work.await)) };
         tokio::spawn(self.all.track_future(self.own.track_future(work)));
         result

@@ -1,0 +1,284 @@
+//! The clients: forms and raw objects sent over kept connections, a given number at a time, for a
+//! given number of requests or a given time, whichever ends first.
+
+use std::{
+    cell::Cell,
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt as _;
+use hyper::{
+    Method, Request,
+    client::conn::http1::{SendRequest, handshake},
+    header::{CONTENT_TYPE, HOST},
+};
+use hyper_util::rt::TokioIo;
+use tokio::{net::TcpStream, task::LocalSet};
+
+pub(crate) const UPLOAD: &str = "/api/chat/uploadAliyun";
+const BOUNDARY: &str = "------------------------bench0123456789";
+/// The longest run of bytes that a client hands to its socket at a time.
+const CHUNK: usize = 1024 * 1024;
+/// Longer than any answer takes, however busy the machine is.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What is sent: a picture of a given size, as it is or in a form.
+#[derive(Clone)]
+pub(crate) struct Payload {
+    content_type: String,
+    chunks: Rc<[Bytes]>,
+    len: u64,
+}
+
+impl Payload {
+    /// The file's bytes alone.
+    pub(crate) fn raw(size: usize) -> Self {
+        Self::of("image/png".to_owned(), picture(size))
+    }
+
+    /// The file as browsers and apps send it.
+    pub(crate) fn form(size: usize) -> Self {
+        let head = format!(
+            "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"img\"; filename=\"photo.png\"\r\n\
+             Content-Type: image/png\r\n\r\n"
+        );
+        let tail = format!("\r\n--{BOUNDARY}--\r\n");
+        let mut chunks = vec![head.into()];
+        chunks.extend(picture(size));
+        chunks.push(tail.into());
+        Self::of(format!("multipart/form-data; boundary={BOUNDARY}"), chunks)
+    }
+
+    fn of(content_type: String, chunks: Vec<Bytes>) -> Self {
+        let len = chunks.iter().map(|chunk| chunk.len() as u64).sum();
+        Self {
+            content_type,
+            chunks: chunks.into(),
+            len,
+        }
+    }
+
+    pub(crate) fn content_type(&self) -> &str {
+        &self.content_type
+    }
+
+    /// All of it in one piece.
+    pub(crate) fn whole(&self) -> Vec<u8> {
+        self.chunks.concat()
+    }
+
+    fn body(&self) -> Sending {
+        Sending {
+            chunks: Rc::clone(&self.chunks),
+            next: 0,
+            left: self.len,
+        }
+    }
+}
+
+/// A PNG's beginning, then bytes without a pattern. A large one shares its chunks.
+fn picture(size: usize) -> Vec<Bytes> {
+    const BEGINNING: &[u8] = include_bytes!("../../tests/media/rgb.png");
+    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+    let mut noise = vec![0; CHUNK.min(size)];
+    for byte in &mut noise {
+        // xorshift64
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        *byte = state as u8;
+    }
+    let noise = Bytes::from(noise);
+    let beginning = BEGINNING.len().min(size);
+    let mut first = noise.to_vec();
+    if let (Some(there), Some(png)) = (first.get_mut(..beginning), BEGINNING.get(..beginning)) {
+        there.copy_from_slice(png);
+    }
+    let mut left = size - first.len();
+    let mut chunks = vec![first.into()];
+    while left > 0 {
+        let len = left.min(CHUNK);
+        chunks.push(noise.slice(..len));
+        left -= len;
+    }
+    chunks
+}
+
+/// One sending of a [`Payload`].
+struct Sending {
+    chunks: Rc<[Bytes]>,
+    next: usize,
+    left: u64,
+}
+
+impl Body for Sending {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let Some(chunk) = self.chunks.get(self.next).cloned() else {
+            return Poll::Ready(None);
+        };
+        self.next += 1;
+        self.left -= chunk.len() as u64;
+        Poll::Ready(Some(Ok(Frame::data(chunk))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
+    }
+}
+
+/// What all clients do.
+#[derive(Clone)]
+pub(crate) struct Load {
+    pub(crate) to: SocketAddr,
+    pub(crate) method: Method,
+    pub(crate) path: &'static str,
+    pub(crate) payload: Payload,
+    pub(crate) clients: usize,
+    pub(crate) bounds: Bounds,
+}
+
+/// Where a load ends.
+#[derive(Clone, Copy)]
+pub(crate) struct Bounds {
+    pub(crate) requests: u64,
+    pub(crate) time: Duration,
+}
+
+/// What was done.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Done {
+    pub(crate) requests: u64,
+    pub(crate) wall: Duration,
+}
+
+impl Done {
+    /// Requests a second.
+    pub(crate) fn rate(&self) -> f64 {
+        self.requests as f64 / self.wall.as_secs_f64()
+    }
+}
+
+impl Load {
+    /// Sends until the bounds are reached; the calling thread does all the work.
+    pub(crate) fn run(&self) -> io::Result<Done> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        LocalSet::new().block_on(&runtime, self.send_all())
+    }
+
+    async fn send_all(&self) -> io::Result<Done> {
+        let started = Instant::now();
+        let begun = Rc::new(Cell::new(0));
+        let clients: Vec<_> = (0..self.clients)
+            .map(|_| {
+                let (load, begun) = (self.clone(), Rc::clone(&begun));
+                tokio::task::spawn_local(async move { load.send_in_turn(&begun, started).await })
+            })
+            .collect();
+        let mut requests = 0;
+        for client in clients {
+            requests += client.await??;
+        }
+        Ok(Done {
+            requests,
+            wall: started.elapsed(),
+        })
+    }
+
+    /// One client: the next request goes out when the last was answered.
+    async fn send_in_turn(&self, begun: &Cell<u64>, started: Instant) -> io::Result<u64> {
+        let mut connection = connect(self.to).await?;
+        let mut done = 0;
+        while begun.get() < self.bounds.requests && started.elapsed() < self.bounds.time {
+            begun.set(begun.get() + 1);
+            let answered = tokio::time::timeout(PATIENCE, self.send(&mut connection)).await;
+            answered.map_err(|_| io::Error::other("no answer for 60 s"))??;
+            done += 1;
+        }
+        Ok(done)
+    }
+
+    async fn send(&self, connection: &mut SendRequest<Sending>) -> io::Result<()> {
+        let request = Request::builder()
+            .method(&self.method)
+            .uri(self.path)
+            .header(HOST, self.to.to_string())
+            .header(CONTENT_TYPE, &self.payload.content_type)
+            // What Function Compute adds to every request.
+            .header("x-fc-request-id", "1-6800902c-12345678-0123456789ab")
+            .header("x-fc-function-timeout", "60")
+            .body(self.payload.body())
+            .map_err(io::Error::other)?;
+        connection.ready().await.map_err(io::Error::other)?;
+        let response = connection.send_request(request).await;
+        let response = response.map_err(io::Error::other)?;
+        let status = response.status();
+        let body = response.into_body().collect().await;
+        let body = body.map_err(io::Error::other)?.to_bytes();
+        match status.as_u16() {
+            200 => Ok(()),
+            status => Err(io::Error::other(format!(
+                "{status}: {}",
+                String::from_utf8_lossy(&body)
+            ))),
+        }
+    }
+}
+
+async fn connect(to: SocketAddr) -> io::Result<SendRequest<Sending>> {
+    let stream = TcpStream::connect(to).await?;
+    stream.set_nodelay(true)?;
+    let (connection, driver) = handshake(TokioIo::new(stream))
+        .await
+        .map_err(io::Error::other)?;
+    tokio::task::spawn_local(driver);
+    Ok(connection)
+}
+
+/// Asks for `path` until somebody listens and answers 200; `check` says whether it is still worth
+/// asking.
+pub(crate) fn first_answer(
+    to: SocketAddr,
+    path: &str,
+    mut check: impl FnMut() -> io::Result<()>,
+) -> io::Result<()> {
+    use std::io::{Read as _, Write as _};
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {to}\r\nConnection: close\r\n\r\n");
+    let until = Instant::now() + Duration::from_secs(10);
+    loop {
+        if let Ok(mut stream) = std::net::TcpStream::connect(to) {
+            stream.set_read_timeout(Some(PATIENCE))?;
+            stream.write_all(request.as_bytes())?;
+            let mut answer = Vec::new();
+            stream.read_to_end(&mut answer)?;
+            if answer.starts_with(b"HTTP/1.1 200 ") {
+                return Ok(());
+            }
+            let answer = String::from_utf8_lossy(&answer).into_owned();
+            return Err(io::Error::other(answer));
+        }
+        check()?;
+        if Instant::now() > until {
+            return Err(io::Error::other("nobody listens after 10 s"));
+        }
+        std::thread::sleep(Duration::from_micros(100));
+    }
+}

@@ -1,0 +1,509 @@
+//! Measures the release binary as whole processes, on Function Compute's server and on Lambda's
+//! loop, and prints a table: `cargo run --release --example bench -- --help`.
+//!
+//! The object store is a [`sink`], so what is measured is this program's own work. Absolute figures
+//! belong to the machine and its load; what carries over are multiples of the raw PUT, which sends
+//! the same bytes in the same run. Linux only: figures come from `/proc`.
+
+mod client;
+mod lambda;
+mod limits;
+mod options;
+mod process;
+mod sink;
+mod table;
+
+use std::{io, net::SocketAddr, process::ExitCode, time::Duration};
+
+use hyper::Method;
+
+use self::{
+    client::{Bounds, Done, Load, Payload, UPLOAD, first_answer},
+    lambda::RuntimeApi,
+    options::Options,
+    process::{Process, Start, Starter, free_address},
+    sink::Sink,
+    table::{Line, gb_per_s, median, mib, ms, ms_fine, s_per_gb, times},
+};
+
+const SMALL: usize = 100_000;
+const MEDIUM: usize = 4_000_000;
+const LARGE: usize = 100_000_000;
+/// Its event has 5.9 MB, near the 6 MB that Lambda takes.
+const LARGEST_IN_AN_EVENT: usize = 4_400_000;
+const CLIENTS: usize = 16;
+/// How many pieces a stream of uploads is cut into.
+const TURNS: u64 = 5;
+
+/// The rows by the names that `--only` knows, in the order of the table.
+const ROWS: [(&str, Row); 13] = [
+    ("limits", Bench::limits),
+    ("start", Bench::start),
+    ("idle", Bench::idle),
+    ("small", Bench::small),
+    ("medium", Bench::medium),
+    ("large", Bench::large),
+    ("peak", Bench::peak),
+    ("lambda-start", Bench::lambda_start),
+    ("lambda-first", Bench::lambda_first),
+    ("lambda-warm", Bench::lambda_warm),
+    ("lambda-peak", Bench::lambda_peak),
+    ("concurrency", Bench::concurrency),
+    ("size", Bench::size),
+];
+
+type Row = fn(&Bench) -> Measured;
+/// What measuring a row gives.
+type Measured = io::Result<Vec<Line>>;
+
+fn main() -> ExitCode {
+    let options = match Options::parse(std::env::args().skip(1)) {
+        Ok(Some(options)) => options,
+        Ok(None) => {
+            print!("{}", options::HELP);
+            return ExitCode::SUCCESS;
+        }
+        Err(mistake) => {
+            eprintln!("bench: {mistake}\ntry --help");
+            return ExitCode::from(2);
+        }
+    };
+    match Bench::prepare(options).and_then(|bench| bench.run()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+struct Bench {
+    options: Options,
+    starter: Starter,
+    sink: Sink,
+}
+
+impl Bench {
+    fn prepare(options: Options) -> io::Result<Self> {
+        describe(&options);
+        let starter = Starter::new(options.pin)?;
+        let sink = Sink::start()?;
+        Ok(Self {
+            options,
+            starter,
+            sink,
+        })
+    }
+
+    fn run(&self) -> io::Result<()> {
+        println!("{}", table::HEAD);
+        for (row, measure) in ROWS {
+            if self.options.wants(row) {
+                for line in measure(self)? {
+                    println!("{line}");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    // ---------------------------------------------------------------------------------------------
+    // The machine
+
+    fn limits(&self) -> Measured {
+        let time = self.options.at_most(1).time / 4;
+        let line = |what: &str, measured| Line {
+            what: what.to_owned(),
+            measured,
+            ..Line::default()
+        };
+        Ok(vec![
+            line("memcpy, one thread", gb_per_s(limits::memcpy(time))),
+            line("loopback, one socket", gb_per_s(limits::loopback(time)?)),
+        ])
+    }
+
+    // ---------------------------------------------------------------------------------------------
+    // Function Compute's server
+
+    fn start(&self) -> Measured {
+        let mut bare = (Vec::new(), Vec::new());
+        let mut upload = (Vec::new(), Vec::new());
+        for _ in 0..self.options.starts() {
+            let server = Server::start(self)?;
+            bare.0.push(server.ready_after);
+            bare.1.push(server.process.cpu()?);
+        }
+        for _ in 0..self.options.starts() {
+            let server = Server::start(self)?;
+            server.upload(SMALL, 1, once())?;
+            upload.0.push(server.process.started.elapsed());
+            upload.1.push(server.process.cpu()?);
+        }
+        let line = |what: &str, to_reach, (wall, cpu)| Line {
+            what: what.to_owned(),
+            to_reach,
+            measured: ms(median(wall)),
+            cpu: ms(median(cpu)),
+            ..Line::default()
+        };
+        Ok(vec![
+            line(
+                "process start to first 200 (/healthz)",
+                "≤ 8 ms, CPU ≤ 4 ms",
+                bare,
+            ),
+            line(
+                "process start to the first upload of 100 KB done",
+                "",
+                upload,
+            ),
+        ])
+    }
+
+    fn idle(&self) -> Measured {
+        let server = Server::start(self)?;
+        std::thread::sleep(Duration::from_millis(300));
+        Ok(vec![memory("idle RSS", "≤ 6 MiB", server.process.rss()?)])
+    }
+
+    fn small(&self) -> Measured {
+        let best = self.stream(SMALL, CLIENTS, 20_000)?;
+        Ok(vec![Line {
+            what: "100 KB, 16 clients".to_owned(),
+            to_reach: "CPU ≤ 0.075 ms a request (4.4 × raw)",
+            measured: rate(best.rate),
+            cpu: ms_fine(best.cpu),
+            raw: ms_fine(best.raw),
+            ratio: times(best.cpu, best.raw),
+        }])
+    }
+
+    fn medium(&self) -> Measured {
+        let best = self.stream(MEDIUM, CLIENTS, 1_000)?;
+        Ok(vec![Line {
+            what: "4 MB, 16 clients".to_owned(),
+            to_reach: "CPU ≤ 0.42 s/GB (2.1 × raw)",
+            measured: rate(best.rate),
+            cpu: s_per_gb(best.cpu, MEDIUM),
+            raw: s_per_gb(best.raw, MEDIUM),
+            ratio: times(best.cpu, best.raw),
+        }])
+    }
+
+    fn large(&self) -> Measured {
+        let best = self.stream(LARGE, 1, 30)?;
+        Ok(vec![Line {
+            what: "100 MB, one after the other".to_owned(),
+            to_reach: "CPU ≤ 0.40 s/GB (1.9 × raw)",
+            measured: rate(best.rate),
+            cpu: s_per_gb(best.cpu, LARGE),
+            raw: s_per_gb(best.raw, LARGE),
+            ratio: times(best.cpu, best.raw),
+        }])
+    }
+
+    /// Uploads of one size to a warm server: the best rate, the server's processor time for one, and
+    /// what a raw PUT of the same bytes takes. The two take turns, and of each the cheapest turn
+    /// counts: the others were disturbed by whatever else the machine did.
+    fn stream(&self, size: usize, clients: usize, requests: u64) -> io::Result<Streamed> {
+        let bounds = self.options.at_most(requests);
+        let turn = Bounds {
+            requests: bounds.requests.div_ceil(TURNS),
+            time: bounds.time / TURNS as u32,
+        };
+        let server = Server::start(self)?;
+        server.upload(size, clients, warm_up(clients))?;
+        let mut best = Streamed {
+            rate: 0.0,
+            cpu: Duration::MAX,
+            raw: Duration::MAX,
+        };
+        for _ in 0..TURNS {
+            let raw = limits::raw_put(self.sink.address, size, clients, turn)?;
+            let (cpu, taken) = (server.process.cpu()?, self.sink.taken());
+            let done = server.upload(size, clients, turn)?;
+            let cpu = (server.process.cpu()? - cpu).div_f64(done.requests.max(1) as f64);
+            if self.sink.taken() - taken != done.requests * size as u64 {
+                return Err(io::Error::other(
+                    "not every byte sent has reached the store",
+                ));
+            }
+            best.rate = best.rate.max(done.rate());
+            best.cpu = best.cpu.min(cpu);
+            best.raw = best.raw.min(raw);
+        }
+        Ok(best)
+    }
+
+    fn peak(&self) -> Measured {
+        let size = self.options.largest();
+        let server = Server::start(self)?;
+        let raw = limits::raw_put(self.sink.address, size, 1, once())?;
+        let cpu = server.process.cpu()?;
+        server.upload(size, 1, once())?;
+        let cpu = server.process.cpu()? - cpu;
+        Ok(vec![Line {
+            cpu: s_per_gb(cpu, size),
+            raw: s_per_gb(raw, size),
+            ratio: times(cpu, raw),
+            ..memory(
+                &format!(
+                    "peak RSS, one upload of {}, fresh process",
+                    mib(size as u64)
+                ),
+                "≤ 40 MiB",
+                server.process.peak_rss()?,
+            )
+        }])
+    }
+
+    fn concurrency(&self) -> Measured {
+        let size = self.options.concurrent_bytes();
+        let mut lines = Vec::new();
+        for &uploads in &self.options.concurrency {
+            let server = Server::start(self)?;
+            let bounds = Bounds {
+                requests: uploads as u64,
+                time: Duration::from_secs(60),
+            };
+            let done = server.upload(size, uploads, bounds)?;
+            let cpu = server.process.cpu()?.div_f64(done.requests.max(1) as f64);
+            lines.push(Line {
+                cpu: s_per_gb(cpu, size),
+                ..memory(
+                    &format!("peak RSS, {} MB × {uploads} at once", size / 1_000_000),
+                    if uploads == 64 {
+                        "≤ 64 × 2 parts, 1024 MiB"
+                    } else {
+                        ""
+                    },
+                    server.process.peak_rss()?,
+                )
+            });
+        }
+        Ok(lines)
+    }
+
+    // ---------------------------------------------------------------------------------------------
+    // Lambda's loop
+
+    fn lambda_start(&self) -> Measured {
+        let mut times = (Vec::new(), Vec::new());
+        for _ in 0..self.options.starts() {
+            let function = Function::start(self)?;
+            times.0.push(function.asked_after);
+            times.1.push(function.process.cpu()?);
+        }
+        Ok(vec![Line {
+            what: "Lambda: exec to first /next".to_owned(),
+            to_reach: "≤ 3 ms",
+            measured: ms(median(times.0)),
+            cpu: ms(median(times.1)),
+            ..Line::default()
+        }])
+    }
+
+    fn lambda_first(&self) -> Measured {
+        let event = lambda::event(&Payload::form(SMALL));
+        let mut times = (Vec::new(), Vec::new());
+        for _ in 0..self.options.starts() {
+            let function = Function::start(self)?;
+            times
+                .0
+                .push(function.asked_after + function.api.invoke(&event)?);
+            times.1.push(function.process.cpu()?);
+        }
+        Ok(vec![Line {
+            what: "Lambda: init and first invocation with 100 KB".to_owned(),
+            to_reach: "≤ 4.5 ms",
+            measured: ms(median(times.0)),
+            cpu: ms(median(times.1)),
+            ..Line::default()
+        }])
+    }
+
+    fn lambda_warm(&self) -> Measured {
+        let (times, cpu, _) = self.largest_events()?;
+        Ok(vec![Line {
+            what: "Lambda: event with 4.4 MB, warm, p50".to_owned(),
+            to_reach: "≤ 9 ms",
+            measured: ms(median(times)),
+            cpu: ms(cpu),
+            ..Line::default()
+        }])
+    }
+
+    fn lambda_peak(&self) -> Measured {
+        let (_, _, peak) = self.largest_events()?;
+        let what = "Lambda: peak RSS after events with 4.4 MB";
+        Ok(vec![memory(what, "≤ 20 MiB", peak)])
+    }
+
+    /// Wall time of each, processor time of one, peak memory.
+    fn largest_events(&self) -> io::Result<(Vec<Duration>, Duration, u64)> {
+        let event = lambda::event(&Payload::form(LARGEST_IN_AN_EVENT));
+        let function = Function::start(self)?;
+        for _ in 0..3 {
+            function.api.invoke(&event)?;
+        }
+        let cpu = function.process.cpu()?;
+        let number = self.options.invocations();
+        let times = (0..number).map(|_| function.api.invoke(&event));
+        let times = times.collect::<io::Result<Vec<_>>>()?;
+        let cpu = (function.process.cpu()? - cpu).div_f64(number as f64);
+        Ok((times, cpu, function.process.peak_rss()?))
+    }
+
+    fn size(&self) -> Measured {
+        let size = std::fs::metadata(&self.options.binary)?.len();
+        Ok(vec![Line {
+            what: "the binary".to_owned(),
+            to_reach: "≤ 6 MB",
+            measured: format!("{:.2} MB", size as f64 / 1e6),
+            ..Line::default()
+        }])
+    }
+
+    // ---------------------------------------------------------------------------------------------
+    // How the binary is started
+
+    fn start_with(&self, more: Vec<(&'static str, String)>) -> Start {
+        let mut variables = vec![
+            ("UPLOAD_STORE", "s3://bench".to_owned()),
+            ("UPLOAD_ENDPOINT", format!("http://{}", self.sink.address)),
+            ("UPLOAD_PATH_STYLE", "true".to_owned()),
+            ("UPLOAD_MAX_BYTES", (2_u64 << 30).to_string()),
+            ("AWS_REGION", "us-east-1".to_owned()),
+            ("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE".to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG".to_owned()),
+        ];
+        variables.extend(more);
+        variables.extend(self.options.variables.iter().cloned());
+        Start {
+            binary: self.options.binary.clone(),
+            variables,
+        }
+    }
+}
+
+/// What uploads of one size came to.
+struct Streamed {
+    /// Requests a second.
+    rate: f64,
+    /// The server's processor time for one.
+    cpu: Duration,
+    /// A client's for a raw PUT of the same bytes.
+    raw: Duration,
+}
+
+/// The binary as Function Compute's server.
+struct Server {
+    process: Process,
+    address: SocketAddr,
+    /// How long until it answered.
+    ready_after: Duration,
+}
+
+impl Server {
+    fn start(bench: &Bench) -> io::Result<Self> {
+        let address = free_address()?;
+        let start = bench.start_with(vec![
+            ("FC_FUNCTION_NAME", "bench".to_owned()),
+            (
+                "FC_FUNCTION_MEMORY_SIZE",
+                bench.options.memory_mb.to_string(),
+            ),
+            ("UPLOAD_ADDR", address.to_string()),
+        ]);
+        let mut process = bench.starter.run(start)?;
+        first_answer(address, "/healthz", || process.check())?;
+        Ok(Self {
+            ready_after: process.started.elapsed(),
+            process,
+            address,
+        })
+    }
+
+    fn upload(&self, size: usize, clients: usize, bounds: Bounds) -> io::Result<Done> {
+        let load = Load {
+            to: self.address,
+            method: Method::POST,
+            path: UPLOAD,
+            payload: Payload::form(size),
+            clients,
+            bounds,
+        };
+        load.run()
+    }
+}
+
+/// The binary as a Lambda function.
+struct Function {
+    process: Process,
+    api: RuntimeApi,
+    /// How long until it asked for an event.
+    asked_after: Duration,
+}
+
+impl Function {
+    fn start(bench: &Bench) -> io::Result<Self> {
+        let api = RuntimeApi::start()?;
+        let start = bench.start_with(vec![
+            ("AWS_LAMBDA_RUNTIME_API", api.address.to_string()),
+            ("AWS_LAMBDA_FUNCTION_NAME", "bench".to_owned()),
+            ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST".to_owned()),
+            ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512".to_owned()),
+            ("AWS_LAMBDA_LOG_GROUP_NAME", "/aws/lambda/bench".to_owned()),
+            ("AWS_LAMBDA_LOG_STREAM_NAME", "bench".to_owned()),
+        ]);
+        let process = bench.starter.run(start)?;
+        let asked = api.asked()?;
+        Ok(Self {
+            asked_after: asked - process.started,
+            process,
+            api,
+        })
+    }
+}
+
+fn once() -> Bounds {
+    Bounds {
+        requests: 1,
+        time: Duration::from_secs(60),
+    }
+}
+
+/// So that connections are there, buffers have their size and code has been read from disk.
+fn warm_up(clients: usize) -> Bounds {
+    Bounds {
+        requests: 2 * clients as u64,
+        ..once()
+    }
+}
+
+fn rate(per_second: f64) -> String {
+    let digits = if per_second < 100.0 { 1 } else { 0 };
+    format!("{per_second:.digits$} req/s")
+}
+
+fn memory(what: &str, to_reach: &'static str, bytes: u64) -> Line {
+    Line {
+        what: what.to_owned(),
+        to_reach,
+        measured: mib(bytes),
+        ..Line::default()
+    }
+}
+
+/// The circumstances, without which no figure means anything.
+fn describe(options: &Options) {
+    let processors = std::thread::available_parallelism().map_or(0, usize::from);
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load = load.split(' ').next().unwrap_or_default();
+    let pinned = match options.pin {
+        true => ", one of them the binary's alone",
+        false => "",
+    };
+    println!("{processors} processors{pinned}; load {load} before the first row\n");
+}

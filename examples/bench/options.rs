@@ -1,0 +1,141 @@
+//! The command line: which rows, how long, on which processor.
+
+use std::{path::PathBuf, time::Duration};
+
+use crate::{ROWS, client::Bounds};
+
+pub(crate) const HELP: &str = "\
+Measures the release binary as whole processes and prints a Markdown table.
+
+Usage: cargo build --release && cargo run --release --example bench -- [OPTIONS]
+
+  --binary PATH         the binary [default: bootstrap beside the folder of this program]
+  --pin                 the binary gets the first processor, everything else the others (taskset)
+  --only ROW,ROW        limits, start, idle, small, medium, large, peak, lambda-start, lambda-first,
+                        lambda-warm, lambda-peak, concurrency, size [default: all]
+  --quick               a fifth of the time, smaller files; to see that it runs
+  --concurrency N,N     uploads at once in the last table [default: 1,16,64]
+  --concurrent-mb N     size of each of them [default: 100]
+  --memory-mb N         what the function is told to have; half is for parts [default: 1024]
+  --env NAME=VALUE      one more variable for the binary; repeatable
+  --help                this text
+";
+
+#[derive(Debug)]
+pub(crate) struct Options {
+    pub(crate) binary: PathBuf,
+    pub(crate) pin: bool,
+    only: Vec<String>,
+    quick: bool,
+    pub(crate) concurrency: Vec<usize>,
+    concurrent_mb: usize,
+    pub(crate) memory_mb: usize,
+    /// Names are kept for the life of the process anyway.
+    pub(crate) variables: Vec<(&'static str, String)>,
+}
+
+impl Options {
+    /// `None` when help was asked for; `Err` says what cannot be done.
+    pub(crate) fn parse(mut words: impl Iterator<Item = String>) -> Result<Option<Self>, String> {
+        let mut options = Self {
+            binary: beside_this_program()?,
+            pin: false,
+            only: Vec::new(),
+            quick: false,
+            concurrency: vec![1, 16, 64],
+            concurrent_mb: 100,
+            memory_mb: 1024,
+            variables: Vec::new(),
+        };
+        while let Some(word) = words.next() {
+            let mut value = || words.next().ok_or(format!("{word} needs a value"));
+            match word.as_str() {
+                "--help" => return Ok(None),
+                "--pin" => options.pin = true,
+                "--quick" => options.quick = true,
+                "--binary" => options.binary = value()?.into(),
+                "--only" => options.only = rows(&value()?)?,
+                "--concurrency" => {
+                    options.concurrency =
+                        value()?.split(',').map(number).collect::<Result<_, _>>()?;
+                }
+                "--concurrent-mb" => options.concurrent_mb = number(&value()?)?,
+                "--memory-mb" => options.memory_mb = number(&value()?)?,
+                "--env" => options.variables.push(variable(&value()?)?),
+                _ => return Err(format!("unknown option {word}")),
+            }
+        }
+        if !options.binary.is_file() {
+            let binary = options.binary.display();
+            return Err(format!("no {binary}: cargo build --release, or --binary"));
+        }
+        Ok(Some(options))
+    }
+
+    pub(crate) fn wants(&self, row: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|wanted| wanted == row)
+    }
+
+    /// How often a process is started for a median.
+    pub(crate) fn starts(&self) -> usize {
+        if self.quick { 5 } else { 21 }
+    }
+
+    /// How many warm invocations are timed.
+    pub(crate) fn invocations(&self) -> usize {
+        if self.quick { 5 } else { 30 }
+    }
+
+    /// At most so many requests within the time that a row has.
+    pub(crate) fn at_most(&self, requests: u64) -> Bounds {
+        if self.quick {
+            let time = Duration::from_millis(800);
+            Bounds {
+                requests: requests / 5,
+                time,
+            }
+        } else {
+            let time = Duration::from_secs(5);
+            Bounds { requests, time }
+        }
+    }
+
+    pub(crate) fn largest(&self) -> usize {
+        if self.quick { 100_000_000 } else { 1 << 30 }
+    }
+
+    pub(crate) fn concurrent_bytes(&self) -> usize {
+        let megabytes = self.concurrent_mb;
+        (if self.quick {
+            megabytes.div_ceil(5)
+        } else {
+            megabytes
+        }) * 1_000_000
+    }
+}
+
+/// `target/release/bootstrap`, seen from `target/release/examples/bench`.
+fn beside_this_program() -> Result<PathBuf, String> {
+    let this = std::env::current_exe().map_err(|error| error.to_string())?;
+    let profile = this.parent().and_then(|examples| examples.parent());
+    Ok(profile.unwrap_or(&this).join("bootstrap"))
+}
+
+fn rows(list: &str) -> Result<Vec<String>, String> {
+    let known = ROWS.map(|(name, _)| name);
+    let rows = list.split(',').map(|row| match known.contains(&row) {
+        true => Ok(row.to_owned()),
+        false => Err(format!("no row {row}; there are {}", known.join(", "))),
+    });
+    rows.collect()
+}
+
+fn number(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| *number > 0);
+    number.ok_or(format!("{text} is not a number above 0"))
+}
+
+fn variable(text: &str) -> Result<(&'static str, String), String> {
+    let (name, value) = text.split_once('=').ok_or(format!("{text} has no ="))?;
+    Ok((String::leak(name.to_owned()), value.to_owned()))
+}

@@ -1,0 +1,108 @@
+//! An object store that keeps nothing: it reads a body, throws it away and answers at once. What a
+//! server costs then is its own.
+
+use std::{
+    convert::Infallible,
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use hyper::{
+    Method, Request, Response, StatusCode, body::Incoming, server::conn::http1, service::service_fn,
+};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
+
+const CREATED: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
+<InitiateMultipartUploadResult><Bucket>bench</Bucket><Key>k</Key><UploadId>bench</UploadId></InitiateMultipartUploadResult>"#;
+const COMPLETED: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
+<CompleteMultipartUploadResult><Location>http://bench/k</Location><Bucket>bench</Bucket><Key>k</Key><ETag>"0"</ETag></CompleteMultipartUploadResult>"#;
+
+/// A sink that listens. It lives as long as the process.
+pub(crate) struct Sink {
+    pub(crate) address: SocketAddr,
+    taken: Arc<AtomicU64>,
+}
+
+impl Sink {
+    /// Starts it on a thread of its own.
+    pub(crate) fn start() -> io::Result<Self> {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+        listener.set_nonblocking(true)?;
+        let sink = Self {
+            address: listener.local_addr()?,
+            taken: Arc::default(),
+        };
+        let taken = Arc::clone(&sink.taken);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        std::thread::Builder::new()
+            .name("sink".to_owned())
+            .spawn(move || runtime.block_on(serve(listener, taken)))?;
+        Ok(sink)
+    }
+
+    /// Bytes of objects and parts taken so far.
+    pub(crate) fn taken(&self) -> u64 {
+        self.taken.load(Ordering::Relaxed)
+    }
+}
+
+async fn serve(listener: std::net::TcpListener, taken: Arc<AtomicU64>) -> io::Result<()> {
+    let listener = TcpListener::from_std(listener)?;
+    loop {
+        let (stream, _) = listener.accept().await?;
+        stream.set_nodelay(true)?;
+        let taken = Arc::clone(&taken);
+        let service = service_fn(move |request| {
+            let taken = Arc::clone(&taken);
+            async move { Ok::<_, Infallible>(answer(request, &taken).await) }
+        });
+        tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+    }
+}
+
+async fn answer(request: Request<Incoming>, taken: &AtomicU64) -> Response<Full<Bytes>> {
+    let method = request.method().clone();
+    let creates = request.uri().query().is_some_and(|query| {
+        let mut names = query.split('&').map(|pair| pair.split('=').next());
+        names.any(|name| name == Some("uploads"))
+    });
+    let Some(size) = discard(request.into_body()).await else {
+        return reply(StatusCode::BAD_REQUEST, "");
+    };
+    match method {
+        Method::PUT => {
+            taken.fetch_add(size, Ordering::Relaxed);
+            reply(StatusCode::OK, "")
+        }
+        Method::POST if creates => reply(StatusCode::OK, CREATED),
+        Method::POST => reply(StatusCode::OK, COMPLETED),
+        Method::DELETE => reply(StatusCode::NO_CONTENT, ""),
+        _ => reply(StatusCode::OK, ""),
+    }
+}
+
+/// The size of a body; `None` when it broke off.
+async fn discard(mut body: Incoming) -> Option<u64> {
+    let mut size = 0;
+    while let Some(frame) = body.frame().await {
+        size += frame.ok()?.data_ref().map_or(0, Bytes::len) as u64;
+    }
+    Some(size)
+}
+
+fn reply(status: StatusCode, body: &'static str) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert("etag", hyper::header::HeaderValue::from_static("\"0\""));
+    response
+}

@@ -1,0 +1,67 @@
+//! The table that is printed: one line per thing measured, and how figures are written.
+
+use std::{fmt, time::Duration};
+
+/// One line: what was measured, what it should reach, and what came out.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Line {
+    pub(crate) what: String,
+    pub(crate) to_reach: &'static str,
+    /// Wall time, requests a second or bytes.
+    pub(crate) measured: String,
+    pub(crate) cpu: String,
+    /// What the same bytes cost as plain PUTs in the same run.
+    pub(crate) raw: String,
+    /// How many times that.
+    pub(crate) ratio: String,
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let or_dash = |text: &str| if text.is_empty() { "–" } else { text }.to_owned();
+        write!(
+            f,
+            "| {} | {} | {} | {} | {} | {} |",
+            self.what,
+            or_dash(self.to_reach),
+            or_dash(&self.measured),
+            or_dash(&self.cpu),
+            or_dash(&self.raw),
+            or_dash(&self.ratio),
+        )
+    }
+}
+
+pub(crate) const HEAD: &str = "\
+| what | to reach | measured | CPU | raw PUT, CPU | CPU ÷ raw |
+|---|---|---|---|---|---|";
+
+pub(crate) fn ms(time: Duration) -> String {
+    format!("{:.1} ms", time.as_secs_f64() * 1e3)
+}
+
+pub(crate) fn ms_fine(time: Duration) -> String {
+    format!("{:.3} ms", time.as_secs_f64() * 1e3)
+}
+
+pub(crate) fn mib(bytes: u64) -> String {
+    format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
+}
+
+pub(crate) fn gb_per_s(bytes_per_s: f64) -> String {
+    format!("{:.1} GB/s", bytes_per_s / 1e9)
+}
+
+/// Seconds for 10⁹ bytes, from the time for `bytes`.
+pub(crate) fn s_per_gb(time: Duration, bytes: usize) -> String {
+    format!("{:.2} s/GB", time.as_secs_f64() * 1e9 / bytes as f64)
+}
+
+pub(crate) fn times(a: Duration, b: Duration) -> String {
+    format!("{:.1}", a.as_secs_f64() / b.as_secs_f64())
+}
+
+pub(crate) fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort();
+    times.get(times.len() / 2).copied().unwrap_or_default()
+}
