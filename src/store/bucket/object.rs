@@ -1,313 +1,50 @@
-//! The store that is a bucket: S3, OSS through its S3-compatible API, or any server that speaks S3.
+//! One object on its way into the bucket: a writer that fills parts, and the task that stores them.
 //!
 //! A file that ends within its first part is one PutObject of known length; a larger one is a
-//! multipart upload with two parts under way. Each object is stored by a task of its own, which
-//! undoes what it began when it fails or when its [`Writer`] is dropped.
+//! multipart upload with two parts under way. The task undoes what it began when it fails or when
+//! its [`Writer`] is dropped.
 
-use std::{
-    net::IpAddr,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU32, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
 };
 
 use aws_runtime::auth::PayloadSigningOverride;
 use aws_sdk_s3::{
-    Client,
     config::{
-        BehaviorVersion, ConfigBag, IdentityCache, Intercept, Region, RequestChecksumCalculation,
-        ResponseChecksumValidation, RuntimeComponents, SharedHttpClient,
-        StalledStreamProtectionConfig,
-        http::{HttpRequest, HttpResponse},
+        ConfigBag, Intercept, RuntimeComponents, http::HttpRequest,
         interceptors::BeforeTransmitInterceptorContextMut,
-        retry::RetryConfig,
-        timeout::TimeoutConfig,
     },
-    error::{BoxError, ProvideErrorMetadata, SdkError},
-    operation::RequestId as _,
+    error::BoxError,
     primitives::{ByteStream, SdkBody},
     types::{CompletedMultipartUpload, CompletedPart},
 };
-use aws_smithy_http_client::tls;
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
     task::JoinSet,
-    time::Instant,
 };
-use tokio_util::task::TaskTracker;
 
-use super::{
-    Agent, ContentHeaders, Credentials, Error, Kept, ObjectKey, Tasks, TimeLimit,
+use super::{Access, Dialect, PART_BYTES, Payload, bounded};
+use crate::store::{
+    self, ContentHeaders, Error, Kept, ObjectKey, Tasks,
     part::{Part, PartBuilder},
 };
 
-/// Size of every part but the last, in bytes. S3 wants at least 5 MiB and at most 10,000 parts.
-pub const PART_BYTES: usize = 8 * 1024 * 1024;
 /// Parts of one object under way at a time; with the one being filled they bound its memory.
 const PARTS_IN_FLIGHT: usize = 2;
 /// What a part may hold before it counts against the memory of all: most uploads end below.
 const UNCOUNTED_BYTES: usize = 1024 * 1024;
 
-/// Whose rules the bucket follows where S3 and OSS differ.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Dialect {
-    /// Amazon S3 and most servers that speak its API.
-    S3,
-    /// Aliyun OSS, which answers 501 to `If-None-Match` and has a header of its own instead
-    /// (error 0026-00000002 of OSS's list).
-    Oss,
-}
-
-impl Dialect {
-    /// As `GET /healthz` calls it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::S3 => "s3",
-            Self::Oss => "oss",
-        }
-    }
-}
-
-/// Which bucket, where, and how patient to be.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// `UPLOAD_STORE=s3://…` or `oss://…`
-    pub dialect: Dialect,
-    /// The bucket's name.
-    pub bucket: String,
-    /// `UPLOAD_REGION`
-    pub region: String,
-    /// `UPLOAD_ENDPOINT`; `None` for AWS's own.
-    pub endpoint: Option<String>,
-    /// `UPLOAD_PATH_STYLE`
-    pub path_style: bool,
-    /// Whose keys sign when a request brings none of its own.
-    pub signer: Option<Signer>,
-    /// How long calls may take.
-    pub patience: Patience,
-    /// `UPLOAD_MEMORY_BYTES`: what the parts of all uploads may hold together, in bytes.
-    pub memory_bytes: usize,
-}
-
-/// How long a call to the bucket may take, retries included or not.
-#[derive(Clone, Copy, Debug)]
-pub struct Patience {
-    /// To connect.
-    pub connect: Duration,
-    /// One attempt.
-    pub attempt: Duration,
-    /// A call with its three attempts.
-    pub operation: Duration,
-}
-
-impl Default for Patience {
-    fn default() -> Self {
-        Self {
-            connect: Duration::from_secs(3),
-            attempt: Duration::from_secs(30),
-            operation: Duration::from_secs(70),
-        }
-    }
-}
-
-/// Where keys come from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Signer {
-    /// The environment, or the headers of a request.
-    Keys(Credentials),
-    /// The agent of a container, ever anew.
-    Agent(Agent),
-}
-
-/// A bucket and the connections to it; cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Bucket(Arc<Inner>);
-
-#[derive(Debug)]
-struct Inner {
-    settings: Settings,
-    /// Everything but the credentials.
-    config: aws_sdk_s3::Config,
-    /// The client of the signer seen last: keys change every few hours, if ever.
-    client: Mutex<Option<(Signer, Client)>>,
-    payload: Payload,
-    /// One permit for each part that fits into the memory for parts.
-    memory: Arc<Semaphore>,
-    tasks: TaskTracker,
-}
-
-/// What vouches for the bytes on their way to the bucket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Payload {
-    /// Plain HTTP across a network: the signature covers the SHA-256 of the body.
-    Signed,
-    /// TLS, or no network at all: hashing would be most of the upload's cost for nothing.
-    Unsigned,
-}
-
-impl Bucket {
-    pub(super) fn new(settings: Settings) -> Self {
-        let http_client = http_client(&settings);
-        Self::with_http_client(settings, http_client)
-    }
-
-    /// Like opening the store with these settings, but over connections of the caller's making.
-    pub fn with_http_client(settings: Settings, http_client: SharedHttpClient) -> Self {
-        let payload = match settings.endpoint.as_deref() {
-            Some(endpoint) if crosses_a_network_in_clear(endpoint) => Payload::Signed,
-            _ => Payload::Unsigned,
-        };
-        let config = sdk_config(&settings, http_client);
-        let tasks = TaskTracker::new();
-        let memory = Arc::new(Semaphore::new((settings.memory_bytes / PART_BYTES).max(1)));
-        Self(Arc::new(Inner {
-            settings,
-            config,
-            client: Mutex::new(None),
-            payload,
-            memory,
-            tasks,
-        }))
-    }
-
-    /// S3 or OSS.
-    pub fn dialect(&self) -> Dialect {
-        self.0.settings.dialect
-    }
-
-    pub(super) fn tasks(&self) -> &TaskTracker {
-        &self.0.tasks
-    }
-
-    /// The bucket as one request may use it.
-    pub(super) fn access(
-        &self,
-        credentials: Option<Credentials>,
-        limit: Option<TimeLimit>,
-    ) -> Result<Access, Error> {
-        let signer = credentials
-            .map(Signer::Keys)
-            .or_else(|| self.0.settings.signer.clone())
-            .ok_or(Error::NoCredentials)?;
-        Ok(Access {
-            bucket: self.clone(),
-            client: self.client(signer),
-            limit,
-        })
-    }
-
-    /// Asks for the bucket's head in the background. A role that may only write is refused, over a
-    /// connection that is then there.
-    pub(super) fn warm(&self) {
-        const PATIENCE: Duration = Duration::from_secs(2);
-        // Making the client and reading the machine's certificates takes some milliseconds of the
-        // processor, which belong to the start of the runtime first.
-        const START: Duration = Duration::from_millis(5);
-        let bucket = self.clone();
-        self.0.tasks.spawn(async move {
-            tokio::time::sleep(START).await;
-            let Ok(access) = bucket.access(None, None) else {
-                return;
-            };
-            let call = access.client.head_bucket().bucket(access.bucket()).send();
-            let outcome = tokio::time::timeout(PATIENCE, call).await;
-            tracing::debug!(answered = outcome.is_ok(), "the bucket was called ahead");
-        });
-    }
-
-    fn client(&self, signer: Signer) -> Client {
-        let mut last = self.0.client.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*last {
-            Some((used, client)) if *used == signer => client.clone(),
-            _ => {
-                let client = Client::from_conf(signed_by(self.0.config.to_builder(), &signer));
-                *last = Some((signer, client.clone()));
-                client
-            }
-        }
-    }
-}
-
-fn signed_by(config: aws_sdk_s3::config::Builder, signer: &Signer) -> aws_sdk_s3::Config {
-    match signer {
-        Signer::Keys(keys) => config
-            .credentials_provider(keys.provider())
-            .identity_cache(IdentityCache::no_cache()),
-        // The SDK asks again shortly before the keys expire.
-        Signer::Agent(agent) => config
-            .credentials_provider(agent.clone())
-            .identity_cache(IdentityCache::lazy().build()),
-    }
-    .build()
-}
-
-fn http_client(settings: &Settings) -> SharedHttpClient {
-    let builder = aws_smithy_http_client::Builder::new();
-    match settings.endpoint.as_deref() {
-        // No TLS, so no certificates to load.
-        Some(endpoint) if endpoint.starts_with("http://") => builder.build_http(),
-        _ => builder
-            .tls_provider(tls::Provider::Rustls(
-                tls::rustls_provider::CryptoMode::Ring,
-            ))
-            .build_https(),
-    }
-}
-
-fn sdk_config(settings: &Settings, http_client: SharedHttpClient) -> aws_sdk_s3::Config {
-    let patience = settings.patience;
-    let mut config = aws_sdk_s3::Config::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .region(Region::new(settings.region.clone()))
-        .force_path_style(settings.path_style)
-        .http_client(http_client)
-        // OSS and many others refuse the aws-chunked trailers that the default adds
-        // (OSS error 0017-00000804).
-        .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
-        .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
-        // A part is in memory before it is sent, so a stall is the network's; the attempt's time
-        // limit is for that, without this check's false alarms.
-        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-        .retry_config(RetryConfig::standard().with_max_attempts(3))
-        .timeout_config(
-            TimeoutConfig::builder()
-                .connect_timeout(patience.connect)
-                .operation_attempt_timeout(patience.attempt)
-                .operation_timeout(patience.operation)
-                .build(),
-        );
-    config.set_endpoint_url(settings.endpoint.clone());
-    config.build()
-}
-
-/// Whether `endpoint` is plain HTTP to another machine.
-fn crosses_a_network_in_clear(endpoint: &str) -> bool {
-    let Some(authority) = endpoint.strip_prefix("http://") else {
-        return false;
-    };
-    let authority = authority.split('/').next().unwrap_or_default();
-    let host = match authority.strip_prefix('[') {
-        Some(v6) => v6.split(']').next().unwrap_or_default(),
-        None => authority.split(':').next().unwrap_or_default(),
-    };
-    let loopback = host.parse().map(|ip: IpAddr| ip.is_loopback());
-    !loopback.unwrap_or(host.eq_ignore_ascii_case("localhost"))
-}
-
-/// A bucket with the credentials and the time of one request.
-#[derive(Clone, Debug)]
-pub(super) struct Access {
-    bucket: Bucket,
-    client: Client,
-    limit: Option<TimeLimit>,
-}
-
 impl Access {
-    pub(super) fn create(&self, key: ObjectKey, content: ContentHeaders, tasks: Tasks) -> Writer {
+    /// Begins an object; its task waits for the first part.
+    pub(in crate::store) fn create(
+        &self,
+        key: ObjectKey,
+        content: ContentHeaders,
+        tasks: Tasks,
+    ) -> Writer {
         let object = Object {
             access: self.clone(),
             key,
@@ -324,94 +61,6 @@ impl Access {
             steps,
             storing: tasks.spawn(object.store(receiver)),
         }
-    }
-
-    fn bucket(&self) -> &str {
-        &self.bucket.0.settings.bucket
-    }
-
-    /// Waits for a call, at most until storing must stop.
-    async fn within<T, E>(
-        &self,
-        operation: &'static str,
-        call: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
-    ) -> Result<T, Error>
-    where
-        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
-    {
-        bounded(self.limit.map(|limit| limit.store_until), operation, call).await
-    }
-
-    /// Removes an object, whether it is there or not. What cannot be removed is logged.
-    async fn delete(&self, key: &ObjectKey) {
-        let call = self
-            .client
-            .delete_object()
-            .bucket(self.bucket())
-            .key(key.as_str())
-            .send();
-        let until = self.limit.map(|limit| limit.undo_until);
-        if let Err(error) = bounded(until, "DeleteObject", call).await {
-            tracing::error!(%key, error = &error as &dyn std::error::Error, "an object that is not wanted could not be removed");
-        }
-    }
-}
-
-async fn bounded<T, E>(
-    until: Option<Instant>,
-    operation: &'static str,
-    call: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
-) -> Result<T, Error>
-where
-    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
-{
-    let outcome = match until {
-        Some(until) => match tokio::time::timeout_at(until, call).await {
-            Ok(outcome) => outcome,
-            Err(_) => return Err(Error::TimedOut { operation }),
-        },
-        None => call.await,
-    };
-    outcome.map_err(|error| failed(operation, error))
-}
-
-/// Sorts an SDK error by what it means for the client; vendor's words go along for the log.
-fn failed<E>(operation: &'static str, error: SdkError<E, HttpResponse>) -> Error
-where
-    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
-{
-    if matches!(error, SdkError::TimeoutError(_)) {
-        return Error::TimedOut { operation };
-    }
-    let status = error
-        .raw_response()
-        .map(|response| response.status().as_u16());
-    let code = error.code().unwrap_or("no code").to_owned();
-    let request_id = error
-        .as_service_error()
-        .and_then(|service| service.meta().request_id())
-        .or_else(|| error.raw_response()?.headers().get("x-oss-request-id"))
-        .unwrap_or("none")
-        .to_owned();
-    match status {
-        // 3xx: the bucket is in another region.
-        Some(status @ 300..=499) => Error::Refused {
-            operation,
-            status,
-            code,
-            request_id,
-            source: Box::new(error),
-        },
-        Some(status) => Error::Unavailable {
-            operation,
-            detail: format!("{status} {code}, request id {request_id:?}"),
-            source: Box::new(error),
-        },
-        None => Error::Unavailable {
-            operation,
-            detail: "no answer".to_owned(),
-            source: Box::new(error),
-        },
     }
 }
 
@@ -445,7 +94,7 @@ struct Room {
 }
 
 impl Writer {
-    pub(super) async fn write(&mut self, mut chunk: Bytes) -> Result<(), Error> {
+    pub(in crate::store) async fn write(&mut self, mut chunk: Bytes) -> Result<(), Error> {
         while self.filling.len() + chunk.len() > PART_BYTES {
             let rest = chunk.split_off(PART_BYTES - self.filling.len());
             self.fill(chunk).await?;
@@ -485,7 +134,7 @@ impl Writer {
         })
     }
 
-    pub(super) async fn finish(mut self) -> Result<Kept, Error> {
+    pub(in crate::store) async fn finish(mut self) -> Result<Kept, Error> {
         let room = self.room().await?;
         let last = self.filling.take();
         match self.steps.send(Step::Last(last, room)).await {
@@ -805,7 +454,7 @@ impl Object {
         let Self {
             access, key, tasks, ..
         } = self;
-        Kept(Some(super::Removal::Object(Removal { access, key, tasks })))
+        Kept(Some(store::Removal::Object(Removal { access, key, tasks })))
     }
 
     fn payload(&self, part: &Part) -> PayloadSigningOverride {
@@ -912,36 +561,15 @@ impl Intercept for Attempts {
 
 /// A stored object that may have to go again.
 #[derive(Debug)]
-pub(super) struct Removal {
+pub(in crate::store) struct Removal {
     access: Access,
     key: ObjectKey,
     tasks: Tasks,
 }
 
 impl Removal {
-    pub(super) fn run(self) {
+    pub(in crate::store) fn run(self) {
         let Self { access, key, tasks } = self;
         tasks.spawn(async move { access.delete(&key).await });
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn payloads_are_signed_only_where_others_could_change_them() {
-        for (endpoint, expected) in [
-            ("https://s3.oss-cn-hangzhou.aliyuncs.com", false),
-            ("http://127.0.0.1:8333", false),
-            ("http://[::1]:8333/", false),
-            ("http://localhost:9000", false),
-            ("http://minio:9000", true),
-            ("http://10.0.0.5:9000/x", true),
-            ("http://127.0.0.1.example.com", true),
-            ("http://localhost.example.com", true),
-        ] {
-            assert_eq!(crosses_a_network_in_clear(endpoint), expected, "{endpoint}");
-        }
     }
 }
