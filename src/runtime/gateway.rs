@@ -449,8 +449,9 @@ pub struct Answer {
     headers: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     multi_value_headers: BTreeMap<String, Vec<String>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    cookies: Vec<String>,
+    /// There for the gateway that has them, even if empty: `cargo lambda watch` insists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cookies: Option<Vec<String>>,
     body: String,
     is_base64_encoded: bool,
 }
@@ -462,7 +463,7 @@ impl Answer {
             status_description: (gateway == Gateway::Alb).then(|| status.to_string()),
             headers: BTreeMap::new(),
             multi_value_headers: BTreeMap::new(),
-            cookies: Vec::new(),
+            cookies: (gateway == Gateway::ApiV2).then(Vec::new),
             body: String::new(),
             is_base64_encoded: false,
         };
@@ -480,8 +481,10 @@ impl Answer {
     fn set_headers(&mut self, gateway: Gateway, headers: &HeaderMap) {
         for (name, value) in headers {
             let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
-            if gateway == Gateway::ApiV2 && name == SET_COOKIE {
-                self.cookies.push(value);
+            if let Some(cookies) = &mut self.cookies
+                && name == SET_COOKIE
+            {
+                cookies.push(value);
                 continue;
             }
             // A load balancer takes one or the other, by a setting of its target group.
@@ -699,6 +702,13 @@ mod tests {
                 "headers": {"content-type": mime, "set-cookie": "a=1, b=2"},
             })
         );
+    }
+
+    #[test]
+    fn an_http_api_is_told_that_there_are_no_cookies() {
+        let answer = Answer::new(Gateway::ApiV2, StatusCode::OK, &HeaderMap::new(), b"");
+        let json = serde_json::to_value(answer).expect("JSON");
+        assert_eq!(json["cookies"], json!([]));
     }
 
     #[test]
