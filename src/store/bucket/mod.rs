@@ -303,6 +303,18 @@ impl Access {
         bounded(self.limit.map(|limit| limit.store_until), operation, call).await
     }
 
+    /// Waits for a call that undoes something, at most until undoing must stop.
+    async fn undoing<T, E>(
+        &self,
+        operation: &'static str,
+        call: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+    ) -> Result<T, Error>
+    where
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    {
+        bounded(self.limit.map(|limit| limit.undo_until), operation, call).await
+    }
+
     /// Removes an object, whether it is there or not. What cannot be removed is logged.
     async fn delete(&self, key: &ObjectKey) {
         let call = self
@@ -311,8 +323,7 @@ impl Access {
             .bucket(self.bucket())
             .key(key.as_str())
             .send();
-        let until = self.limit.map(|limit| limit.undo_until);
-        if let Err(error) = bounded(until, "DeleteObject", call).await {
+        if let Err(error) = self.undoing("DeleteObject", call).await {
             tracing::error!(%key, error = &error as &dyn std::error::Error, "an object that is not wanted could not be removed");
         }
     }

@@ -26,7 +26,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::{Access, Dialect, PART_BYTES, Payload, bounded};
+use super::{Access, Dialect, PART_BYTES, Payload};
 use crate::store::{
     self, ContentHeaders, Error, Kept, ObjectKey, Tasks,
     part::{Part, PartBuilder},
@@ -273,8 +273,7 @@ impl Object {
             .bucket(self.access.bucket())
             .prefix(key)
             .send();
-        let until = self.access.limit.map(|limit| limit.undo_until);
-        let open = match bounded(until, "ListMultipartUploads", call).await {
+        let open = match self.access.undoing("ListMultipartUploads", call).await {
             Ok(open) => open,
             Err(error) => {
                 tracing::warn!(%key, error = &error as &dyn std::error::Error, "an upload whose id was lost may stay open until the bucket's lifecycle rule ends it");
@@ -431,8 +430,7 @@ impl Object {
             .key(self.key.as_str())
             .upload_id(upload_id)
             .send();
-        let until = self.access.limit.map(|limit| limit.undo_until);
-        match bounded(until, "AbortMultipartUpload", call).await {
+        match self.access.undoing("AbortMultipartUpload", call).await {
             // 404: it was completed after all.
             Ok(_) | Err(Error::Refused { status: 404, .. }) => {}
             Err(error) => {
