@@ -118,8 +118,15 @@ pub enum BodyState {
 }
 
 impl Arrival {
-    fn of(parts: &Parts) -> Self {
-        parts.extensions.get::<Self>().cloned().unwrap_or_default()
+    fn of(parts: &Parts) -> &Self {
+        static NOTHING: Arrival = Arrival {
+            request_id: None,
+            client: None,
+            credentials: None,
+            ends_at: None,
+            body_state: BodyState::Whole,
+        };
+        parts.extensions.get().unwrap_or(&NOTHING)
     }
 }
 
@@ -240,7 +247,7 @@ impl Api {
     fn session(&self, parts: &Parts) -> Result<Session, Error> {
         let arrival = Arrival::of(parts);
         let limit = arrival.ends_at.map(TimeLimit::before);
-        Ok(self.store.session(arrival.credentials, limit)?)
+        Ok(self.store.session(arrival.credentials.clone(), limit)?)
     }
 
     /// Takes one upload of the client's share, if uploads are counted and the client is known.
