@@ -30,6 +30,21 @@ impl Credentials {
         })
     }
 
+    /// Names the key; no secret.
+    pub(super) fn key_id(&self) -> &str {
+        &self.key_id
+    }
+
+    /// What signs.
+    pub(super) fn secret(&self) -> &str {
+        &self.secret
+    }
+
+    /// Goes with every request of temporary keys.
+    pub(super) fn session_token(&self) -> Option<&str> {
+        self.session_token.as_deref()
+    }
+
     pub(super) fn provider(&self) -> SharedCredentialsProvider {
         SharedCredentialsProvider::new(aws_sdk_s3::config::Credentials::new(
             &self.key_id,
