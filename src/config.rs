@@ -11,7 +11,7 @@ use tracing::Level;
 use tracing_subscriber::filter::Targets;
 
 use crate::{
-    api::{self, AuthSettings, CorsOrigins, Secrets},
+    api::{self, AuthSettings, CorsOrigins, DirectSettings, Secrets},
     runtime::Runtime,
     store::{
         self, Agent, Authorization, Credentials,
@@ -250,14 +250,24 @@ impl Vars<'_> {
                 "keys for the bucket, with AWS_SECRET_ACCESS_KEY",
             );
         }
+        let path_style = self.parse("UPLOAD_PATH_STYLE", "true or false", false);
         bucket::Settings {
+            client_url: own_url(dialect, &bucket, &region, endpoint.as_deref(), path_style),
+            // Phones are not in the function's own network.
+            client_endpoint: endpoint
+                .as_deref()
+                .map(|endpoint| match is_aliyun(endpoint) {
+                    true => endpoint.replace("-internal.", "."),
+                    false => endpoint.to_owned(),
+                }),
             dialect,
             bucket,
             region,
             endpoint,
-            path_style: self.parse("UPLOAD_PATH_STYLE", "true or false", false),
+            path_style,
             signer,
             patience: Patience::default(),
+            one_copy_bytes: bucket::ONE_COPY_BYTES,
             memory_bytes: self.read(
                 "UPLOAD_MEMORY_BYTES",
                 "a number of bytes, 16777216 or more",
@@ -371,7 +381,7 @@ impl Vars<'_> {
         };
         let prefix = self.read(
             "UPLOAD_PREFIX",
-            "a folder of letters, digits, - _ . and /, at most 400 bytes",
+            "a folder of letters, digits, - _ . and /, at most 400 bytes, not pending",
             Folder::default(),
             |text| Folder::parse(text).ok(),
         );
@@ -387,9 +397,13 @@ impl Vars<'_> {
             max_files: self.read("UPLOAD_MAX_FILES", "a number, 1 to 90", 9, |text| {
                 text.parse().ok().filter(|files| (1..=90).contains(files))
             }),
-            public_url: public_url.or_else(|| store.and_then(own_url)),
+            public_url: public_url.or_else(|| match store? {
+                store::Settings::Disk(_) => None,
+                store::Settings::Bucket(bucket) => Some(bucket.client_url.clone()),
+            }),
             cors: self.cors_origins(),
             auth: self.auth(),
+            direct: self.direct(),
             rate_per_minute: self.read(
                 "UPLOAD_RATE_PER_MIN",
                 "a number of uploads, 1 or more",
@@ -456,6 +470,38 @@ impl Vars<'_> {
                 "UPLOAD_GUEST_TYPES",
                 "some of image,video,audio,document",
                 Kinds::ALL,
+            ),
+        }
+    }
+
+    fn direct(&mut self) -> DirectSettings {
+        let secrets = self.first_of(&["UPLOAD_SIGNING_SECRET", "UPLOAD_JWT_SECRET"]);
+        let seconds = |text: &str| {
+            let seconds = text.parse().ok();
+            seconds
+                .filter(|seconds| (1..=86_400).contains(seconds))
+                .map(Duration::from_secs)
+        };
+        const EXPECTED: &str = "a number of seconds, 1 to 86400";
+        DirectSettings {
+            secrets: Secrets::parse(&secrets.unwrap_or_default()),
+            form_life: self.read(
+                "UPLOAD_DIRECT_SECS",
+                EXPECTED,
+                Duration::from_secs(900),
+                seconds,
+            ),
+            max_bytes: self.read(
+                "UPLOAD_DIRECT_MAX_BYTES",
+                "a number of bytes, 1 or more",
+                500 << 20,
+                positive,
+            ),
+            recall_life: self.read(
+                "UPLOAD_RECALL_SECS",
+                EXPECTED,
+                Duration::from_secs(300),
+                seconds,
             ),
         }
     }
@@ -553,35 +599,30 @@ fn origin(text: &str) -> Option<HeaderValue> {
     (url == text && !authority.contains('/')).then(|| HeaderValue::from_str(text).ok())?
 }
 
-/// The address under which a bucket's objects are read; `None` for a folder.
-fn own_url(store: &store::Settings) -> Option<String> {
-    let store::Settings::Bucket(settings) = store else {
-        return None;
-    };
-    let bucket::Settings {
-        dialect,
-        bucket,
-        region,
-        endpoint,
-        path_style,
-        ..
-    } = &**settings;
-    Some(match (dialect, endpoint) {
+/// The bucket's own address for whoever is not in the function's network.
+fn own_url(
+    dialect: Dialect,
+    bucket: &str,
+    region: &str,
+    endpoint: Option<&str>,
+    path_style: bool,
+) -> String {
+    match (dialect, endpoint) {
         (Dialect::S3, None) => {
             let china = if region.starts_with("cn-") { ".cn" } else { "" };
             format!("https://{bucket}.s3.{region}.amazonaws.com{china}")
         }
-        (_, Some(endpoint)) if *dialect == Dialect::S3 || !is_aliyun(endpoint) => {
+        (_, Some(endpoint)) if dialect == Dialect::S3 || !is_aliyun(endpoint) => {
             let (scheme, host) = endpoint.split_once("://").unwrap_or(("https", endpoint));
-            if *path_style {
+            if path_style {
                 format!("{scheme}://{host}/{bucket}")
             } else {
                 format!("{scheme}://{bucket}.{host}")
             }
         }
-        // Clients read where the function may write by another, internal, address.
+        // The function may write by another, internal, address.
         (_, _) => format!("https://{bucket}.oss-{region}.aliyuncs.com"),
-    })
+    }
 }
 
 fn is_aliyun(endpoint: &str) -> bool {

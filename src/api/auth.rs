@@ -1,6 +1,6 @@
 //! Who may upload: finds the token in a request, judges it, and says what its user may do.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header::AUTHORIZATION, request::Parts};
 
@@ -54,10 +54,7 @@ impl Settings {
 
     /// Judges a token, wherever it stood.
     pub(super) fn of_token(&self, token: &[u8]) -> Result<Access, Error> {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        let user = token::verify(token, &self.secrets, now.as_secs_f64());
+        let user = token::verify(token, &self.secrets, now().as_secs_f64());
         match user {
             Ok(user) if user.is_guest && !self.guests_may_upload => Err(Error::GuestDenied),
             Ok(user) => Ok(Access::User(user)),
@@ -92,6 +89,13 @@ impl Access {
             Self::Open | Self::Unknown => None,
         }
     }
+}
+
+/// The time since 1970.
+pub(super) fn now() -> Duration {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
 }
 
 fn of_headers(headers: &HeaderMap) -> Option<Vec<u8>> {

@@ -70,6 +70,28 @@ pub enum Error {
         /// Longest text, in bytes.
         limit: usize,
     },
+    /// No secret signs what a client may do by itself.
+    #[error("no signing secret is set, or the store has no such route")]
+    DirectDisabled,
+    /// A ticket, an upload's id, a form or a recall token that is not ours, not this user's, or too
+    /// old.
+    #[error("the ticket is not valid")]
+    TicketInvalid,
+    /// A file that was uploaded too long ago to be taken back.
+    #[error("the upload is too old to be taken back")]
+    RecallExpired {
+        /// How long it could be.
+        life: Duration,
+    },
+    /// A parameter is missing or is not what it should be.
+    #[error("parameter {name} cannot be used")]
+    ParameterInvalid {
+        /// Which one.
+        name: &'static str,
+    },
+    /// A form was used twice.
+    #[error("the form was used before")]
+    AlreadyUploaded,
     /// A file was not stored.
     #[error(transparent)]
     Upload(upload::Error),
@@ -155,6 +177,13 @@ impl Error {
             Self::TextTooLong { limit } => {
                 row(400, "text_too_long", format!("文本不能超过 {limit} 字节"))
             }
+            Self::DirectDisabled => row(404, "direct_disabled", "没有开启大文件直传"),
+            Self::TicketInvalid => row(401, "ticket_invalid", "上传凭证不合法或已过期"),
+            Self::RecallExpired { life } => row(400, "recall_expired", recall_expired(*life)),
+            Self::ParameterInvalid { name } => {
+                row(400, "parameter_invalid", format!("参数 {name} 不正确"))
+            }
+            Self::AlreadyUploaded => row(409, "already_uploaded", "上传失败: 文件已经上传过"),
             Self::Upload(error) => upload_row(error),
             Self::TooManyRequests { .. } => {
                 row(429, "too_many_requests", "上传失败: 上传太频繁，请稍后再试")
@@ -217,6 +246,7 @@ fn upload_row(error: &upload::Error) -> Row {
             format!("上传失败: 不支持的文件类型 ({looks_like})"),
         ),
         upload::Error::Read(error) => read_row(error),
+        upload::Error::Incomplete => row(409, "upload_incomplete", "文件还没有上传完成"),
         upload::Error::Store(error) => store_row(error),
     }
 }
@@ -233,6 +263,16 @@ fn store_row(error: &store::Error) -> Row {
         ),
         store::Error::TimedOut { .. } => row(504, "store_timeout", STORE_TIMEOUT),
         store::Error::Interrupted => row(500, "internal", "上传失败: 服务器内部错误"),
+    }
+}
+
+/// In minutes, where they are whole.
+fn recall_expired(life: Duration) -> String {
+    match life.as_secs() {
+        seconds if seconds >= 60 && seconds.is_multiple_of(60) => {
+            format!("消息超过{}分钟，不能撤回", seconds / 60)
+        }
+        seconds => format!("消息超过{seconds}秒，不能撤回"),
     }
 }
 

@@ -18,7 +18,7 @@ use tracing::{Instrument as _, Level};
 use uuid::Uuid;
 
 use super::{Arrival, Error, error::Failure, reply};
-use crate::upload::Stored;
+use crate::{store::ObjectKey, upload::Stored};
 
 /// The answer's header with the id that the log line has, too.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -43,13 +43,18 @@ impl Journal {
 
     /// Notes a file that was stored.
     pub(super) fn stored(&self, file: &Stored) {
+        self.took(&file.key, file.size);
+        self.entry().store_time += file.store_time;
+    }
+
+    /// Notes bytes that were stored under a key.
+    pub(super) fn took(&self, key: &ObjectKey, bytes: u64) {
         let mut entry = self.entry();
-        entry.bytes += file.size;
-        entry.store_time += file.store_time;
+        entry.bytes += bytes;
         if !entry.keys.is_empty() {
             entry.keys.push(' ');
         }
-        entry.keys.push_str(file.key.as_str());
+        entry.keys.push_str(key.as_str());
     }
 
     fn entry(&self) -> std::sync::MutexGuard<'_, Entry> {

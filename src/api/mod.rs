@@ -1,15 +1,23 @@
 //! The only door in: one Router for every runtime, with the journal, CORS and panics around it.
 
+mod arguments;
 mod auth;
+mod caller;
 mod capacity;
+mod companion;
+mod direct;
 mod error;
 mod files;
 pub mod form;
+mod item;
 mod journal;
 pub mod params;
 mod qrcode;
 mod rate;
+mod recall;
 mod reply;
+mod seal;
+mod secrets;
 pub mod token;
 mod upload;
 
@@ -45,7 +53,10 @@ use tower_http::{
 };
 
 use self::rate::Limiter;
-pub use self::{auth::Settings as AuthSettings, error::Error, journal::REQUEST_ID, token::Secrets};
+pub use self::{
+    auth::Settings as AuthSettings, direct::Settings as DirectSettings, error::Error,
+    journal::REQUEST_ID, secrets::Secrets,
+};
 use crate::{
     body::ReadError,
     store::{Credentials, Session, Store, TimeLimit},
@@ -69,6 +80,8 @@ pub struct Settings {
     pub base_path: String,
     /// Who may upload what.
     pub auth: AuthSettings,
+    /// How files may go past this function, and come back out.
+    pub direct: DirectSettings,
     /// `UPLOAD_RATE_PER_MIN`: uploads of one client per minute; `None` for as many as it likes.
     pub rate_per_minute: Option<u32>,
     /// `UPLOAD_TRUSTED_HOPS`: how many proxies in front wrote the end of `X-Forwarded-For`.
@@ -151,7 +164,12 @@ pub fn router(store: Store, settings: Settings) -> Router {
         settings: Arc::new(settings),
         limiter,
     };
-    let routes = Router::new()
+    let mut routes = Router::new();
+    if matches!(api.store, Store::Disk(_)) {
+        // A bucket takes its forms itself.
+        routes = routes.route(direct::PENDING_ROUTE, post(direct::take));
+    }
+    let routes = routes
         .route("/api/chat/uploadAliyun", post(upload::images))
         .route("/shop/admin/image/uploadAliyun", post(upload::images))
         // The folder is one segment; what has more is told so, not "no such route".
@@ -163,7 +181,11 @@ pub fn router(store: Store, settings: Settings) -> Router {
             "/api/chat/uploadStreamSingleToServerDiy/",
             post(upload::without_folder),
         )
+        .route("/api/chat/uploadPolicy", post(direct::policy))
+        .route("/api/chat/uploadComplete", post(direct::complete))
+        .route("/api/chat/uploadRecall", post(recall::recall))
         .route("/api/chat/qrcode", get(qrcode::show))
+        .merge(companion::routes())
         .fallback(files::serve)
         .layer(middleware::from_fn_with_state(places, capacity::limit))
         // A full process is still a healthy one.
@@ -206,7 +228,7 @@ fn cors(origins: &CorsOrigins) -> CorsLayer {
     };
     CorsLayer::new()
         .allow_origin(origins)
-        .allow_methods([Method::GET, Method::HEAD, Method::POST])
+        .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::DELETE])
         // Whatever the page asks for: `token`, `Authorization`, a tracing header of its own.
         .allow_headers(AllowHeaders::mirror_request())
         .expose_headers([REQUEST_ID, RETRY_AFTER, ETAG, ACCEPT_RANGES, CONTENT_RANGE])

@@ -23,23 +23,36 @@ struct Failed<'a> {
     data: &'a str,
     code: &'static str,
     request_id: &'a str,
+    /// The same as `data`, where a client looks for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<&'a str>,
 }
+
+/// Marks the answer of a route whose clients show `message`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct WithMessage;
 
 /// 200 with `{"msg":"ok","data":…}`.
 pub(super) fn ok(data: impl Serialize) -> Result<Response, Error> {
-    let body = serde_json::to_vec(&Success { msg: "ok", data })
-        .map_err(|error| Error::Internal(error.to_string()))?;
+    bare(Success { msg: "ok", data })
+}
+
+/// 200 with `data` alone.
+pub(super) fn bare(data: impl Serialize) -> Result<Response, Error> {
+    let body = serde_json::to_vec(&data).map_err(|error| Error::Internal(error.to_string()))?;
     Ok(([(CONTENT_TYPE, JSON)], body).into_response())
 }
 
 /// Puts the envelope of `error` into a response that has its status already.
 pub(super) fn fail(response: &mut Response, error: &Error, request_id: &str) {
     let row = error.row();
+    let marked = response.extensions_mut().remove::<WithMessage>();
     let failed = Failed {
         msg: "fail",
         data: &row.text,
         code: row.code,
         request_id,
+        message: marked.map(|WithMessage| &*row.text),
     };
     // A struct of strings always becomes JSON.
     let body = serde_json::to_vec(&failed).unwrap_or_default();

@@ -7,12 +7,12 @@ use axum::{
     http::request::Parts,
     response::Response,
 };
-use serde::Serialize;
 
 use super::{
-    Api, Arrival, BodyState, Error,
-    auth::{self, Access},
+    Api, Arrival, BodyState, Error, auth,
+    caller::Caller,
     form::{FilePart, Form, Limits, Part},
+    item::{FolderItem, Item},
     journal::Journal,
     reply,
 };
@@ -28,31 +28,9 @@ use crate::{
 /// The field that holds the files of the main route.
 const FILE_FIELD: &str = "img";
 /// The two spellings of the class id; the first one found counts.
-const CLASS_ID_FIELDS: [&str; 2] = ["imageClassId", "image_class_id"];
+pub(super) const CLASS_ID_FIELDS: [&str; 2] = ["imageClassId", "image_class_id"];
 /// Largest class id: clients are JavaScript, and this is its largest whole number.
 const MAX_CLASS_ID: u64 = (1 << 53) - 1;
-
-/// One stored file, as the main route answers it.
-#[derive(Serialize)]
-struct Item {
-    url: String,
-    path: String,
-    image_class_id: u64,
-    create_time: i64,
-    size: u64,
-    mime: &'static str,
-    name: String,
-}
-
-/// One stored file, as the route with a folder answers it.
-#[derive(Serialize)]
-struct FolderItem {
-    url: String,
-    path: String,
-    size: u64,
-    mime: &'static str,
-    name: String,
-}
 
 /// `POST /api/chat/uploadAliyun`: up to `UPLOAD_MAX_FILES` files in `img` parts.
 pub(super) async fn images(
@@ -68,12 +46,12 @@ pub(super) async fn images(
     let work = take_images(&mut caller, &session, form, from_query);
     let (files, class_id) = api.in_time(&session, work).await?;
 
-    let base = api.base_url(&parts);
-    let items: Vec<_> = files
+    let (base, user) = (api.base_url(&parts), caller.user());
+    let items: Result<Vec<_>, _> = files
         .into_iter()
-        .map(|file| item(file, class_id, &base))
+        .map(|file| Item::of(file, class_id, &base, user, &api))
         .collect();
-    reply::ok(items)
+    reply::ok(items?)
 }
 
 /// `POST /api/chat/uploadStreamSingleToServerDiy/{diydir}`: one file, whatever its field.
@@ -91,7 +69,8 @@ pub(super) async fn into_folder(
     let session = api.session(&parts)?;
     let work = take_one(&mut caller, &session, form, &folder);
     let file = api.in_time(&session, work).await?;
-    reply::ok(folder_item(file, &api.relative_base_url(&parts)))
+    let base = api.relative_base_url(&parts);
+    reply::ok(FolderItem::of(file, &base, caller.user(), &api)?)
 }
 
 /// The same route with no folder in it.
@@ -115,65 +94,19 @@ fn open(api: &Api, parts: &Parts, body: Body, max_files: usize) -> Result<Form, 
         idle: api.settings.idle,
     };
     let form = Form::open(&parts.headers, body, limits)?;
+    check_body(parts).map(|()| form)
+}
+
+/// Whether the body is what the client sent.
+pub(super) fn check_body(parts: &Parts) -> Result<(), Error> {
     match Arrival::of(parts).body_state {
-        BodyState::Whole => Ok(form),
+        BodyState::Whole => Ok(()),
         BodyState::Mangled => Err(Error::BodyMangled),
         BodyState::Undecodable => Err(ReadError::Malformed("the event's base64 is broken").into()),
     }
 }
 
-/// Whoever sends a request, and what the request may store.
-struct Caller<'r> {
-    api: &'r Api,
-    journal: &'r Journal,
-    parts: &'r Parts,
-    access: Access,
-    /// Known once the caller is admitted.
-    rules: Option<upload::Settings>,
-}
-
-impl<'r> Caller<'r> {
-    /// Judges the token that stands outside the form, if one does.
-    fn of(api: &'r Api, journal: &'r Journal, parts: &'r Parts) -> Result<Self, Error> {
-        let access = api.settings.auth.of_request(parts)?;
-        let mut caller = Self {
-            api,
-            journal,
-            parts,
-            access,
-            rules: None,
-        };
-        if caller.access != Access::Unknown {
-            caller.admitted()?;
-        }
-        Ok(caller)
-    }
-
-    /// Judges a token of the form, unless one outside counts already.
-    fn presents(&mut self, token: &[u8]) -> Result<(), Error> {
-        let token = token.trim_ascii();
-        if self.access == Access::Unknown && !token.is_empty() {
-            self.access = self.api.settings.auth.of_token(token)?;
-            self.admitted()?;
-        }
-        Ok(())
-    }
-
-    /// The rules for this caller's files, once it may upload at all.
-    fn admitted(&mut self) -> Result<upload::Settings, Error> {
-        if let Some(rules) = self.rules {
-            return Ok(rules);
-        }
-        let settings = &self.api.settings;
-        let rules = self.access.rules(&settings.upload, &settings.auth)?;
-        let user = self.access.user();
-        if let Some(id) = user {
-            self.journal.user(id);
-        }
-        self.api.count(user, self.parts)?;
-        Ok(*self.rules.insert(rules))
-    }
-
+impl Caller<'_> {
     async fn store(
         &mut self,
         session: &Session,
@@ -248,39 +181,6 @@ async fn take_one(
     stored.ok_or(Error::FileMissing)
 }
 
-fn item(file: Stored, image_class_id: u64, base: &str) -> Item {
-    let create_time = file.created.timestamp();
-    let FolderItem {
-        url,
-        path,
-        size,
-        mime,
-        name,
-    } = folder_item(file, base);
-    Item {
-        url,
-        path,
-        image_class_id,
-        create_time,
-        size,
-        mime,
-        name,
-    }
-}
-
-/// The file stays from here on: its answer is being written.
-fn folder_item(mut file: Stored, base: &str) -> FolderItem {
-    let (size, mime, name) = (file.size, file.media.mime, std::mem::take(&mut file.name));
-    let path = file.keep().as_str().to_owned();
-    FolderItem {
-        url: format!("{base}/{path}"),
-        path,
-        size,
-        mime,
-        name,
-    }
-}
-
 fn is_class_id(name: &str) -> bool {
     CLASS_ID_FIELDS.contains(&name)
 }
@@ -293,7 +193,7 @@ fn class_id_of_query(query: Option<&str>) -> Result<Option<u64>, Error> {
 }
 
 /// `None` for an empty value.
-fn class_id(value: &[u8]) -> Result<Option<u64>, Error> {
+pub(super) fn class_id(value: &[u8]) -> Result<Option<u64>, Error> {
     if value.is_empty() {
         return Ok(None);
     }

@@ -91,6 +91,23 @@ impl Agent {
         ))
     }
 
+    pub(super) async fn keys(&self) -> Result<super::Credentials, super::Error> {
+        let keys = self
+            .fetch()
+            .await
+            .map_err(|source| super::Error::Unavailable {
+                operation: "GetCredentials",
+                detail: "the container's agent gave none".to_owned(),
+                source,
+            })?;
+        super::Credentials::new(
+            keys.access_key_id(),
+            keys.secret_access_key(),
+            keys.session_token().map(str::to_owned),
+        )
+        .ok_or(super::Error::NoCredentials)
+    }
+
     async fn ask(&self) -> Result<Bytes, BoxError> {
         let (host, port) = (self.uri.host().unwrap_or_default(), self.uri.port_u16());
         let stream =

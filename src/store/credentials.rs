@@ -1,7 +1,7 @@
 //! Whose keys sign what is sent to a bucket: those of one request (Function Compute puts fresh ones
 //! into every request's headers), else those the process was started with.
 
-use std::fmt;
+use std::{fmt, time::SystemTime};
 
 use aws_sdk_s3::config::SharedCredentialsProvider;
 
@@ -11,6 +11,7 @@ pub struct Credentials {
     key_id: String,
     secret: String,
     session_token: Option<String>,
+    expires_at: Option<SystemTime>,
 }
 
 impl Credentials {
@@ -27,6 +28,7 @@ impl Credentials {
             key_id,
             secret,
             session_token,
+            expires_at: None,
         })
     }
 
@@ -43,6 +45,11 @@ impl Credentials {
     /// Goes with every request of temporary keys.
     pub(super) fn session_token(&self) -> Option<&str> {
         self.session_token.as_deref()
+    }
+
+    /// When they end, where that is known.
+    pub(super) fn expires_at(&self) -> Option<SystemTime> {
+        self.expires_at
     }
 
     pub(super) fn provider(&self) -> SharedCredentialsProvider {

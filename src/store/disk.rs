@@ -4,7 +4,7 @@
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
-    io::{self, IoSlice, Write as _},
+    io::{self, IoSlice, Read as _, Write as _},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::{
-    Error, Kept, ObjectKey, Tasks,
+    Error, Kept, ObjectKey, Published, Seen, Tasks,
     part::{Part, PartBuilder},
 };
 
@@ -40,10 +40,7 @@ pub struct Disk {
 impl Disk {
     /// Makes the folder and starts to clean it of what a crash left; must run inside a Tokio runtime.
     pub(super) fn open(settings: Settings) -> Result<Self, Error> {
-        fs::create_dir_all(&settings.folder).map_err(|source| Error::Disk {
-            action: "make the store's folder",
-            source,
-        })?;
+        fs::create_dir_all(&settings.folder).map_err(failed("make the store's folder"))?;
         let disk = Self {
             root: settings.folder.into(),
             tasks: TaskTracker::new(),
@@ -76,6 +73,106 @@ impl Disk {
             tasks,
         }
     }
+
+    pub(super) async fn look(
+        &self,
+        key: &ObjectKey,
+        head_bytes: usize,
+        tasks: &Tasks,
+    ) -> Result<Option<Seen>, Error> {
+        let path = self.path(key);
+        on_a_thread(tasks, move || {
+            let seen = if_there(File::open(&path).and_then(|file| see(file, head_bytes)));
+            seen.map_err(failed("read a file"))
+        })
+        .await
+    }
+
+    /// Files are never written over, so what was seen is what is moved.
+    pub(super) async fn publish(
+        &self,
+        from: &ObjectKey,
+        to: &ObjectKey,
+        tasks: &Tasks,
+    ) -> Result<Published, Error> {
+        let (from, to) = (self.path(from), self.path(to));
+        on_a_thread(tasks, move || {
+            make_folder(folder_of(&to)).map_err(failed("make a folder"))?;
+            let moved = if_there(put_in_place(&from, &to));
+            match moved.map_err(failed("put a file in its place"))? {
+                Some(Place::Free(kept)) => Ok(Published::Now(kept)),
+                Some(Place::Taken) => Ok(Published::Before),
+                None => Ok(Published::Changed),
+            }
+        })
+        .await
+    }
+
+    /// The only file whose key begins so, and its size.
+    pub(super) async fn find(
+        &self,
+        beginning: String,
+        tasks: &Tasks,
+    ) -> Result<Option<(ObjectKey, u64)>, Error> {
+        let root = Arc::clone(&self.root);
+        on_a_thread(tasks, move || {
+            let (folder, name) = beginning.rsplit_once('/').unwrap_or(("", &beginning));
+            let found = if_there(first_file(&root.join(folder), name));
+            let found = found.map_err(failed("search a folder"))?.flatten();
+            Ok(found.and_then(|(name, size)| {
+                let key = ObjectKey::parse(format!("{folder}/{name}")).ok()?;
+                Some((key, size))
+            }))
+        })
+        .await
+    }
+
+    pub(super) async fn remove(&self, key: &ObjectKey, tasks: &Tasks) -> Result<(), Error> {
+        let path = self.path(key);
+        on_a_thread(tasks, move || {
+            let removed = if_there(fs::remove_file(&path));
+            removed.map(|_| ()).map_err(failed("remove a file"))
+        })
+        .await
+    }
+}
+
+fn failed(action: &'static str) -> impl FnOnce(io::Error) -> Error {
+    move |source| Error::Disk { action, source }
+}
+
+/// `None` when the file, or its folder, does not exist.
+fn if_there<T>(found: io::Result<T>) -> io::Result<Option<T>> {
+    match found {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn see(file: File, head_bytes: usize) -> io::Result<Seen> {
+    let size = file.metadata()?.len();
+    let mut head = Vec::new();
+    file.take(head_bytes as u64).read_to_end(&mut head)?;
+    Ok(Seen {
+        head: head.into(),
+        size,
+        version: String::new(),
+    })
+}
+
+/// Name and size of a file whose name begins so.
+fn first_file(folder: &Path, beginning: &str) -> io::Result<Option<(String, u64)>> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        match entry.file_name().into_string() {
+            Ok(name) if name.starts_with(beginning) => {
+                return Ok(Some((name, entry.metadata()?.len())));
+            }
+            _ => {}
+        }
+    }
+    Ok(None)
 }
 
 /// A file being written.
@@ -157,19 +254,13 @@ impl Temporary {
     /// Makes a temporary file, and the folders above it, next to `target`.
     fn beside(target: &Path) -> Result<Self, Error> {
         let folder = folder_of(target);
-        make_folder(folder).map_err(|source| Error::Disk {
-            action: "make a folder",
-            source,
-        })?;
+        make_folder(folder).map_err(failed("make a folder"))?;
         let path = folder.join(format!(".{}{TEMPORARY_SUFFIX}", Uuid::new_v4().simple()));
         let file = OpenOptions::new()
             .write(true)
             .create_new(true)
             .open(&path)
-            .map_err(|source| Error::Disk {
-                action: "make a file",
-                source,
-            })?;
+            .map_err(failed("make a file"))?;
         let temporary = Self { path, file };
         // The lock ends with the process, however that ends: it tells the next start which
         // temporary files still have a writer. Where files cannot be locked, none is cleaned up.
@@ -178,38 +269,39 @@ impl Temporary {
     }
 
     fn append(&mut self, batch: &Part) -> Result<(), Error> {
-        write_all_vectored(&mut self.file, batch.chunks()).map_err(|source| Error::Disk {
-            action: "write to a file",
-            source,
-        })
+        write_all_vectored(&mut self.file, batch.chunks()).map_err(failed("write to a file"))
     }
 
     /// Makes the file durable and visible as `target`, which must not exist.
     fn publish(self, target: &Path) -> Result<Kept, Error> {
-        self.file.sync_all().map_err(|source| Error::Disk {
-            action: "sync a file",
-            source,
-        })?;
-        if target.exists() {
-            let source = io::ErrorKind::AlreadyExists.into();
-            return Err(Error::Disk {
+        self.file.sync_all().map_err(failed("sync a file"))?;
+        match put_in_place(&self.path, target).map_err(failed("put a file in its place"))? {
+            Place::Free(kept) => Ok(kept),
+            Place::Taken => Err(Error::Disk {
                 action: "put a file in its place",
-                source,
-            });
+                source: io::ErrorKind::AlreadyExists.into(),
+            }),
         }
-        fs::rename(&self.path, target).map_err(|source| Error::Disk {
-            action: "put a file in its place",
-            source,
-        })?;
-        let kept = Kept(Some(super::Removal::File(Removal {
-            path: target.to_owned(),
-        })));
-        sync_folder(folder_of(target)).map_err(|source| Error::Disk {
-            action: "sync a folder",
-            source,
-        })?;
-        Ok(kept)
     }
+}
+
+/// What a file found where it was to be put.
+enum Place {
+    Free(Kept),
+    Taken,
+}
+
+/// Renames `path` to `target`, unless that exists, and makes the new name durable.
+fn put_in_place(path: &Path, target: &Path) -> io::Result<Place> {
+    if target.exists() {
+        return Ok(Place::Taken);
+    }
+    fs::rename(path, target)?;
+    let kept = Kept(Some(super::Removal::File(Removal {
+        path: target.to_owned(),
+    })));
+    sync_folder(folder_of(target))?;
+    Ok(Place::Free(kept))
 }
 
 impl Drop for Temporary {

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use chrono::{DateTime, FixedOffset};
+use chrono::{DateTime, FixedOffset, Utc};
 
 /// Name of an object, for example `images/20250417/1744866732481_20f90b51544f.png`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -16,6 +16,8 @@ pub struct InvalidKey;
 
 /// Longest key accepted, in bytes; both clouds take 1,023 or more.
 const MAX_BYTES: usize = 512;
+/// First folder of what was not looked at yet.
+pub(super) const PENDING: &str = "pending";
 
 impl ObjectKey {
     /// Checks that `text` is made of `/`-separated segments of `A-Z a-z 0-9 - _ .`, none empty and
@@ -32,18 +34,16 @@ impl ObjectKey {
         }
     }
 
-    /// The key of a file in `folder`: `<folder>/<YYYYMMDD>/<milliseconds>_<12 hex><.ext>`.
-    /// `random` has 48 bits; `extension` stands in a table of ours.
-    pub fn of_file(
-        folder: &Folder,
-        at: DateTime<FixedOffset>,
-        random: u64,
-        extension: &'static str,
-    ) -> Self {
-        let (date, millis) = (at.format("%Y%m%d"), at.timestamp_millis());
-        Self(format!(
-            "{folder}/{date}/{millis}_{random:012x}.{extension}"
-        ))
+    /// The key of a file in `folder`: `<folder>/<YYYYMMDD>/<milliseconds>_<12 hex>.<ext>`.
+    /// `extension` stands in a table of ours.
+    pub fn of_file(folder: &Folder, stem: &Stem, extension: &'static str) -> Self {
+        Self(format!("{folder}/{stem}.{extension}"))
+    }
+
+    /// Where a file lies that a client brings by itself, until it was looked at:
+    /// `pending/<YYYYMMDD>/<milliseconds>_<12 hex>`.
+    pub fn pending(stem: &Stem) -> Self {
+        Self(format!("{PENDING}/{stem}"))
     }
 
     /// The key as text, without a leading slash.
@@ -58,6 +58,50 @@ impl ObjectKey {
     }
 }
 
+/// The part of a file's key that time and chance make: `20250417/1744866732481_20f90b51544f`. It is
+/// the same before a file was looked at and after; folder and extension are not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stem(String);
+
+impl Stem {
+    /// `random` has 48 bits.
+    pub fn new(at: DateTime<FixedOffset>, random: u64) -> Self {
+        let (date, millis) = (at.format("%Y%m%d"), at.timestamp_millis());
+        Self(format!("{date}/{millis}_{random:012x}"))
+    }
+
+    /// Reads one back.
+    ///
+    /// # Errors
+    /// [`InvalidKey`] for what [`Stem::new`] did not make.
+    pub fn parse(text: &str) -> Result<Self, InvalidKey> {
+        let stem = Self(text.to_owned());
+        let (date, name) = text.split_once('/').ok_or(InvalidKey)?;
+        let (_, random) = name.split_once('_').ok_or(InvalidKey)?;
+        let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        let hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        let is_ours = date.len() == 8
+            && digits(date)
+            && random.len() == 12
+            && random.bytes().all(hex)
+            && stem.created().is_some();
+        is_ours.then_some(stem).ok_or(InvalidKey)
+    }
+
+    /// When it was made; `None` for what lies beyond the calendar.
+    pub fn created(&self) -> Option<DateTime<Utc>> {
+        let (_, name) = self.0.split_once('/')?;
+        let (millis, _) = name.split_once('_')?;
+        DateTime::from_timestamp_millis(millis.parse().ok()?)
+    }
+}
+
+impl fmt::Display for Stem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// Where objects lie, without the date: `images`, `public/uploads/Diy/chatImgs`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Folder(String);
@@ -67,13 +111,14 @@ const MAX_FOLDER_BYTES: usize = 400;
 
 impl Folder {
     /// Checks that `text` is made of the same segments as a key, and leaves room for the rest of
-    /// one.
+    /// one. What was not looked at yet has a folder of its own, which no other may be in.
     ///
     /// # Errors
     /// [`InvalidKey`] for anything else.
     pub fn parse(text: impl Into<String>) -> Result<Self, InvalidKey> {
         let ObjectKey(text) = ObjectKey::parse(text)?;
-        if text.len() <= MAX_FOLDER_BYTES {
+        let is_pending = text.split('/').next() == Some(PENDING);
+        if text.len() <= MAX_FOLDER_BYTES && !is_pending {
             Ok(Self(text))
         } else {
             Err(InvalidKey)
@@ -135,12 +180,45 @@ mod tests {
     fn a_file_in_the_longest_folder_has_a_key() {
         let at = DateTime::from_timestamp_millis(1_744_866_732_481).expect("in range");
         let longest = Folder::parse("x".repeat(MAX_FOLDER_BYTES)).expect("a folder");
-        let key = ObjectKey::of_file(&longest, at.into(), (1 << 48) - 1, "webm");
+        let key = ObjectKey::of_file(&longest, &Stem::new(at.into(), (1 << 48) - 1), "webm");
         assert_eq!(ObjectKey::parse(key.as_str()), Ok(key));
         let longer = Folder::parse("x".repeat(MAX_FOLDER_BYTES + 1));
         assert_eq!(longer, Err(InvalidKey));
         let default = Folder::default();
         assert_eq!(Folder::parse(default.to_string()), Ok(default));
+    }
+
+    #[test]
+    fn no_folder_lies_among_what_was_not_looked_at() {
+        for bad in ["pending", "pending/20250417"] {
+            assert_eq!(Folder::parse(bad), Err(InvalidKey), "{bad}");
+        }
+        assert!(Folder::parse("pendings").is_ok() && Folder::parse("images/pending").is_ok());
+    }
+
+    #[test]
+    fn a_stem_is_read_back_and_nothing_else_is_one() {
+        let at = DateTime::from_timestamp_millis(1_744_866_732_481).expect("in range");
+        let stem = Stem::new(at.into(), 0x20f9_0b51_544f);
+        assert_eq!(stem.to_string(), "20250417/1744866732481_20f90b51544f");
+        assert_eq!(stem.created(), Some(at));
+        assert_eq!(Stem::parse(&stem.to_string()), Ok(stem));
+        for bad in [
+            "",
+            "20250417",
+            "20250417/",
+            "20250417/1744866732481",
+            "20250417/1744866732481_20F90B51544F",
+            "20250417/1744866732481_20f90b51544",
+            "20250417/1744866732481_20f90b51544f.png",
+            "20250417/x_20f90b51544f",
+            "2025/1744866732481_20f90b51544f",
+            "pending/20250417/1744866732481_20f90b51544f",
+            "20250417/99999999999999999_20f90b51544f",
+            "../1744866732481_20f90b51544f",
+        ] {
+            assert_eq!(Stem::parse(bad), Err(InvalidKey), "{bad:?}");
+        }
     }
 
     #[test]

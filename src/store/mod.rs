@@ -19,9 +19,10 @@ use tokio::{sync::oneshot, time::Instant};
 use tokio_util::task::TaskTracker;
 
 pub use self::{
+    bucket::{FormTerms, ListedPart, PartUploads, PostForm},
     container::{Agent, Authorization},
     credentials::Credentials,
-    key::{Folder, InvalidKey, ObjectKey},
+    key::{Folder, InvalidKey, ObjectKey, Stem},
 };
 
 /// What to store into.
@@ -223,6 +224,95 @@ impl Session {
         self.limit.map(|limit| limit.store_until)
     }
 
+    /// Looks at what a client put under `key`: its size, and its first bytes, at most `head_bytes`
+    /// and at least one. `None` when nothing is there.
+    ///
+    /// # Errors
+    /// Why the store could not tell.
+    pub async fn look(&self, key: &ObjectKey, head_bytes: usize) -> Result<Option<Seen>, Error> {
+        match &self.place {
+            Place::Disk(disk) => disk.look(key, head_bytes, &self.tasks).await,
+            Place::Bucket(access) => access.look(key, head_bytes).await,
+        }
+    }
+
+    /// Gives what was seen under `from` the key `to`, unless that is taken. What stands under
+    /// `from` may stay there.
+    ///
+    /// # Errors
+    /// Why the store could not; nothing is under `to` then, unless another request put it there.
+    pub async fn publish(
+        &self,
+        from: &ObjectKey,
+        seen: &Seen,
+        to: &ObjectKey,
+        content: ContentHeaders,
+    ) -> Result<Published, Error> {
+        match &self.place {
+            Place::Disk(disk) => disk.publish(from, to, &self.tasks).await,
+            Place::Bucket(access) => {
+                let copy = access.copy(from, seen, to, content, &self.tasks);
+                copy.await
+            }
+        }
+    }
+
+    /// The object that was published with this stem, and its size in bytes.
+    ///
+    /// # Errors
+    /// Why the store could not tell.
+    pub async fn find(
+        &self,
+        folder: &Folder,
+        stem: &Stem,
+    ) -> Result<Option<(ObjectKey, u64)>, Error> {
+        let before_extension = format!("{folder}/{stem}.");
+        match &self.place {
+            Place::Disk(disk) => disk.find(before_extension, &self.tasks).await,
+            Place::Bucket(access) => access.find(&before_extension).await,
+        }
+    }
+
+    /// Removes an object, whether it is there or not.
+    ///
+    /// # Errors
+    /// Why it may still be there.
+    pub async fn remove(&self, key: &ObjectKey) -> Result<(), Error> {
+        match &self.place {
+            Place::Disk(disk) => disk.remove(key, &self.tasks).await,
+            Place::Bucket(access) => access.remove(key).await,
+        }
+    }
+
+    /// Removes what is only in the way. Where that fails the log says so, and the rule of the bucket
+    /// about old files removes it.
+    pub async fn discard(&self, key: &ObjectKey) {
+        if let Err(error) = self.remove(key).await {
+            tracing::warn!(%key, error = &error as &dyn std::error::Error, "a file that is not needed any more could not be removed");
+        }
+    }
+
+    /// Signs a form with which a client puts one object into the bucket by itself; `None` where the
+    /// store is a folder.
+    ///
+    /// # Errors
+    /// [`Error::NoCredentials`], or why a container's agent gave none.
+    pub async fn sign_form(&self, terms: FormTerms<'_>) -> Result<Option<PostForm>, Error> {
+        match &self.place {
+            Place::Disk(_) => Ok(None),
+            Place::Bucket(access) => access.sign_form(terms).await.map(Some),
+        }
+    }
+
+    /// Uploads whose parts a client puts into the bucket by itself; `None` where the store is a
+    /// folder.
+    pub fn part_uploads(&self) -> Option<PartUploads<'_>> {
+        match &self.place {
+            Place::Disk(_) => None,
+            Place::Bucket(access) => Some(PartUploads::new(access)),
+        }
+    }
+
     /// Waits until all that this session began is stored or undone, at most until the time limit.
     pub async fn settle(&self) {
         self.tasks.own.close();
@@ -268,6 +358,29 @@ impl Writer {
     }
 }
 
+/// What was seen of an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Its first bytes.
+    pub head: Bytes,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Another one when its bytes are: the bucket's ETag. Files do not change once they are there.
+    version: String,
+}
+
+/// How publishing an object went.
+#[must_use = "a dropped object is removed from the store"]
+#[derive(Debug)]
+pub enum Published {
+    /// It is there.
+    Now(Kept),
+    /// It was there already.
+    Before,
+    /// What was seen is there no more, or is something else now.
+    Changed,
+}
+
 /// An object that is stored; dropping it removes the object again, unless [`Kept::keep`] was called.
 #[must_use = "a dropped object is removed from the store"]
 #[derive(Debug)]
@@ -277,10 +390,15 @@ pub struct Kept(Option<Removal>);
 #[derive(Debug)]
 enum Removal {
     File(disk::Removal),
-    Object(bucket::Removal),
+    Object(Box<bucket::Removal>),
 }
 
 impl Kept {
+    /// Of an object that is another request's.
+    pub fn for_good() -> Self {
+        Self(None)
+    }
+
     /// The request succeeded: the object stays.
     pub fn keep(mut self) {
         self.0 = None;
@@ -291,7 +409,7 @@ impl Drop for Kept {
     fn drop(&mut self) {
         match self.0.take() {
             Some(Removal::File(file)) => file.run(),
-            Some(Removal::Object(object)) => object.run(),
+            Some(Removal::Object(object)) => (*object).run(),
             None => {}
         }
     }

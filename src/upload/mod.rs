@@ -1,6 +1,7 @@
 //! What an upload is: the bytes decide its type, the clock and chance its name, and a request's
 //! files are stored all or none. No HTTP and no environment here.
 
+pub mod direct;
 pub mod media;
 pub mod naming;
 
@@ -12,7 +13,7 @@ use futures_util::TryStreamExt as _;
 use uuid::Uuid;
 
 use self::{
-    media::{Kind, Kinds, Media, Refused},
+    media::{Kind, Kinds, Media, Refused, Watch},
     naming::Folder,
 };
 use crate::{
@@ -83,6 +84,9 @@ pub enum Error {
     /// The store did not take it.
     #[error(transparent)]
     Store(#[from] store::Error),
+    /// The client has not put the file into the store yet.
+    #[error("the file is not in the store yet")]
+    Incomplete,
 }
 
 impl From<Refused> for Error {
@@ -105,25 +109,12 @@ pub async fn receive(
     mut file: File<'_>,
 ) -> Result<Stored, Error> {
     let head = read_head(&mut file.content).await?;
-    if head.is_empty() {
-        return Err(Error::Empty);
-    }
     let name = naming::display_name(&file.name);
-    let (media, mut watch) = media::judge(&head, &name)?;
-    if !settings.kinds.contains(media.kind) {
-        return Err(Error::Type {
-            looks_like: media.extension,
-        });
-    }
+    let (media, mut watch) = judge(settings, &head, &name)?;
 
     let created = Utc::now();
-    let key = naming::key(
-        folder,
-        created,
-        settings.utc_offset,
-        Uuid::new_v4(),
-        media.extension,
-    );
+    let stem = naming::stem(created, settings.utc_offset, Uuid::new_v4());
+    let key = ObjectKey::of_file(folder, &stem, media.extension);
     let mut writer = Timed::new(session.create(key.clone(), content_headers(media)));
     let mut size = 0;
     let mut next = Some(head);
@@ -148,6 +139,20 @@ pub async fn receive(
         store_time,
         kept,
     })
+}
+
+/// What a file is by its first bytes, if it is of an accepted kind.
+fn judge(settings: &Settings, head: &[u8], name: &str) -> Result<(Media, Watch), Error> {
+    if head.is_empty() {
+        return Err(Error::Empty);
+    }
+    let (media, watch) = media::judge(head, name)?;
+    if !settings.kinds.contains(media.kind) {
+        return Err(Error::Type {
+            looks_like: media.extension,
+        });
+    }
+    Ok((media, watch))
 }
 
 /// The first bytes, as many as judging the type takes; fewer only when the file is shorter.

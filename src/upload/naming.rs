@@ -5,7 +5,7 @@ use chrono::{DateTime, FixedOffset, Utc};
 use uuid::Uuid;
 
 pub use crate::store::Folder;
-use crate::store::ObjectKey;
+use crate::store::Stem;
 
 /// Below this folder lie the folders that callers name.
 const NAMED_FOLDERS: &str = "public/uploads/Diy";
@@ -43,18 +43,12 @@ fn is_level(level: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
-/// The key for a file that came at `now`. `id` gives the 12 random hex digits; `extension` has no
-/// dot and is one of ours.
-pub fn key(
-    folder: &Folder,
-    now: DateTime<Utc>,
-    offset: FixedOffset,
-    id: Uuid,
-    extension: &'static str,
-) -> ObjectKey {
+/// What time and chance give to the key of a file that came at `now`. `id` gives the 12 random hex
+/// digits.
+pub fn stem(now: DateTime<Utc>, offset: FixedOffset, id: Uuid) -> Stem {
     // The first 48 bits of a version 4 UUID are random throughout.
     let (random, _) = id.as_u64_pair();
-    ObjectKey::of_file(folder, now.with_timezone(&offset), random >> 16, extension)
+    Stem::new(now.with_timezone(&offset), random >> 16)
 }
 
 /// The client's file name as it may be shown: no path, no control or bidirectional characters, at
@@ -83,6 +77,7 @@ fn is_shown(character: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::ObjectKey;
 
     fn at(millis: i64) -> DateTime<Utc> {
         DateTime::from_timestamp_millis(millis).expect("in range")
@@ -95,11 +90,14 @@ mod tests {
     #[test]
     fn a_key_is_folder_date_time_and_chance() {
         let id = Uuid::from_u128(0x20f9_0b51_544f_4abc_8def_0123_4567_89ab);
-        let images = Folder::default();
-        let key = key(&images, at(1_744_866_732_481), offset("+08:00"), id, "png");
+        let stem = stem(at(1_744_866_732_481), offset("+08:00"), id);
         assert_eq!(
-            key.as_str(),
+            ObjectKey::of_file(&Folder::default(), &stem, "png").as_str(),
             "images/20250417/1744866732481_20f90b51544f.png"
+        );
+        assert_eq!(
+            ObjectKey::pending(&stem).as_str(),
+            "pending/20250417/1744866732481_20f90b51544f"
         );
     }
 
@@ -111,18 +109,9 @@ mod tests {
             ("+00:00", "20250416"),
             ("-05:00", "20250416"),
         ] {
-            let folder = Folder::parse("a/b").expect("a folder");
-            let key = key(
-                &folder,
-                before_midnight_utc,
-                offset(zone),
-                Uuid::nil(),
-                "txt",
-            );
-            assert_eq!(
-                key.as_str(),
-                format!("a/b/{date}/1744847999000_000000000000.txt")
-            );
+            let stem = stem(before_midnight_utc, offset(zone), Uuid::nil());
+            let expected = format!("{date}/1744847999000_000000000000");
+            assert_eq!(stem.to_string(), expected);
         }
     }
 

@@ -396,7 +396,7 @@ async fn a_preflight_is_answered_on_every_path() {
         );
         assert_eq!(
             reply.header("access-control-allow-methods"),
-            "GET,HEAD,POST"
+            "GET,HEAD,POST,DELETE"
         );
         assert_eq!(reply.header("access-control-max-age"), "86400");
         assert!(reply.body.is_empty());

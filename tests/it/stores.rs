@@ -137,8 +137,11 @@ fn settings(bucket: &BucketDouble) -> bucket::Settings {
         region: format!("r-{}", Uuid::new_v4()),
         endpoint: Some(bucket.endpoint()),
         path_style: true,
+        client_url: format!("{}/{BUCKET}", bucket.endpoint()),
+        client_endpoint: Some(bucket.endpoint()),
         signer: Credentials::new(KEY_ID, SECRET, None).map(Signer::Keys),
         patience: Patience::default(),
+        one_copy_bytes: bucket::ONE_COPY_BYTES,
         memory_bytes: 64 * MIB,
     }
 }

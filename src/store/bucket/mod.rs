@@ -3,9 +3,11 @@
 //! This file knows the bucket, its connections and its errors; `object.rs` knows how one object gets
 //! there.
 
+mod form;
 mod object;
-#[allow(dead_code, reason = "the routes that hand out forms come next")]
+mod parts;
 mod post_policy;
+mod stored;
 
 use std::{
     net::IpAddr,
@@ -28,11 +30,18 @@ use tokio::{sync::Semaphore, time::Instant};
 use tokio_util::task::TaskTracker;
 
 pub(super) use self::object::Removal;
-pub use self::object::Writer;
+pub use self::{
+    form::{FormTerms, PostForm},
+    object::Writer,
+    parts::{ListedPart, PartUploads},
+};
 use super::{Agent, Credentials, Error, ObjectKey, TimeLimit};
 
 /// Size of every part but the last, in bytes. S3 wants at least 5 MiB and at most 10,000 parts.
 pub const PART_BYTES: usize = 8 * 1024 * 1024;
+
+/// Largest object that is copied in one call, where nothing else is set, in bytes.
+pub const ONE_COPY_BYTES: u64 = 256 * 1024 * 1024;
 
 /// Whose rules the bucket follows where S3 and OSS differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,10 +76,17 @@ pub struct Settings {
     pub endpoint: Option<String>,
     /// `UPLOAD_PATH_STYLE`
     pub path_style: bool,
+    /// Where clients put files into the bucket by themselves, without a slash at its end.
+    pub client_url: String,
+    /// Endpoint that clients put parts to; `None` for AWS's own.
+    pub client_endpoint: Option<String>,
     /// Whose keys sign when a request brings none of its own.
     pub signer: Option<Signer>,
     /// How long calls may take.
     pub patience: Patience,
+    /// Largest object that is copied in one call, in bytes; a larger one in parts of half that
+    /// size. S3 and OSS take 5 GiB, but would take their time.
+    pub one_copy_bytes: u64,
     /// `UPLOAD_MEMORY_BYTES`: what the parts of all uploads may hold together, in bytes.
     pub memory_bytes: usize,
 }
@@ -177,7 +193,8 @@ impl Bucket {
             .ok_or(Error::NoCredentials)?;
         Ok(Access {
             bucket: self.clone(),
-            client: self.client(signer),
+            client: self.client(signer.clone()),
+            signer,
             limit,
         })
     }
@@ -285,12 +302,21 @@ fn crosses_a_network_in_clear(endpoint: &str) -> bool {
 pub(super) struct Access {
     bucket: Bucket,
     client: Client,
+    signer: Signer,
     limit: Option<TimeLimit>,
 }
 
 impl Access {
     fn bucket(&self) -> &str {
         &self.bucket.0.settings.bucket
+    }
+
+    /// The keys that sign what this request sends.
+    async fn keys(&self) -> Result<Credentials, Error> {
+        match &self.signer {
+            Signer::Keys(keys) => Ok(keys.clone()),
+            Signer::Agent(agent) => agent.keys().await,
+        }
     }
 
     /// Waits for a call, at most until storing must stop.

@@ -159,18 +159,18 @@ async fn permit(of: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Error> {
 
 /// All parts of a multipart upload.
 #[derive(Debug)]
-struct Uploaded {
-    parts: Vec<CompletedPart>,
-    size: usize,
+pub(super) struct Uploaded {
+    pub(super) parts: Vec<CompletedPart>,
+    pub(super) size: usize,
 }
 
 /// One object on its way into the bucket.
 #[derive(Debug)]
-struct Object {
-    access: Access,
-    key: ObjectKey,
-    content: ContentHeaders,
-    tasks: Tasks,
+pub(super) struct Object {
+    pub(super) access: Access,
+    pub(super) key: ObjectKey,
+    pub(super) content: ContentHeaders,
+    pub(super) tasks: Tasks,
 }
 
 impl Object {
@@ -236,7 +236,7 @@ impl Object {
         }
     }
 
-    async fn create_upload(&self) -> Result<String, Error> {
+    pub(super) async fn create_upload(&self) -> Result<String, Error> {
         let attempts = Attempts::of(None);
         let call = self
             .access
@@ -371,7 +371,7 @@ impl Object {
         }
     }
 
-    async fn complete(
+    pub(super) async fn complete(
         &self,
         upload_id: &str,
         Uploaded { parts, size }: Uploaded,
@@ -421,7 +421,7 @@ impl Object {
         head.is_ok_and(|head| head.content_length == Some(size as i64))
     }
 
-    async fn abort(&self, upload_id: &str) {
+    pub(super) async fn abort(&self, upload_id: &str) {
         let call = self
             .access
             .client
@@ -452,7 +452,27 @@ impl Object {
         let Self {
             access, key, tasks, ..
         } = self;
-        Kept(Some(store::Removal::Object(Removal { access, key, tasks })))
+        let removal = Removal {
+            access,
+            key,
+            unless_gone: None,
+            tasks,
+        };
+        Kept(Some(store::Removal::Object(Box::new(removal))))
+    }
+
+    /// The same for a copy that, once `source` is gone, is somebody else's.
+    pub(super) fn kept_unless_gone(self, source: ObjectKey) -> Kept {
+        let Self {
+            access, key, tasks, ..
+        } = self;
+        let removal = Removal {
+            access,
+            key,
+            unless_gone: Some(source),
+            tasks,
+        };
+        Kept(Some(store::Removal::Object(Box::new(removal))))
     }
 
     fn payload(&self, part: &Part) -> PayloadSigningOverride {
@@ -462,17 +482,19 @@ impl Object {
         }
     }
 
-    fn disposition(&self) -> Option<String> {
+    pub(super) fn disposition(&self) -> Option<String> {
         self.content.attachment.then(|| "attachment".to_owned())
     }
 
     /// Create only, as S3 says it.
-    fn if_none_match(&self) -> Option<String> {
+    pub(super) fn if_none_match(&self) -> Option<String> {
         (self.access.bucket.dialect() == Dialect::S3).then(|| "*".to_owned())
     }
 
     /// Create only, as OSS says it.
-    fn forbid_overwrite(&self) -> impl Fn(&mut HttpRequest) + Clone + Send + Sync + 'static {
+    pub(super) fn forbid_overwrite(
+        &self,
+    ) -> impl Fn(&mut HttpRequest) + Clone + Send + Sync + 'static {
         let dialect = self.access.bucket.dialect();
         move |request| {
             if dialect == Dialect::Oss {
@@ -510,14 +532,14 @@ fn sha256_hex(part: &Part) -> String {
 
 /// Counts the attempts of one call and says how each is signed.
 #[derive(Clone, Debug)]
-struct Attempts {
+pub(super) struct Attempts {
     made: Arc<AtomicU32>,
     /// `None`: as the SDK does it.
     payload: Option<PayloadSigningOverride>,
 }
 
 impl Attempts {
-    fn of(payload: Option<PayloadSigningOverride>) -> Self {
+    pub(super) fn of(payload: Option<PayloadSigningOverride>) -> Self {
         Self {
             made: Arc::default(),
             payload,
@@ -530,7 +552,7 @@ impl Attempts {
 
     /// Whether an attempt whose answer never came may have done its work. A call that was never
     /// sent, or was clearly answered at once, has no such attempt.
-    fn may_have_acted_unseen(&self, error: Option<&Error>) -> bool {
+    pub(super) fn may_have_acted_unseen(&self, error: Option<&Error>) -> bool {
         match (self.made(), error) {
             (0, _) | (1, None | Some(Error::Refused { .. })) => false,
             (_, _) => true,
@@ -562,12 +584,26 @@ impl Intercept for Attempts {
 pub(in crate::store) struct Removal {
     access: Access,
     key: ObjectKey,
+    /// Nothing is removed when this object is gone.
+    unless_gone: Option<ObjectKey>,
     tasks: Tasks,
 }
 
 impl Removal {
     pub(in crate::store) fn run(self) {
-        let Self { access, key, tasks } = self;
-        tasks.spawn(async move { access.delete(&key).await });
+        let Self {
+            access,
+            key,
+            unless_gone,
+            tasks,
+        } = self;
+        tasks.spawn(async move {
+            if let Some(source) = unless_gone
+                && matches!(access.is_there(&source).await, Ok(false))
+            {
+                return;
+            }
+            access.delete(&key).await;
+        });
     }
 }

@@ -1,0 +1,100 @@
+//! Whoever sends a request, and what the request may store.
+
+use axum::http::request::Parts;
+
+use super::{Api, Error, auth::Access, journal::Journal};
+use crate::upload;
+
+/// One request's sender, known or not yet known.
+pub(super) struct Caller<'r> {
+    pub(super) api: &'r Api,
+    pub(super) journal: &'r Journal,
+    parts: &'r Parts,
+    access: Access,
+    /// The rules for somebody of whom nothing is known.
+    everybody: upload::Settings,
+    is_counted: bool,
+    /// Known once the caller is admitted.
+    rules: Option<upload::Settings>,
+}
+
+impl<'r> Caller<'r> {
+    /// Judges the token that stands outside the form, if one does. The upload is counted.
+    pub(super) fn of(api: &'r Api, journal: &'r Journal, parts: &'r Parts) -> Result<Self, Error> {
+        Self::under(api.settings.upload, true, api, journal, parts)
+    }
+
+    /// The same for a file that does not come through this function.
+    pub(super) fn of_direct(
+        api: &'r Api,
+        journal: &'r Journal,
+        parts: &'r Parts,
+    ) -> Result<Self, Error> {
+        Self::under(api.direct_rules(), true, api, journal, parts)
+    }
+
+    /// The same for what goes on with something that was counted when it began.
+    pub(super) fn of_more(
+        api: &'r Api,
+        journal: &'r Journal,
+        parts: &'r Parts,
+    ) -> Result<Self, Error> {
+        Self::under(api.direct_rules(), false, api, journal, parts)
+    }
+
+    fn under(
+        everybody: upload::Settings,
+        is_counted: bool,
+        api: &'r Api,
+        journal: &'r Journal,
+        parts: &'r Parts,
+    ) -> Result<Self, Error> {
+        let access = api.settings.auth.of_request(parts)?;
+        let mut caller = Self {
+            api,
+            journal,
+            parts,
+            access,
+            everybody,
+            is_counted,
+            rules: None,
+        };
+        if caller.access != Access::Unknown {
+            caller.admitted()?;
+        }
+        Ok(caller)
+    }
+
+    /// Judges a token of the form, unless one outside counts already.
+    pub(super) fn presents(&mut self, token: &[u8]) -> Result<(), Error> {
+        let token = token.trim_ascii();
+        if self.access == Access::Unknown && !token.is_empty() {
+            self.access = self.api.settings.auth.of_token(token)?;
+            self.admitted()?;
+        }
+        Ok(())
+    }
+
+    /// The rules for this caller's files, once it may upload at all.
+    pub(super) fn admitted(&mut self) -> Result<upload::Settings, Error> {
+        if let Some(rules) = self.rules {
+            return Ok(rules);
+        }
+        let rules = self
+            .access
+            .rules(&self.everybody, &self.api.settings.auth)?;
+        let user = self.access.user();
+        if let Some(id) = user {
+            self.journal.user(id);
+        }
+        if self.is_counted {
+            self.api.count(user, self.parts)?;
+        }
+        Ok(*self.rules.insert(rules))
+    }
+
+    /// Whose token it is; `None` where everybody may upload.
+    pub(super) fn user(&self) -> Option<&str> {
+        self.access.user()
+    }
+}

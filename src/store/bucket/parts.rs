@@ -1,0 +1,173 @@
+//! Uploads in parts that a client puts into the bucket by itself: the function begins and ends them
+//! and signs an address for each part.
+
+use std::time::{Duration, SystemTime};
+
+use aws_sdk_s3::{
+    presigning::PresigningConfig,
+    types::{CompletedMultipartUpload, CompletedPart},
+};
+
+use super::Access;
+use crate::store::{Error, ObjectKey};
+
+/// A part that the bucket has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedPart {
+    /// 1 to 10,000.
+    pub number: i32,
+    /// In bytes.
+    pub size: u64,
+    /// As the bucket names its content.
+    pub etag: String,
+}
+
+/// Uploads whose parts clients put into the bucket.
+#[derive(Clone, Copy, Debug)]
+pub struct PartUploads<'s>(&'s Access);
+
+impl<'s> PartUploads<'s> {
+    pub(in crate::store) fn new(access: &'s Access) -> Self {
+        Self(access)
+    }
+
+    /// Begins an upload; returns the bucket's id for it.
+    ///
+    /// # Errors
+    /// Why the bucket did not.
+    pub async fn begin(self, key: &ObjectKey) -> Result<String, Error> {
+        const OPERATION: &str = "CreateMultipartUpload";
+        let Self(access) = self;
+        let call = access
+            .client
+            .create_multipart_upload()
+            .bucket(access.bucket())
+            .key(key.as_str())
+            .send();
+        let created = access.within(OPERATION, call).await?;
+        created.upload_id.ok_or_else(|| Error::Unavailable {
+            operation: OPERATION,
+            detail: "the answer holds no upload id".to_owned(),
+            source: "no upload id".into(),
+        })
+    }
+
+    /// The parts that the bucket has, in order.
+    ///
+    /// # Errors
+    /// Why the bucket does not tell; [`Error::Refused`] with 404 when the upload has ended.
+    pub async fn list(self, key: &ObjectKey, id: &str) -> Result<Vec<ListedPart>, Error> {
+        let Self(access) = self;
+        let mut parts = Vec::new();
+        let mut after = None;
+        loop {
+            let call = access
+                .client
+                .list_parts()
+                .bucket(access.bucket())
+                .key(key.as_str())
+                .upload_id(id)
+                .set_part_number_marker(after.take())
+                .send();
+            let page = access.within("ListParts", call).await?;
+            parts.extend(page.parts().iter().filter_map(|part| {
+                Some(ListedPart {
+                    number: part.part_number()?,
+                    size: part.size()?.try_into().ok()?,
+                    etag: part.e_tag()?.to_owned(),
+                })
+            }));
+            after = page.next_part_number_marker;
+            if page.is_truncated != Some(true) || after.is_none() {
+                return Ok(parts);
+            }
+        }
+    }
+
+    /// An address that takes one part, by `PUT`, for as long as `life`.
+    ///
+    /// # Errors
+    /// [`Error::NoCredentials`], or why a container's agent gave none.
+    pub async fn address(
+        self,
+        key: &ObjectKey,
+        id: &str,
+        number: i32,
+        life: Duration,
+    ) -> Result<String, Error> {
+        let Self(access) = self;
+        let failed = |source: Box<dyn std::error::Error + Send + Sync>| Error::Unavailable {
+            operation: "UploadPart",
+            detail: "not signed".to_owned(),
+            source,
+        };
+        let how = PresigningConfig::builder()
+            .start_time(SystemTime::now())
+            .expires_in(life)
+            .build()
+            .map_err(|error| failed(error.into()))?;
+        let signed = access
+            .client
+            .upload_part()
+            .bucket(access.bucket())
+            .key(key.as_str())
+            .upload_id(id)
+            .part_number(number)
+            .presigned(how)
+            .await
+            .map_err(|error| failed(error.into()))?;
+        Ok(signed.uri().to_owned())
+    }
+
+    /// Makes an object of the parts named, each with its ETag.
+    ///
+    /// # Errors
+    /// Why the bucket did not; [`Error::Refused`] with 400 for parts it does not have, with 404 when
+    /// the upload has ended.
+    pub async fn complete(
+        self,
+        key: &ObjectKey,
+        id: &str,
+        parts: Vec<(i32, String)>,
+    ) -> Result<(), Error> {
+        let Self(access) = self;
+        let parts = parts.into_iter().map(|(number, etag)| {
+            CompletedPart::builder()
+                .part_number(number)
+                .e_tag(etag)
+                .build()
+        });
+        let parts = CompletedMultipartUpload::builder()
+            .set_parts(Some(parts.collect()))
+            .build();
+        let call = access
+            .client
+            .complete_multipart_upload()
+            .bucket(access.bucket())
+            .key(key.as_str())
+            .upload_id(id)
+            .multipart_upload(parts)
+            .send();
+        let completed = access.within("CompleteMultipartUpload", call).await;
+        completed.map(|_| ())
+    }
+
+    /// Ends an upload without an object, also when it has ended already.
+    ///
+    /// # Errors
+    /// Why it may still be open.
+    pub async fn abort(self, key: &ObjectKey, id: &str) -> Result<(), Error> {
+        let Self(access) = self;
+        let call = access
+            .client
+            .abort_multipart_upload()
+            .bucket(access.bucket())
+            .key(key.as_str())
+            .upload_id(id)
+            .send();
+        match access.within("AbortMultipartUpload", call).await {
+            Ok(_) | Err(Error::Refused { status: 404, .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! Objects that are in the bucket already: looked at, copied to another key, found, removed.
+//!
+//! A copy is made of the very bytes that were seen (`x-amz-copy-source-if-match`), never writes over
+//! another object, and describes the object anew: what the client said about it stays behind.
+
+use aws_sdk_s3::types::{CompletedPart, MetadataDirective};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+
+use super::{
+    Access,
+    object::{Attempts, Object, Uploaded},
+};
+use crate::store::{ContentHeaders, Error, Kept, ObjectKey, Published, Seen, Tasks};
+
+/// Parts of one object that are copied at a time: the bucket does the work.
+const COPIES_IN_FLIGHT: usize = 8;
+/// Most parts of an object.
+const MAX_PARTS: u64 = 10_000;
+
+impl Access {
+    /// One request, so that size, bytes and ETag are of the same object.
+    pub(in crate::store) async fn look(
+        &self,
+        key: &ObjectKey,
+        head_bytes: usize,
+    ) -> Result<Option<Seen>, Error> {
+        let call = self
+            .client
+            .get_object()
+            .bucket(self.bucket())
+            .key(key.as_str())
+            .range(format!("bytes=0-{}", head_bytes.saturating_sub(1)))
+            .send();
+        let got = match self.within("GetObject", call).await {
+            Ok(got) => got,
+            // 403: nothing is there, and the function may not list the bucket.
+            Err(Error::Refused {
+                status: 403 | 404, ..
+            }) => return Ok(None),
+            // No byte to begin with.
+            Err(Error::Refused { status: 416, .. }) => return Ok(Some(Seen::nothing())),
+            Err(error) => return Err(error),
+        };
+        let size = got.content_range().and_then(|range| {
+            let (_, whole) = range.rsplit_once('/')?;
+            whole.parse().ok()
+        });
+        let size = size.or(got.content_length().and_then(|size| size.try_into().ok()));
+        let version = got.e_tag().unwrap_or_default().to_owned();
+        let head = got
+            .body
+            .collect()
+            .await
+            .map_err(|error| Error::Unavailable {
+                operation: "GetObject",
+                detail: "the answer broke off".to_owned(),
+                source: error.into(),
+            })?;
+        Ok(Some(Seen {
+            head: head.into_bytes(),
+            size: size.unwrap_or_default(),
+            version,
+        }))
+    }
+
+    /// Copies what was seen. The copy goes on when its request is dropped, and undoes itself then.
+    pub(in crate::store) async fn copy(
+        &self,
+        from: &ObjectKey,
+        seen: &Seen,
+        to: &ObjectKey,
+        content: ContentHeaders,
+        tasks: &Tasks,
+    ) -> Result<Published, Error> {
+        let copy = Copy {
+            object: Object {
+                access: self.clone(),
+                key: to.clone(),
+                content,
+                tasks: tasks.clone(),
+            },
+            from: from.clone(),
+            size: seen.size,
+            version: seen.version.clone(),
+        };
+        tasks
+            .spawn(copy.run())
+            .await
+            .map_err(|_| Error::Interrupted)?
+    }
+
+    /// The first object whose key begins so, and its size.
+    pub(in crate::store) async fn find(
+        &self,
+        beginning: &str,
+    ) -> Result<Option<(ObjectKey, u64)>, Error> {
+        let call = self
+            .client
+            .list_objects_v2()
+            .bucket(self.bucket())
+            .prefix(beginning)
+            .max_keys(1)
+            .send();
+        let listed = self.within("ListObjectsV2", call).await?;
+        let object = listed.contents().iter().find_map(|object| {
+            let key = ObjectKey::parse(object.key()?).ok()?;
+            let is_it = key.as_str().starts_with(beginning);
+            is_it.then_some((key, object.size()?.try_into().ok()?))
+        });
+        Ok(object)
+    }
+
+    /// Removes an object, whether it is there or not.
+    pub(in crate::store) async fn remove(&self, key: &ObjectKey) -> Result<(), Error> {
+        let call = self
+            .client
+            .delete_object()
+            .bucket(self.bucket())
+            .key(key.as_str())
+            .send();
+        match self.within("DeleteObject", call).await {
+            Ok(_) | Err(Error::Refused { status: 404, .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether something stands under the key, as far as the bucket tells.
+    pub(super) async fn is_there(&self, key: &ObjectKey) -> Result<bool, Error> {
+        let call = self
+            .client
+            .head_object()
+            .bucket(self.bucket())
+            .key(key.as_str())
+            .send();
+        match self.undoing("HeadObject", call).await {
+            Ok(_) => Ok(true),
+            Err(Error::Refused {
+                status: 403 | 404, ..
+            }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// One copy within the bucket.
+struct Copy {
+    object: Object,
+    from: ObjectKey,
+    size: u64,
+    version: String,
+}
+
+impl Copy {
+    async fn run(self) -> Result<Published, Error> {
+        let attempts = Attempts::of(None);
+        let copied = match self.size <= self.settings().one_copy_bytes {
+            true => self.at_once(&attempts).await,
+            false => self.in_parts(&attempts).await,
+        };
+        match copied {
+            Ok(()) => Ok(Published::Now(self.kept())),
+            Err(Error::Refused {
+                status: 404 | 409 | 412,
+                ..
+            }) => self.what_stands_there().await,
+            Err(error) => {
+                // It may have been made all the same; dropped, it is removed.
+                if attempts.may_have_acted_unseen(Some(&error)) {
+                    drop(self.kept());
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Either the source is not what was seen any more, or there is a copy already.
+    async fn what_stands_there(&self) -> Result<Published, Error> {
+        match self.object.access.is_there(&self.object.key).await? {
+            true => Ok(Published::Before),
+            false => Ok(Published::Changed),
+        }
+    }
+
+    async fn at_once(&self, attempts: &Attempts) -> Result<(), Error> {
+        let object = &self.object;
+        let call = object
+            .access
+            .client
+            .copy_object()
+            .bucket(object.access.bucket())
+            .key(object.key.as_str())
+            .copy_source(self.source())
+            .copy_source_if_match(&self.version)
+            .metadata_directive(MetadataDirective::Replace)
+            .content_type(object.content.mime)
+            .set_content_disposition(object.disposition())
+            .set_if_none_match(object.if_none_match())
+            .customize()
+            .mutate_request(object.forbid_overwrite())
+            .interceptor(attempts.clone())
+            .send();
+        object.access.within("CopyObject", call).await.map(|_| ())
+    }
+
+    async fn in_parts(&self, attempts: &Attempts) -> Result<(), Error> {
+        let object = &self.object;
+        let upload_id = object.create_upload().await?;
+        let copied = match self.copy_parts(&upload_id).await {
+            Ok(parts) => object.complete(&upload_id, parts, attempts).await,
+            Err(error) => Err(error),
+        };
+        if copied.is_err() {
+            object.abort(&upload_id).await;
+        }
+        copied
+    }
+
+    async fn copy_parts(&self, upload_id: &str) -> Result<Uploaded, Error> {
+        let part_bytes = self
+            .settings()
+            .one_copy_bytes
+            .div_ceil(2)
+            .max(self.size.div_ceil(MAX_PARTS));
+        let copies = (0..self.size.div_ceil(part_bytes)).map(|index| {
+            let start = index * part_bytes;
+            let end = self.size.min(start + part_bytes);
+            self.copy_part(upload_id, index as i32 + 1, start, end)
+        });
+        let parts = stream::iter(copies)
+            .buffered(COPIES_IN_FLIGHT)
+            .try_collect()
+            .await?;
+        Ok(Uploaded {
+            parts,
+            size: self.size as usize,
+        })
+    }
+
+    async fn copy_part(
+        &self,
+        upload_id: &str,
+        number: i32,
+        start: u64,
+        end: u64,
+    ) -> Result<CompletedPart, Error> {
+        let object = &self.object;
+        let call = object
+            .access
+            .client
+            .upload_part_copy()
+            .bucket(object.access.bucket())
+            .key(object.key.as_str())
+            .upload_id(upload_id)
+            .part_number(number)
+            .copy_source(self.source())
+            .copy_source_if_match(&self.version)
+            .copy_source_range(format!("bytes={start}-{}", end - 1))
+            .send();
+        let copied = object.access.within("UploadPartCopy", call).await?;
+        let e_tag = copied.copy_part_result.and_then(|part| part.e_tag);
+        Ok(CompletedPart::builder()
+            .part_number(number)
+            .set_e_tag(e_tag)
+            .build())
+    }
+
+    fn settings(&self) -> &super::Settings {
+        &self.object.access.bucket.0.settings
+    }
+
+    /// A key has no byte that would have to be encoded here.
+    fn source(&self) -> String {
+        format!("{}/{}", self.object.access.bucket(), self.from)
+    }
+
+    /// The copy, until its request has succeeded. What it was made of says whether another request
+    /// took it over meanwhile: that one has removed it and told its client.
+    fn kept(self) -> Kept {
+        self.object.kept_unless_gone(self.from)
+    }
+}
+
+impl Seen {
+    fn nothing() -> Self {
+        Self {
+            head: bytes::Bytes::new(),
+            size: 0,
+            version: String::new(),
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! A file that its client put into the store by itself: looked at, judged as a streamed one is, and
+//! copied from `pending/` to its key. Every step may be taken twice and by two at a time; what is
+//! judged is what is copied.
+//!
+//! Only the first bytes are looked at: reading a file of gigabytes back is what the direct way is
+//! there to spare.
+
+use std::time::{Duration, Instant};
+
+use super::{
+    Error, Settings, Stored, content_headers, judge,
+    media::{self, HEAD_BYTES, Media},
+    naming::Folder,
+};
+use crate::{
+    body::ReadError,
+    store::{Kept, ObjectKey, Published, Seen, Session, Stem},
+};
+
+/// How often a file that changes under our eyes is looked at.
+const MAX_LOOKS: usize = 3;
+
+/// A file that a client was allowed to put into the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pending {
+    /// Its key is this, before and after.
+    pub stem: Stem,
+    /// The client's name for it, fit for display.
+    pub name: String,
+}
+
+/// Takes a file from where its client put it to its key in `folder`; when that was done before, says
+/// so again. What is not accepted is removed.
+///
+/// # Errors
+/// [`Error::Incomplete`] when there is no file yet; else as for a streamed one.
+pub async fn complete(
+    settings: &Settings,
+    session: &Session,
+    folder: &Folder,
+    pending: Pending,
+) -> Result<Stored, Error> {
+    let start = Instant::now();
+    let from = ObjectKey::pending(&pending.stem);
+    for _ in 0..MAX_LOOKS {
+        let Some(seen) = session.look(&from, HEAD_BYTES).await? else {
+            break;
+        };
+        let media = match accepted(settings, &seen, &pending.name) {
+            Ok(media) => media,
+            Err(error) => {
+                session.discard(&from).await;
+                return Err(error);
+            }
+        };
+        let key = ObjectKey::of_file(folder, &pending.stem, media.extension);
+        let content = content_headers(media);
+        let kept = match session.publish(&from, &seen, &key, content).await? {
+            Published::Now(kept) => kept,
+            Published::Before => {
+                session.discard(&from).await;
+                break;
+            }
+            // Another file than the one judged stands there now.
+            Published::Changed => continue,
+        };
+        session.discard(&from).await;
+        return stored(pending, key, media, seen.size, start.elapsed(), kept);
+    }
+    completed_before(session, folder, pending, start).await
+}
+
+/// What the file is, if a streamed one would be taken.
+fn accepted(settings: &Settings, seen: &Seen, name: &str) -> Result<Media, Error> {
+    let limit = settings.max_bytes;
+    if seen.size > limit {
+        return Err(ReadError::TooLarge { limit }.into());
+    }
+    judge(settings, &seen.head, name).map(|(media, _)| media)
+}
+
+async fn completed_before(
+    session: &Session,
+    folder: &Folder,
+    pending: Pending,
+    start: Instant,
+) -> Result<Stored, Error> {
+    let found = session.find(folder, &pending.stem).await?;
+    let (key, size) = found.ok_or(Error::Incomplete)?;
+    let extension = key.extension().unwrap_or_default();
+    let media = media::by_extension(extension).ok_or(Error::Incomplete)?;
+    stored(pending, key, media, size, start.elapsed(), Kept::for_good())
+}
+
+fn stored(
+    Pending { stem, name }: Pending,
+    key: ObjectKey,
+    media: Media,
+    size: u64,
+    store_time: Duration,
+    kept: Kept,
+) -> Result<Stored, Error> {
+    // A stem is only made of a time that the calendar knows.
+    let created = stem.created().ok_or(Error::Incomplete)?;
+    Ok(Stored {
+        key,
+        media,
+        size,
+        name,
+        created,
+        store_time,
+        kept,
+    })
+}
