@@ -70,7 +70,7 @@ impl FolderItem {
         user: Option<&str>,
         api: &Api,
     ) -> Result<Self, Error> {
-        let recall_token = recall::token(api, &file.key, user)?;
+        let recall_token = recall::token(api, &file, user)?;
         let (size, mime, name) = (file.size, file.media.mime, std::mem::take(&mut file.name));
         let path = file.keep().as_str().to_owned();
         Ok(Self {

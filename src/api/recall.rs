@@ -18,7 +18,7 @@ use super::{
     reply,
     seal::{self, Purpose},
 };
-use crate::store::ObjectKey;
+use crate::{store::ObjectKey, upload::Stored};
 
 /// Largest body, in bytes.
 const MAX_BODY_BYTES: usize = 64 * 1024;
@@ -35,20 +35,18 @@ struct Recall {
     expires_at: u64,
 }
 
-/// The token with which `user` may take back the object; `None` without a secret to sign it.
-pub(super) fn token(
-    api: &Api,
-    key: &ObjectKey,
-    user: Option<&str>,
-) -> Result<Option<String>, Error> {
+/// The token with which `user` may take back the file; `None` without a secret to sign it.
+pub(super) fn token(api: &Api, file: &Stored, user: Option<&str>) -> Result<Option<String>, Error> {
     let settings = &api.settings.direct;
     if settings.secrets.is_empty() {
         return Ok(None);
     }
     let recall = Recall {
-        key: key.to_string(),
+        key: file.key.to_string(),
         user: user.map(str::to_owned),
-        expires_at: auth::now().saturating_add(settings.recall_life).as_secs(),
+        expires_at: u64::try_from(file.stored_at.timestamp())
+            .unwrap_or_default()
+            .saturating_add(settings.recall_life.as_secs()),
     };
     seal::seal(&settings.secrets, Purpose::Recall, &recall).map(Some)
 }

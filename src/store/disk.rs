@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::{
-    Error, Kept, ObjectKey, Published, Seen, Tasks,
+    Error, Found, Kept, ObjectKey, Published, Seen, Tasks,
     part::{Part, PartBuilder},
 };
 
@@ -108,21 +108,17 @@ impl Disk {
         .await
     }
 
-    /// The only file whose key begins so, and its size.
+    /// The only file whose key begins so.
     pub(super) async fn find(
         &self,
         beginning: String,
         tasks: &Tasks,
-    ) -> Result<Option<(ObjectKey, u64)>, Error> {
+    ) -> Result<Option<Found>, Error> {
         let root = Arc::clone(&self.root);
         on_a_thread(tasks, move || {
             let (folder, name) = beginning.rsplit_once('/').unwrap_or(("", &beginning));
-            let found = if_there(first_file(&root.join(folder), name));
-            let found = found.map_err(failed("search a folder"))?.flatten();
-            Ok(found.and_then(|(name, size)| {
-                let key = ObjectKey::parse(format!("{folder}/{name}")).ok()?;
-                Some((key, size))
-            }))
+            let found = if_there(first_file(&root, folder, name));
+            Ok(found.map_err(failed("search a folder"))?.flatten())
         })
         .await
     }
@@ -161,15 +157,20 @@ fn see(file: File, head_bytes: usize) -> io::Result<Seen> {
     })
 }
 
-/// Name and size of a file whose name begins so.
-fn first_file(folder: &Path, beginning: &str) -> io::Result<Option<(String, u64)>> {
-    for entry in fs::read_dir(folder)? {
+/// A file of `folder` whose name begins so.
+fn first_file(root: &Path, folder: &str, beginning: &str) -> io::Result<Option<Found>> {
+    for entry in fs::read_dir(root.join(folder))? {
         let entry = entry?;
-        match entry.file_name().into_string() {
-            Ok(name) if name.starts_with(beginning) => {
-                return Ok(Some((name, entry.metadata()?.len())));
-            }
-            _ => {}
+        let name = entry.file_name();
+        let name = name.to_str().filter(|name| name.starts_with(beginning));
+        let key = name.and_then(|name| ObjectKey::parse(format!("{folder}/{name}")).ok());
+        if let Some(key) = key {
+            let about = entry.metadata()?;
+            return Ok(Some(Found {
+                key,
+                size: about.len(),
+                since: about.modified()?.into(),
+            }));
         }
     }
     Ok(None)

@@ -15,6 +15,7 @@ mod part;
 use std::{io, time::Duration};
 
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use tokio::{sync::oneshot, time::Instant};
 use tokio_util::task::TaskTracker;
 
@@ -257,15 +258,11 @@ impl Session {
         }
     }
 
-    /// The object that was published with this stem, and its size in bytes.
+    /// The object that was published with this stem.
     ///
     /// # Errors
     /// Why the store could not tell.
-    pub async fn find(
-        &self,
-        folder: &Folder,
-        stem: &Stem,
-    ) -> Result<Option<(ObjectKey, u64)>, Error> {
+    pub async fn find(&self, folder: &Folder, stem: &Stem) -> Result<Option<Found>, Error> {
         let before_extension = format!("{folder}/{stem}.");
         match &self.place {
             Place::Disk(disk) => disk.find(before_extension, &self.tasks).await,
@@ -367,6 +364,17 @@ pub struct Seen {
     pub size: u64,
     /// Another one when its bytes are: the bucket's ETag. Files do not change once they are there.
     version: String,
+}
+
+/// An object that was published before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Where it is.
+    pub key: ObjectKey,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Since when.
+    pub since: DateTime<Utc>,
 }
 
 /// How publishing an object went.

@@ -7,6 +7,8 @@
 
 use std::time::{Duration, Instant};
 
+use chrono::Utc;
+
 use super::{
     Error, Settings, Stored, content_headers, judge,
     media::{self, HEAD_BYTES, Media},
@@ -14,7 +16,7 @@ use super::{
 };
 use crate::{
     body::ReadError,
-    store::{Kept, ObjectKey, Published, Seen, Session, Stem},
+    store::{Found, Kept, ObjectKey, Published, Seen, Session, Stem},
 };
 
 /// How often a file that changes under our eyes is looked at.
@@ -65,7 +67,12 @@ pub async fn complete(
             Published::Changed => continue,
         };
         session.discard(&from).await;
-        return stored(pending, key, media, seen.size, start.elapsed(), kept);
+        let found = Found {
+            key,
+            size: seen.size,
+            since: Utc::now(),
+        };
+        return stored(pending, found, media, start.elapsed(), kept);
     }
     completed_before(session, folder, pending, start).await
 }
@@ -86,17 +93,16 @@ async fn completed_before(
     start: Instant,
 ) -> Result<Stored, Error> {
     let found = session.find(folder, &pending.stem).await?;
-    let (key, size) = found.ok_or(Error::Incomplete)?;
-    let extension = key.extension().unwrap_or_default();
+    let found = found.ok_or(Error::Incomplete)?;
+    let extension = found.key.extension().unwrap_or_default();
     let media = media::by_extension(extension).ok_or(Error::Incomplete)?;
-    stored(pending, key, media, size, start.elapsed(), Kept::for_good())
+    stored(pending, found, media, start.elapsed(), Kept::for_good())
 }
 
 fn stored(
     Pending { stem, name }: Pending,
-    key: ObjectKey,
+    Found { key, size, since }: Found,
     media: Media,
-    size: u64,
     store_time: Duration,
     kept: Kept,
 ) -> Result<Stored, Error> {
@@ -108,6 +114,7 @@ fn stored(
         size,
         name,
         created,
+        stored_at: since,
         store_time,
         kept,
     })

@@ -53,6 +53,8 @@ pub struct Stored {
     pub name: String,
     /// When it came.
     pub created: DateTime<Utc>,
+    /// Since when it is in its place.
+    pub stored_at: DateTime<Utc>,
     /// How long the store took, in all.
     pub store_time: Duration,
     kept: Kept,
@@ -136,6 +138,7 @@ pub async fn receive(
         size,
         name,
         created,
+        stored_at: Utc::now(),
         store_time,
         kept,
     })

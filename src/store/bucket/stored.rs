@@ -4,13 +4,14 @@
 //! another object, and describes the object anew: what the client said about it stays behind.
 
 use aws_sdk_s3::types::{CompletedPart, MetadataDirective};
+use chrono::DateTime;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::{
     Access,
     object::{Attempts, Object, Uploaded},
 };
-use crate::store::{ContentHeaders, Error, Kept, ObjectKey, Published, Seen, Tasks};
+use crate::store::{ContentHeaders, Error, Found, Kept, ObjectKey, Published, Seen, Tasks};
 
 /// Parts of one object that are copied at a time: the bucket does the work.
 const COPIES_IN_FLIGHT: usize = 8;
@@ -89,11 +90,8 @@ impl Access {
             .map_err(|_| Error::Interrupted)?
     }
 
-    /// The first object whose key begins so, and its size.
-    pub(in crate::store) async fn find(
-        &self,
-        beginning: &str,
-    ) -> Result<Option<(ObjectKey, u64)>, Error> {
+    /// The first object whose key begins so.
+    pub(in crate::store) async fn find(&self, beginning: &str) -> Result<Option<Found>, Error> {
         let call = self
             .client
             .list_objects_v2()
@@ -102,12 +100,14 @@ impl Access {
             .max_keys(1)
             .send();
         let listed = self.within("ListObjectsV2", call).await?;
-        let object = listed.contents().iter().find_map(|object| {
+        let found = listed.contents().iter().find_map(|object| {
             let key = ObjectKey::parse(object.key()?).ok()?;
+            let size = object.size()?.try_into().ok()?;
+            let since = DateTime::from_timestamp(object.last_modified()?.secs(), 0)?;
             let is_it = key.as_str().starts_with(beginning);
-            is_it.then_some((key, object.size()?.try_into().ok()?))
+            is_it.then_some(Found { key, size, since })
         });
-        Ok(object)
+        Ok(found)
     }
 
     /// Removes an object, whether it is there or not.
