@@ -116,6 +116,48 @@ class SamTemplate(TemplateCase):
     def test_missing_abort_permission_is_found(self):
         self.broken(", s3:AbortMultipartUpload]", "]", "s3:AbortMultipartUpload on 'images/*' is missing")
 
+    def test_listing_of_the_whole_bucket_is_found(self):
+        condition = "                Condition: {StringLike: {s3:prefix: [images/*, pending/*]}}\n"
+        self.broken(condition, "", "s3:ListBucket without a condition on the prefix")
+
+    def test_listing_by_a_prefix_that_matches_everything_is_found(self):
+        self.broken("s3:prefix: [images/*, ", 's3:prefix: ["*", ', "s3:ListBucket lists '*'")
+
+    def test_listing_without_pending_is_found(self):
+        self.broken("s3:prefix: [images/*, pending/*]", "s3:prefix: images/*", "does not list 'pending/*'")
+
+    def test_missing_listing_is_found(self):
+        self.broken("Action: s3:ListBucket\n", "Action: s3:GetObject\n", "s3:ListBucket on '${UploadBucket.Arn}' is missing")
+
+    def test_missing_permission_to_list_parts_is_found(self):
+        self.broken("s3:ListMultipartUploadParts", "s3:GetObject", "s3:ListMultipartUploadParts on 'pending/*' is missing")
+
+    def test_missing_permission_on_pending_is_found(self):
+        self.broken(
+            "Action: s3:GetObject\n                Resource:\n                  - !Sub ${UploadBucket.Arn}/images/*\n"
+            "                  - !Sub ${UploadBucket.Arn}/public/uploads/*\n"
+            "                  - !Sub ${UploadBucket.Arn}/pending/*\n",
+            "Action: s3:GetObject\n                Resource:\n                  - !Sub ${UploadBucket.Arn}/images/*\n"
+            "                  - !Sub ${UploadBucket.Arn}/public/uploads/*\n",
+            "s3:GetObject on 'pending/*' is missing",
+        )
+
+    def test_bucket_cors_without_put_is_found(self):
+        self.broken("AllowedMethods: [POST, PUT, GET", "AllowedMethods: [POST, GET", "CORS must allow POST (forms) and PUT")
+
+    def test_bucket_cors_that_hides_the_etag_is_found(self):
+        self.broken("ExposedHeaders: [ETag, Location]", "ExposedHeaders: [Location]", "CORS must expose ETag")
+
+    def test_bucket_cors_for_other_origins_is_found(self):
+        self.broken("AllowedOrigins: !Ref CorsOrigins", 'AllowedOrigins: ["*"]', "must have the function's origins")
+
+    def test_parameter_that_shows_the_signing_secret_is_found(self):
+        self.broken(
+            '  SigningSecret:\n    Type: String\n    NoEcho: true\n',
+            '  SigningSecret:\n    Type: String\n',
+            "parameter SigningSecret must be NoEcho",
+        )
+
     def test_missing_lifecycle_rule_for_pending_is_found(self):
         rule = (
             "          - Id: expire-pending\n            Status: Enabled\n            Prefix: pending/\n"
@@ -172,6 +214,9 @@ class ServerlessDevsTemplate(TemplateCase):
 
     def test_missing_options_is_found(self):
         self.broken("DELETE, OPTIONS]", "DELETE]", "methods lacks OPTIONS")
+
+    def test_missing_delete_is_found(self):
+        self.broken("DELETE, OPTIONS]", "OPTIONS]", "methods lacks DELETE")
 
     def test_unknown_method_is_found(self):
         self.broken("methods: [GET,", "methods: [FOO, GET,", "'FOO' is not one of")
@@ -245,12 +290,57 @@ class ServerlessDevsTemplate(TemplateCase):
     def test_ram_policy_on_whole_bucket_is_found(self):
         self.assert_refused("deploy/fc/ram-policy.json", "YOUR_BUCKET/images/*", "YOUR_BUCKET/*", "granted on '*'")
 
+    def test_ram_policy_that_lists_the_whole_bucket_is_found(self):
+        self.assert_refused(
+            "deploy/fc/ram-policy.json",
+            ',\n      "Condition": { "StringLike": { "oss:Prefix": ["images/*", "pending/*"] } }',
+            "",
+            "oss:ListObjects without a condition on the prefix",
+        )
+
+    def test_ram_policy_that_lists_other_folders_is_found(self):
+        self.assert_refused(
+            "deploy/fc/ram-policy.json",
+            '"oss:Prefix": ["images/*"',
+            '"oss:Prefix": ["public/*"',
+            "oss:ListObjects lists 'public/*'",
+        )
+
+    def test_ram_policy_without_pending_is_found(self):
+        self.assert_refused(
+            "deploy/fc/ram-policy.json",
+            '/public/uploads/*",\n        "acs:oss:*:*:YOUR_BUCKET/pending/*"',
+            '/public/uploads/*"',
+            "oss:PutObject on 'pending/*' is missing",
+        )
+
     def test_public_pending_folder_is_found(self):
         self.assert_refused("deploy/fc/oss-bucket-policy.json", "/images/*", "/pending/*", "must not be public")
 
     def test_missing_lifecycle_rule_for_pending_is_found(self):
         self.assert_refused(
             "deploy/fc/oss-lifecycle.xml", "<Prefix>pending/</Prefix>", "<Prefix>pendin/</Prefix>", "under pending/"
+        )
+
+    def test_lifecycle_rule_that_keeps_unfinished_parts_of_pending_is_found(self):
+        self.assert_refused(
+            "deploy/fc/oss-lifecycle.xml",
+            "    </Expiration>\n    <AbortMultipartUpload>\n      <Days>1</Days>\n    </AbortMultipartUpload>\n",
+            "    </Expiration>\n",
+            "no rule aborts unfinished uploads under pending/",
+        )
+
+    def test_lifecycle_rule_that_keeps_pending_is_found(self):
+        self.assert_refused(
+            "deploy/fc/oss-lifecycle.xml",
+            "    <Expiration>\n      <Days>1</Days>\n    </Expiration>\n",
+            "",
+            "no rule expires pending/",
+        )
+
+    def test_bucket_cors_that_hides_the_etag_is_found(self):
+        self.assert_refused(
+            "deploy/fc/oss-cors.xml", "<ExposeHeader>ETag</ExposeHeader>", "", "CORS must expose ETag"
         )
 
     def test_missing_post_in_bucket_cors_is_found(self):
