@@ -20,12 +20,15 @@ use s3s::{Body, S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_er
 use tokio::sync::watch;
 
 use super::contents::{Contents, Object};
+use super::refusal::file_already_exists;
+use super::role::Role;
 use super::{BUCKET, Dialect};
 
 /// The S3 operations over [`Contents`].
 pub(super) struct Backend {
     dialect: Dialect,
     contents: Arc<watch::Sender<Contents>>,
+    role: Arc<Role>,
 }
 
 /// Everything behind the front: parsing, signatures, tokens, operations.
@@ -38,8 +41,25 @@ pub(super) fn service(backend: Backend, keys: Arc<Keys>) -> S3Service {
 }
 
 impl Backend {
-    pub(super) fn new(dialect: Dialect, contents: Arc<watch::Sender<Contents>>) -> Self {
-        Self { dialect, contents }
+    pub(super) fn new(
+        dialect: Dialect,
+        contents: Arc<watch::Sender<Contents>>,
+        role: Arc<Role>,
+    ) -> Self {
+        Self {
+            dialect,
+            contents,
+            role,
+        }
+    }
+
+    /// An object to be read. Whoever may not list is not told that there is none.
+    fn object(&self, key: &str) -> S3Result<Object> {
+        self.read(|now| match now.object(key) {
+            Ok(object) => Ok(object.clone()),
+            Err(_) if !self.role.may_list_all() => Err(s3_error!(AccessDenied)),
+            Err(error) => Err(error),
+        })
     }
 
     /// Looks at the contents.
@@ -52,6 +72,25 @@ impl Backend {
         let mut result = None;
         self.contents.send_modify(|now| result = Some(change(now)));
         result.expect("send_modify calls its closure")
+    }
+
+    /// The object a copy reads, where it may be read and is still the one that was meant.
+    fn source<'a>(&self, now: &'a Contents, from: &impl CopyFrom) -> S3Result<&'a Object> {
+        let CopySource::Bucket { bucket, key, .. } = from.source() else {
+            return Err(s3_error!(NotImplemented, "only bucket/key is a source"));
+        };
+        check_bucket(bucket)?;
+        let source = match now.object(key) {
+            Err(_) if !self.role.may_list_all() => return Err(s3_error!(AccessDenied)),
+            source => source?,
+        };
+        check_etag(&source.etag, from.if_match())?;
+        if from.is_whole() && source.bytes.len() > self.role.largest_copy() {
+            let message = "The specified copy source is larger than the maximum allowable size \
+                           for a copy source";
+            return Err(s3_error!(InvalidRequest, "{message}"));
+        }
+        Ok(source)
     }
 
     /// The smallest part that need not be the last, in bytes.
@@ -75,10 +114,46 @@ impl Backend {
                 Err(s3_error!(PreconditionFailed))
             }
             Dialect::Oss if exists && has(headers, "x-oss-forbid-overwrite", "true") => {
-                Err(file_already_exists())
+                Err(file_already_exists().into())
             }
             Dialect::S3 | Dialect::Oss => Ok(()),
         }
+    }
+}
+
+/// What the two kinds of copies have in common.
+trait CopyFrom {
+    fn source(&self) -> &CopySource;
+    fn if_match(&self) -> Option<&ETagCondition>;
+    /// Whether all of it is copied, however large.
+    fn is_whole(&self) -> bool;
+}
+
+impl CopyFrom for CopyObjectInput {
+    fn source(&self) -> &CopySource {
+        &self.copy_source
+    }
+
+    fn if_match(&self) -> Option<&ETagCondition> {
+        self.copy_source_if_match.as_ref()
+    }
+
+    fn is_whole(&self) -> bool {
+        true
+    }
+}
+
+impl CopyFrom for UploadPartCopyInput {
+    fn source(&self) -> &CopySource {
+        &self.copy_source
+    }
+
+    fn if_match(&self) -> Option<&ETagCondition> {
+        self.copy_source_if_match.as_ref()
+    }
+
+    fn is_whole(&self) -> bool {
+        self.copy_source_range.is_none()
     }
 }
 
@@ -105,6 +180,7 @@ impl S3 for Backend {
             content_disposition: input.content_disposition,
             cache_control: input.cache_control,
             metadata: sorted(input.metadata),
+            acl: input.acl.map(|acl| acl.as_str().to_owned()),
             etag: String::new(),
         };
         let etag = self.change(|now| {
@@ -128,6 +204,7 @@ impl S3 for Backend {
             content_disposition: input.content_disposition,
             cache_control: input.cache_control,
             metadata: sorted(input.metadata),
+            acl: input.acl.map(|acl| acl.as_str().to_owned()),
             ..Default::default()
         };
         let id = self.change(|now| {
@@ -153,6 +230,28 @@ impl S3 for Backend {
             .change(|now| now.put_part(&input.key, &input.upload_id, input.part_number, bytes))?;
         Ok(S3Response::new(UploadPartOutput {
             e_tag: Some(ETag::Strong(etag)),
+            ..Default::default()
+        }))
+    }
+
+    async fn upload_part_copy(
+        &self,
+        request: S3Request<UploadPartCopyInput>,
+    ) -> S3Result<S3Response<UploadPartCopyOutput>> {
+        let input = request.input;
+        check_bucket(&input.bucket)?;
+        let etag = self.change(|now| {
+            let source = self.source(now, &input)?;
+            let bytes = range_of(source, input.copy_source_range.as_deref())?;
+            now.put_part(&input.key, &input.upload_id, input.part_number, bytes)
+        })?;
+        let result = CopyPartResult {
+            e_tag: Some(ETag::Strong(etag)),
+            last_modified: Some(Timestamp::from(SystemTime::now())),
+            ..Default::default()
+        };
+        Ok(S3Response::new(UploadPartCopyOutput {
+            copy_part_result: Some(result),
             ..Default::default()
         }))
     }
@@ -211,13 +310,55 @@ impl S3 for Backend {
     ) -> S3Result<S3Response<ListPartsOutput>> {
         let input = request.input;
         check_bucket(&input.bucket)?;
-        let parts = self.read(|now| listed(now, &input.key, &input.upload_id))?;
+        let after = input.part_number_marker.unwrap_or(0);
+        let mut parts = self.read(|now| listed(now, &input.key, &input.upload_id, after))?;
+        let most = page(input.max_parts)?;
+        let is_truncated = parts.len() > most;
+        parts.truncate(most);
         Ok(S3Response::new(ListPartsOutput {
             bucket: Some(input.bucket),
             key: Some(input.key),
             upload_id: Some(input.upload_id),
-            is_truncated: Some(false),
+            is_truncated: Some(is_truncated),
+            next_part_number_marker: parts.last().and_then(|part| part.part_number),
+            part_number_marker: Some(after),
+            max_parts: input.max_parts,
             parts: Some(parts),
+            ..Default::default()
+        }))
+    }
+
+    async fn list_objects_v2(
+        &self,
+        request: S3Request<ListObjectsV2Input>,
+    ) -> S3Result<S3Response<ListObjectsV2Output>> {
+        let input = request.input;
+        check_bucket(&input.bucket)?;
+        let prefix = input.prefix.unwrap_or_default();
+        if !self.role.may_list(&prefix) {
+            return Err(s3_error!(AccessDenied));
+        }
+        if input.delimiter.is_some() {
+            return Err(s3_error!(
+                NotImplemented,
+                "the double does not know delimiters"
+            ));
+        }
+        let after = input.continuation_token.or(input.start_after);
+        let after = after.unwrap_or_default();
+        let mut found = self.read(|now| below(now, &prefix, &after));
+        let most = page(input.max_keys)?;
+        let is_truncated = found.len() > most;
+        found.truncate(most);
+        let last = found.last().and_then(|object| object.key.clone());
+        Ok(S3Response::new(ListObjectsV2Output {
+            name: Some(input.bucket),
+            prefix: Some(prefix),
+            max_keys: input.max_keys,
+            key_count: i32::try_from(found.len()).ok(),
+            is_truncated: Some(is_truncated),
+            next_continuation_token: last.filter(|_| is_truncated),
+            contents: Some(found),
             ..Default::default()
         }))
     }
@@ -228,7 +369,8 @@ impl S3 for Backend {
     ) -> S3Result<S3Response<HeadObjectOutput>> {
         let input = request.input;
         check_bucket(&input.bucket)?;
-        let object = self.read(|now| now.object(&input.key).cloned())?;
+        let object = self.object(&input.key)?;
+        check_etag(&object.etag, input.if_match.as_ref())?;
         Ok(S3Response::new(HeadObjectOutput {
             content_length: Some(length(&object.bytes)),
             content_type: object.content_type,
@@ -247,7 +389,8 @@ impl S3 for Backend {
     ) -> S3Result<S3Response<GetObjectOutput>> {
         let input = request.input;
         check_bucket(&input.bucket)?;
-        let object = self.read(|now| now.object(&input.key).cloned())?;
+        let object = self.object(&input.key)?;
+        check_etag(&object.etag, input.if_match.as_ref())?;
         let (bytes, content_range) = slice(object.bytes, input.range)?;
         Ok(S3Response::new(GetObjectOutput {
             accept_ranges: Some("bytes".into()),
@@ -272,8 +415,8 @@ impl S3 for Backend {
         check_bucket(&input.bucket)?;
         let etag = self.change(|now| {
             self.check_overwrite(now, &input.key, &headers)?;
-            let object = copied(now, &input)?;
-            Ok(now.put(input.key, object))
+            let object = copied(self.source(now, &input)?, &input);
+            Ok(now.put(input.key.clone(), object))
         })?;
         let result = CopyObjectResult {
             e_tag: Some(ETag::Strong(etag)),
@@ -304,17 +447,6 @@ fn check_bucket(bucket: &str) -> S3Result<()> {
         return Ok(());
     }
     Err(s3_error!(NoSuchBucket, "there is only {BUCKET}"))
-}
-
-/// OSS's answer to `x-oss-forbid-overwrite: true` on a key that is taken.
-fn file_already_exists() -> S3Error {
-    let code = S3ErrorCode::Custom("FileAlreadyExists".into());
-    let mut error = S3Error::with_message(
-        code,
-        "The object you specified already exists and can not be overwritten.",
-    );
-    error.set_status_code(StatusCode::CONFLICT);
-    error
 }
 
 fn has(headers: &HeaderMap, name: &str, value: &str) -> bool {
@@ -362,14 +494,40 @@ fn wanted_parts(list: Option<CompletedMultipartUpload>) -> S3Result<Vec<(i32, Op
     parts.into_iter().map(pair).collect()
 }
 
-fn listed(now: &Contents, key: &str, id: &str) -> S3Result<Parts> {
-    let parts = now.parts(key, id)?.iter().map(|(number, part)| Part {
+/// The parts of an upload, from the one behind `after`.
+fn listed(now: &Contents, key: &str, id: &str, after: i32) -> S3Result<Parts> {
+    let parts = now.parts(key, id)?.iter();
+    let parts = parts.filter(|(number, _)| **number > after);
+    let parts = parts.map(|(number, part)| Part {
         part_number: Some(*number),
         size: Some(length(&part.bytes)),
         e_tag: Some(ETag::Strong(part.etag.clone())),
+        last_modified: Some(Timestamp::from(SystemTime::now())),
         ..Default::default()
     });
     Ok(parts.collect())
+}
+
+/// The objects whose keys begin with `prefix`, from the one behind `after`.
+fn below(now: &Contents, prefix: &str, after: &str) -> ObjectList {
+    let objects = now.objects().iter();
+    let objects = objects.filter(|(key, _)| key.starts_with(prefix) && key.as_str() > after);
+    let objects = objects.map(|(key, object)| s3s::dto::Object {
+        key: Some(key.clone()),
+        size: Some(length(&object.bytes)),
+        e_tag: Some(ETag::Strong(object.etag.clone())),
+        last_modified: Some(Timestamp::from(SystemTime::now())),
+        ..Default::default()
+    });
+    objects.collect()
+}
+
+/// How many entries a page of a list has.
+fn page(asked: Option<i32>) -> S3Result<usize> {
+    const MOST: usize = 1000;
+    let asked = asked.map_or(Ok(MOST), usize::try_from);
+    let asked = asked.map_err(|_| s3_error!(InvalidArgument, "a page has 0 to 1000 entries"))?;
+    Ok(asked.min(MOST))
 }
 
 /// The bytes a `Range` asks for, and the `Content-Range` that says so.
@@ -384,36 +542,56 @@ fn slice(bytes: Bytes, range: Option<Range>) -> S3Result<(Bytes, Option<String>)
     Ok((bytes.slice(start..end), Some(said)))
 }
 
-/// The object a copy makes: its source, described anew if the request replaces
-/// the description.
-fn copied(now: &Contents, input: &CopyObjectInput) -> S3Result<Object> {
-    let CopySource::Bucket { bucket, key, .. } = &input.copy_source else {
-        return Err(s3_error!(NotImplemented, "only bucket/key is a source"));
-    };
-    check_bucket(bucket)?;
-    let source = now.object(key)?;
-    check_source_etag(&source.etag, input.copy_source_if_match.as_ref())?;
+/// The object a copy makes of `source`, described anew if the request replaces
+/// the description. The ACL is never copied.
+fn copied(source: &Object, input: &CopyObjectInput) -> Object {
+    let acl = input.acl.as_ref().map(|acl| acl.as_str().to_owned());
     let replaces = input.metadata_directive.as_ref();
     if replaces.map(MetadataDirective::as_str) != Some(MetadataDirective::REPLACE) {
-        return Ok(source.clone());
+        return Object {
+            acl,
+            ..source.clone()
+        };
     }
-    Ok(Object {
+    Object {
         bytes: source.bytes.clone(),
         content_type: input.content_type.clone(),
         content_disposition: input.content_disposition.clone(),
         cache_control: input.cache_control.clone(),
         metadata: sorted(input.metadata.clone()),
+        acl,
         etag: source.etag.clone(),
-    })
+    }
 }
 
-fn check_source_etag(etag: &str, wanted: Option<&ETagCondition>) -> S3Result<()> {
+fn check_etag(etag: &str, wanted: Option<&ETagCondition>) -> S3Result<()> {
     match wanted {
         Some(ETagCondition::ETag(wanted)) if wanted.value() != etag => {
             Err(s3_error!(PreconditionFailed))
         }
         Some(_) | None => Ok(()),
     }
+}
+
+/// The bytes of a source that a copied part is made of.
+fn range_of(source: &Object, range: Option<&str>) -> S3Result<Bytes> {
+    let Some(range) = range else {
+        return Ok(source.bytes.clone());
+    };
+    let strange = || s3_error!(InvalidArgument, "the range must be bytes=first-last");
+    let (first, last) = range
+        .strip_prefix("bytes=")
+        .and_then(|range| range.split_once('-'))
+        .ok_or_else(strange)?;
+    let first: usize = first.parse().map_err(|_| strange())?;
+    let last: usize = last.parse().map_err(|_| strange())?;
+    if first > last || last >= source.bytes.len() {
+        return Err(s3_error!(
+            InvalidArgument,
+            "Range specified is not valid for source object"
+        ));
+    }
+    Ok(source.bytes.slice(first..=last))
 }
 
 /// The keys that may sign, with their secrets and session tokens.
@@ -433,6 +611,12 @@ impl Keys {
         };
         let mut keys = self.0.lock().expect("no panic while held");
         keys.insert(key_id.to_owned(), key);
+    }
+
+    /// Secret and session token of a key.
+    pub(super) fn of(&self, key_id: &str) -> Option<(String, Option<String>)> {
+        let both = |key: &Key| (key.secret.clone(), key.session_token.clone());
+        self.look_up(key_id, both).ok()
     }
 
     fn look_up<T>(&self, key_id: &str, look: impl FnOnce(&Key) -> T) -> S3Result<T> {
@@ -465,10 +649,6 @@ impl S3Access for SessionTokens {
         let expected = self
             .0
             .look_up(&signer.access_key, |key| key.session_token.clone())?;
-        // A POST form carries its token as a field, which is not visible here.
-        if request.s3_op().name() == "PostObject" {
-            return Ok(());
-        }
         match (session_token(request.headers(), request.uri()), expected) {
             (sent, expected) if sent == expected => Ok(()),
             (None, _) => Err(s3_error!(AccessDenied, "the session token is missing")),

@@ -19,6 +19,8 @@ pub(crate) struct Object {
     pub(crate) cache_control: Option<String>,
     /// `x-amz-meta-*`, without the prefix.
     pub(crate) metadata: BTreeMap<String, String>,
+    /// The canned ACL it was stored with.
+    pub(crate) acl: Option<String>,
     /// Without quotes.
     pub(crate) etag: String,
 }
@@ -104,6 +106,14 @@ impl Contents {
         let etag = object.etag.clone();
         self.objects.insert(key, object);
         etag
+    }
+
+    /// Puts other bytes in an object's place; nothing where there is none.
+    pub(super) fn swap(&mut self, key: &str, bytes: &'static [u8]) {
+        if let Some(object) = self.objects.get_mut(key) {
+            object.bytes = Bytes::from_static(bytes);
+            object.etag = etag(bytes);
+        }
     }
 
     /// Deletes an object; that there is none is no error, as with S3.

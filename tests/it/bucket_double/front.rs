@@ -10,11 +10,12 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use chrono::Utc;
 use futures_util::{StreamExt, stream};
 use http_body::{Frame, SizeHint};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderValue};
+use hyper::header::{CONTENT_ENCODING, CONTENT_LENGTH, HOST, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{HeaderMap, Method, Request, Response, Uri};
@@ -27,12 +28,19 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use super::Dialect;
-use super::backend::bucket_in;
+use super::backend::{Keys, bucket_in};
 use super::contents::Contents;
+use super::post_form::PostForm;
+use super::refusal::{
+    Refusal, chunked_not_supported, condition_not_implemented, second_level_domain_forbidden,
+};
 
 /// How many bytes of an answer without a body are still sent by a cut: it ends
 /// within the headers.
 const HALF_A_HEAD: usize = 30;
+
+/// Where a copy comes from: `<bucket>/<key>`, percent-encoded.
+const COPY_SOURCE: &str = "x-amz-copy-source";
 
 /// What a request asks for; `Any` stands for all of them when planning a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +51,8 @@ pub(crate) enum Operation {
     PostForm,
     CreateUpload,
     UploadPart,
+    /// A part that is copied from another object.
+    CopyPart,
     CompleteUpload,
     AbortUpload,
     ListParts,
@@ -50,6 +60,8 @@ pub(crate) enum Operation {
     Head,
     Get,
     Copy,
+    /// `ListObjectsV2`
+    List,
     /// About the bucket, or nothing the double knows.
     Other,
 }
@@ -61,13 +73,16 @@ impl Operation {
             let mut pairs = uri.query().unwrap_or_default().split('&');
             pairs.any(|pair| pair.split('=').next() == Some(name))
         };
+        let is_copy = headers.contains_key(COPY_SOURCE);
         match *method {
             Method::POST if asks("uploads") => Self::CreateUpload,
             Method::POST if asks("uploadId") => Self::CompleteUpload,
             Method::POST if key.is_empty() => Self::PostForm,
+            Method::GET if key.is_empty() && asks("list-type") => Self::List,
             _ if key.is_empty() => Self::Other,
+            Method::PUT if asks("uploadId") && is_copy => Self::CopyPart,
             Method::PUT if asks("uploadId") => Self::UploadPart,
-            Method::PUT if headers.contains_key("x-amz-copy-source") => Self::Copy,
+            Method::PUT if is_copy => Self::Copy,
             Method::PUT => Self::Put,
             Method::DELETE if asks("uploadId") => Self::AbortUpload,
             Method::DELETE => Self::Delete,
@@ -80,7 +95,7 @@ impl Operation {
 
     /// Whether performing it changes nothing.
     fn only_reads(self) -> bool {
-        matches!(self, Self::Get | Self::Head | Self::ListParts)
+        matches!(self, Self::Get | Self::Head | Self::ListParts | Self::List)
     }
 }
 
@@ -104,6 +119,9 @@ pub(crate) enum Fault {
     /// The request is performed, then half of its answer is sent: stored, but
     /// the client was not told.
     DoneButHalfAnswer,
+    /// Somebody replaces the object that the request is about (of a copy, its
+    /// source) by these bytes just before the request is performed.
+    SwapFirst(&'static [u8]),
 }
 
 impl Fault {
@@ -177,34 +195,6 @@ struct Planned {
     times: usize,
 }
 
-/// An answer with an S3 error in it.
-struct Refusal {
-    status: u16,
-    code: &'static str,
-    message: &'static str,
-    /// OSS's own number of the error.
-    ec: Option<&'static str>,
-}
-
-impl Refusal {
-    fn into_response(self, number: usize) -> Response<Body> {
-        let ec = self.ec.map(|ec| format!("<EC>{ec}</EC>"));
-        let body = format!(
-            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{}</Code><Message>{}</Message>\
-             <RequestId>{}</RequestId>{}</Error>",
-            self.code,
-            self.message,
-            request_id(number),
-            ec.unwrap_or_default(),
-        );
-        Response::builder()
-            .status(self.status)
-            .header(CONTENT_TYPE, "application/xml")
-            .body(Body::from(body))
-            .expect("planned statuses are valid")
-    }
-}
-
 /// The reason a connection ends without (the rest of) an answer.
 #[derive(Debug)]
 struct Cut;
@@ -221,6 +211,7 @@ impl std::error::Error for Cut {}
 pub(super) struct Front {
     dialect: Dialect,
     contents: Arc<watch::Sender<Contents>>,
+    keys: Arc<Keys>,
     planned: Mutex<Vec<Planned>>,
     service: S3Service,
 }
@@ -229,11 +220,13 @@ impl Front {
     pub(super) fn new(
         dialect: Dialect,
         contents: Arc<watch::Sender<Contents>>,
+        keys: Arc<Keys>,
         service: S3Service,
     ) -> Self {
         Self {
             dialect,
             contents,
+            keys,
             planned: Mutex::default(),
             service,
         }
@@ -299,7 +292,7 @@ impl Front {
         match fault {
             Fault::Status(status, code) => {
                 request.into_body().drain().await;
-                Ok(planned_refusal(status, code).into_response(number))
+                Ok(planned_refusal(status, code).into_response(&request_id(number)))
             }
             Fault::Slow(time) => {
                 let response = self.perform(request, operation, number).await;
@@ -318,6 +311,10 @@ impl Front {
                 request.into_body().drain().await;
                 std::future::pending().await
             }
+            Fault::SwapFirst(bytes) => {
+                self.swap(request.headers(), request.uri(), bytes);
+                Ok(self.perform(request, operation, number).await)
+            }
             Fault::HalfAnswer | Fault::DoneButHalfAnswer => {
                 half(self.perform(request, operation, number).await, line).await
             }
@@ -334,7 +331,11 @@ impl Front {
     ) -> Response<Body> {
         let upload = request.body().clone();
         let response = match self.refusal(operation, &request) {
-            Some(refusal) => refusal.into_response(number),
+            Some(refusal) => refusal.into_response(&request_id(number)),
+            None if operation == Operation::PostForm => self
+                .take_form(request)
+                .await
+                .unwrap_or_else(|refusal| refusal.into_response(&request_id(number))),
             None => {
                 let answer = self.service.call(request.map(Body::http_body)).await;
                 answer.expect("s3s turns errors into answers")
@@ -342,6 +343,28 @@ impl Front {
         };
         upload.drain().await;
         response
+    }
+
+    /// Reads a POST form, holds it to its policy and stores its file.
+    async fn take_form(&self, request: Request<Upload>) -> Result<Response<Body>, Refusal> {
+        let (head, body) = request.into_parts();
+        let bucket = bucket_of(host(&head.headers), &head.uri);
+        let form = PostForm::read(&head.headers, body).await?;
+        form.check(self.dialect, &bucket, &self.keys, Utc::now())?;
+        let mut answer = None;
+        self.contents
+            .send_modify(|now| answer = Some(form.store(self.dialect, now)));
+        answer.expect("send_modify calls its closure")
+    }
+
+    /// Puts other bytes in the place of the object that a request is about.
+    fn swap(&self, headers: &HeaderMap, uri: &Uri, bytes: &'static [u8]) {
+        let source = headers.get(COPY_SOURCE).and_then(|s| s.to_str().ok());
+        let key = match source.and_then(|s| s.trim_start_matches('/').split_once('/')) {
+            Some((_, key)) => percent_decode_str(key).decode_utf8_lossy().into_owned(),
+            None => key_of(host(headers), uri),
+        };
+        self.contents.send_modify(|now| now.swap(&key, bytes));
     }
 
     /// What OSS's S3-compatible API does not take.
@@ -352,13 +375,13 @@ impl Front {
         let headers = request.headers();
         let host = host(headers);
         if host.ends_with(".aliyuncs.com") && bucket_in(host).is_none() {
-            return Some(SECOND_LEVEL_DOMAIN_FORBIDDEN);
+            return Some(second_level_domain_forbidden());
         }
         if is_unknown_chunking(headers) {
-            return Some(CHUNKED_NOT_SUPPORTED);
+            return Some(chunked_not_supported());
         }
         let conditional = headers.contains_key("if-none-match") || headers.contains_key("if-match");
-        (conditional && !operation.only_reads()).then_some(CONDITION_NOT_IMPLEMENTED)
+        (conditional && !operation.only_reads()).then(condition_not_implemented)
     }
 
     /// Adds the request's number, as clouds do.
@@ -385,37 +408,8 @@ impl Drop for UnderWay<'_> {
     }
 }
 
-/// "Access OSS with an AWS SDK": virtual-hosted style only.
-const SECOND_LEVEL_DOMAIN_FORBIDDEN: Refusal = Refusal {
-    status: 403,
-    code: "SecondLevelDomainForbidden",
-    message: "Please use virtual hosted style to access.",
-    ec: None,
-};
-
-/// OSS's error page 0017-00000804.
-const CHUNKED_NOT_SUPPORTED: Refusal = Refusal {
-    status: 400,
-    code: "InvalidArgument",
-    message: "aws-chunked encoding is not supported with the specified x-amz-content-sha256 value.",
-    ec: Some("0017-00000804"),
-};
-
-/// Seen in practice: `apache/arrow-rs-object-store` issue 416.
-const CONDITION_NOT_IMPLEMENTED: Refusal = Refusal {
-    status: 501,
-    code: "NotImplemented",
-    message: "A header you provided implies functionality that is not implemented.",
-    ec: None,
-};
-
 fn planned_refusal(status: u16, code: &'static str) -> Refusal {
-    Refusal {
-        status,
-        code,
-        message: "A fault the test has planned.",
-        ec: None,
-    }
+    Refusal::new(status, code, "A fault the test has planned.")
 }
 
 /// Whether the body is framed in a way OSS does not read: anything but signed
@@ -450,6 +444,12 @@ fn key_of(host: &str, uri: &Uri) -> String {
             key.to_owned()
         }
     }
+}
+
+/// The bucket in the host, else the first segment of the path.
+fn bucket_of(host: &str, uri: &Uri) -> String {
+    let in_path = || uri.path().split('/').nth(1).unwrap_or_default();
+    bucket_in(host).unwrap_or_else(in_path).to_owned()
 }
 
 /// The key id in the `Authorization` header or in a presigned query.

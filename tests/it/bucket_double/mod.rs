@@ -5,8 +5,9 @@
 //!
 //! 1. `front` takes it from the connection, writes it down, applies the fault
 //!    that is planned for it, and refuses what the dialect does not know.
-//! 2. The `s3s` crate parses it and checks its SigV4 signature, in headers, in
-//!    a presigned query or in a POST form.
+//! 2. The `s3s` crate parses it and checks its SigV4 signature, in headers or
+//!    in a presigned query. A POST form goes to `post_form` instead, which knows
+//!    the native forms of both clouds.
 //! 3. `backend` looks at the session token and translates between S3's
 //!    messages and the contents.
 //! 4. `contents` holds objects and part uploads, and knows the rules about them.
@@ -14,15 +15,18 @@
 //! The double is stricter than clouds are where that finds mistakes: parts of
 //! an upload that was completed or aborted are gone, and a second completion is
 //! 404 `NoSuchUpload`. It is laxer in this: `x-amz-checksum-*` headers are not
-//! verified, every region is accepted, session tokens of POST forms are not
-//! compared, and OSS's own POST policy is unknown.
+//! verified and every region is accepted.
 //!
 //! It has a thread and a runtime of its own, so a test may block its thread, and
 //! ending the double ends every connection, hanging ones too.
 
 mod backend;
 mod contents;
+mod form_tests;
 mod front;
+mod post_form;
+mod refusal;
+mod role;
 mod tests;
 
 use std::collections::BTreeMap;
@@ -40,6 +44,7 @@ use backend::{Backend, Keys};
 pub(crate) use contents::{Contents, Object};
 use front::Front;
 pub(crate) use front::{Fault, Operation, Recorded};
+use role::Role;
 
 /// The one bucket there is.
 pub(crate) const BUCKET: &str = "chat-test";
@@ -68,6 +73,7 @@ pub(crate) struct BucketDouble {
     dialect: Dialect,
     contents: Arc<watch::Sender<Contents>>,
     keys: Arc<Keys>,
+    role: Arc<Role>,
     front: Arc<Front>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -81,9 +87,10 @@ impl BucketDouble {
         let contents = Arc::new(watch::Sender::new(Contents::default()));
         let keys = Arc::new(Keys::default());
         keys.allow(KEY_ID, SECRET, None);
-        let backend = Backend::new(dialect, contents.clone());
+        let role = Arc::new(Role::default());
+        let backend = Backend::new(dialect, contents.clone(), role.clone());
         let service = backend::service(backend, keys.clone());
-        let front = Arc::new(Front::new(dialect, contents.clone(), service));
+        let front = Arc::new(Front::new(dialect, contents.clone(), keys.clone(), service));
         let (stop, stopped) = oneshot::channel();
         let thread = spawn(listener, front.clone(), stopped);
         Self {
@@ -91,6 +98,7 @@ impl BucketDouble {
             dialect,
             contents,
             keys,
+            role,
             front,
             stop: Some(stop),
             thread: Some(thread),
@@ -117,6 +125,25 @@ impl BucketDouble {
     /// must carry exactly this token; without, they must carry none.
     pub(crate) fn allow(&self, key_id: &str, secret: &str, session_token: Option<&str>) {
         self.keys.allow(key_id, secret, session_token);
+    }
+
+    /// From now on nobody may list keys but those below one of these prefixes;
+    /// and whoever asks for an object that is not there is answered 403, as AWS
+    /// does to those who may not list the whole bucket.
+    pub(crate) fn list_only(&self, prefixes: &[&str]) {
+        self.role.list_only(prefixes);
+    }
+
+    /// From now on CopyObject takes sources of so many bytes at most, instead of
+    /// 5 GiB.
+    pub(crate) fn limit_copies(&self, bytes: usize) {
+        self.role.limit_copies(bytes);
+    }
+
+    /// Puts an object there as if somebody had uploaded it.
+    pub(crate) fn plant(&self, key: &str, object: Object) {
+        self.contents
+            .send_modify(|now| drop(now.put(key.to_owned(), object)));
     }
 
     /// Plans a fault for the next `times` requests of this kind (`usize::MAX`:

@@ -3,7 +3,7 @@
 
 use std::error::Error;
 use std::fmt::Debug;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
@@ -14,16 +14,19 @@ use aws_sdk_s3::config::{
 };
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::complete_multipart_upload::CompleteMultipartUploadError;
+use aws_sdk_s3::operation::copy_object::builders::CopyObjectFluentBuilder;
+use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
 use aws_sdk_s3::operation::put_object::PutObjectError;
 use aws_sdk_s3::presigning::PresigningConfig;
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
+use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart, MetadataDirective};
 use bytes::Bytes;
-use hyper::Uri;
+use hyper::{Request, Uri};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use super::{BUCKET, BucketDouble, Contents, Dialect, Fault, KEY_ID, Operation, SECRET};
+use super::{BUCKET, BucketDouble, Contents, Dialect, Fault, KEY_ID, Object, Operation, SECRET};
+use crate::support::send;
 
 const MIB: usize = 1024 * 1024;
 const KEY: &str = "images/20260102/é 1.png";
@@ -295,21 +298,299 @@ async fn oss_refuses_bodies_with_trailers() {
     bucket.assert_nothing_left();
 }
 
+fn copy(client: &Client) -> CopyObjectFluentBuilder {
+    let request = client.copy_object().bucket(BUCKET).key("copy");
+    request.copy_source("chat-test/images/20260102/%C3%A9%201.png")
+}
+
+fn etag(bucket: &BucketDouble, key: &str) -> String {
+    format!("\"{}\"", bucket.objects()[key].etag)
+}
+
 #[tokio::test]
 async fn a_copy_can_depend_on_its_source() {
     let bucket = BucketDouble::start(Dialect::S3).await;
     let client = client(&bucket);
     put(&client, "x").await.expect("stored");
-    let etag = format!("\"{}\"", bucket.objects()[KEY].etag);
-    let copy = |etag: &str| {
-        let request = client.copy_object().bucket(BUCKET).key("copy");
-        let source = "chat-test/images/20260102/%C3%A9%201.png";
-        request.copy_source(source).copy_source_if_match(etag)
-    };
-    let result = copy("\"other\"").send().await;
+    let etag = etag(&bucket, KEY);
+    let result = copy(&client).copy_source_if_match("\"other\"").send().await;
     assert_eq!(answered(result), refused(412, "PreconditionFailed"));
-    copy(&etag).send().await.expect("copied");
+    let result = copy(&client).copy_source_if_match(&etag).send().await;
+    result.expect("copied");
     assert_eq!(bucket.objects()["copy"].bytes, "x");
+}
+
+#[tokio::test]
+async fn a_copy_is_described_anew_and_never_inherits_an_acl() {
+    let bucket = BucketDouble::start(Dialect::S3).await;
+    let client = client(&bucket);
+    let object = Object {
+        bytes: "x".into(),
+        content_type: Some("text/html".into()),
+        acl: Some("public-read".into()),
+        ..Object::default()
+    };
+    bucket.plant(KEY, object);
+    copy(&client).send().await.expect("copied");
+    let plain = bucket.objects()["copy"].clone();
+    assert_eq!(plain.content_type.as_deref(), Some("text/html"));
+    assert_eq!(plain.acl, None);
+
+    let request = copy(&client).metadata_directive(MetadataDirective::Replace);
+    let request = request.content_type("application/pdf");
+    let request = request.content_disposition("attachment");
+    request.send().await.expect("copied");
+    let described = bucket.objects()["copy"].clone();
+    assert_eq!(described.content_type.as_deref(), Some("application/pdf"));
+    assert_eq!(described.content_disposition.as_deref(), Some("attachment"));
+    assert_eq!(described.bytes, "x");
+}
+
+#[tokio::test]
+async fn a_copy_has_a_largest_size_but_a_copied_part_has_not() {
+    let bucket = BucketDouble::start(Dialect::S3).await;
+    let client = client(&bucket);
+    put(&client, vec![1; 5 * MIB + 3]).await.expect("stored");
+    bucket.limit_copies(5 * MIB);
+    let result = copy(&client).send().await;
+    assert_eq!(answered(result), refused(400, "InvalidRequest"));
+
+    let create = client.create_multipart_upload().bucket(BUCKET).key("copy");
+    let id = create
+        .send()
+        .await
+        .expect("created")
+        .upload_id
+        .expect("an id");
+    let etag = etag(&bucket, KEY);
+    let part = |number: i32, range: &str, etag: &str| {
+        let request = client.upload_part_copy().bucket(BUCKET).key("copy");
+        let source = "chat-test/images/20260102/%C3%A9%201.png";
+        let request = request.copy_source(source).copy_source_range(range);
+        let request = request.copy_source_if_match(etag);
+        request.upload_id(&id).part_number(number).send()
+    };
+    let last = format!("bytes={}-{}", 5 * MIB, 5 * MIB + 2);
+    for (range, etag, status, code) in [
+        ("bytes=0-5242883", etag.as_str(), 400, "InvalidArgument"),
+        ("bytes=3-2", &etag, 400, "InvalidArgument"),
+        ("bytes=0-", &etag, 400, "InvalidArgument"),
+        ("0-1", &etag, 400, "InvalidArgument"),
+        (&last, "\"other\"", 412, "PreconditionFailed"),
+    ] {
+        let result = part(1, range, etag).await;
+        assert_eq!(answered(result), refused(status, code), "{range}");
+    }
+    let mut parts = Vec::new();
+    for (number, range) in [(1, "bytes=0-5242879"), (2, last.as_str())] {
+        let copied = part(number, range, &etag).await.expect("copied");
+        let etag = copied.copy_part_result.expect("a result").e_tag;
+        let part = CompletedPart::builder().part_number(number).set_e_tag(etag);
+        parts.push(part.build());
+    }
+    let parts = CompletedMultipartUpload::builder().set_parts(Some(parts));
+    let request = client
+        .complete_multipart_upload()
+        .bucket(BUCKET)
+        .key("copy");
+    let request = request.upload_id(&id).multipart_upload(parts.build());
+    request.send().await.expect("completed");
+    let objects = bucket.objects();
+    assert_eq!(objects["copy"].bytes, objects[KEY].bytes);
+    let kinds = bucket.requests();
+    let copies = kinds.iter().filter(|r| r.operation == Operation::CopyPart);
+    assert_eq!(copies.count(), 7);
+}
+
+#[tokio::test]
+async fn reading_can_depend_on_what_is_read() {
+    let bucket = BucketDouble::start(Dialect::Oss).await;
+    let client = client(&bucket);
+    put(&client, "0123456789").await.expect("stored");
+    let etag = etag(&bucket, KEY);
+    let get = client
+        .get_object()
+        .bucket(BUCKET)
+        .key(KEY)
+        .range("bytes=0-3");
+    let got = get.clone().if_match(&etag).send().await.expect("got");
+    let bytes = got.body.collect().await.expect("a whole body").into_bytes();
+    assert_eq!(bytes, "0123");
+    let result = get.if_match("\"other\"").send().await;
+    assert_eq!(answered(result), refused(412, "PreconditionFailed"));
+    let head = client.head_object().bucket(BUCKET).key(KEY);
+    head.clone().if_match(&etag).send().await.expect("there");
+    let result = head.if_match("\"other\"").send().await;
+    let refusal = answered(result).expect("an answer");
+    assert_eq!(refusal.0, 412);
+}
+
+#[tokio::test]
+async fn lists_come_in_pages() {
+    let bucket = BucketDouble::start(Dialect::S3).await;
+    let client = client(&bucket);
+    for key in ["a/1", "a/2", "a/3", "b/1"] {
+        let object = Object {
+            bytes: key.into(),
+            ..Object::default()
+        };
+        bucket.plant(key, object);
+    }
+    let list = || {
+        client
+            .list_objects_v2()
+            .bucket(BUCKET)
+            .prefix("a/")
+            .max_keys(2)
+    };
+    let first = list().send().await.expect("listed");
+    let keys = |page: &ListObjectsV2Output| -> Vec<String> {
+        let keys = page
+            .contents()
+            .iter()
+            .map(|object| object.key().expect("a key"));
+        keys.map(str::to_owned).collect()
+    };
+    assert_eq!(
+        (keys(&first), first.is_truncated),
+        (vec!["a/1".into(), "a/2".into()], Some(true))
+    );
+    assert_eq!(first.contents()[0].size, Some(3));
+    let token = first.next_continuation_token.clone().expect("a token");
+    let second = list()
+        .continuation_token(token)
+        .send()
+        .await
+        .expect("listed");
+    assert_eq!(
+        (keys(&second), second.is_truncated),
+        (vec!["a/3".into()], Some(false))
+    );
+
+    let id = create(&client).await;
+    for number in [1, 2, 10_000] {
+        upload_part(&client, &id, number, Bytes::from_static(b"x")).await;
+    }
+    let list = || {
+        client
+            .list_parts()
+            .bucket(BUCKET)
+            .key(KEY)
+            .upload_id(&id)
+            .max_parts(2)
+    };
+    let first = list().send().await.expect("listed");
+    assert_eq!((first.parts().len(), first.is_truncated), (2, Some(true)));
+    let marker = first.next_part_number_marker.expect("a marker");
+    let second = list()
+        .part_number_marker(marker)
+        .send()
+        .await
+        .expect("listed");
+    assert_eq!(second.parts()[0].part_number, Some(10_000));
+    assert_eq!(
+        (second.parts().len(), second.is_truncated),
+        (1, Some(false))
+    );
+}
+
+#[tokio::test]
+async fn who_may_not_list_is_not_told_what_is_missing() {
+    let bucket = BucketDouble::start(Dialect::S3).await;
+    let client = client(&bucket);
+    let status_of_missing = async || {
+        let head = client.head_object().bucket(BUCKET).key("no").send().await;
+        let get = client.get_object().bucket(BUCKET).key("no").send().await;
+        let copied = copy(&client).send().await;
+        let code = answered(get).expect("an answer").1;
+        let status = |answer: Option<(u16, String)>| answer.expect("an answer").0;
+        (status(answered(head)), code, status(answered(copied)))
+    };
+    let list = |prefix: &str| {
+        client
+            .list_objects_v2()
+            .bucket(BUCKET)
+            .prefix(prefix)
+            .send()
+    };
+    assert_eq!(
+        status_of_missing().await,
+        (404, "NoSuchKey".to_owned(), 404)
+    );
+    list("other/").await.expect("listed");
+
+    bucket.list_only(&["images/", "pending/"]);
+    assert_eq!(
+        status_of_missing().await,
+        (403, "AccessDenied".to_owned(), 403)
+    );
+    list("images/2026").await.expect("listed");
+    for prefix in ["other/", "", "image"] {
+        assert_eq!(answered(list(prefix).await), refused(403, "AccessDenied"));
+    }
+    put(&client, "x").await.expect("stored");
+    let head = client.head_object().bucket(BUCKET).key(KEY);
+    head.send().await.expect("there");
+
+    bucket.list_only(&[]);
+    assert_eq!(
+        answered(list("images/").await),
+        refused(403, "AccessDenied")
+    );
+}
+
+#[tokio::test]
+async fn an_object_is_swapped_just_before_a_request() {
+    let bucket = BucketDouble::start(Dialect::S3).await;
+    let client = client(&bucket);
+    put(&client, "first").await.expect("stored");
+    let before = etag(&bucket, KEY);
+    bucket.fail(Operation::Copy, Fault::SwapFirst(b"other"), 1);
+    let result = copy(&client).copy_source_if_match(&before).send().await;
+    assert_eq!(answered(result), refused(412, "PreconditionFailed"));
+    assert_eq!(bucket.objects()[KEY].bytes, "other");
+    bucket.fail(Operation::Get, Fault::SwapFirst(b"third"), 1);
+    let got = client.get_object().bucket(BUCKET).key(KEY).send().await;
+    let body = got
+        .expect("got")
+        .body
+        .collect()
+        .await
+        .expect("a whole body");
+    assert_eq!(body.into_bytes(), "third");
+}
+
+#[tokio::test]
+async fn a_presigned_part_is_taken_until_its_url_expires() {
+    let bucket = BucketDouble::start(Dialect::S3).await;
+    let client = client(&bucket);
+    let id = create(&client).await;
+    let presigned = async |signed_ago: u64| {
+        let expiry = PresigningConfig::builder()
+            .start_time(SystemTime::now() - Duration::from_secs(signed_ago))
+            .expires_in(Duration::from_secs(60));
+        let part = client.upload_part().bucket(BUCKET).key(KEY).upload_id(&id);
+        let signed = part
+            .part_number(3)
+            .presigned(expiry.build().expect("a minute"));
+        signed.await.expect("signed").uri().to_owned()
+    };
+    let put = async |uri: String| {
+        let request = Request::put(uri).body("part".into()).expect("a request");
+        send(bucket.addr(), request).await
+    };
+    let good = presigned(30).await;
+    let late = put(presigned(61).await).await;
+    assert_eq!(late.status.as_u16(), 403);
+    let text = String::from_utf8_lossy(&late.body).into_owned();
+    assert!(text.contains("Request has expired"), "{text}");
+    let another = put(good.replace("partNumber=3", "partNumber=4")).await;
+    assert_eq!(another.status.as_u16(), 403);
+    assert_eq!(bucket.parts_held(), 0);
+    let stored = put(good).await;
+    assert_eq!(stored.status.as_u16(), 200);
+    assert!(stored.headers.contains_key("etag"));
+    assert_eq!(bucket.parts_held(), 4);
 }
 
 /// The presigned URL of a PUT, signed for this endpoint.

@@ -1,0 +1,503 @@
+//! POST forms tested with forms that are signed by hand: a good one is stored, and
+//! whatever is not as its policy says is refused in the cloud's words.
+
+use base64_simd::STANDARD;
+use chrono::{DateTime, TimeDelta, Utc};
+use hyper::header::{ETAG, LOCATION};
+use serde_json::{Value, json};
+
+use super::post_form::sign;
+use super::{BUCKET, BucketDouble, Dialect, KEY_ID, Object, SECRET};
+use crate::support::{Form, Reply, post, send};
+
+const KEY: &str = "pending/20260102/1_0f";
+const BOTH: [Dialect; 2] = [Dialect::S3, Dialect::Oss];
+
+/// A form on its way to being signed.
+#[derive(Clone)]
+struct Draft {
+    dialect: Dialect,
+    key_id: String,
+    secret: String,
+    at: DateTime<Utc>,
+    expires: DateTime<Utc>,
+    conditions: Vec<Value>,
+    fields: Vec<(String, String)>,
+}
+
+impl Draft {
+    /// Of one to ten bytes, good for a minute.
+    fn new(dialect: Dialect) -> Self {
+        let at = Utc::now();
+        let size = json!(["content-length-range", 1, 10]);
+        Self {
+            dialect,
+            key_id: KEY_ID.to_owned(),
+            secret: SECRET.to_owned(),
+            at,
+            expires: at + TimeDelta::minutes(1),
+            conditions: vec![json!({"bucket": BUCKET}), size],
+            fields: Vec::new(),
+        }
+        .pinned("key", KEY)
+        .pinned("success_action_status", "200")
+    }
+
+    fn signed_by(mut self, key_id: &str, secret: &str) -> Self {
+        self.key_id = key_id.to_owned();
+        self.secret = secret.to_owned();
+        self
+    }
+
+    /// As if made so long ago.
+    fn aged(mut self, age: TimeDelta) -> Self {
+        self.at -= age;
+        self.expires -= age;
+        self
+    }
+
+    fn condition(mut self, condition: Value) -> Self {
+        self.conditions.push(condition);
+        self
+    }
+
+    /// A field that no condition covers.
+    fn field(mut self, name: &str, value: &str) -> Self {
+        self.fields.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// A field with a condition that wants exactly this value.
+    fn pinned(self, name: &str, value: &str) -> Self {
+        self.condition(json!({name: value})).field(name, value)
+    }
+
+    /// With everything a signature takes.
+    fn sign(self) -> Signed {
+        let (day, date) = (self.at.format("%Y%m%d"), self.at.format("%Y%m%dT%H%M%SZ"));
+        let (prefix, version, scope) = match self.dialect {
+            Dialect::S3 => (
+                "x-amz-",
+                ("x-amz-algorithm", "AWS4-HMAC-SHA256"),
+                "s3/aws4_request",
+            ),
+            Dialect::Oss => (
+                "x-oss-",
+                ("x-oss-signature-version", "OSS4-HMAC-SHA256"),
+                "oss/aliyun_v4_request",
+            ),
+        };
+        let credential = format!("{}/{day}/cn-hangzhou/{scope}", self.key_id);
+        let draft = self
+            .pinned(version.0, version.1)
+            .pinned(&format!("{prefix}credential"), &credential)
+            .pinned(&format!("{prefix}date"), &date.to_string());
+        let expiration = draft.expires.format("%Y-%m-%dT%H:%M:%S.000Z").to_string();
+        let policy = json!({"expiration": expiration, "conditions": draft.conditions});
+        draft.seal(&credential, &policy.to_string())
+    }
+
+    /// With a policy as it stands, signed.
+    fn seal(self, credential: &str, policy: &str) -> Signed {
+        let policy = STANDARD.encode_to_string(policy);
+        let (name, signature) = match self.dialect {
+            Dialect::S3 => ("x-amz-signature", self.by_the_sdk(&policy)),
+            Dialect::Oss => (
+                "x-oss-signature",
+                sign(Dialect::Oss, credential, &self.secret, &policy),
+            ),
+        };
+        Signed(self.field("policy", &policy).field(name, &signature).fields)
+    }
+
+    fn by_the_sdk(&self, policy: &str) -> String {
+        let key = aws_sigv4::sign::v4::generate_signing_key(
+            &self.secret,
+            self.at.into(),
+            "cn-hangzhou",
+            "s3",
+        );
+        aws_sigv4::sign::v4::calculate_signature(key, policy.as_bytes())
+    }
+}
+
+/// The fields of a signed form.
+#[derive(Clone)]
+struct Signed(Vec<(String, String)>);
+
+impl Signed {
+    /// With another value in one of its fields.
+    fn with(mut self, name: &str, value: &str) -> Self {
+        let field = self.0.iter_mut().find(|(held, _)| held == name);
+        field.expect("a field").1 = value.to_owned();
+        self
+    }
+
+    fn without(mut self, name: &str) -> Self {
+        self.0.retain(|(held, _)| held != name);
+        self
+    }
+
+    fn and(mut self, name: &str, value: &str) -> Self {
+        self.0.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    fn form(&self) -> Form {
+        let fields = self.0.iter();
+        fields.fold(Form::new(), |form, (name, value)| form.text(name, value))
+    }
+
+    async fn post(&self, bucket: &BucketDouble, file: &str) -> Reply {
+        let form = self.form().file("file", "a.html", file);
+        send(bucket.addr(), form.to(&format!("/{BUCKET}/"))).await
+    }
+}
+
+#[track_caller]
+fn assert_refused(reply: &Reply, status: u16, code: &str, message: &str) {
+    let body = String::from_utf8_lossy(&reply.body);
+    assert_eq!(reply.status.as_u16(), status, "{body}");
+    assert!(body.contains(&format!("<Code>{code}</Code>")), "{body}");
+    assert!(body.contains(message), "{message} is not in {body}");
+}
+
+#[tokio::test]
+async fn a_form_as_signed_is_stored_and_answered_as_it_asks() {
+    for dialect in BOTH {
+        let bucket = BucketDouble::start(dialect).await;
+        let reply = Draft::new(dialect).sign().post(&bucket, "0123456789").await;
+        assert_eq!((reply.status.as_u16(), reply.body.len()), (200, 0));
+        let objects = bucket.objects();
+        let object = &objects[KEY];
+        assert_eq!(object.bytes, "0123456789");
+        assert_eq!(
+            reply
+                .headers
+                .get(ETAG)
+                .map(|etag| etag.to_str().expect("text")),
+            Some(format!("\"{}\"", object.etag).as_str())
+        );
+        let expected = match dialect {
+            Dialect::S3 => "binary/octet-stream",
+            Dialect::Oss => "application/octet-stream",
+        };
+        assert_eq!(object.content_type.as_deref(), Some(expected));
+
+        let ways = [("201", 201), ("204", 204), ("404", 204)];
+        for (asked, answered) in ways {
+            let draft = Draft::new(dialect);
+            let (conditions, fields) = (draft.conditions.len() - 1, draft.fields.len() - 1);
+            let mut draft = draft;
+            draft.conditions.truncate(conditions);
+            draft.fields.truncate(fields);
+            let signed = draft.pinned("success_action_status", asked).sign();
+            let reply = signed.post(&bucket, "x").await;
+            assert_eq!(reply.status.as_u16(), answered, "{asked}");
+        }
+        let page = "https://example.com/done";
+        let signed = Draft::new(dialect)
+            .pinned("success_action_redirect", page)
+            .sign();
+        let reply = signed.post(&bucket, "x").await;
+        assert_eq!(reply.status.as_u16(), 303);
+        assert!(
+            reply.headers[LOCATION]
+                .to_str()
+                .expect("text")
+                .starts_with(page)
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_form_must_be_as_its_policy_says() {
+    for dialect in BOTH {
+        let bucket = BucketDouble::start(dialect).await;
+        let good = Draft::new(dialect).sign();
+        let failed = "Invalid according to Policy: Policy Condition failed: ";
+        let prefixed = Draft::new(dialect)
+            .condition(json!(["starts-with", "$Content-Type", "image/"]))
+            .field("Content-Type", "text/html");
+        let empty = Draft::new(dialect).condition(json!(["starts-with", "$Cache-Control", ""]));
+        let other_bucket = Draft::new(dialect).condition(json!(["eq", "$bucket", "other"]));
+        let table = [
+            (
+                good.clone().with("key", "images/x"),
+                format!("{failed}{{\"key\":\"{KEY}\"}}"),
+            ),
+            (
+                good.clone().with("success_action_status", "201"),
+                failed.to_owned(),
+            ),
+            (
+                good.clone().without("success_action_status"),
+                failed.to_owned(),
+            ),
+            (
+                prefixed.sign(),
+                format!("{failed}[\"starts-with\",\"$Content-Type\",\"image/\"]"),
+            ),
+            (empty.sign(), failed.to_owned()),
+            (other_bucket.sign(), failed.to_owned()),
+            (
+                Draft::new(dialect).aged(TimeDelta::minutes(2)).sign(),
+                "Invalid according to Policy: Policy expired.".to_owned(),
+            ),
+        ];
+        for (signed, message) in table {
+            let reply = signed.post(&bucket, "x").await;
+            assert_refused(&reply, 403, "AccessDenied", &message);
+        }
+        let reply = good.post(&bucket, "01234567890").await;
+        assert_refused(&reply, 400, "EntityTooLarge", "");
+        let reply = good.post(&bucket, "").await;
+        assert_refused(&reply, 400, "EntityTooSmall", "");
+        bucket.assert_nothing_left();
+    }
+}
+
+#[tokio::test]
+async fn aws_takes_no_field_that_its_policy_does_not_name() {
+    let bucket = BucketDouble::start(Dialect::S3).await;
+    let good = Draft::new(Dialect::S3).sign();
+    for name in [
+        "acl",
+        "x-amz-acl",
+        "Content-Type",
+        "success_action_redirect",
+        "x-amz-meta-a",
+    ] {
+        let reply = good
+            .clone()
+            .and(name, "public-read-write")
+            .post(&bucket, "x")
+            .await;
+        let message = format!(
+            "Invalid according to Policy: Extra input fields: {}",
+            name.to_ascii_lowercase()
+        );
+        assert_refused(&reply, 403, "AccessDenied", &message);
+    }
+    bucket.assert_nothing_left();
+    let ignored = good.and("x-ignore-me", "x").and("submit", "Send");
+    assert_eq!(ignored.post(&bucket, "x").await.status.as_u16(), 200);
+}
+
+#[tokio::test]
+async fn oss_takes_what_its_policy_does_not_name_but_for_its_signature() {
+    let bucket = BucketDouble::start(Dialect::Oss).await;
+    let good = Draft::new(Dialect::Oss).sign();
+    let more = good.and("x-oss-object-acl", "public-read").and("name", "x");
+    assert_eq!(more.post(&bucket, "x").await.status.as_u16(), 200);
+    assert_eq!(bucket.objects()[KEY].acl.as_deref(), Some("public-read"));
+
+    bucket.allow("STS.key", "its-secret", Some("its-token"));
+    let draft = Draft::new(Dialect::Oss).signed_by("STS.key", "its-secret");
+    let reply = draft
+        .sign()
+        .and("x-oss-security-token", "its-token")
+        .post(&bucket, "x")
+        .await;
+    assert_refused(
+        &reply,
+        403,
+        "AccessDenied",
+        "Extra input fields: x-oss-security-token",
+    );
+}
+
+#[tokio::test]
+async fn oss_gives_the_type_that_its_own_field_names() {
+    let bucket = BucketDouble::start(Dialect::Oss).await;
+    let form = |signed: Signed| {
+        let headers = "Content-Disposition: form-data; name=\"file\"; filename=\"a\"\r\n\
+                       Content-Type: text/html";
+        signed.form().part(headers, "x").to(&format!("/{BUCKET}"))
+    };
+    let draft = Draft::new(Dialect::Oss);
+    let type_of = || bucket.objects()[KEY].content_type.clone();
+    send(bucket.addr(), form(draft.clone().sign())).await;
+    assert_eq!(type_of().as_deref(), Some("text/html"));
+    let pinned = draft.pinned("x-oss-content-type", "image/png");
+    send(bucket.addr(), form(pinned.sign())).await;
+    assert_eq!(type_of().as_deref(), Some("image/png"));
+}
+
+#[tokio::test]
+async fn only_who_knows_a_secret_can_sign() {
+    for dialect in BOTH {
+        let bucket = BucketDouble::start(dialect).await;
+        bucket.allow("STS.key", "its-secret", Some("its+token/="));
+        let (prefix, no_token) = match dialect {
+            Dialect::S3 => ("x-amz-", "InvalidToken"),
+            Dialect::Oss => ("x-oss-", "InvalidAccessKeyId"),
+        };
+        let named = |name: &str| format!("{prefix}{name}");
+        let draft = Draft::new(dialect);
+        let sts = draft.clone().signed_by("STS.key", "its-secret");
+        let with_token = |token: &str| sts.clone().pinned(&named("security-token"), token);
+        let good = draft.clone().sign();
+        let forged =
+            STANDARD.encode_to_string(r#"{"expiration":"2099-01-01T00:00:00Z","conditions":[]}"#);
+        for (signed, status, code) in [
+            (
+                draft.clone().signed_by(KEY_ID, "wrong").sign(),
+                403,
+                "SignatureDoesNotMatch",
+            ),
+            (
+                draft.clone().signed_by("NOBODY", SECRET).sign(),
+                403,
+                "InvalidAccessKeyId",
+            ),
+            (
+                good.clone().with("policy", &forged),
+                403,
+                "SignatureDoesNotMatch",
+            ),
+            (
+                good.clone().with(&named("credential"), "x"),
+                400,
+                "InvalidArgument",
+            ),
+            (
+                good.clone().with(&named("date"), "20200101T000000Z"),
+                400,
+                "InvalidArgument",
+            ),
+            (
+                good.clone().without(&named("signature")),
+                400,
+                "InvalidArgument",
+            ),
+            (good.clone().without("policy"), 400, "InvalidArgument"),
+            (good.clone().without("key"), 400, "InvalidArgument"),
+            (good.clone().and("key", "again"), 400, "InvalidArgument"),
+            (
+                draft.clone().aged(TimeDelta::minutes(-16)).sign(),
+                403,
+                "RequestTimeTooSkewed",
+            ),
+            (sts.clone().sign(), 403, no_token),
+            (with_token("other").sign(), 403, no_token),
+        ] {
+            assert_refused(&signed.post(&bucket, "x").await, status, code, "");
+        }
+        bucket.assert_nothing_left();
+        let reply = with_token("its+token/=").sign().post(&bucket, "x").await;
+        assert_eq!(reply.status.as_u16(), 200);
+    }
+}
+
+#[tokio::test]
+async fn each_cloud_takes_its_own_form_only() {
+    for (ours, other) in [(Dialect::S3, Dialect::Oss), (Dialect::Oss, Dialect::S3)] {
+        let bucket = BucketDouble::start(ours).await;
+        let reply = Draft::new(other).sign().post(&bucket, "x").await;
+        assert_refused(&reply, 400, "InvalidArgument", "must contain a field named");
+        bucket.assert_nothing_left();
+    }
+}
+
+#[tokio::test]
+async fn broken_policies_and_forms_are_refused() {
+    for dialect in BOTH {
+        let bucket = BucketDouble::start(dialect).await;
+        for policy in [
+            "{",
+            "{}",
+            r#"{"conditions":[]}"#,
+            r#"{"expiration":"tomorrow","conditions":[]}"#,
+            r#"{"expiration":"2099-01-01T00:00:00Z"}"#,
+            r#"{"expiration":"2099-01-01T00:00:00Z","conditions":[["eq","key","x"]]}"#,
+            r#"{"expiration":"2099-01-01T00:00:00Z","conditions":[["like","$key","x"]]}"#,
+            r#"{"expiration":"2099-01-01T00:00:00Z","conditions":[{"a":"1","b":"2"}]}"#,
+            r#"{"expiration":"2099-01-01T00:00:00Z","conditions":[["content-length-range","1",2]]}"#,
+            r#"{"expiration":"2099-01-01T00:00:00Z","conditions":[["in","$key","x"]]}"#,
+        ] {
+            let draft = Draft::new(dialect);
+            let signed = draft.clone().sign();
+            let credential = signed
+                .0
+                .iter()
+                .find(|(name, _)| name.ends_with("-credential"));
+            let credential = credential.expect("a credential").1.clone();
+            let again = draft.seal(&credential, policy).0;
+            let signed = again
+                .iter()
+                .rev()
+                .take(2)
+                .fold(signed, |signed, (name, value)| signed.with(name, value));
+            let reply = signed.post(&bucket, "x").await;
+            assert_refused(&reply, 400, "InvalidPolicyDocument", "Invalid Policy: ");
+        }
+        let good = Draft::new(dialect).sign();
+        let path = format!("/{BUCKET}/");
+        for (request, status, code) in [
+            (good.form().to(&path), 400, "InvalidArgument"),
+            (post(&path, "text/plain", "x"), 412, "PreconditionFailed"),
+            (
+                post(&path, &good.form().content_type(), good.form().unclosed()),
+                400,
+                "MalformedPOSTRequest",
+            ),
+            (
+                good.form().file("file", "a", "x").to("/other/"),
+                404,
+                "NoSuchBucket",
+            ),
+            (
+                good.form()
+                    .text("x-ignore-a", &"x".repeat(20 * 1024))
+                    .file("file", "a", "x")
+                    .to(&path),
+                400,
+                "MaxPostPreDataLengthExceeded",
+            ),
+        ] {
+            assert_refused(&send(bucket.addr(), request).await, status, code, "");
+        }
+        bucket.assert_nothing_left();
+        // What stands behind the file does not count.
+        let form = good.form().file("file", "a", "x").text("key", "other");
+        assert_eq!(
+            send(bucket.addr(), form.to(&path)).await.status.as_u16(),
+            200
+        );
+        assert_eq!(bucket.objects().keys().collect::<Vec<_>>(), [KEY]);
+    }
+}
+
+#[tokio::test]
+async fn oss_forbids_overwriting_where_the_form_says_so() {
+    let bucket = BucketDouble::start(Dialect::Oss).await;
+    let once = Draft::new(Dialect::Oss)
+        .pinned("x-oss-forbid-overwrite", "true")
+        .sign();
+    assert_eq!(once.post(&bucket, "first").await.status.as_u16(), 200);
+    assert_refused(
+        &once.post(&bucket, "second").await,
+        409,
+        "FileAlreadyExists",
+        "",
+    );
+    assert_eq!(bucket.objects()[KEY].bytes, "first");
+    let strange = Draft::new(Dialect::Oss)
+        .pinned("x-oss-forbid-overwrite", "abc")
+        .sign();
+    assert_refused(
+        &strange.post(&bucket, "x").await,
+        400,
+        "InvalidArgument",
+        "",
+    );
+    let again = Draft::new(Dialect::Oss).sign();
+    assert_eq!(again.post(&bucket, "third").await.status.as_u16(), 200);
+    let object = Object {
+        bytes: "planted".into(),
+        ..Object::default()
+    };
+    bucket.plant("planted", object);
+    assert_eq!(bucket.objects()["planted"].bytes, "planted");
+}

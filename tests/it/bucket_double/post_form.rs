@@ -1,0 +1,569 @@
+//! Forms that browsers and apps post into the bucket: reads one, checks its
+//! signature and holds it to its policy.
+//!
+//! Written for the double instead of taken from `s3s`, since OSS's native form is
+//! as much needed as AWS's, and a policy is worth only what its bucket enforces.
+//! Both follow the same rules but in two places:
+//!
+//! - AWS refuses every field that no condition covers. Of OSS only that is known
+//!   for the fields of its signature (its error page 0006-00000228), so here it
+//!   takes all others, which is the worst a bucket can do to us.
+//! - AWS gives the object the type of the field `Content-Type`. OSS prefers
+//!   `x-oss-content-type`, then the type that the client gives the file.
+//!
+//! Left out: signatures of version 2, `${filename}` in a key, OSS's callbacks.
+
+use std::collections::BTreeMap;
+
+use bytes::{Bytes, BytesMut};
+use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
+use futures_util::TryStreamExt;
+use hmac::{Hmac, KeyInit, Mac};
+use http_body_util::BodyDataStream;
+use hyper::header::{CONTENT_TYPE, ETAG, LOCATION};
+use hyper::{HeaderMap, Response};
+use multer::Multipart;
+use s3s::Body;
+use serde_json::Value;
+use sha2::Sha256;
+
+use super::backend::Keys;
+use super::contents::{Contents, Object};
+use super::refusal::{Refusal, file_already_exists};
+use super::{BUCKET, Dialect};
+
+/// Most that the fields before the file may hold together, in bytes; AWS's limit.
+const MAX_FIELDS_BYTES: usize = 20 * 1024;
+
+/// How far in the future a form may have been signed.
+const MAX_SKEW: TimeDelta = TimeDelta::minutes(15);
+
+/// How long a signing key lives.
+const MAX_AGE: TimeDelta = TimeDelta::days(7);
+
+/// A form as it was read: what stands behind the file does not count.
+pub(super) struct PostForm {
+    /// By lower-case name, without `file`.
+    fields: BTreeMap<String, String>,
+    file: Bytes,
+    file_type: Option<String>,
+}
+
+impl PostForm {
+    /// Reads the whole body.
+    pub(super) async fn read<B>(headers: &HeaderMap, body: B) -> Result<Self, Refusal>
+    where
+        B: http_body::Body<Data = Bytes, Error: std::error::Error + Send + Sync + 'static>
+            + Send
+            + 'static,
+    {
+        let content_type = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok());
+        let boundary = multer::parse_boundary(content_type.unwrap_or_default());
+        let boundary = boundary.map_err(|_| {
+            let message = "Bucket POST must be of the enclosure-type multipart/form-data";
+            Refusal::new(412, "PreconditionFailed", message)
+        })?;
+        let mut parts = Multipart::new(BodyDataStream::new(body), boundary);
+        let mut form = Self {
+            fields: BTreeMap::new(),
+            file: Bytes::new(),
+            file_type: None,
+        };
+        let mut size = 0;
+        while let Some(part) = parts.next_field().await.map_err(malformed)? {
+            let name = part.name().unwrap_or_default().to_ascii_lowercase();
+            if name == "file" {
+                form.file_type = part.content_type().map(ToString::to_string);
+                let bytes: BytesMut = part.try_collect().await.map_err(malformed)?;
+                form.file = bytes.freeze();
+                return Ok(form);
+            }
+            let value = part.text().await.map_err(malformed)?;
+            size += name.len() + value.len();
+            if size > MAX_FIELDS_BYTES {
+                let message = "Your POST request fields preceding the upload file were too large.";
+                return Err(Refusal::new(400, "MaxPostPreDataLengthExceeded", message));
+            }
+            if form.fields.insert(name.clone(), value).is_some() {
+                return Err(invalid_argument(format!("{name} is sent twice")));
+            }
+        }
+        let message = "POST requires exactly one file upload per request.";
+        Err(invalid_argument(message.to_owned()))
+    }
+
+    fn field(&self, name: &str) -> Option<&str> {
+        self.fields.get(name).map(String::as_str)
+    }
+
+    fn required(&self, name: &str) -> Result<&str, Refusal> {
+        self.field(name).ok_or_else(|| {
+            invalid_argument(format!(
+                "Bucket POST must contain a field named '{name}'.  If it is specified, please \
+                 check the order of the fields."
+            ))
+        })
+    }
+
+    /// Whether the form may be stored in `bucket`.
+    pub(super) fn check(
+        &self,
+        dialect: Dialect,
+        bucket: &str,
+        keys: &Keys,
+        now: DateTime<Utc>,
+    ) -> Result<(), Refusal> {
+        if bucket != BUCKET {
+            let message = "The specified bucket does not exist";
+            return Err(Refusal::new(404, "NoSuchBucket", message));
+        }
+        self.required("key")?;
+        self.check_signature(dialect, keys, now)?;
+        let policy = Policy::parse(self.required("policy")?, dialect)?;
+        policy.check(self, dialect, bucket, now)
+    }
+
+    fn check_signature(
+        &self,
+        dialect: Dialect,
+        keys: &Keys,
+        now: DateTime<Utc>,
+    ) -> Result<(), Refusal> {
+        let terms = Terms::of(dialect);
+        let named = |name: &str| format!("{}{name}", terms.prefix);
+        if self.required(terms.version_field)? != terms.version {
+            let message = format!("{} must be {}", terms.version_field, terms.version);
+            return Err(invalid_argument(message));
+        }
+        let scope = Scope::parse(self.required(&named("credential"))?, &terms)?;
+        check_date(self.required(&named("date"))?, &scope, now)?;
+        let Some((secret, token)) = keys.of(&scope.key_id) else {
+            let message = "The access key id you provided does not exist in our records.";
+            return Err(Refusal::new(403, "InvalidAccessKeyId", message));
+        };
+        if self.field(&named("security-token")) != token.as_deref() {
+            let message = "The provided token is malformed or otherwise invalid.";
+            return Err(Refusal::new(403, terms.invalid_token, message));
+        }
+        let signed = scope.signature(&secret, &terms, self.required("policy")?);
+        if self.required(&named("signature"))? != signed {
+            let message = "The request signature we calculated does not match the signature you \
+                           provided.";
+            return Err(Refusal::new(403, "SignatureDoesNotMatch", message));
+        }
+        Ok(())
+    }
+
+    /// The size of the file, in bytes.
+    fn size(&self) -> u64 {
+        self.file.len() as u64
+    }
+
+    /// Stores the form's file; whether it may be stored was checked before.
+    pub(super) fn store(
+        &self,
+        dialect: Dialect,
+        contents: &mut Contents,
+    ) -> Result<Response<Body>, Refusal> {
+        let key = self.required("key")?;
+        match self.field("x-oss-forbid-overwrite") {
+            Some("true") if dialect == Dialect::Oss && contents.objects().contains_key(key) => {
+                return Err(file_already_exists());
+            }
+            Some("true" | "false") | None => {}
+            Some(_) => return Err(invalid_argument("x-oss-forbid-overwrite".to_owned())),
+        }
+        let etag = contents.put(key.to_owned(), self.object(dialect));
+        Ok(self.stored(key, &etag))
+    }
+
+    fn object(&self, dialect: Dialect) -> Object {
+        let owned = |name: &str| self.field(name).map(str::to_owned);
+        let (acl, content_type, meta) = match dialect {
+            Dialect::S3 => (owned("acl"), owned("content-type"), "x-amz-meta-"),
+            Dialect::Oss => {
+                let declared = owned("x-oss-content-type").or(self.file_type.clone());
+                let declared = declared.or(owned("content-type"));
+                (owned("x-oss-object-acl"), declared, "x-oss-meta-")
+            }
+        };
+        let unknown = || "binary/octet-stream".to_owned();
+        let metadata = self.fields.iter().filter_map(|(name, value)| {
+            let name = name.strip_prefix(meta)?;
+            Some((name.to_owned(), value.clone()))
+        });
+        Object {
+            bytes: self.file.clone(),
+            content_type: Some(content_type.unwrap_or_else(unknown)),
+            content_disposition: owned("content-disposition"),
+            cache_control: owned("cache-control"),
+            metadata: metadata.collect(),
+            acl,
+            etag: String::new(),
+        }
+    }
+
+    /// The answer to a form whose file is stored.
+    fn stored(&self, key: &str, etag: &str) -> Response<Body> {
+        let response = Response::builder().header(ETAG, format!("\"{etag}\""));
+        let response = match self.field("success_action_redirect") {
+            Some(page) => {
+                let page = format!("{page}?bucket={BUCKET}&key={key}");
+                return response
+                    .status(303)
+                    .header(LOCATION, page)
+                    .body(Body::empty())
+                    .expect("tests redirect to valid addresses");
+            }
+            None => response,
+        };
+        let created = format!(
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<PostResponse><Bucket>{BUCKET}</Bucket>\
+             <Key>{key}</Key><ETag>\"{etag}\"</ETag></PostResponse>"
+        );
+        let (status, body) = match self.field("success_action_status") {
+            Some("200") => (200, Body::empty()),
+            Some("201") => (201, Body::from(created)),
+            _ => (204, Body::empty()),
+        };
+        response.status(status).body(body).expect("a valid answer")
+    }
+}
+
+/// What a dialect calls the parts of its signature.
+struct Terms {
+    prefix: &'static str,
+    version_field: &'static str,
+    version: &'static str,
+    secret_prefix: &'static str,
+    service: &'static str,
+    terminator: &'static str,
+    invalid_token: &'static str,
+}
+
+impl Terms {
+    fn of(dialect: Dialect) -> Self {
+        match dialect {
+            Dialect::S3 => Self {
+                prefix: "x-amz-",
+                version_field: "x-amz-algorithm",
+                version: "AWS4-HMAC-SHA256",
+                secret_prefix: "AWS4",
+                service: "s3",
+                terminator: "aws4_request",
+                invalid_token: "InvalidToken",
+            },
+            Dialect::Oss => Self {
+                prefix: "x-oss-",
+                version_field: "x-oss-signature-version",
+                version: "OSS4-HMAC-SHA256",
+                secret_prefix: "aliyun_v4",
+                service: "oss",
+                terminator: "aliyun_v4_request",
+                // Of a temporary key without its token, too: it is in no record then.
+                invalid_token: "InvalidAccessKeyId",
+            },
+        }
+    }
+}
+
+/// Whose key signs, for which day and region.
+struct Scope {
+    key_id: String,
+    day: String,
+    region: String,
+}
+
+impl Scope {
+    fn parse(credential: &str, terms: &Terms) -> Result<Self, Refusal> {
+        let parts: Vec<_> = credential.split('/').collect();
+        match *parts.as_slice() {
+            [key_id, day, region, service, terminator]
+                if service == terms.service
+                    && terminator == terms.terminator
+                    // OSS: `cn-hangzhou`, unlike its host names.
+                    && !region.is_empty()
+                    && !region.starts_with("oss-") =>
+            {
+                Ok(Self {
+                    key_id: key_id.to_owned(),
+                    day: day.to_owned(),
+                    region: region.to_owned(),
+                })
+            }
+            _ => Err(invalid_argument(format!("the credential {credential}"))),
+        }
+    }
+
+    fn signature(&self, secret: &str, terms: &Terms, policy: &str) -> String {
+        let secret = format!("{}{secret}", terms.secret_prefix);
+        let steps = [&self.day, &self.region, terms.service, terms.terminator];
+        let key = steps
+            .iter()
+            .fold(secret.into_bytes(), |key, step| mac(&key, step));
+        let signature = mac(&key, policy);
+        signature.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+/// The signature of a policy, for forms that tests make.
+pub(super) fn sign(dialect: Dialect, credential: &str, secret: &str, policy: &str) -> String {
+    let terms = Terms::of(dialect);
+    let scope = Scope::parse(credential, &terms).expect("a credential");
+    scope.signature(secret, &terms, policy)
+}
+
+fn mac(key: &[u8], text: &str) -> Vec<u8> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("any length will do");
+    mac.update(text.as_bytes());
+    mac.finalize().into_bytes().to_vec()
+}
+
+fn check_date(date: &str, scope: &Scope, now: DateTime<Utc>) -> Result<(), Refusal> {
+    let at = NaiveDateTime::parse_from_str(date, "%Y%m%dT%H%M%SZ");
+    let at = at.map_err(|_| invalid_argument(format!("the date {date}")))?;
+    if at.format("%Y%m%d").to_string() != scope.day {
+        return Err(invalid_argument(format!("{date} is not {}", scope.day)));
+    }
+    let age = now - at.and_utc();
+    if age < -MAX_SKEW || age > MAX_AGE {
+        let message = "The difference between the request time and the current time is too large.";
+        return Err(Refusal::new(403, "RequestTimeTooSkewed", message));
+    }
+    Ok(())
+}
+
+/// What a form must be, as whoever signed it wants.
+struct Policy {
+    expiration: DateTime<Utc>,
+    conditions: Vec<Condition>,
+}
+
+/// One of a policy's conditions, and its text for the refusal.
+struct Condition {
+    text: String,
+    rule: Rule,
+}
+
+enum Rule {
+    Is(String, Match),
+    SizeWithin(u64, u64),
+}
+
+enum Match {
+    Exactly(String),
+    Begins(String),
+    /// OSS alone knows these two.
+    OneOf(Vec<String>),
+    NoneOf(Vec<String>),
+}
+
+impl Policy {
+    fn parse(base64: &str, dialect: Dialect) -> Result<Self, Refusal> {
+        let json = base64_simd::STANDARD.decode_to_vec(base64);
+        let json: Option<Value> = json.ok().and_then(|j| serde_json::from_slice(&j).ok());
+        let json = json.ok_or_else(|| invalid_policy("Invalid JSON."))?;
+        let expiration = json["expiration"].as_str();
+        let expiration = expiration.and_then(|text| DateTime::parse_from_rfc3339(text).ok());
+        let expiration = expiration.ok_or_else(|| invalid_policy("Invalid 'expiration' value."))?;
+        let conditions = json["conditions"].as_array();
+        let conditions = conditions.ok_or_else(|| invalid_policy("Policy missing conditions."))?;
+        let strange = || invalid_policy("Invalid Condition.");
+        let parse = |value| {
+            let condition = Condition::parse(value);
+            let known = condition.filter(|condition| condition.is_known_to(dialect));
+            known.ok_or_else(strange)
+        };
+        Ok(Self {
+            expiration: expiration.to_utc(),
+            conditions: conditions.iter().map(parse).collect::<Result<_, _>>()?,
+        })
+    }
+
+    fn check(
+        &self,
+        form: &PostForm,
+        dialect: Dialect,
+        bucket: &str,
+        now: DateTime<Utc>,
+    ) -> Result<(), Refusal> {
+        if now >= self.expiration {
+            return Err(not_by_policy("Policy expired."));
+        }
+        self.check_coverage(form, dialect)?;
+        self.conditions
+            .iter()
+            .try_for_each(|condition| condition.check(form, bucket))
+    }
+
+    /// Whether every field that needs a condition has one.
+    fn check_coverage(&self, form: &PostForm, dialect: Dialect) -> Result<(), Refusal> {
+        let is_covered = |name: &str| {
+            let about = |condition: &Condition| matches!(&condition.rule, Rule::Is(field, _) if field == name);
+            self.conditions.iter().any(about)
+        };
+        // The bucket counts as a field of the form.
+        let names = form.fields.keys().map(String::as_str).chain(["bucket"]);
+        let extra = names.filter(|name| needs_condition(dialect, name) && !is_covered(name));
+        match extra.collect::<Vec<_>>().as_slice() {
+            [] => Ok(()),
+            extra => Err(not_by_policy(&format!(
+                "Extra input fields: {}",
+                extra.join(", ")
+            ))),
+        }
+    }
+}
+
+fn needs_condition(dialect: Dialect, field: &str) -> bool {
+    match dialect {
+        Dialect::S3 => {
+            !matches!(field, "policy" | "x-amz-signature" | "submit")
+                && !field.starts_with("x-ignore-")
+        }
+        Dialect::Oss => matches!(
+            field,
+            "bucket"
+                | "x-oss-signature-version"
+                | "x-oss-credential"
+                | "x-oss-date"
+                | "x-oss-security-token"
+        ),
+    }
+}
+
+impl Condition {
+    fn parse(value: &Value) -> Option<Self> {
+        let rule = match value {
+            Value::Object(pair) if pair.len() == 1 => {
+                let (field, wanted) = pair.iter().next()?;
+                let wanted = Match::Exactly(wanted.as_str()?.to_owned());
+                Rule::Is(field.to_ascii_lowercase(), wanted)
+            }
+            Value::Array(words) => Rule::parse(words)?,
+            _ => return None,
+        };
+        let text = value.to_string();
+        Some(Self { text, rule })
+    }
+
+    fn is_known_to(&self, dialect: Dialect) -> bool {
+        let of_oss = matches!(self.rule, Rule::Is(_, Match::OneOf(_) | Match::NoneOf(_)));
+        dialect == Dialect::Oss || !of_oss
+    }
+
+    fn check(&self, form: &PostForm, bucket: &str) -> Result<(), Refusal> {
+        match &self.rule {
+            Rule::SizeWithin(_, most) if form.size() > *most => {
+                let message = "Your proposed upload exceeds the maximum allowed size";
+                Err(Refusal::new(400, "EntityTooLarge", message))
+            }
+            Rule::SizeWithin(least, _) if form.size() < *least => {
+                let message = "Your proposed upload is smaller than the minimum allowed size";
+                Err(Refusal::new(400, "EntityTooSmall", message))
+            }
+            Rule::SizeWithin(..) => Ok(()),
+            Rule::Is(field, wanted) => {
+                let sent = match field.as_str() {
+                    "bucket" => Some(bucket),
+                    field => form.field(field),
+                };
+                if sent.is_some_and(|sent| wanted.takes(sent)) {
+                    return Ok(());
+                }
+                let text = format!("Policy Condition failed: {}", self.text);
+                Err(not_by_policy(&text))
+            }
+        }
+    }
+}
+
+impl Rule {
+    fn parse(words: &[Value]) -> Option<Self> {
+        let [kind, first, second] = words else {
+            return None;
+        };
+        let kind = kind.as_str()?.to_ascii_lowercase();
+        if kind == "content-length-range" {
+            return Some(Self::SizeWithin(first.as_u64()?, second.as_u64()?));
+        }
+        let text = || second.as_str().map(str::to_owned);
+        let texts = || {
+            let values = second.as_array()?.iter();
+            values
+                .map(|v| v.as_str().map(str::to_owned))
+                .collect::<Option<_>>()
+        };
+        let wanted = match kind.as_str() {
+            "eq" => Match::Exactly(text()?),
+            "starts-with" => Match::Begins(text()?),
+            "in" => Match::OneOf(texts()?),
+            "not-in" => Match::NoneOf(texts()?),
+            _ => return None,
+        };
+        let field = first.as_str()?.strip_prefix('$')?;
+        Some(Self::Is(field.to_ascii_lowercase(), wanted))
+    }
+}
+
+impl Match {
+    fn takes(&self, sent: &str) -> bool {
+        match self {
+            Self::Exactly(wanted) => sent == wanted,
+            Self::Begins(prefix) => sent.starts_with(prefix),
+            Self::OneOf(wanted) => wanted.iter().any(|wanted| wanted == sent),
+            Self::NoneOf(unwanted) => !unwanted.iter().any(|unwanted| unwanted == sent),
+        }
+    }
+}
+
+fn malformed(_: multer::Error) -> Refusal {
+    let message = "The body of your POST request is not well-formed multipart/form-data.";
+    Refusal::new(400, "MalformedPOSTRequest", message)
+}
+
+fn invalid_argument(message: String) -> Refusal {
+    Refusal::new(400, "InvalidArgument", message)
+}
+
+fn invalid_policy(what: &str) -> Refusal {
+    Refusal::new(
+        400,
+        "InvalidPolicyDocument",
+        format!("Invalid Policy: {what}"),
+    )
+}
+
+fn not_by_policy(why: &str) -> Refusal {
+    let message = format!("Invalid according to Policy: {why}");
+    Refusal::new(403, "AccessDenied", message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Made from the clouds' own samples for id `ak`, secret `sk`, token `token`.
+    #[test]
+    fn signatures_are_those_of_the_clouds_samples() {
+        let oss = r#"{"expiration":"2023-12-16T17:20:57.000Z","conditions":[{"bucket":"examplebucket"},{"x-oss-signature-version":"OSS4-HMAC-SHA256"},{"x-oss-credential":"ak/20231216/cn-hangzhou/oss/aliyun_v4_request"},{"x-oss-date":"20231216T162057Z"},{"x-oss-security-token":"token"},["content-length-range",1,1048576],["starts-with","$key","images/20231216/"],["in","$content-type",["image/jpeg","image/png"]],["eq","$success_action_status","200"]]}"#;
+        let s3 = r#"{"expiration":"2023-12-16T17:20:57.000Z","conditions":[{"bucket":"examplebucket"},{"x-amz-algorithm":"AWS4-HMAC-SHA256"},{"x-amz-credential":"ak/20231216/cn-hangzhou/s3/aws4_request"},{"x-amz-date":"20231216T162057Z"},{"x-amz-security-token":"token"},["content-length-range",1,1048576],["starts-with","$key","images/20231216/"]]}"#;
+        for (dialect, credential, policy, expected) in [
+            (
+                Dialect::Oss,
+                "ak/20231216/cn-hangzhou/oss/aliyun_v4_request",
+                oss,
+                "6d108e7726c2a57643495d09d2bd775e8764509c13613c1fafde751bc851e409",
+            ),
+            (
+                Dialect::S3,
+                "ak/20231216/cn-hangzhou/s3/aws4_request",
+                s3,
+                "fbb3b188cff645226bfeb7cc601ba97f6492f0960c7418205f9782819eeb4d01",
+            ),
+        ] {
+            let policy = base64_simd::STANDARD.encode_to_string(policy);
+            assert_eq!(sign(dialect, credential, "sk", &policy), expected);
+        }
+    }
+}
