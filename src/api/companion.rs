@@ -26,14 +26,12 @@ use super::{
     seal::{self, Purpose},
 };
 use crate::{
-    store::{self, ListedPart, ObjectKey, PartUploads, Session},
+    store::{self, ListedPart, ObjectKey, PartUploads, Session, bucket::MAX_PARTS},
     upload,
 };
 
 /// Largest body, in bytes: 10,000 parts with their ETags.
 const MAX_BODY_BYTES: usize = 1024 * 1024;
-/// Most parts of an upload (S3 and OSS, "multipart upload limits").
-const MAX_PARTS: i32 = 10_000;
 /// Most addresses signed at once.
 const MAX_BATCH: usize = 1000;
 /// How long an upload may be resumed; the bucket ends it after a day, too.

@@ -149,7 +149,8 @@ pub(super) async fn complete(
     let ticket: Ticket =
         seal::open(secrets, Purpose::Ticket, &ticket).ok_or(Error::TicketInvalid)?;
     ticket.judge(caller.user(), auth::now())?;
-    reply::ok(ticket.complete(&mut caller, &parts).await?)
+    // A list, as for the main route.
+    reply::ok([ticket.complete(&mut caller, &parts).await?])
 }
 
 /// `POST /api/chat/uploadPending`: what a bucket would take by itself.

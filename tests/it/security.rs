@@ -11,7 +11,10 @@ fn source_below(folder: &Path) -> String {
         let path = entry.unwrap().path();
         if path.is_dir() {
             all += &source_below(&path);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
+        } else if path
+            .extension()
+            .is_some_and(|extension| extension == "rs" || extension == "py")
+        {
             all += &fs::read_to_string(path).unwrap();
         }
     }
@@ -21,7 +24,9 @@ fn source_below(folder: &Path) -> String {
 #[test]
 fn every_test_that_the_threat_table_names_exists() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let source = source_below(&root.join("src")) + &source_below(&root.join("tests"));
+    let source: String = ["src", "tests", "scripts"]
+        .map(|folder| source_below(&root.join(folder)))
+        .concat();
     let rows = PAGE.lines().filter(|line| line.starts_with("| "));
     let cells = rows.filter_map(|row| row.trim_end_matches(" |").rsplit(" | ").next());
     let names: Vec<_> = cells
@@ -30,6 +35,7 @@ fn every_test_that_the_threat_table_names_exists() {
         .collect();
     assert!(names.len() > 40, "{names:?}");
     for name in names {
-        assert!(source.contains(&format!("fn {name}(")), "{name}");
+        let is_there = ["fn", "def"].map(|word| source.contains(&format!("{word} {name}(")));
+        assert!(is_there.contains(&true), "{name}");
     }
 }

@@ -40,6 +40,8 @@ use super::{Agent, Credentials, Error, ObjectKey, TimeLimit};
 /// Size of every part but the last, in bytes. S3 wants at least 5 MiB and at most 10,000 parts.
 pub const PART_BYTES: usize = 8 * 1024 * 1024;
 
+/// Most parts of an upload (S3 and OSS, "multipart upload limits").
+pub const MAX_PARTS: i32 = 10_000;
 /// Largest object that is copied in one call, where nothing else is set, in bytes.
 pub const ONE_COPY_BYTES: u64 = 256 * 1024 * 1024;
 

@@ -8,7 +8,7 @@ use aws_sdk_s3::{
     types::{CompletedMultipartUpload, CompletedPart},
 };
 
-use super::Access;
+use super::{Access, MAX_PARTS};
 use crate::store::{Error, ObjectKey};
 
 /// A part that the bucket has.
@@ -78,7 +78,9 @@ impl<'s> PartUploads<'s> {
                 })
             }));
             after = page.next_part_number_marker;
-            if page.is_truncated != Some(true) || after.is_none() {
+            let is_last =
+                page.is_truncated != Some(true) || page.parts.is_none_or(|page| page.is_empty());
+            if is_last || parts.len() >= MAX_PARTS as usize {
                 return Ok(parts);
             }
         }

@@ -8,15 +8,13 @@ use chrono::DateTime;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::{
-    Access,
+    Access, MAX_PARTS,
     object::{Attempts, Object, Uploaded},
 };
 use crate::store::{ContentHeaders, Error, Found, Kept, ObjectKey, Published, Seen, Tasks};
 
 /// Parts of one object that are copied at a time: the bucket does the work.
 const COPIES_IN_FLIGHT: usize = 8;
-/// Most parts of an object.
-const MAX_PARTS: u64 = 10_000;
 
 impl Access {
     /// One request, so that size, bytes and ETag are of the same object.
@@ -220,7 +218,7 @@ impl Copy {
             .settings()
             .one_copy_bytes
             .div_ceil(2)
-            .max(self.size.div_ceil(MAX_PARTS));
+            .max(self.size.div_ceil(MAX_PARTS as u64));
         let copies = (0..self.size.div_ceil(part_bytes)).map(|index| {
             let start = index * part_bytes;
             let end = self.size.min(start + part_bytes);
