@@ -7,6 +7,7 @@ use std::{
     io::{self, IoSlice, Read as _, Write as _},
     path::{Path, PathBuf},
     sync::Arc,
+    time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
@@ -15,6 +16,7 @@ use uuid::Uuid;
 
 use super::{
     Error, Found, Kept, ObjectKey, Published, Seen, Tasks,
+    key::PENDING,
     part::{Part, PartBuilder},
 };
 
@@ -22,6 +24,9 @@ use super::{
 const BATCH: usize = 512 * 1024;
 /// Temporary files are `.<uuid>.part`: no [`ObjectKey`] begins with a dot, so none is ever served.
 const TEMPORARY_SUFFIX: &str = ".part";
+
+/// How long a file may wait to be completed.
+const PENDING_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Where the files are.
 #[derive(Clone, Debug)]
@@ -47,7 +52,10 @@ impl Disk {
         };
         let root = Arc::clone(&disk.root);
         // Not one of the tasks that the end of the process waits for.
-        tokio::task::spawn_blocking(move || remove_abandoned(&root));
+        tokio::task::spawn_blocking(move || {
+            remove_abandoned(&root);
+            remove_never_completed(&root.join(PENDING), SystemTime::now());
+        });
         Ok(disk)
     }
 
@@ -395,6 +403,25 @@ fn remove_abandoned(folder: &Path) {
     }
 }
 
+/// Removes what clients brought by themselves and have not completed for a day, as the rule of a
+/// bucket does.
+fn remove_never_completed(folder: &Path, now: SystemTime) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let Ok(about) = entry.metadata() else {
+            continue;
+        };
+        if about.is_dir() {
+            remove_never_completed(&path, now);
+            continue;
+        }
+        let age = about.modified().map(|then| now.duration_since(then));
+        if matches!(age, Ok(Ok(age)) if age > PENDING_LIFE) {
+            remove(&path);
+        }
+    }
+}
+
 fn remove_if_unlocked(path: &Path) {
     let Ok(file) = File::open(path) else { return };
     match file.try_lock() {
@@ -436,6 +463,20 @@ mod tests {
         assert!(!left.contains(&".0123.part".to_owned()));
         drop(being_written);
         assert_eq!(names(&deep).len(), 2);
+    }
+
+    #[test]
+    fn what_was_not_completed_for_a_day_is_removed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let dates = folder.path().join("20250417");
+        fs::create_dir(&dates).expect("made");
+        fs::write(dates.join("a"), b"brought").expect("written");
+        let now = SystemTime::now();
+        remove_never_completed(folder.path(), now + PENDING_LIFE / 2);
+        assert_eq!(names(&dates), ["a"]);
+        remove_never_completed(folder.path(), now + PENDING_LIFE * 2);
+        assert_eq!(names(&dates).len(), 0);
+        remove_never_completed(&folder.path().join("nowhere"), now);
     }
 
     #[test]
