@@ -342,3 +342,42 @@ async fn every_line_is_json_and_none_tells_a_secret() {
         }
     }
 }
+
+#[tokio::test]
+async fn every_gateway_passes_the_calls_of_a_large_file() {
+    let function = Function::with(&[("UPLOAD_SIGNING_SECRET", "a secret")]).await;
+    let call = |gateway: &str, route: &str, body: Value, is_base64: bool| {
+        let mut event = sample(gateway);
+        for path in ["path", "rawPath"] {
+            if event.get(path).is_some() {
+                event[path] = format!("/api/chat/{route}").into();
+            }
+        }
+        let body = body.to_string();
+        event["body"] = match is_base64 {
+            true => base64_simd::STANDARD.encode_to_string(body).into(),
+            false => body.into(),
+        };
+        event["isBase64Encoded"] = is_base64.into();
+        event
+    };
+    for gateway in GATEWAYS {
+        for is_base64 in [true, false] {
+            let asked = call(
+                gateway,
+                "uploadPolicy",
+                json!({"name": "猫.mp4"}),
+                is_base64,
+            );
+            let policy = function.answer(&asked).await;
+            let data = &policy.json()["data"];
+            assert_eq!(policy.status, 200, "{gateway}: {data}");
+            let key = data["upload"]["formData"]["key"].as_str().unwrap();
+            assert!(key.starts_with("pending/"), "{gateway}: {key}");
+            let ticket = json!({"ticket": data["ticket"]});
+            let early = call(gateway, "uploadComplete", ticket, is_base64);
+            let answer = function.answer(&early).await;
+            assert_failed(&answer, 409, "upload_incomplete", "文件还没有上传完成");
+        }
+    }
+}
