@@ -10,7 +10,7 @@ use futures_util::Stream;
 pub type ByteStream<'a> = Pin<Box<dyn Stream<Item = Result<Bytes, ReadError>> + Send + 'a>>;
 
 /// Why a request's body could not be read to its end.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Copy, Debug, thiserror::Error)]
 pub enum ReadError {
     /// A file is larger than allowed, or the request than all the files it may hold.
     #[error("a file is larger than {limit} bytes")]

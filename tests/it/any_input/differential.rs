@@ -11,9 +11,7 @@ use multer::Multipart;
 
 use super::{
     chopped::{Chopped, at_once, gently},
-    form::{
-        MAX_FILE_BYTES, MAX_PARTS, MAX_TEXT_BYTES, Read, Reading, SURELY_NOT_TOO_LONG, read, run,
-    },
+    form::{MAX_FILE_BYTES, MAX_PARTS, MAX_TEXT_BYTES, MAX_UNPARSED, Read, Reading, read, run},
     reference_form::{End, RawForm, RawParams, RawPart},
 };
 
@@ -29,7 +27,7 @@ pub(crate) fn check(input: &[u8]) {
     let reference = RawForm::parse(&input.content, boundary.as_bytes());
 
     assert_same_parts(&multers, &reference);
-    if ours.found_too_long() && input.content.len() > SURELY_NOT_TOO_LONG {
+    if ours.found_too_long() && input.content.len() > MAX_UNPARSED {
         return;
     }
     Expected::of(&multers).assert(&ours);

@@ -17,7 +17,10 @@ use axum::{
     http::{HeaderValue, header::CONTENT_TYPE},
 };
 use bytes::Bytes;
-use chat_upload::api::form::{Form, Limits, Part};
+use chat_upload::{
+    api::form::{FilePart, Form, Limits, Part},
+    body::ReadError,
+};
 use futures_util::{StreamExt as _, stream};
 use proptest::{collection::vec, prelude::*, sample::select};
 
@@ -161,47 +164,164 @@ fn every_sample_event_passes() {
     }
 }
 
-/// A body that says how much of it was taken.
-fn counted(body: Vec<u8>, size: usize) -> (Body, Arc<AtomicUsize>) {
+/// A body in chunks that says how much of it was taken.
+fn counted(body: impl Into<Bytes>, size: usize) -> (Body, Arc<AtomicUsize>) {
     let taken = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&taken);
-    let body = Bytes::from(body);
-    let chunks: Vec<_> = body.chunks(size).map(|part| body.slice_ref(part)).collect();
-    let stream = stream::iter(chunks).map(move |chunk| {
+    let stream = stream::iter(in_chunks(&body.into(), size)).map(move |chunk| {
         count.fetch_add(chunk.len(), Ordering::Relaxed);
         Ok::<_, Infallible>(chunk)
     });
     (Body::from_stream(stream), taken)
 }
 
-#[test]
-fn small_parts_do_not_make_the_reader_run_ahead() {
-    let part = |name: &str| format!("--b\r\nContent-Disposition: form-data; {name}\r\n\r\n");
-    let mut body = (part("name=a") + "x\r\n").repeat(90) + &part("name=img; filename=a");
-    body.push_str(&"x".repeat(16 * 1024 * 1024));
-    let (body, taken) = counted(body.into_bytes(), 64 * 1024);
+fn in_chunks(body: &Bytes, size: usize) -> Vec<Bytes> {
+    body.chunks(size).map(|part| body.slice_ref(part)).collect()
+}
+
+fn open(body: Body, max_file_bytes: u64) -> Form {
     let headers = [(CONTENT_TYPE, HeaderValue::from_static(FORM_TYPE))];
     let limits = Limits {
-        max_file_bytes: 1 << 30,
+        max_file_bytes,
         max_files: 1,
         idle: Duration::from_secs(60),
     };
+    Form::open(&headers.into_iter().collect(), body, limits).unwrap()
+}
+
+async fn next_file(form: &mut Form) -> FilePart {
+    match form.next().await.unwrap() {
+        Some(Part::File(file)) => file,
+        _ => panic!("no file"),
+    }
+}
+
+/// A part's beginning, up to its content.
+fn part(params: &str) -> String {
+    format!("--b\r\nContent-Disposition: form-data; {params}\r\n\r\n")
+}
+
+#[test]
+fn small_parts_do_not_make_the_reader_run_ahead() {
+    let mut body = (part("name=a") + "x\r\n").repeat(90) + &part("name=img; filename=a");
+    body.push_str(&"x".repeat(16 * 1024 * 1024));
+    let (body, taken) = counted(body, 64 * 1024);
     form::run(async {
-        let mut form = Form::open(&headers.into_iter().collect(), body, limits).unwrap();
+        let mut form = open(body, 1 << 30);
         while let Some(Part::Text { .. }) = form.next().await.unwrap() {}
     });
     let taken = taken.load(Ordering::Relaxed);
-    assert!(taken <= 4 * 64 * 1024, "{taken} bytes taken");
+    assert!(taken <= 64 * 1024, "{taken} bytes taken");
+}
+
+#[test]
+fn a_files_chunks_are_those_of_the_body() {
+    let body = part("name=img; filename=a") + &"x".repeat(1024 * 1024) + "\r\n--b--";
+    let body = Bytes::from(body);
+    let held = body.clone();
+    form::run(async move {
+        let mut form = open(counted(body, 100_000).0, 1 << 30);
+        let chunks: Vec<_> = next_file(&mut form).await.content.collect().await;
+        assert_eq!(chunks.len(), 11);
+        for chunk in chunks {
+            assert!(held.as_ptr_range().contains(&chunk.unwrap().as_ptr()));
+        }
+    });
+}
+
+#[test]
+fn single_bytes_are_put_together() {
+    let body = part("name=img; filename=a") + &"x\r".repeat(50_000) + "\r\n--b--";
+    form::run(async {
+        let mut form = open(counted(body, 1).0, 1 << 30);
+        let chunks: Vec<_> = next_file(&mut form).await.content.collect().await;
+        assert!(chunks.len() <= 13, "{} chunks", chunks.len());
+    });
+}
+
+#[test]
+fn what_nobody_reads_of_a_file_is_skipped() {
+    let body = part("name=img; filename=a") + &"x".repeat(1024 * 1024) + "\r\n" + &part("name=a");
+    for size in [usize::MAX, 64 * 1024, 1000] {
+        let body = Bytes::from(body.clone() + "1\r\n--b--");
+        let size = size.min(body.len());
+        form::run(async {
+            let mut form = open(counted(body, size).0, 1 << 30);
+            let mut file = next_file(&mut form).await;
+            file.content.next().await.unwrap().unwrap();
+            drop(file);
+            assert!(
+                matches!(form.next().await, Ok(Some(Part::Text { value, .. })) if value == b"1")
+            );
+            assert!(matches!(form.next().await, Ok(None)));
+        });
+    }
+}
+
+#[test]
+fn while_a_file_is_held_there_is_no_next_part() {
+    let body = part("name=img; filename=a") + "x\r\n--b--";
+    form::run(async {
+        let mut form = open(Body::from(body), 1);
+        let file = next_file(&mut form).await;
+        assert!(form.next().await.is_err());
+        let chunks: Vec<_> = file.content.collect().await;
+        assert!(matches!(&*chunks, [Ok(chunk)] if chunk == "x"));
+        assert!(matches!(form.next().await, Ok(None)));
+    });
+}
+
+/// What a preamble and headers take together, the line end of the boundary included.
+#[test]
+fn headers_may_be_so_long_and_no_longer_in_any_chunks() {
+    let rest = "--b\r\nContent-Disposition: form-data; name=a\r\nx: \r\n\r\n";
+    for (spare, is_read) in [(0, true), (1, false)] {
+        let more = form::MAX_UNPARSED + spare - rest.len();
+        let preamble = "x".repeat(more) + rest + "1\r\n--b--";
+        let header = rest.replace("x: ", &format!("x: {}", "x".repeat(more))) + "1\r\n--b--";
+        for body in [Bytes::from(preamble), Bytes::from(header)] {
+            for size in [body.len(), 64 * 1024, 1000, 7] {
+                let content_type = HeaderValue::from_static(FORM_TYPE);
+                let chunks = stream::iter(in_chunks(&body, size));
+                let reading = form::read(&content_type, chunks).unwrap();
+                let found = (reading.end.is_ok(), reading.found_too_long());
+                assert_eq!(found, (is_read, !is_read), "by {size}: {:?}", reading.end);
+            }
+        }
+    }
+}
+
+/// Files that are each within their limit, and too many of them.
+#[test]
+fn the_whole_form_has_a_limit_that_files_count_against() {
+    let file = part("name=img; filename=a") + &"x".repeat(700_000) + "\r\n";
+    for size in [usize::MAX, 64 * 1024, 1000] {
+        let body = Bytes::from(file.repeat(3) + "--b--");
+        let size = size.min(body.len());
+        form::run(async {
+            let mut form = open(counted(body, size).0, 700_000);
+            for _ in 0..2 {
+                let chunks = next_file(&mut form).await.content;
+                assert!(chunks.all(async |chunk| chunk.is_ok()).await);
+            }
+            let third = next_file(&mut form).await.content;
+            // And nothing comes after it.
+            let last = third.collect::<Vec<_>>().await.pop();
+            assert!(matches!(
+                last,
+                Some(Err(ReadError::TooLarge { limit: 700_000 }))
+            ));
+        });
+    }
 }
 
 /// Each byte once cost a search of all that was held; this test then took half a minute, not a second.
 #[test]
 fn long_headers_in_chunks_of_one_byte_are_read() {
     let header = "x".repeat(120_000);
-    let part = format!("--b\r\nContent-Disposition: form-data; name=a\r\nx: {header}\r\n\r\nx\r\n");
+    let part = part(&format!("name=a\r\nx: {header}")) + "x\r\n";
     let body = Bytes::from(part.repeat(20) + "--b--");
-    let bytes = (0..body.len()).map(move |at| body.slice(at..=at));
     let content_type = HeaderValue::from_static(FORM_TYPE);
-    let reading = form::read(&content_type, stream::iter(bytes)).unwrap();
+    let reading = form::read(&content_type, stream::iter(in_chunks(&body, 1))).unwrap();
     assert_eq!((reading.parts.len(), reading.end.is_ok()), (20, true));
 }

@@ -1,0 +1,276 @@
+//! A multipart form, part by part: text fields with a limit, files as streams.
+//!
+//! multer reads the structure: boundaries, their lines, the headers of parts. What it leaves to
+//! others is here: where a part's content ends, every limit, how many parts, and what
+//! Content-Disposition says. [`source`] is the body as it comes, [`reader`] deals it out, [`search`]
+//! finds the ends of things in it, [`content`] is a file on its way out.
+
+mod content;
+mod reader;
+mod search;
+mod source;
+
+use std::{
+    future::poll_fn,
+    sync::{Arc, Mutex},
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use axum::{
+    body::{Body, HttpBody as _},
+    http::{
+        HeaderMap,
+        header::{CONTENT_DISPOSITION, CONTENT_TYPE, HeaderName},
+    },
+};
+use multer::{Field, Multipart};
+
+use self::{
+    content::Content,
+    reader::{Feed, Reader, locked},
+    source::Source,
+};
+use super::{
+    Error,
+    params::{Broken, Params},
+};
+use crate::body::{ByteStream, ReadError};
+
+/// Largest text field, in bytes; a token is the longest honest one.
+const MAX_TEXT_BYTES: usize = 64 * 1024;
+/// Most parts of a form, files and text fields together.
+const MAX_PARTS: usize = 100;
+/// What a form may be larger than its files: boundaries, headers, text fields.
+const OVERHEAD_BYTES: u64 = 1024 * 1024;
+/// Longest boundary (RFC 2046 §5.1.1).
+const MAX_BOUNDARY_BYTES: usize = 70;
+
+/// How much a form may hold and how long a client may pause.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Largest file, in bytes.
+    pub max_file_bytes: u64,
+    /// Most files.
+    pub max_files: usize,
+    /// Longest pause between two chunks of the body.
+    pub idle: Duration,
+}
+
+impl Limits {
+    /// Largest whole body, in bytes.
+    fn max_body_bytes(&self) -> u64 {
+        let files = self.max_file_bytes.saturating_mul(self.max_files as u64);
+        files.saturating_add(OVERHEAD_BYTES)
+    }
+}
+
+/// A form that is being read. A part must be dropped before the next one is asked for.
+pub struct Form {
+    multipart: Multipart<'static>,
+    reader: Arc<Mutex<Reader>>,
+    max_file_bytes: u64,
+    parts: usize,
+}
+
+/// One part of a form.
+pub enum Part {
+    /// A text field, read whole.
+    Text {
+        /// The field's name.
+        name: String,
+        /// Its value.
+        value: Vec<u8>,
+    },
+    /// A part with a file name or a content type of its own, not yet read.
+    File(FilePart),
+}
+
+/// A file of a form, not yet read.
+pub struct FilePart {
+    /// The field's name.
+    pub field: String,
+    /// As the client called it; `""` when it did not.
+    pub name: String,
+    /// Its bytes.
+    pub content: ByteStream<'static>,
+}
+
+impl Form {
+    /// Looks at the headers and the announced length; reads nothing yet.
+    ///
+    /// # Errors
+    /// Not a multipart form, no or two boundaries, or larger than all files it may hold.
+    pub fn open(headers: &HeaderMap, body: Body, limits: Limits) -> Result<Self, Error> {
+        let boundary = boundary(headers)?;
+        if body.size_hint().lower() > limits.max_body_bytes() {
+            return Err(ReadError::TooLarge {
+                limit: limits.max_file_bytes,
+            }
+            .into());
+        }
+        let feed = Feed::default();
+        let reader = Reader::new(Source::new(body, limits), &boundary, feed.clone());
+        Ok(Self {
+            multipart: Multipart::new(feed, boundary),
+            reader: Arc::new(Mutex::new(reader)),
+            max_file_bytes: limits.max_file_bytes,
+            parts: 0,
+        })
+    }
+
+    /// The next part, `None` after the closing boundary. An empty file input (no name, no bytes)
+    /// is no part.
+    pub async fn next(&mut self) -> Result<Option<Part>, ReadError> {
+        while let Some(about) = self.next_headers().await? {
+            let Some(name) = about.file_name else {
+                return Ok(Some(Part::Text {
+                    name: about.field,
+                    value: self.text().await?,
+                }));
+            };
+            let mut content = Content::new(Arc::clone(&self.reader), self.max_file_bytes);
+            if name.is_empty() && content.is_empty().await? {
+                continue;
+            }
+            return Ok(Some(Part::File(FilePart {
+                field: about.field,
+                name,
+                content: Box::pin(content),
+            })));
+        }
+        Ok(None)
+    }
+
+    /// What the next part says about itself; its content is then the next to be read.
+    async fn next_headers(&mut self) -> Result<Option<About>, ReadError> {
+        const BROKEN: ReadError = ReadError::Malformed("broken part headers");
+        if Arc::strong_count(&self.reader) > 1 {
+            // Somebody holds the last part, whose content would be taken away.
+            return Err(BROKEN);
+        }
+        poll_fn(|cx| locked(&self.reader).poll_boundary(cx)).await?;
+        let Some(field) = poll_fn(|cx| self.poll_field(cx)).await? else {
+            return Ok(None);
+        };
+        self.parts += 1;
+        if self.parts > MAX_PARTS {
+            return Err(ReadError::Malformed("too many parts"));
+        }
+        locked(&self.reader).begin_content();
+        About::read(field.headers())
+            .map(Some)
+            .map_err(|Broken| BROKEN)
+    }
+
+    fn poll_field(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Field<'static>>, ReadError>> {
+        loop {
+            if let Poll::Ready(field) = self.multipart.poll_next_field(cx) {
+                return Poll::Ready(field.map_err(|error| judge(&error)));
+            }
+            ready!(locked(&self.reader).poll_headers(cx))?;
+        }
+    }
+
+    async fn text(&mut self) -> Result<Vec<u8>, ReadError> {
+        let mut value = Vec::new();
+        while let Some(cut) = poll_fn(|cx| locked(&self.reader).poll_content(cx)).await? {
+            if value.len() + cut.len() > MAX_TEXT_BYTES {
+                return Err(ReadError::FieldTooLarge {
+                    limit: MAX_TEXT_BYTES,
+                });
+            }
+            value.extend_from_slice(&cut.held);
+            value.extend_from_slice(&cut.before);
+        }
+        Ok(value)
+    }
+}
+
+/// What is wrong for multer. It is never told of the body's end: what is wrong stands in the form.
+fn judge(error: &multer::Error) -> ReadError {
+    ReadError::Malformed(match error {
+        multer::Error::IncompleteStream => "broken boundaries",
+        _ => "broken part headers",
+    })
+}
+
+/// The boundary that Content-Type names.
+fn boundary(headers: &HeaderMap) -> Result<String, Error> {
+    const MALFORMED: ReadError = ReadError::Malformed("the Content-Type header names no boundary");
+    let mut values = headers.get_all(CONTENT_TYPE).iter();
+    let (Some(value), second) = (values.next(), values.next()) else {
+        return Err(Error::NotMultipart);
+    };
+    let value = value.as_bytes();
+    let essence = value.split(|byte| *byte == b';').next().unwrap_or_default();
+    if !essence
+        .trim_ascii()
+        .eq_ignore_ascii_case(b"multipart/form-data")
+    {
+        return Err(Error::NotMultipart);
+    }
+    if second.is_some() {
+        return Err(MALFORMED.into());
+    }
+    let params = Params::parse(value).map_err(|Broken| MALFORMED)?;
+    let boundary = params
+        .get("boundary")
+        .map_err(|Broken| MALFORMED)?
+        .unwrap_or_default();
+    let printable = |byte: &u8| matches!(byte, b' '..=b'~');
+    match boundary {
+        [.., last]
+            if *last != b' '
+                && boundary.len() <= MAX_BOUNDARY_BYTES
+                && boundary.iter().all(printable) =>
+        {
+            Ok(boundary.iter().copied().map(char::from).collect())
+        }
+        _ => Err(MALFORMED.into()),
+    }
+}
+
+/// What the headers of a part say about it.
+struct About {
+    field: String,
+    /// `Some` when the part is a file, `""` when the client gave it no name.
+    file_name: Option<String>,
+}
+
+impl About {
+    fn read(headers: &HeaderMap) -> Result<Self, Broken> {
+        let disposition = headers.get(CONTENT_DISPOSITION).ok_or(Broken)?;
+        let params = Params::parse(disposition.as_bytes())?;
+        if !params.value.eq_ignore_ascii_case(b"form-data") || is_encoded(headers) {
+            return Err(Broken);
+        }
+        let field = params.text("name")?.unwrap_or_default();
+        let file_name = params.extended_text("filename")?;
+        let is_file = file_name.is_some() || headers.contains_key(CONTENT_TYPE);
+        Ok(Self {
+            field,
+            file_name: is_file.then(|| file_name.unwrap_or_default()),
+        })
+    }
+}
+
+/// Whether the part's bytes are not the file's bytes: forms inside forms, and the transfer
+/// encodings of mail, which RFC 7578 §4.7 deprecates. Nobody would decode them after us.
+fn is_encoded(headers: &HeaderMap) -> bool {
+    const TRANSFER_ENCODING: HeaderName = HeaderName::from_static("content-transfer-encoding");
+    let nested = headers.get(CONTENT_TYPE).is_some_and(|value| {
+        let start = value.as_bytes().get(..10).unwrap_or_default();
+        start.eq_ignore_ascii_case(b"multipart/")
+    });
+    let encoded = headers.get(TRANSFER_ENCODING).is_some_and(|value| {
+        let value = value.as_bytes().trim_ascii();
+        !["binary", "8bit", "7bit"]
+            .iter()
+            .any(|plain| value.eq_ignore_ascii_case(plain.as_bytes()))
+    });
+    nested || encoded
+}

@@ -1,0 +1,193 @@
+//! `Reader`: where in a form reading stands, and what of the body goes where: the line of a
+//! boundary and the headers after it to multer, the content of a part to whoever reads the part.
+//!
+//! multer copies what it gets into a buffer and searches all of that whenever more comes, so it
+//! gets nothing beyond the headers that it is to read. Then it holds nothing that is not its own,
+//! and contents pass by it as the chunks they came in.
+//!
+//! A content ends where multer would end it: at the first line break, two hyphens and the boundary,
+//! whatever follows. That is multer's to judge: the hyphens of the last boundary, white space up to
+//! the end of the line, or something that makes it no boundary and the form malformed.
+
+use std::{
+    convert::Infallible,
+    mem,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Bytes, BytesMut};
+use futures_util::Stream;
+
+use super::{
+    search::{Cut, Search},
+    source::Source,
+};
+use crate::body::ReadError;
+
+/// Most that multer gets before it is asked what it makes of it.
+const FEED_BYTES: usize = 64 * 1024;
+/// Most that may come without a part beginning: a preamble, or the headers of one part.
+const MAX_UNPARSED: usize = 128 * 1024;
+
+/// What comes next in the body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// What may stand before the first boundary.
+    Preamble,
+    /// The end of a boundary's line, and headers; multer has the boundary itself.
+    Headers,
+    /// The content of a part.
+    Content,
+}
+
+/// A form's body, shared by the form and the part that is being read.
+pub(super) struct Reader {
+    source: Source,
+    place: Place,
+    /// The first boundary, which need not begin a line: so multer has it.
+    opening: Search,
+    /// Any other boundary, with the line end that belongs to it.
+    delimiter: Search,
+    headers_end: Search,
+    /// Bytes since the beginning, or since the last part began, that belong to no content.
+    unparsed: usize,
+    /// The body begins otherwise than with its boundary.
+    begins_otherwise: bool,
+    feed: Feed,
+}
+
+impl Reader {
+    pub(super) fn new(source: Source, boundary: &str, feed: Feed) -> Self {
+        let delimiter = Bytes::from(format!("\r\n--{boundary}"));
+        Self {
+            source,
+            place: Place::Preamble,
+            opening: Search::near(delimiter.slice(2..)),
+            delimiter: Search::far(delimiter),
+            headers_end: Search::near(Bytes::from_static(b"\r\n\r\n")),
+            unparsed: 0,
+            begins_otherwise: false,
+            feed,
+        }
+    }
+
+    /// Skips what stands before the next boundary: the preamble, or what nobody read of a part.
+    pub(super) fn poll_boundary(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ReadError>> {
+        while self.place == Place::Preamble {
+            ready!(self.poll_unparsed(cx))?;
+            self.skip_preamble();
+        }
+        while ready!(self.poll_content(cx))?.is_some() {}
+        Poll::Ready(Ok(()))
+    }
+
+    fn skip_preamble(&mut self) {
+        let preamble = self.source.rest();
+        let most = preamble.len().min(MAX_UNPARSED - self.unparsed);
+        let end = self.opening.find(preamble.get(..most).unwrap_or_default());
+        self.unparsed += preamble.split_to(end.unwrap_or(most)).len();
+        let opening = end.map_or(self.opening.matched(), |_| self.opening.pattern().len());
+        self.begins_otherwise = self.unparsed > opening;
+        if end.is_some() {
+            self.feed.push(self.opening.pattern());
+            self.place = Place::Headers;
+        }
+    }
+
+    /// Gives multer a portion of the headers, all that is there if it is not too much. A failure or
+    /// the body's end is only told when multer has seen all that came before: what it finds wrong
+    /// counts first, however the body was cut.
+    pub(super) fn poll_headers(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ReadError>> {
+        let mut portion = FEED_BYTES;
+        while portion > 0 {
+            let ready = self.poll_unparsed(cx);
+            if portion < FEED_BYTES && !matches!(ready, Poll::Ready(Ok(()))) {
+                break;
+            }
+            ready!(ready)?;
+            let headers = self.source.rest();
+            let most = headers.len().min(portion).min(MAX_UNPARSED - self.unparsed);
+            let end = self
+                .headers_end
+                .find(headers.get(..most).unwrap_or_default());
+            let headers = headers.split_to(end.unwrap_or(most));
+            self.feed.push(&headers);
+            self.unparsed += headers.len();
+            portion -= headers.len();
+            if end.is_some() {
+                break;
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Waits for more of what is no content.
+    fn poll_unparsed(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ReadError>> {
+        Poll::Ready(match ready!(self.source.poll_refill(cx)) {
+            Ok(true) if self.unparsed < MAX_UNPARSED => Ok(()),
+            Ok(true) => Err(ReadError::Malformed(
+                "a part's headers, or what stands before them, are too long",
+            )),
+            Ok(false) if self.begins_otherwise => Err(ReadError::Malformed("broken boundaries")),
+            Ok(false) => Err(ReadError::Truncated),
+            Err(error) => Err(error),
+        })
+    }
+
+    /// multer has read a part's headers: what follows is the part's content.
+    pub(super) fn begin_content(&mut self) {
+        self.place = Place::Content;
+        self.unparsed = 0;
+    }
+
+    /// The next bytes of the part, `None` at its end.
+    pub(super) fn poll_content(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Cut>, ReadError>> {
+        while self.place == Place::Content {
+            if !ready!(self.source.poll_refill(cx))? {
+                return Poll::Ready(Err(ReadError::Truncated));
+            }
+            let cut = self.delimiter.cut(self.source.rest());
+            if cut.is_found {
+                self.feed.push(self.delimiter.pattern());
+                self.place = Place::Headers;
+            }
+            if cut.len() > 0 {
+                return Poll::Ready(Ok(Some(cut)));
+            }
+        }
+        Poll::Ready(Ok(None))
+    }
+}
+
+/// What multer gets next. It never ends: whether it may end is judged by [`Reader`].
+#[derive(Clone, Debug, Default)]
+pub(super) struct Feed(Arc<Mutex<BytesMut>>);
+
+impl Feed {
+    fn push(&self, bytes: &[u8]) {
+        locked(&self.0).extend_from_slice(bytes);
+    }
+}
+
+impl Stream for Feed {
+    type Item = Result<Bytes, Infallible>;
+
+    fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let fed = mem::take(&mut *locked(&self.0));
+        // Whoever polls multer feeds it and polls again: nobody need be woken.
+        match fed.is_empty() {
+            true => Poll::Pending,
+            false => Poll::Ready(Some(Ok(fed.freeze()))),
+        }
+    }
+}
+
+/// No panic can leave what is behind these locks half done.
+pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

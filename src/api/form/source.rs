@@ -1,0 +1,96 @@
+//! `Source`: the body of a request, chunk by chunk, with an end when it grows too large or the
+//! client falls silent.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use axum::body::{Body, BodyDataStream};
+use bytes::Bytes;
+use futures_util::{
+    StreamExt as _,
+    stream::{Fuse, FusedStream as _},
+};
+use tokio::time::{Instant, Sleep};
+
+use super::Limits;
+use crate::body::ReadError;
+
+/// A body being read.
+pub(super) struct Source {
+    body: Fuse<BodyDataStream>,
+    /// What came and was not taken yet.
+    rest: Bytes,
+    /// Why nothing comes after that.
+    failure: Option<ReadError>,
+    /// How much may still come, in bytes.
+    left: u64,
+    limits: Limits,
+    silence: Pin<Box<Sleep>>,
+    is_silent: bool,
+}
+
+impl Source {
+    pub(super) fn new(body: Body, limits: Limits) -> Self {
+        Self {
+            body: body.into_data_stream().fuse(),
+            rest: Bytes::new(),
+            failure: None,
+            left: limits.max_body_bytes(),
+            limits,
+            silence: Box::pin(tokio::time::sleep(limits.idle)),
+            is_silent: false,
+        }
+    }
+
+    /// What came and was not taken yet; whoever takes from it calls [`Self::poll_refill`] first.
+    pub(super) fn rest(&mut self) -> &mut Bytes {
+        &mut self.rest
+    }
+
+    /// Waits until there is a rest; `Ok(false)` at the body's end. A failure comes again each time.
+    pub(super) fn poll_refill(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, ReadError>> {
+        while self.rest.is_empty() {
+            if let Some(failure) = self.failure {
+                return Poll::Ready(Err(failure));
+            }
+            if self.body.is_terminated() {
+                return Poll::Ready(Ok(false));
+            }
+            match self.body.poll_next_unpin(cx) {
+                Poll::Ready(Some(Ok(chunk))) => self.accept(chunk),
+                Poll::Ready(Some(Err(_))) => self.failure = Some(ReadError::Truncated),
+                Poll::Ready(None) => {}
+                Poll::Pending => std::task::ready!(self.poll_silence(cx)),
+            }
+        }
+        Poll::Ready(Ok(true))
+    }
+
+    /// Of a chunk too many, what is within the limit still counts: how much of a body is looked at
+    /// must not depend on its chunks.
+    fn accept(&mut self, mut chunk: Bytes) {
+        self.is_silent = false;
+        if chunk.len() as u64 > self.left {
+            self.failure = Some(ReadError::TooLarge {
+                limit: self.limits.max_file_bytes,
+            });
+            chunk.truncate(usize::try_from(self.left).unwrap_or(usize::MAX));
+        }
+        self.left -= chunk.len() as u64;
+        self.rest = chunk;
+    }
+
+    fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let idle = self.limits.idle;
+        if !self.is_silent {
+            self.is_silent = true;
+            self.silence.as_mut().reset(Instant::now() + idle);
+        }
+        self.silence
+            .as_mut()
+            .poll(cx)
+            .map(|()| self.failure = Some(ReadError::TooSlow { idle }))
+    }
+}
