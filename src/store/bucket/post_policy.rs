@@ -41,8 +41,8 @@ struct Scheme {
     service: &'static str,
     /// Ends the scope of a signing key.
     request: &'static str,
-    /// Field and value that keep an object which is there already.
-    keeps_objects: Option<(&'static str, &'static str)>,
+    /// Fields and values that keep what is there already, and what was sent from the public.
+    guards: &'static [(&'static str, &'static str)],
 }
 
 const AWS4: Scheme = Scheme {
@@ -54,8 +54,8 @@ const AWS4: Scheme = Scheme {
     secret_prefix: "AWS4",
     service: "s3",
     request: "aws4_request",
-    // A form of S3 has no such field.
-    keeps_objects: None,
+    // No field of S3 forbids overwriting, and a field that the policy does not name is refused.
+    guards: &[],
 };
 
 const OSS4: Scheme = Scheme {
@@ -67,7 +67,12 @@ const OSS4: Scheme = Scheme {
     secret_prefix: "aliyun_v4",
     service: "oss",
     request: "aliyun_v4_request",
-    keeps_objects: Some(("x-oss-forbid-overwrite", "true")),
+    guards: &[
+        ("x-oss-forbid-overwrite", "true"),
+        // OSS takes fields that the policy does not name, and an object's ACL goes before the
+        // bucket's: left out, a client could publish a file that nobody has looked at.
+        ("x-oss-object-acl", "private"),
+    ],
 };
 
 /// The fields of a form for Amazon S3 and those who speak its API, in the order to send them; the
@@ -104,8 +109,8 @@ impl Scheme {
         );
         // Without it the answer is 204, which `uni.uploadFile` takes for a failure.
         let mut fields = vec![("success_action_status", "200".to_owned())];
-        let words = self.keeps_objects.into_iter().chain([self.version]);
-        fields.extend(words.map(|(name, value)| (name, value.to_owned())));
+        let words = self.guards.iter().chain([&self.version]);
+        fields.extend(words.map(|&(name, value)| (name, value.to_owned())));
         fields.push((self.credential, scope));
         fields.push((self.date, terms.now.format("%Y%m%dT%H%M%SZ").to_string()));
         let token = keys.session_token();
@@ -127,7 +132,7 @@ impl Scheme {
     }
 }
 
-/// What the bucket holds a form against, as JSON. It refuses one with a field that is not in here.
+/// What the bucket holds a form against, as JSON. S3 refuses one with a field that is not in here.
 fn policy(terms: &Terms<'_>, fields: &[(&'static str, String)]) -> String {
     let mut conditions = vec![
         json!({"bucket": terms.bucket}),
@@ -310,6 +315,7 @@ mod tests {
             ("key", KEY),
             ("success_action_status", "200"),
             ("x-oss-forbid-overwrite", "true"),
+            ("x-oss-object-acl", "private"),
             ("x-oss-signature-version", "OSS4-HMAC-SHA256"),
             (
                 "x-oss-credential",
@@ -320,25 +326,25 @@ mod tests {
             ("policy", &policy),
             (
                 "x-oss-signature",
-                "0687a91fcc2109d4811ad5057c0bc77ba38c0f415f8d7c4035f90bc9412629a5",
+                "2eab56fbbad7a2f19ddfbe79ff9237d2e9cf003a1d73cb0a7dfae55a7d349b04",
             ),
         ];
         assert_eq!(form, table.map(|(name, value)| (name, value.to_owned())));
         assert_eq!(
             policy_text(&form),
-            r#"{"conditions":[{"bucket":"my-bucket"},["eq","$key","pending/20250417/1744866732481_20f90b51544f"],["content-length-range",1,524288000],{"success_action_status":"200"},{"x-oss-forbid-overwrite":"true"},{"x-oss-signature-version":"OSS4-HMAC-SHA256"},{"x-oss-credential":"ak/20250417/cn-hangzhou/oss/aliyun_v4_request"},{"x-oss-date":"20250417T051212Z"},{"x-oss-security-token":"token"}],"expiration":"2025-04-17T05:27:12.500Z"}"#
+            r#"{"conditions":[{"bucket":"my-bucket"},["eq","$key","pending/20250417/1744866732481_20f90b51544f"],["content-length-range",1,524288000],{"success_action_status":"200"},{"x-oss-forbid-overwrite":"true"},{"x-oss-object-acl":"private"},{"x-oss-signature-version":"OSS4-HMAC-SHA256"},{"x-oss-credential":"ak/20250417/cn-hangzhou/oss/aliyun_v4_request"},{"x-oss-date":"20250417T051212Z"},{"x-oss-security-token":"token"}],"expiration":"2025-04-17T05:27:12.500Z"}"#
         );
         assert_eq!(
             value(
                 &oss(&terms("cn-hangzhou", &key), &keys(None)),
                 "x-oss-signature"
             ),
-            "bc9f86cb779732ed5bca8426fbd50d1085e413ab4bb65c8f25c87fb620936c41"
+            "0cce9718e11e2c8128b372b574fd2b2c47d8e500984089a6f71aa84087cc57b9"
         );
     }
 
-    /// A bucket refuses a form with a field that its policy does not name: every one must be there,
-    /// with its value, and nothing else.
+    /// S3 refuses a form with a field that its policy does not name: every one must be there, with
+    /// its value, and nothing else.
     #[test]
     fn a_policy_names_every_field_of_its_form() {
         let key = key();
