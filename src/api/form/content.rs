@@ -16,7 +16,7 @@ use futures_util::Stream;
 use super::reader::{Reader, locked};
 use crate::body::ReadError;
 
-/// Chunks below this many bytes are put together until there are as many.
+/// Chunks below this many bytes are put together until there are as many, or no more for now.
 const SMALL_CHUNK: usize = 8 * 1024;
 
 /// A file being read.
@@ -99,10 +99,18 @@ impl Stream for Content {
             if self.is_read {
                 return Poll::Ready(None);
             }
-            if let Err(error) = ready!(self.poll_more(cx)) {
-                self.is_read = true;
-                self.gathered.clear();
-                return Poll::Ready(Some(Err(error)));
+            match self.poll_more(cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => {
+                    self.is_read = true;
+                    self.gathered.clear();
+                    return Poll::Ready(Some(Err(error)));
+                }
+                // A client that pauses need not wait for what it has sent to go on.
+                Poll::Pending if self.has_bytes() => {
+                    return Poll::Ready(Some(Ok(mem::take(&mut self.gathered).freeze())));
+                }
+                Poll::Pending => return Poll::Pending,
             }
         }
     }
