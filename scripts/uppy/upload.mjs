@@ -30,7 +30,9 @@ const { default: AwsS3 } = await import(pathToFileURL(resolve('@uppy/aws-s3')))
 
 // Standard output is for the answer.
 const quiet = { debug() {}, warn() {}, error: (...words) => console.error(...words) }
-const uppy = new Uppy({ logger: quiet })
+// A failure is shown for so long, in milliseconds, and the process lives on until then.
+const infoTimeout = 1
+const uppy = new Uppy({ logger: quiet, infoTimeout })
 uppy.use(AwsS3, {
   // Version 6 renamed it.
   endpoint: order.endpoint,
