@@ -15,7 +15,7 @@ use crate::{
     runtime::Runtime,
     store::{
         self, Agent, Authorization, Credentials,
-        bucket::{self, Dialect, Patience, Signer},
+        bucket::{self, Certificates, Dialect, Patience, Signer},
         disk,
     },
     upload::{self, media::Kinds, naming::Folder},
@@ -265,6 +265,12 @@ impl Vars<'_> {
             region,
             endpoint,
             path_style,
+            certificates: self.read(
+                "SSL_CERT_FILE",
+                "a file of certificates in PEM",
+                Certificates::default(),
+                |path| Certificates::of_file(path.as_ref()),
+            ),
             signer,
             patience: Patience::default(),
             one_copy_bytes: bucket::ONE_COPY_BYTES,

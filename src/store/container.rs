@@ -2,27 +2,20 @@
 //! keys that rotate at `AWS_CONTAINER_CREDENTIALS_FULL_URI` instead of putting them into the
 //! environment (AWS SDKs and Tools Reference Guide, "Container credential provider").
 
-use std::{
-    fmt,
-    net::IpAddr,
-    path::PathBuf,
-    time::{Duration, SystemTime},
-};
+use std::{fmt, net::IpAddr, path::PathBuf, time::Duration};
 
-use aws_sdk_s3::{
-    config::{Credentials, ProvideCredentials},
-    error::BoxError,
-    primitives::{DateTime, DateTimeFormat},
-};
 use axum::http::{
     Request, Uri,
     header::{AUTHORIZATION, HOST},
 };
 use bytes::Bytes;
+use chrono::DateTime;
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use tokio::net::TcpStream;
+
+use super::Credentials;
 
 /// Where ECS's agent answers relative addresses.
 const ECS_AGENT: &str = "http://169.254.170.2";
@@ -32,6 +25,8 @@ const AGENTS: [&str; 3] = ["169.254.170.2", "169.254.170.23", "fd00:ec2::23"];
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
 /// Longest wait for the agent.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// An agent that hands out keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,34 +73,17 @@ impl Agent {
         Self::at(&format!("{ECS_AGENT}{relative_uri}"), authorization)
     }
 
-    async fn fetch(&self) -> Result<Credentials, BoxError> {
+    /// Asks for keys; they say when they end.
+    ///
+    /// # Errors
+    /// When there is no answer in time, or one without keys.
+    pub(super) async fn fetch(&self) -> Result<Credentials, BoxError> {
         let answer = tokio::time::timeout(PATIENCE, self.ask()).await??;
         let keys: Keys = serde_json::from_slice(&answer)?;
-        let expires = DateTime::from_str(&keys.expiration, DateTimeFormat::DateTime)?;
-        Ok(Credentials::new(
-            keys.access_key_id,
-            keys.secret_access_key,
-            Some(keys.token),
-            Some(SystemTime::try_from(expires)?),
-            "container agent",
-        ))
-    }
-
-    pub(super) async fn keys(&self) -> Result<super::Credentials, super::Error> {
-        let keys = self
-            .fetch()
-            .await
-            .map_err(|source| super::Error::Unavailable {
-                operation: "GetCredentials",
-                detail: "the container's agent gave none".to_owned(),
-                source,
-            })?;
-        super::Credentials::new(
-            keys.access_key_id(),
-            keys.secret_access_key(),
-            keys.session_token().map(str::to_owned),
-        )
-        .ok_or(super::Error::NoCredentials)
+        let expires = DateTime::parse_from_rfc3339(&keys.expiration)?;
+        Credentials::new(keys.access_key_id, keys.secret_access_key, keys.token)
+            .map(|credentials| credentials.expiring_at(expires.into()))
+            .ok_or_else(|| "the container's agent answered with empty keys".into())
     }
 
     async fn ask(&self) -> Result<Bytes, BoxError> {
@@ -154,22 +132,8 @@ impl Agent {
 struct Keys {
     access_key_id: String,
     secret_access_key: String,
-    token: String,
+    token: Option<String>,
     expiration: String,
-}
-
-impl ProvideCredentials for Agent {
-    fn provide_credentials<'a>(
-        &'a self,
-    ) -> aws_credential_types::provider::future::ProvideCredentials<'a>
-    where
-        Self: 'a,
-    {
-        use aws_credential_types::provider::{error::CredentialsError, future};
-        future::ProvideCredentials::new(async {
-            self.fetch().await.map_err(CredentialsError::provider_error)
-        })
-    }
 }
 
 #[cfg(test)]
@@ -239,12 +203,12 @@ mod tests {
         .await;
         let agent =
             Agent::at(&uri, Authorization::TokenFile(file.path().into())).expect("an agent");
-        let keys = agent.provide_credentials().await.expect("keys");
+        let keys = agent.fetch().await.expect("keys");
         assert_eq!(
-            (keys.access_key_id(), keys.session_token()),
+            (keys.key_id(), keys.session_token()),
             ("id", Some("session"))
         );
-        assert!(keys.expiry().is_some());
+        assert!(keys.expires_at().is_some());
         let asked = asked.await.expect("asked").to_ascii_lowercase();
         assert!(asked.starts_with("get /creds?x=1 http/1.1\r\n"), "{asked}");
         assert!(asked.contains("authorization: t0ken\r\n"), "{asked}");
@@ -255,6 +219,6 @@ mod tests {
         let (uri, _) =
             agent_that_answers("HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n").await;
         let agent = Agent::at(&uri, Authorization::None).expect("an agent");
-        assert!(agent.provide_credentials().await.is_err());
+        assert!(agent.fetch().await.is_err());
     }
 }

@@ -1,13 +1,14 @@
 //! Whose keys sign what is sent to a bucket: those of one request (Function Compute puts fresh ones
 //! into every request's headers), else those the process was started with.
 
-use std::{fmt, time::SystemTime};
+use std::{fmt, sync::Arc, time::SystemTime};
 
-use aws_sdk_s3::config::SharedCredentialsProvider;
-
-/// An access key, with the session token of temporary ones. `Debug` shows none of it.
+/// An access key, with the session token of temporary ones. `Debug` shows none of it; cheap to clone.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Credentials {
+pub struct Credentials(Arc<Fields>);
+
+#[derive(Clone, PartialEq, Eq)]
+struct Fields {
     key_id: String,
     secret: String,
     session_token: Option<String>,
@@ -24,42 +25,42 @@ impl Credentials {
     ) -> Option<Self> {
         let (key_id, secret) = (key_id.into(), secret.into());
         let session_token = session_token.filter(|token| !token.is_empty());
-        (!key_id.is_empty() && !secret.is_empty()).then_some(Self {
-            key_id,
-            secret,
-            session_token,
-            expires_at: None,
+        let whole = !key_id.is_empty() && !secret.is_empty();
+        whole.then(|| {
+            Self(Arc::new(Fields {
+                key_id,
+                secret,
+                session_token,
+                expires_at: None,
+            }))
         })
     }
 
-    /// Names the key; no secret.
-    pub(super) fn key_id(&self) -> &str {
-        &self.key_id
+    /// The same keys, known to be good until `at`.
+    pub fn expiring_at(self, at: SystemTime) -> Self {
+        let mut fields = Arc::unwrap_or_clone(self.0);
+        fields.expires_at = Some(at);
+        Self(Arc::new(fields))
     }
 
-    /// What signs.
-    pub(super) fn secret(&self) -> &str {
-        &self.secret
+    /// The public half: who signs.
+    pub fn key_id(&self) -> &str {
+        &self.0.key_id
     }
 
-    /// Goes with every request of temporary keys.
-    pub(super) fn session_token(&self) -> Option<&str> {
-        self.session_token.as_deref()
+    /// The secret half.
+    pub fn secret(&self) -> &str {
+        &self.0.secret
     }
 
-    /// When they end, where that is known.
-    pub(super) fn expires_at(&self) -> Option<SystemTime> {
-        self.expires_at
+    /// What goes along with temporary keys.
+    pub fn session_token(&self) -> Option<&str> {
+        self.0.session_token.as_deref()
     }
 
-    pub(super) fn provider(&self) -> SharedCredentialsProvider {
-        SharedCredentialsProvider::new(aws_sdk_s3::config::Credentials::new(
-            &self.key_id,
-            &self.secret,
-            self.session_token.clone(),
-            None,
-            "chat-upload",
-        ))
+    /// When they end, where that is known: Function Compute does not say it.
+    pub fn expires_at(&self) -> Option<SystemTime> {
+        self.0.expires_at
     }
 }
 
@@ -86,5 +87,18 @@ mod tests {
     fn debug_shows_nothing() {
         let credentials = Credentials::new("AKIA", "s3cr3t", Some("t0ken".into()));
         assert_eq!(format!("{credentials:?}"), "Some(Credentials(hidden))");
+    }
+
+    #[test]
+    fn what_was_put_in_comes_out() {
+        let end = SystemTime::UNIX_EPOCH;
+        let credentials = Credentials::new("id", "secret", Some("token".into()));
+        let credentials = credentials.expect("both halves").expiring_at(end);
+        assert_eq!(
+            (credentials.key_id(), credentials.secret()),
+            ("id", "secret")
+        );
+        assert_eq!(credentials.session_token(), Some("token"));
+        assert_eq!(credentials.expires_at(), Some(end));
     }
 }

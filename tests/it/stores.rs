@@ -8,12 +8,10 @@ use std::{
     time::Duration,
 };
 
-use aws_sdk_s3::config::SharedHttpClient;
-use aws_smithy_http_client::{Builder, Connector, proxy::ProxyConfig};
 use bytes::Bytes;
 use chat_upload::store::{
     self, ContentHeaders, Credentials, Error, Kept, ObjectKey, Session, Settings, Store,
-    bucket::{self, Bucket, PART_BYTES, Patience, Signer},
+    bucket::{self, Bucket, Certificates, Connections, PART_BYTES, Patience, Signer, Trusted},
     disk,
 };
 use sha2::{Digest as _, Sha256};
@@ -139,6 +137,7 @@ fn settings(bucket: &BucketDouble) -> bucket::Settings {
         path_style: true,
         client_url: format!("{}/{BUCKET}", bucket.endpoint()),
         client_endpoint: Some(bucket.endpoint()),
+        certificates: Certificates::default(),
         signer: Credentials::new(KEY_ID, SECRET, None).map(Signer::Keys),
         patience: Patience::default(),
         one_copy_bytes: bucket::ONE_COPY_BYTES,
@@ -348,15 +347,6 @@ fn assert_plain(request: &Recorded) {
     }
 }
 
-/// Connections that end at the double, whatever host they are for.
-fn all_roads_lead_to(bucket: &BucketDouble) -> SharedHttpClient {
-    let endpoint = bucket.endpoint();
-    Builder::new().build_with_connector_fn(move |_, _| {
-        let proxy = ProxyConfig::http(endpoint.as_str()).unwrap();
-        Connector::builder().proxy_config(proxy).build_http()
-    })
-}
-
 #[tokio::test]
 async fn oss_is_called_by_the_buckets_host_with_a_signed_payload_where_others_could_change_it() {
     let bucket = BucketDouble::start(Dialect::Oss).await;
@@ -365,8 +355,9 @@ async fn oss_is_called_by_the_buckets_host_with_a_signed_payload_where_others_co
         path_style: false,
         ..settings(&bucket)
     };
-    let connections = all_roads_lead_to(&bucket);
-    let store = Store::Bucket(Bucket::with_http_client(settings, connections));
+    let patience = settings.patience.connect;
+    let connections = Connections::all_to(bucket.addr(), Trusted::Nobody, patience);
+    let store = Store::Bucket(Bucket::over(settings, connections));
     let content = picture_of(PART_BYTES + 1);
     let (first, last) = content.split_at(PART_BYTES);
     for request in requests_of_both_ways(bucket, &store).await {

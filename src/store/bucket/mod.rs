@@ -3,10 +3,17 @@
 //! This file knows the bucket, its connections and its errors; `object.rs` knows how one object gets
 //! there.
 
+mod adapter;
+mod address;
+mod call;
+mod connections;
 mod form;
+mod keys;
 mod object;
 mod parts;
 mod post_policy;
+mod retries;
+pub mod signature;
 mod stored;
 
 use std::{
@@ -19,18 +26,30 @@ use aws_sdk_s3::{
     Client,
     config::{
         BehaviorVersion, IdentityCache, Region, RequestChecksumCalculation,
-        ResponseChecksumValidation, SharedHttpClient, StalledStreamProtectionConfig,
-        http::HttpResponse, retry::RetryConfig, timeout::TimeoutConfig,
+        ResponseChecksumValidation, StalledStreamProtectionConfig, http::HttpResponse,
+        retry::RetryConfig, timeout::TimeoutConfig,
     },
     error::{ProvideErrorMetadata, SdkError},
     operation::RequestId as _,
 };
-use aws_smithy_http_client::tls;
-use tokio::{sync::Semaphore, time::Instant};
+use axum::http::Method;
+use tokio::{
+    sync::{OnceCell, Semaphore},
+    time::Instant,
+};
 use tokio_util::task::TaskTracker;
 
 pub(super) use self::object::Removal;
+use self::{
+    address::Address,
+    call::Call,
+    keys::Keys,
+    object::Attempts,
+    retries::{Clock, Quota},
+    signature::SigningKeys,
+};
 pub use self::{
+    connections::{Certificates, Connections, Trusted},
     form::{FormTerms, PostForm},
     object::Writer,
     parts::{ListedPart, PartUploads},
@@ -82,6 +101,8 @@ pub struct Settings {
     pub client_url: String,
     /// Endpoint that clients put parts to; `None` for AWS's own.
     pub client_endpoint: Option<String>,
+    /// `SSL_CERT_FILE`: whom TLS trusts beside the public authorities.
+    pub certificates: Certificates,
     /// Whose keys sign when a request brings none of its own.
     pub signer: Option<Signer>,
     /// How long calls may take.
@@ -130,10 +151,19 @@ pub struct Bucket(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     settings: Settings,
-    /// Everything but the credentials.
+    connections: Connections,
+    address: OnceCell<Address>,
+    /// The same for clients.
+    client_address: OnceCell<Address>,
+    signing_keys: SigningKeys,
+    clock: Clock,
+    quota: Quota,
+    /// The SDK's settings, everything but the credentials.
     config: aws_sdk_s3::Config,
-    /// The client of the signer seen last: keys change every few hours, if ever.
-    client: Mutex<Option<(Signer, Client)>>,
+    /// Whose keys sign when a request brings none of its own.
+    keys: Option<Keys>,
+    /// The client of the keys seen last: they change every few hours, if ever.
+    client: Mutex<Option<(Keys, Client)>>,
     payload: Payload,
     /// One permit for each part that fits into the memory for parts.
     memory: Arc<Semaphore>,
@@ -151,22 +181,34 @@ enum Payload {
 
 impl Bucket {
     pub(super) fn new(settings: Settings) -> Self {
-        let http_client = http_client(&settings);
-        Self::with_http_client(settings, http_client)
+        let trusted = match settings.endpoint.as_deref() {
+            Some(endpoint) if endpoint.starts_with("http://") => Trusted::Nobody,
+            _ => Trusted::Public(&settings.certificates),
+        };
+        let connections = Connections::new(trusted, settings.patience.connect);
+        Self::over(settings, connections)
     }
 
     /// Like opening the store with these settings, but over connections of the caller's making.
-    pub fn with_http_client(settings: Settings, http_client: SharedHttpClient) -> Self {
+    pub fn over(settings: Settings, connections: Connections) -> Self {
         let payload = match settings.endpoint.as_deref() {
             Some(endpoint) if crosses_a_network_in_clear(endpoint) => Payload::Signed,
             _ => Payload::Unsigned,
         };
-        let config = sdk_config(&settings, http_client);
+        let config = sdk_config(&settings, connections.clone());
         let tasks = TaskTracker::new();
         let memory = Arc::new(Semaphore::new((settings.memory_bytes / PART_BYTES).max(1)));
+        let keys = settings.signer.clone().map(Keys::from);
         Self(Arc::new(Inner {
             settings,
+            connections,
+            address: OnceCell::new(),
+            client_address: OnceCell::new(),
+            signing_keys: SigningKeys::default(),
+            clock: Clock::default(),
+            quota: Quota::default(),
             config,
+            keys,
             client: Mutex::new(None),
             payload,
             memory,
@@ -189,14 +231,14 @@ impl Bucket {
         credentials: Option<Credentials>,
         limit: Option<TimeLimit>,
     ) -> Result<Access, Error> {
-        let signer = credentials
-            .map(Signer::Keys)
-            .or_else(|| self.0.settings.signer.clone())
+        let keys = credentials
+            .map(Keys::Fixed)
+            .or_else(|| self.0.keys.clone())
             .ok_or(Error::NoCredentials)?;
         Ok(Access {
             bucket: self.clone(),
-            client: self.client(signer.clone()),
-            signer,
+            client: self.client(&keys),
+            keys,
             limit,
         })
     }
@@ -214,58 +256,68 @@ impl Bucket {
             let Ok(access) = bucket.access(None, None) else {
                 return;
             };
-            let call = access.client.head_bucket().bucket(access.bucket()).send();
-            let outcome = tokio::time::timeout(PATIENCE, call).await;
+            let call = Call::new("HeadBucket", Method::HEAD, "");
+            let attempts = Attempts::default();
+            let outcome = tokio::time::timeout(PATIENCE, access.send(&call, &attempts)).await;
             tracing::debug!(answered = outcome.is_ok(), "the bucket was called ahead");
         });
     }
 
-    fn client(&self, signer: Signer) -> Client {
+    async fn address(&self) -> Result<&Address, Error> {
+        let Inner {
+            settings, address, ..
+        } = &*self.0;
+        let endpoint = settings.endpoint.as_deref();
+        made_out(address, Address::of(settings, endpoint)).await
+    }
+
+    /// Where clients put parts, who are not in the function's network.
+    async fn client_address(&self) -> Result<&Address, Error> {
+        let Inner {
+            settings,
+            client_address,
+            ..
+        } = &*self.0;
+        let endpoint = settings.client_endpoint.as_deref();
+        made_out(client_address, Address::of(settings, endpoint)).await
+    }
+
+    fn client(&self, keys: &Keys) -> Client {
         let mut last = self.0.client.lock().unwrap_or_else(PoisonError::into_inner);
         match &*last {
-            Some((used, client)) if *used == signer => client.clone(),
+            Some((used, client)) if used.are(keys) => client.clone(),
             _ => {
-                let client = Client::from_conf(signed_by(self.0.config.to_builder(), &signer));
-                *last = Some((signer, client.clone()));
+                let config = self.0.config.to_builder();
+                let config = config.credentials_provider(keys.clone()).build();
+                let client = Client::from_conf(config);
+                *last = Some((keys.clone(), client.clone()));
                 client
             }
         }
     }
 }
 
-fn signed_by(config: aws_sdk_s3::config::Builder, signer: &Signer) -> aws_sdk_s3::Config {
-    match signer {
-        Signer::Keys(keys) => config
-            .credentials_provider(keys.provider())
-            .identity_cache(IdentityCache::no_cache()),
-        // The SDK asks again shortly before the keys expire.
-        Signer::Agent(agent) => config
-            .credentials_provider(agent.clone())
-            .identity_cache(IdentityCache::lazy().build()),
-    }
-    .build()
+async fn made_out(
+    cell: &OnceCell<Address>,
+    finding: impl Future<Output = Result<Address, address::BoxError>>,
+) -> Result<&Address, Error> {
+    let found = cell.get_or_try_init(|| finding).await;
+    found.map_err(|source| Error::Unavailable {
+        operation: "finding the bucket",
+        detail: "its address cannot be made out".to_owned(),
+        source,
+    })
 }
 
-fn http_client(settings: &Settings) -> SharedHttpClient {
-    let builder = aws_smithy_http_client::Builder::new();
-    match settings.endpoint.as_deref() {
-        // No TLS, so no certificates to load.
-        Some(endpoint) if endpoint.starts_with("http://") => builder.build_http(),
-        _ => builder
-            .tls_provider(tls::Provider::Rustls(
-                tls::rustls_provider::CryptoMode::Ring,
-            ))
-            .build_https(),
-    }
-}
-
-fn sdk_config(settings: &Settings, http_client: SharedHttpClient) -> aws_sdk_s3::Config {
+fn sdk_config(settings: &Settings, connections: Connections) -> aws_sdk_s3::Config {
     let patience = settings.patience;
     let mut config = aws_sdk_s3::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new(settings.region.clone()))
         .force_path_style(settings.path_style)
-        .http_client(http_client)
+        .http_client(connections)
+        // The keys are remembered where they come from.
+        .identity_cache(IdentityCache::no_cache())
         // OSS and many others refuse the aws-chunked trailers that the default adds
         // (OSS error 0017-00000804).
         .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
@@ -276,12 +328,11 @@ fn sdk_config(settings: &Settings, http_client: SharedHttpClient) -> aws_sdk_s3:
         .retry_config(RetryConfig::standard().with_max_attempts(3))
         .timeout_config(
             TimeoutConfig::builder()
-                .connect_timeout(patience.connect)
                 .operation_attempt_timeout(patience.attempt)
                 .operation_timeout(patience.operation)
                 .build(),
         );
-    config.set_endpoint_url(settings.endpoint.clone());
+    config.set_endpoint_url(settings.endpoint.as_deref().map(address::as_a_folder));
     config.build()
 }
 
@@ -304,7 +355,7 @@ fn crosses_a_network_in_clear(endpoint: &str) -> bool {
 pub(super) struct Access {
     bucket: Bucket,
     client: Client,
-    signer: Signer,
+    keys: Keys,
     limit: Option<TimeLimit>,
 }
 
@@ -313,12 +364,13 @@ impl Access {
         &self.bucket.0.settings.bucket
     }
 
-    /// The keys that sign what this request sends.
-    async fn keys(&self) -> Result<Credentials, Error> {
-        match &self.signer {
-            Signer::Keys(keys) => Ok(keys.clone()),
-            Signer::Agent(agent) => agent.keys().await,
-        }
+    /// The keys that sign this request: its own, the environment's, or what the container's agent
+    /// gave.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when the agent gives none.
+    pub(super) async fn keys(&self) -> Result<Credentials, Error> {
+        self.keys.now().await
     }
 
     /// Waits for a call, at most until storing must stop.

@@ -9,29 +9,32 @@ use std::sync::{
     atomic::{AtomicU32, Ordering},
 };
 
-use aws_runtime::auth::PayloadSigningOverride;
 use aws_sdk_s3::{
     config::{
         ConfigBag, Intercept, RuntimeComponents, http::HttpRequest,
         interceptors::BeforeTransmitInterceptorContextMut,
     },
     error::BoxError,
-    primitives::{ByteStream, SdkBody},
     types::{CompletedMultipartUpload, CompletedPart},
 };
+use axum::http::{
+    HeaderName, HeaderValue, Method,
+    header::{CONTENT_DISPOSITION, CONTENT_TYPE, IF_NONE_MATCH},
+};
 use bytes::Bytes;
-use sha2::{Digest as _, Sha256};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
     task::JoinSet,
 };
 
-use super::{Access, Dialect, PART_BYTES, Payload};
+use super::{Access, Dialect, PART_BYTES, call::Call, signature::encoded_query};
 use crate::store::{
     self, ContentHeaders, Error, Kept, ObjectKey, Tasks,
     part::{Part, PartBuilder},
 };
 
+/// OSS's own "create only".
+const FORBID_OVERWRITE: &str = "x-oss-forbid-overwrite";
 /// Parts of one object under way at a time; with the one being filled they bound its memory.
 const PARTS_IN_FLIGHT: usize = 2;
 /// What a part may hold before it counts against the memory of all: most uploads end below.
@@ -185,23 +188,17 @@ impl Object {
     }
 
     async fn put(self, part: Part) -> Result<Kept, Error> {
-        let attempts = Attempts::of(Some(self.payload(&part)));
-        let call = self
-            .access
-            .client
-            .put_object()
-            .bucket(self.access.bucket())
-            .key(self.key.as_str())
-            .content_type(self.content.mime)
-            .set_content_disposition(self.disposition())
-            .set_if_none_match(self.if_none_match())
-            .content_length(part.len() as i64)
-            .body(replayable(part))
-            .customize()
-            .mutate_request(self.forbid_overwrite())
-            .interceptor(attempts.clone())
-            .send();
-        match self.access.within("PutObject", call).await {
+        let attempts = Attempts::default();
+        let (only_create, value) = self.create_only();
+        let mut call = Call::new("PutObject", Method::PUT, self.key.as_str())
+            .with(CONTENT_TYPE, HeaderValue::from_static(self.content.mime))
+            .with(only_create, value);
+        if let Some(disposition) = self.disposition() {
+            let disposition = HeaderValue::from_static(disposition);
+            call = call.with(CONTENT_DISPOSITION, disposition);
+        }
+        call.body = Some(part);
+        match self.access.send(&call, &attempts).await {
             Ok(_) => Ok(self.kept()),
             // The key is random: what stands there after a second attempt is our first.
             Err(error) if attempts.made() > 1 && is_already_there(&error) => Ok(self.kept()),
@@ -219,7 +216,7 @@ impl Object {
         steps: mpsc::Receiver<Step>,
     ) -> Result<Kept, Error> {
         let upload_id = self.create_upload().await?;
-        let completing = Attempts::of(None);
+        let completing = Attempts::default();
         let stored = match self.upload_parts(&upload_id, first, room, steps).await {
             Ok(parts) => self.complete(&upload_id, parts, &completing).await,
             Err(error) => Err(error),
@@ -237,7 +234,7 @@ impl Object {
     }
 
     pub(super) async fn create_upload(&self) -> Result<String, Error> {
-        let attempts = Attempts::of(None);
+        let attempts = Attempts::default();
         let call = self
             .access
             .client
@@ -245,7 +242,7 @@ impl Object {
             .bucket(self.access.bucket())
             .key(self.key.as_str())
             .content_type(self.content.mime)
-            .set_content_disposition(self.disposition())
+            .set_content_disposition(self.disposition().map(str::to_owned))
             .customize()
             .interceptor(attempts.clone())
             .send();
@@ -350,23 +347,18 @@ impl Object {
         room: Room,
     ) -> impl Future<Output = Result<CompletedPart, Error>> + Send + 'static {
         let access = self.access.clone();
-        let attempts = Attempts::of(Some(self.payload(&part)));
-        let request = access
-            .client
-            .upload_part()
-            .bucket(access.bucket())
-            .key(self.key.as_str())
-            .upload_id(upload_id)
-            .part_number(number)
-            .content_length(part.len() as i64)
-            .body(replayable(part));
+        let key = self.key.clone();
+        let query = encoded_query(&[("partNumber", &number.to_string()), ("uploadId", upload_id)]);
         async move {
-            let call = request.customize().interceptor(attempts).send();
-            let uploaded = access.within("UploadPart", call).await?;
-            drop(room);
+            let mut call = Call::new("UploadPart", Method::PUT, key.as_str());
+            call.query = query;
+            call.body = Some(part);
+            let uploaded = access.send(&call, &Attempts::default()).await?;
+            // The bytes first, then the room they took.
+            drop((call, room));
             Ok(CompletedPart::builder()
                 .part_number(number)
-                .set_e_tag(uploaded.e_tag)
+                .set_e_tag(uploaded.etag().map(str::to_owned))
                 .build())
         }
     }
@@ -475,15 +467,19 @@ impl Object {
         Kept(Some(store::Removal::Object(Box::new(removal))))
     }
 
-    fn payload(&self, part: &Part) -> PayloadSigningOverride {
-        match self.access.bucket.0.payload {
-            Payload::Unsigned => PayloadSigningOverride::UnsignedPayload,
-            Payload::Signed => PayloadSigningOverride::Precomputed(sha256_hex(part)),
-        }
+    pub(super) fn disposition(&self) -> Option<&'static str> {
+        self.content.attachment.then_some("attachment")
     }
 
-    pub(super) fn disposition(&self) -> Option<String> {
-        self.content.attachment.then(|| "attachment".to_owned())
+    /// Create only, as the bucket's vendor says it.
+    fn create_only(&self) -> (HeaderName, HeaderValue) {
+        match self.access.bucket.dialect() {
+            Dialect::S3 => (IF_NONE_MATCH, HeaderValue::from_static("*")),
+            Dialect::Oss => (
+                HeaderName::from_static(FORBID_OVERWRITE),
+                HeaderValue::from_static("true"),
+            ),
+        }
     }
 
     /// Create only, as S3 says it.
@@ -498,9 +494,7 @@ impl Object {
         let dialect = self.access.bucket.dialect();
         move |request| {
             if dialect == Dialect::Oss {
-                request
-                    .headers_mut()
-                    .insert("x-oss-forbid-overwrite", "true");
+                request.headers_mut().insert(FORBID_OVERWRITE, "true");
             }
         }
     }
@@ -512,42 +506,18 @@ fn is_already_there(error: &Error) -> bool {
         if matches!(code.as_str(), "PreconditionFailed" | "FileAlreadyExists"))
 }
 
-/// A body that is sent from the start at every attempt.
-fn replayable(part: Part) -> ByteStream {
-    ByteStream::new(SdkBody::retryable(move || {
-        SdkBody::from_body_1_x(part.body())
-    }))
-}
-
-fn sha256_hex(part: &Part) -> String {
-    let mut hash = Sha256::new();
-    for chunk in part.chunks() {
-        hash.update(chunk);
-    }
-    hash.finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
-}
-
-/// Counts the attempts of one call and says how each is signed.
-#[derive(Clone, Debug)]
-pub(super) struct Attempts {
-    made: Arc<AtomicU32>,
-    /// `None`: as the SDK does it.
-    payload: Option<PayloadSigningOverride>,
-}
+/// Counts the attempts of one call.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Attempts(Arc<AtomicU32>);
 
 impl Attempts {
-    pub(super) fn of(payload: Option<PayloadSigningOverride>) -> Self {
-        Self {
-            made: Arc::default(),
-            payload,
-        }
+    /// One more is about to be sent.
+    pub(super) fn begin(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn made(&self) -> u32 {
-        self.made.load(Ordering::Relaxed)
+    pub(super) fn made(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
     }
 
     /// Whether an attempt whose answer never came may have done its work. A call that was never
@@ -569,12 +539,9 @@ impl Intercept for Attempts {
         &self,
         _: &mut BeforeTransmitInterceptorContextMut<'_>,
         _: &RuntimeComponents,
-        config: &mut ConfigBag,
+        _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        self.made.fetch_add(1, Ordering::Relaxed);
-        if let Some(payload) = &self.payload {
-            config.interceptor_state().store_put(payload.clone());
-        }
+        self.begin();
         Ok(())
     }
 }

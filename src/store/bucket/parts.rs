@@ -1,14 +1,14 @@
 //! Uploads in parts that a client puts into the bucket by itself: the function begins and ends them
 //! and signs an address for each part.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use aws_sdk_s3::{
-    presigning::PresigningConfig,
-    types::{CompletedMultipartUpload, CompletedPart},
+use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
+
+use super::{
+    Access, MAX_PARTS,
+    signature::{self, Presigned},
 };
-
-use super::{Access, MAX_PARTS};
 use crate::store::{Error, ObjectKey};
 
 /// A part that the bucket has.
@@ -98,27 +98,18 @@ impl<'s> PartUploads<'s> {
         life: Duration,
     ) -> Result<String, Error> {
         let Self(access) = self;
-        let failed = |source: Box<dyn std::error::Error + Send + Sync>| Error::Unavailable {
-            operation: "UploadPart",
-            detail: "not signed".to_owned(),
-            source,
+        let keys = access.keys().await?;
+        let address = access.bucket.client_address().await?;
+        let request = Presigned {
+            method: "PUT",
+            scheme: address.scheme(),
+            host: address.host().to_str().unwrap_or_default(),
+            path: &address.path_of(key.as_str()),
+            query: &[("partNumber", &number.to_string()), ("uploadId", id)],
+            expires: life,
         };
-        let how = PresigningConfig::builder()
-            .start_time(SystemTime::now())
-            .expires_in(life)
-            .build()
-            .map_err(|error| failed(error.into()))?;
-        let signed = access
-            .client
-            .upload_part()
-            .bucket(access.bucket())
-            .key(key.as_str())
-            .upload_id(id)
-            .part_number(number)
-            .presigned(how)
-            .await
-            .map_err(|error| failed(error.into()))?;
-        Ok(signed.uri().to_owned())
+        let now = access.bucket.0.clock.now();
+        Ok(signature::presigned(request, &keys, address.region(), now))
     }
 
     /// Makes an object of the parts named, each with its ETag.

@@ -4,11 +4,13 @@
 //! another object, and describes the object anew: what the client said about it stays behind.
 
 use aws_sdk_s3::types::{CompletedPart, MetadataDirective};
+use axum::http::{HeaderValue, Method, header::RANGE};
 use chrono::DateTime;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::{
     Access, MAX_PARTS,
+    call::Call,
     object::{Attempts, Object, Uploaded},
 };
 use crate::store::{ContentHeaders, Error, Found, Kept, ObjectKey, Published, Seen, Tasks};
@@ -23,43 +25,25 @@ impl Access {
         key: &ObjectKey,
         head_bytes: usize,
     ) -> Result<Option<Seen>, Error> {
-        let call = self
-            .client
-            .get_object()
-            .bucket(self.bucket())
-            .key(key.as_str())
-            .range(format!("bytes=0-{}", head_bytes.saturating_sub(1)))
-            .send();
-        let got = match self.within("GetObject", call).await {
-            Ok(got) => got,
+        let last = head_bytes.saturating_sub(1);
+        let range = HeaderValue::try_from(format!("bytes=0-{last}"));
+        let mut call = Call::new("GetObject", Method::GET, key.as_str());
+        call.wanted = head_bytes;
+        call.headers.extend(range.ok().map(|range| (RANGE, range)));
+        match self.send(&call, &Attempts::default()).await {
+            Ok(answer) => Ok(Some(Seen {
+                size: answer.whole_size().unwrap_or_default(),
+                version: answer.etag().unwrap_or_default().to_owned(),
+                head: answer.body,
+            })),
             // 403: nothing is there, and the function may not list the bucket.
             Err(Error::Refused {
                 status: 403 | 404, ..
-            }) => return Ok(None),
+            }) => Ok(None),
             // No byte to begin with.
-            Err(Error::Refused { status: 416, .. }) => return Ok(Some(Seen::nothing())),
-            Err(error) => return Err(error),
-        };
-        let size = got.content_range().and_then(|range| {
-            let (_, whole) = range.rsplit_once('/')?;
-            whole.parse().ok()
-        });
-        let size = size.or(got.content_length().and_then(|size| size.try_into().ok()));
-        let version = got.e_tag().unwrap_or_default().to_owned();
-        let head = got
-            .body
-            .collect()
-            .await
-            .map_err(|error| Error::Unavailable {
-                operation: "GetObject",
-                detail: "the answer broke off".to_owned(),
-                source: error.into(),
-            })?;
-        Ok(Some(Seen {
-            head: head.into_bytes(),
-            size: size.unwrap_or_default(),
-            version,
-        }))
+            Err(Error::Refused { status: 416, .. }) => Ok(Some(Seen::nothing())),
+            Err(error) => Err(error),
+        }
     }
 
     /// Copies what was seen. The copy goes on when its request is dropped, and undoes itself then.
@@ -150,7 +134,7 @@ struct Copy {
 
 impl Copy {
     async fn run(self) -> Result<Published, Error> {
-        let attempts = Attempts::of(None);
+        let attempts = Attempts::default();
         let copied = match self.size <= self.settings().one_copy_bytes {
             true => self.at_once(&attempts).await,
             false => self.in_parts(&attempts).await,
@@ -191,7 +175,7 @@ impl Copy {
             .copy_source_if_match(&self.version)
             .metadata_directive(MetadataDirective::Replace)
             .content_type(object.content.mime)
-            .set_content_disposition(object.disposition())
+            .set_content_disposition(object.disposition().map(str::to_owned))
             .set_if_none_match(object.if_none_match())
             .customize()
             .mutate_request(object.forbid_overwrite())

@@ -21,6 +21,7 @@ use aws_sdk_s3::presigning::PresigningConfig;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart, MetadataDirective};
 use bytes::Bytes;
+use chat_upload::store::bucket::{Connections, Trusted};
 use hyper::{Request, Uri};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -36,7 +37,7 @@ fn settings(endpoint: &str, key_id: &str, secret: &str, token: Option<&str>) -> 
     let credentials = Credentials::new(key_id, secret, token.map(str::to_owned), None, "test");
     Builder::new()
         .behavior_version(BehaviorVersion::latest())
-        .http_client(aws_smithy_http_client::Builder::new().build_http())
+        .http_client(Connections::new(Trusted::Nobody, Duration::from_secs(3)))
         .endpoint_url(endpoint)
         .region(Region::new("cn-hangzhou"))
         .credentials_provider(credentials)

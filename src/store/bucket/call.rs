@@ -1,0 +1,427 @@
+//! The calls that carry bytes: signed, sent, judged and repeated here and not by the SDK, whose way
+//! from a builder to an answer costs more than everything else that a small upload does.
+
+use std::{
+    borrow::Cow,
+    time::{Duration, SystemTime},
+};
+
+use aws_sdk_s3::primitives::{DateTime, DateTimeFormat, SdkBody};
+use axum::http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode,
+    header::{AGE, AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, DATE, ETAG, HOST, USER_AGENT},
+};
+use bytes::{Bytes, BytesMut};
+use http_body_util::{BodyExt as _, Either};
+use hyper::body::Incoming;
+use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
+use sha2::{Digest as _, Sha256};
+use tokio::time::Instant;
+
+use super::{
+    Access, Payload,
+    address::Address,
+    connections::Sent,
+    object::Attempts,
+    retries::{Failed, Spent},
+    signature::{Signable, Signer, Stamp, UNSIGNED_PAYLOAD, hex},
+};
+use crate::store::{Credentials, Error, part::Part};
+
+/// Most of an answer that is read where no more is asked for, in bytes. Errors are XML of some
+/// hundred.
+const ANSWER_BYTES: usize = 64 * 1024;
+/// Most of the bucket's own words that go into the log, in bytes.
+const MESSAGE_BYTES: usize = 500;
+/// What the bucket's own log calls us.
+const AGENT: HeaderValue =
+    HeaderValue::from_static(concat!("chat-upload/", env!("CARGO_PKG_VERSION")));
+
+const CONTENT_SHA256: HeaderName = HeaderName::from_static("x-amz-content-sha256");
+const AMZ_DATE: HeaderName = HeaderName::from_static("x-amz-date");
+const SECURITY_TOKEN: HeaderName = HeaderName::from_static("x-amz-security-token");
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+type Headers = Vec<(HeaderName, HeaderValue)>;
+
+/// What is asked of the bucket.
+#[derive(Debug)]
+pub(super) struct Call<'c> {
+    /// S3's name for it.
+    pub(super) operation: &'static str,
+    pub(super) method: Method,
+    /// The object's; empty for the bucket.
+    pub(super) key: &'c str,
+    /// Encoded and sorted.
+    pub(super) query: String,
+    /// Beside those that every call has.
+    pub(super) headers: Headers,
+    pub(super) body: Option<Part>,
+    /// Most of the answer's body that is wanted, in bytes.
+    pub(super) wanted: usize,
+}
+
+impl<'c> Call<'c> {
+    pub(super) fn new(operation: &'static str, method: Method, key: &'c str) -> Self {
+        Self {
+            operation,
+            method,
+            key,
+            query: String::new(),
+            headers: Vec::new(),
+            body: None,
+            wanted: ANSWER_BYTES,
+        }
+    }
+
+    pub(super) fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+}
+
+/// What a bucket said when all went well.
+#[derive(Debug)]
+pub(super) struct Answer {
+    headers: HeaderMap,
+    pub(super) body: Bytes,
+}
+
+impl Answer {
+    /// The mark of these bytes, in its quotes.
+    pub(super) fn etag(&self) -> Option<&str> {
+        self.headers.get(ETAG)?.to_str().ok()
+    }
+
+    /// Size of the whole object, in bytes, whether all of it was asked for or not.
+    pub(super) fn whole_size(&self) -> Option<u64> {
+        let range = self.headers.get(CONTENT_RANGE);
+        let whole = range.and_then(|range| range.to_str().ok()?.rsplit_once('/'));
+        let length = self.headers.get(CONTENT_LENGTH);
+        let size = whole.map(|(_, size)| size);
+        size.or(length.and_then(|length| length.to_str().ok()))?
+            .parse()
+            .ok()
+    }
+}
+
+/// Why an attempt failed.
+#[derive(Debug)]
+enum Failure {
+    /// Before anything was sent.
+    Unsent(Error),
+    TimedOut,
+    Unanswered(BoxError),
+    Answered(Box<Refusal>),
+}
+
+/// An answer that is an error.
+#[derive(Debug)]
+struct Refusal {
+    status: StatusCode,
+    code: String,
+    request_id: String,
+    message: String,
+    pause: Option<Duration>,
+    skew: Duration,
+}
+
+impl Failure {
+    fn unsent(operation: &'static str, source: BoxError) -> Self {
+        Self::Unsent(Error::Unavailable {
+            operation,
+            detail: "cannot be sent".to_owned(),
+            source,
+        })
+    }
+
+    /// `None`: nothing that another attempt could change.
+    fn seen(&self) -> Option<Failed<'_>> {
+        match self {
+            Self::Unsent(_) => None,
+            Self::TimedOut | Self::Unanswered(_) => Some(Failed::Unanswered),
+            Self::Answered(refusal) => Some(Failed::Answered {
+                status: refusal.status,
+                code: &refusal.code,
+                pause: refusal.pause,
+                skew: refusal.skew,
+            }),
+        }
+    }
+
+    fn of(self, operation: &'static str) -> Error {
+        match self {
+            Self::Unsent(error) => error,
+            Self::TimedOut => Error::TimedOut { operation },
+            Self::Unanswered(source) => Error::Unavailable {
+                operation,
+                detail: "no answer".to_owned(),
+                source,
+            },
+            Self::Answered(refusal) => refusal.of(operation),
+        }
+    }
+}
+
+impl Refusal {
+    fn of(self, operation: &'static str) -> Error {
+        let Self {
+            status,
+            code,
+            request_id,
+            message,
+            ..
+        } = self;
+        match status.as_u16() {
+            // 3xx: the bucket is in another region.
+            status @ 300..=499 => Error::Refused {
+                operation,
+                status,
+                code,
+                request_id,
+                source: message.into(),
+            },
+            status => Error::Unavailable {
+                operation,
+                detail: format!("{status} {code}, request id {request_id:?}"),
+                source: message.into(),
+            },
+        }
+    }
+}
+
+impl Access {
+    /// Makes a call, with repetitions, at most until storing must stop.
+    ///
+    /// # Errors
+    /// As every call to the bucket: refused, unavailable or timed out.
+    pub(super) async fn send(&self, call: &Call<'_>, attempts: &Attempts) -> Result<Answer, Error> {
+        let operation = call.operation;
+        let patience = Instant::now() + self.bucket.0.settings.patience.operation;
+        let limit = self.limit.map(|limit| limit.store_until);
+        let until = limit.map_or(patience, |limit| limit.min(patience));
+        match tokio::time::timeout_at(until, self.persist(call, attempts)).await {
+            Ok(outcome) => outcome.map_err(|failure| failure.of(operation)),
+            Err(_) => Err(Error::TimedOut { operation }),
+        }
+    }
+
+    async fn persist(&self, call: &Call<'_>, attempts: &Attempts) -> Result<Answer, Failure> {
+        let quota = &self.bucket.0.quota;
+        let payload = self.payload(call);
+        let mut spent = Spent::default();
+        loop {
+            let attempt = self.attempt(call, &payload, attempts);
+            let patience = self.bucket.0.settings.patience.attempt;
+            let attempt = tokio::time::timeout(patience, attempt).await;
+            let failure = match attempt.unwrap_or(Err(Failure::TimedOut)) {
+                Ok(answer) => {
+                    quota.earn(spent);
+                    return Ok(answer);
+                }
+                Err(failure) => failure,
+            };
+            let seen = failure.seen();
+            let pause = seen.and_then(|seen| quota.pause(seen, attempts.made(), &mut spent));
+            let Some(pause) = pause else {
+                return Err(failure);
+            };
+            tracing::debug!(operation = call.operation, ?failure, ?pause, "again");
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    async fn attempt(
+        &self,
+        call: &Call<'_>,
+        payload: &str,
+        attempts: &Attempts,
+    ) -> Result<Answer, Failure> {
+        let keys = self.keys().await.map_err(Failure::Unsent)?;
+        let address = self.bucket.address().await.map_err(Failure::Unsent)?;
+        let sent_at = SystemTime::now();
+        let request = self.signed(call, payload, address, &keys);
+        let mut request = request.map_err(|source| Failure::unsent(call.operation, source))?;
+        let used = capture_connection(&mut request);
+        attempts.begin();
+        let answer = self.bucket.0.connections.send(request).await;
+        let answer = answer.map_err(|error| Failure::Unanswered(error.into()))?;
+        if answer.status().is_success() {
+            return whole(answer, call.wanted).await;
+        }
+        Err(self.refused(answer, &used, sent_at).await)
+    }
+
+    fn signed(
+        &self,
+        call: &Call<'_>,
+        payload: &str,
+        address: &Address,
+        keys: &Credentials,
+    ) -> Result<Request<Sent>, BoxError> {
+        let stamp = Stamp::at(self.bucket.0.clock.now());
+        let path = address.path_of(call.key);
+        let headers = headers_of(call, payload, address, keys, &stamp)?;
+        let region = address.region();
+        let signer = Signer {
+            credentials: keys,
+            key: &self.bucket.0.signing_keys.key(keys, region, &stamp),
+            region,
+            stamp,
+        };
+        let authorization = signer.authorization(&Signable {
+            method: call.method.as_str(),
+            path: &path,
+            query: &call.query,
+            headers: headers.iter().map(|(n, v)| (n.as_str(), v.as_bytes())),
+            payload,
+        });
+        let body = match &call.body {
+            Some(part) => Either::Left(part.body()),
+            None => Either::Right(SdkBody::empty()),
+        };
+        let mut request = Request::new(body);
+        *request.method_mut() = call.method.clone();
+        *request.uri_mut() = address.uri(&path, &call.query)?;
+        request.headers_mut().extend(headers);
+        let mut authorization = HeaderValue::try_from(authorization)?;
+        authorization.set_sensitive(true);
+        request.headers_mut().insert(AUTHORIZATION, authorization);
+        request.headers_mut().insert(USER_AGENT, AGENT);
+        Ok(request)
+    }
+
+    /// What the signature says of the body.
+    fn payload(&self, call: &Call<'_>) -> Cow<'static, str> {
+        match self.bucket.0.payload {
+            Payload::Unsigned => UNSIGNED_PAYLOAD.into(),
+            Payload::Signed => {
+                let chunks = call.body.as_ref().map_or(&[][..], Part::chunks);
+                let hash = chunks.iter().fold(Sha256::new(), Sha256::chain_update);
+                hex(&hash.finalize()).into()
+            }
+        }
+    }
+
+    /// Reads an answer that is an error.
+    async fn refused(
+        &self,
+        answer: Response<Incoming>,
+        used: &CaptureConnection,
+        sent_at: SystemTime,
+    ) -> Failure {
+        let (head, body) = answer.into_parts();
+        if head.status.is_server_error()
+            && let Some(connected) = used.connection_metadata().as_ref()
+        {
+            // Behind the same connection stands the same server.
+            connected.poison();
+        }
+        let mut text = BytesMut::new();
+        // What came of it has to do.
+        let _ = read(body, ANSWER_BYTES, &mut text).await;
+        let text = String::from_utf8_lossy(&text);
+        let skew = theirs(&head.headers).map(|theirs| self.bucket.0.clock.compare(theirs, sent_at));
+        Failure::Answered(Box::new(Refusal {
+            status: head.status,
+            code: element(&text, "Code").unwrap_or("no code").to_owned(),
+            request_id: request_id(&head.headers, &text)
+                .unwrap_or("none")
+                .to_owned(),
+            message: shortened(element(&text, "Message").unwrap_or("no message")),
+            pause: pause(&head.headers),
+            skew: skew.unwrap_or_default(),
+        }))
+    }
+}
+
+/// All headers that the signature covers, sorted by name.
+fn headers_of(
+    call: &Call<'_>,
+    payload: &str,
+    address: &Address,
+    keys: &Credentials,
+    stamp: &Stamp,
+) -> Result<Headers, BoxError> {
+    let mut headers = Vec::with_capacity(call.headers.len() + 5);
+    headers.extend_from_slice(&call.headers);
+    headers.push((HOST, address.host().clone()));
+    if let Some(body) = &call.body {
+        headers.push((CONTENT_LENGTH, HeaderValue::from(body.len())));
+    }
+    headers.push((CONTENT_SHA256, payload.parse()?));
+    headers.push((AMZ_DATE, stamp.as_str().parse()?));
+    if let Some(token) = keys.session_token() {
+        let mut token: HeaderValue = token.parse()?;
+        token.set_sensitive(true);
+        headers.push((SECURITY_TOKEN, token));
+    }
+    headers.sort_unstable_by(|(one, _), (another, _)| one.as_str().cmp(another.as_str()));
+    Ok(headers)
+}
+
+async fn whole(answer: Response<Incoming>, wanted: usize) -> Result<Answer, Failure> {
+    let (head, body) = answer.into_parts();
+    let mut text = BytesMut::new();
+    match read(body, wanted, &mut text).await {
+        Ok(()) => Ok(Answer {
+            headers: head.headers,
+            body: text.freeze(),
+        }),
+        Err(error) => Err(Failure::Unanswered(error.into())),
+    }
+}
+
+/// Reads a body to its end, or as much of it as is wanted.
+async fn read(mut body: Incoming, wanted: usize, into: &mut BytesMut) -> hyper::Result<()> {
+    while let Some(frame) = body.frame().await.transpose()? {
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
+        let room = wanted - into.len();
+        into.extend_from_slice(data.get(..room).unwrap_or(&data));
+        if data.len() > room {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// The text of the first element of this name.
+fn element<'t>(text: &'t str, name: &str) -> Option<&'t str> {
+    let (_, rest) = text.split_once(&format!("<{name}>"))?;
+    let (content, _) = rest.split_once(&format!("</{name}>"))?;
+    Some(content.trim()).filter(|content| !content.is_empty())
+}
+
+/// Both clouds ask for it in a support case.
+fn request_id<'t>(headers: &'t HeaderMap, text: &'t str) -> Option<&'t str> {
+    let header = |name| headers.get(name)?.to_str().ok();
+    header("x-amz-request-id")
+        .or_else(|| header("x-oss-request-id"))
+        .or_else(|| element(text, "RequestId"))
+}
+
+fn shortened(text: &str) -> String {
+    text.char_indices()
+        .take_while(|(at, _)| *at < MESSAGE_BYTES)
+        .map(|(_, letter)| letter)
+        .collect()
+}
+
+/// What the answer asks to wait, in milliseconds.
+fn pause(headers: &HeaderMap) -> Option<Duration> {
+    let millis = headers.get("x-amz-retry-after")?.to_str().ok()?.parse();
+    millis.ok().map(Duration::from_millis)
+}
+
+/// When the answer was made, by the bucket's own clock.
+fn theirs(headers: &HeaderMap) -> Option<SystemTime> {
+    if headers.contains_key(AGE) {
+        // Out of a cache.
+        return None;
+    }
+    let date = headers.get(DATE)?.to_str().ok()?;
+    let date = DateTime::from_str(date, DateTimeFormat::HttpDate).ok()?;
+    SystemTime::try_from(date).ok()
+}

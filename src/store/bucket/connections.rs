@@ -1,0 +1,189 @@
+//! The connections to the bucket: one pool for our own calls and the SDK's. HTTP/1.1 alone, since a
+//! bucket gives each connection its own share of the network, and parts use several.
+
+use std::{
+    fmt,
+    net::SocketAddr,
+    path::Path,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use aws_sdk_s3::primitives::SdkBody;
+use axum::http::{Request, Uri};
+use futures_util::FutureExt as _;
+use http_body_util::Either;
+use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
+use hyper_util::{
+    client::legacy::{
+        Client, ResponseFuture,
+        connect::{
+            HttpConnector,
+            dns::{GaiResolver, Name},
+        },
+    },
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+};
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, pem::PemObject as _},
+};
+use tokio::net::TcpStream;
+use tower::Service;
+
+use crate::store::part::PartBody;
+
+/// How long a connection may wait for its next request. S3 closes one after about as long; of one
+/// that waited longer in a frozen process nobody has told us yet.
+const IDLE: Duration = Duration::from_secs(20);
+/// Most connections that wait: as many as uploads are let in by default, with one part each.
+const MAX_IDLE: usize = 200;
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+/// What is sent: bytes of ours, or a request of the SDK.
+pub(super) type Sent = Either<PartBody, SdkBody>;
+pub(super) type Failure = hyper_util::client::legacy::Error;
+
+/// Whom TLS trusts beside the authorities that are compiled in.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Certificates(Arc<[CertificateDer<'static>]>);
+
+impl Certificates {
+    /// Of a file in PEM. `None` when it cannot be read or holds no certificate that can be used.
+    pub fn of_file(path: &Path) -> Option<Self> {
+        let read: Result<Arc<[_]>, _> = CertificateDer::pem_file_iter(path).ok()?.collect();
+        let certificates = Self(read.ok()?);
+        let (usable, _) = certificates.add_to(&mut RootCertStore::empty());
+        (usable > 0).then_some(certificates)
+    }
+
+    /// Returns how many could be used and how many not.
+    fn add_to(&self, roots: &mut RootCertStore) -> (usize, usize) {
+        roots.add_parsable_certificates(self.0.iter().cloned())
+    }
+}
+
+impl fmt::Debug for Certificates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} certificates", self.0.len())
+    }
+}
+
+/// The connections to one bucket; cheap to clone.
+#[derive(Clone)]
+pub struct Connections(Client<Dialer, Sent>);
+
+impl fmt::Debug for Connections {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Connections")
+    }
+}
+
+impl Connections {
+    /// To wherever a request's host is, within `patience` from name to TLS.
+    pub fn new(trusted: Trusted<'_>, patience: Duration) -> Self {
+        Self::through(Hosts::Named(GaiResolver::new()), trusted, patience)
+    }
+
+    /// To this address, whatever the host of a request is.
+    pub fn all_to(address: SocketAddr, trusted: Trusted<'_>, patience: Duration) -> Self {
+        Self::through(Hosts::One(address), trusted, patience)
+    }
+
+    fn through(hosts: Hosts, trusted: Trusted<'_>, patience: Duration) -> Self {
+        let mut tcp = HttpConnector::new_with_resolver(hosts);
+        tcp.set_nodelay(true);
+        // The scheme is the next layer's matter.
+        tcp.enforce_http(false);
+        let dialer = Dialer {
+            connector: HttpsConnector::from((tcp, trusted.tls())),
+            patience,
+        };
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE)
+            .pool_max_idle_per_host(MAX_IDLE)
+            .build(dialer);
+        Self(client)
+    }
+
+    pub(super) fn send(&self, request: Request<Sent>) -> ResponseFuture {
+        self.0.request(request)
+    }
+}
+
+/// Whom TLS trusts.
+#[derive(Clone, Copy, Debug)]
+pub enum Trusted<'c> {
+    /// Nobody: the endpoint is plain HTTP.
+    Nobody,
+    /// The authorities that browsers trust, and these.
+    Public(&'c Certificates),
+}
+
+impl Trusted<'_> {
+    fn tls(self) -> ClientConfig {
+        let mut roots = RootCertStore::empty();
+        if let Self::Public(certificates) = self {
+            roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+            certificates.add_to(&mut roots);
+        }
+        ClientConfig::builder()
+            .with_root_certificates(roots)
+            .with_no_client_auth()
+    }
+}
+
+/// Connects, with one time limit for all of name, TCP and TLS.
+#[derive(Clone)]
+struct Dialer {
+    connector: HttpsConnector<HttpConnector<Hosts>>,
+    patience: Duration,
+}
+
+impl Service<Uri> for Dialer {
+    type Response = MaybeHttpsStream<TokioIo<TcpStream>>;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.connector.poll_ready(context)
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let connected = tokio::time::timeout(self.patience, self.connector.call(uri));
+        connected.map(|connected| connected?).boxed()
+    }
+}
+
+/// Where hosts are.
+#[derive(Clone)]
+enum Hosts {
+    /// As the system resolves names.
+    Named(GaiResolver),
+    /// All of them here.
+    One(SocketAddr),
+}
+
+impl Service<Name> for Hosts {
+    type Response = std::vec::IntoIter<SocketAddr>;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
+        match self {
+            Self::Named(resolver) => {
+                let found = resolver.call(name);
+                let addresses = found.map(|found| Ok(found?.collect::<Vec<_>>().into_iter()));
+                addresses.boxed()
+            }
+            Self::One(address) => std::future::ready(Ok(vec![*address].into_iter())).boxed(),
+        }
+    }
+}

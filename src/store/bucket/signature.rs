@@ -1,0 +1,706 @@
+//! Signature Version 4, as S3 takes it: in a header, in the query of a URL, or (the key alone) under
+//! the policy of a form. No environment, no clock, no network.
+//!
+//! "AWS Signature Version 4 for API requests" of the IAM User Guide, and "Authenticating Requests"
+//! of the S3 API Reference: paths are encoded once and not normalized.
+
+use std::{
+    fmt::{self, Write as _},
+    sync::{Mutex, PoisonError},
+    time::{Duration, SystemTime},
+};
+
+use chrono::{DateTime, Datelike as _, Timelike as _, Utc};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use sha2::{Digest as _, Sha256};
+
+use crate::store::Credentials;
+
+/// The name of the method, in headers, queries and policies.
+pub const ALGORITHM: &str = "AWS4-HMAC-SHA256";
+/// In a hash's place: the body is not part of the signature.
+pub const UNSIGNED_PAYLOAD: &str = "UNSIGNED-PAYLOAD";
+/// The service that buckets belong to.
+const S3: &str = "s3";
+/// How the scope of every signature ends.
+const TERMINATOR: &str = "aws4_request";
+
+/// What stays as it is in the value of a query.
+const IN_QUERY: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~');
+/// What stays as it is in a path.
+const IN_PATH: &AsciiSet = &IN_QUERY.remove(b'/');
+
+/// A moment as signatures write it: `20130524T000000Z`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp([u8; 16]);
+
+impl Stamp {
+    /// Of a moment, in UTC and whole seconds.
+    pub fn at(moment: SystemTime) -> Self {
+        let moment = DateTime::<Utc>::from(moment);
+        let mut stamp = *b"00000000T000000Z";
+        let year = u32::try_from(moment.year()).unwrap_or_default();
+        for (from, value) in [
+            (0, year / 100),
+            (2, year % 100),
+            (4, moment.month()),
+            (6, moment.day()),
+            (9, moment.hour()),
+            (11, moment.minute()),
+            (13, moment.second()),
+        ] {
+            if let Some([tens, ones]) = stamp.get_mut(from..from + 2) {
+                *tens = digit(value / 10);
+                *ones = digit(value);
+            }
+        }
+        Self(stamp)
+    }
+
+    /// `20130524T000000Z`
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+
+    /// `20130524`
+    pub fn date(&self) -> &str {
+        self.as_str().get(..8).unwrap_or_default()
+    }
+}
+
+fn digit(value: u32) -> u8 {
+    b'0' + (value % 10) as u8
+}
+
+/// What signs for one day, one region and one service. `Debug` shows none of it.
+#[derive(Clone)]
+pub struct SigningKey(Hmac<Sha256>);
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SigningKey(hidden)")
+    }
+}
+
+impl SigningKey {
+    /// From the secret of an access key; `date` is `YYYYMMDD`.
+    pub fn derive(secret: &str, date: &str, region: &str, service: &str) -> Self {
+        let secret = format!("AWS4{secret}");
+        let mut key = Self::of(secret.as_bytes());
+        for step in [date, region, service, TERMINATOR] {
+            key = Self::of(&key.mac(step));
+        }
+        key
+    }
+
+    /// The signature of a text, in hex.
+    pub fn sign(&self, text: &str) -> String {
+        hex(&self.mac(text))
+    }
+
+    fn of(key: &[u8]) -> Self {
+        // HMAC takes keys of any length.
+        Self(Hmac::new_from_slice(key).unwrap_or_else(|_| Hmac::new(&Default::default())))
+    }
+
+    fn mac(&self, text: &str) -> [u8; 32] {
+        let mut mac = self.0.clone();
+        mac.update(text.as_bytes());
+        mac.finalize().into_bytes().into()
+    }
+}
+
+/// The signing key used last: deriving one costs more than a signature, and it lasts a day.
+#[derive(Debug, Default)]
+pub(super) struct SigningKeys {
+    last: Mutex<Option<Derived>>,
+}
+
+struct Derived {
+    secret: String,
+    date: String,
+    region: String,
+    key: SigningKey,
+}
+
+impl fmt::Debug for Derived {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.key, f)
+    }
+}
+
+impl SigningKeys {
+    /// The key for a day in a region.
+    pub(super) fn key(&self, credentials: &Credentials, region: &str, stamp: &Stamp) -> SigningKey {
+        let wanted = (credentials.secret(), stamp.date(), region);
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*last {
+            Some(derived) if derived.is_of(wanted) => derived.key.clone(),
+            _ => last.insert(Derived::of(wanted)).key.clone(),
+        }
+    }
+}
+
+impl Derived {
+    fn of((secret, date, region): (&str, &str, &str)) -> Self {
+        Self {
+            secret: secret.to_owned(),
+            date: date.to_owned(),
+            region: region.to_owned(),
+            key: SigningKey::derive(secret, date, region, S3),
+        }
+    }
+
+    fn is_of(&self, wanted: (&str, &str, &str)) -> bool {
+        (&*self.secret, &*self.date, &*self.region) == wanted
+    }
+}
+
+/// Who signs, when, and for which region.
+#[derive(Clone, Copy, Debug)]
+pub struct Signer<'a> {
+    /// The keys.
+    pub credentials: &'a Credentials,
+    /// Derived from their secret for the stamp's day.
+    pub key: &'a SigningKey,
+    /// The bucket's region.
+    pub region: &'a str,
+    /// When.
+    pub stamp: Stamp,
+}
+
+/// The parts of a request that a signature covers.
+#[derive(Clone, Copy, Debug)]
+pub struct Signable<'a, H> {
+    /// `GET`, `PUT`, …
+    pub method: &'a str,
+    /// As it is sent, see [`encoded_path`].
+    pub path: &'a str,
+    /// As it is sent: encoded and sorted.
+    pub query: &'a str,
+    /// Lower-case names and their values, sorted by name; `host` among them.
+    pub headers: H,
+    /// Hex of the body's SHA-256, or [`UNSIGNED_PAYLOAD`].
+    pub payload: &'a str,
+}
+
+impl<'a> Signer<'a> {
+    /// `20130524/us-east-1/s3/aws4_request`
+    pub fn scope(&self) -> String {
+        format!("{}/{}/{S3}/{TERMINATOR}", self.stamp.date(), self.region)
+    }
+
+    /// The value of the header `Authorization`.
+    pub fn authorization<'h, H>(&self, request: &Signable<'_, H>) -> String
+    where
+        H: Iterator<Item = (&'h str, &'h [u8])> + Clone,
+    {
+        let scope = self.scope();
+        let signature = self.signature(request, &scope);
+        let mut value = String::with_capacity(400);
+        let _ = write!(
+            value,
+            "{ALGORITHM} Credential={}/{scope}, SignedHeaders=",
+            self.credentials.key_id()
+        );
+        for (index, (name, _)) in request.headers.clone().enumerate() {
+            if index > 0 {
+                value.push(';');
+            }
+            value.push_str(name);
+        }
+        value.push_str(", Signature=");
+        value.push_str(&signature);
+        value
+    }
+
+    fn signature<'h, H>(&self, request: &Signable<'_, H>, scope: &str) -> String
+    where
+        H: Iterator<Item = (&'h str, &'h [u8])> + Clone,
+    {
+        let request = hex(&request.hash());
+        let stamp = self.stamp.as_str();
+        self.key
+            .sign(&format!("{ALGORITHM}\n{stamp}\n{scope}\n{request}"))
+    }
+}
+
+impl<'h, H> Signable<'_, H>
+where
+    H: Iterator<Item = (&'h str, &'h [u8])> + Clone,
+{
+    /// SHA-256 of the canonical request, which is hashed as it is put together.
+    fn hash(&self) -> [u8; 32] {
+        let mut hash = Sha256::new();
+        for line in [self.method, self.path, self.query] {
+            hash.update(line);
+            hash.update("\n");
+        }
+        for (name, value) in self.headers.clone() {
+            hash.update(name);
+            hash.update(":");
+            hash.update(value.trim_ascii());
+            hash.update("\n");
+        }
+        for (index, (name, _)) in self.headers.clone().enumerate() {
+            hash.update(if index == 0 { "\n" } else { ";" });
+            hash.update(name);
+        }
+        hash.update("\n");
+        hash.update(self.payload);
+        hash.finalize().into()
+    }
+}
+
+/// A URL that lets whoever has it make one request.
+#[derive(Clone, Copy, Debug)]
+pub struct Presigned<'a> {
+    /// `GET`, `PUT`, …
+    pub method: &'a str,
+    /// `https` or `http`
+    pub scheme: &'a str,
+    /// With the port, where it is not the scheme's own.
+    pub host: &'a str,
+    /// As it is sent, see [`encoded_path`].
+    pub path: &'a str,
+    /// Names and values as they are; encoded and sorted here.
+    pub query: &'a [(&'a str, &'a str)],
+    /// How long the URL is good, at most seven days.
+    pub expires: Duration,
+}
+
+/// The URL of `request`, signed at `now`. Nothing but the host may be said in headers, and the body
+/// is not part of the signature.
+pub fn presigned(
+    request: Presigned<'_>,
+    credentials: &Credentials,
+    region: &str,
+    now: SystemTime,
+) -> String {
+    let stamp = Stamp::at(now);
+    let signer = Signer {
+        credentials,
+        key: &SigningKey::derive(credentials.secret(), stamp.date(), region, S3),
+        region,
+        stamp,
+    };
+    signer.presigned(request)
+}
+
+impl Signer<'_> {
+    /// The URL of `request`; see [`presigned`].
+    pub fn presigned(&self, request: Presigned<'_>) -> String {
+        let Presigned {
+            method,
+            scheme,
+            host,
+            path,
+            ..
+        } = request;
+        let scope = self.scope();
+        let query = self.presigned_query(&request, &scope);
+        let signable = Signable {
+            method,
+            path,
+            query: &query,
+            headers: [("host", host.as_bytes())].into_iter(),
+            payload: UNSIGNED_PAYLOAD,
+        };
+        let signature = self.signature(&signable, &scope);
+        format!("{scheme}://{host}{path}?{query}&X-Amz-Signature={signature}")
+    }
+
+    fn presigned_query(&self, request: &Presigned<'_>, scope: &str) -> String {
+        let credential = format!("{}/{scope}", self.credentials.key_id());
+        let expires = request.expires.as_secs().to_string();
+        let mut pairs = vec![
+            ("X-Amz-Algorithm", ALGORITHM),
+            ("X-Amz-Credential", &credential),
+            ("X-Amz-Date", self.stamp.as_str()),
+            ("X-Amz-Expires", &expires),
+            ("X-Amz-SignedHeaders", "host"),
+        ];
+        if let Some(token) = self.credentials.session_token() {
+            pairs.push(("X-Amz-Security-Token", token));
+        }
+        pairs.extend_from_slice(request.query);
+        encoded_query(&pairs)
+    }
+}
+
+/// A path with what means something to a URL encoded; slashes stay.
+pub fn encoded_path(path: &str) -> String {
+    utf8_percent_encode(path, IN_PATH).to_string()
+}
+
+/// A query: encoded, then sorted, as the signature wants it.
+pub fn encoded_query(pairs: &[(&str, &str)]) -> String {
+    let mut encoded: Vec<_> = pairs
+        .iter()
+        .map(|(name, value)| {
+            let name = utf8_percent_encode(name, IN_QUERY).to_string();
+            (name, utf8_percent_encode(value, IN_QUERY).to_string())
+        })
+        .collect();
+    encoded.sort_unstable();
+    let mut query = String::new();
+    for (name, value) in encoded {
+        if !query.is_empty() {
+            query.push('&');
+        }
+        query.push_str(&name);
+        query.push('=');
+        query.push_str(&value);
+    }
+    query
+}
+
+/// Lower-case hex.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    let halves = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    let digits = halves.filter_map(|half| char::from_digit(u32::from(half), 16));
+    let mut text = String::with_capacity(2 * bytes.len());
+    text.extend(digits);
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sigv4::{
+        http_request::{
+            PercentEncodingMode, SignableBody, SignableRequest, SignatureLocation, SigningSettings,
+            UriPathNormalizationMode, sign,
+        },
+        sign::v4,
+    };
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The access key of AWS's examples.
+    fn example_keys() -> Credentials {
+        let secret = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
+        Credentials::new("AKIAIOSFODNN7EXAMPLE", secret, None).expect("keys")
+    }
+
+    /// 24 May 2013, midnight.
+    fn example_time() -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(1_369_353_600)
+    }
+
+    const EMPTY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+    /// Signs at the examples' time, in their region; the headers all of them have are added.
+    fn authorization(
+        method: &str,
+        path: &str,
+        query: &str,
+        headers: &[(&str, &str)],
+        payload: &str,
+    ) -> String {
+        let mut headers = headers.to_vec();
+        headers.push(("host", "examplebucket.s3.amazonaws.com"));
+        headers.push(("x-amz-content-sha256", payload));
+        headers.push(("x-amz-date", "20130524T000000Z"));
+        headers.sort_unstable();
+        let credentials = example_keys();
+        let stamp = Stamp::at(example_time());
+        let signer = Signer {
+            credentials: &credentials,
+            key: &SigningKey::derive(credentials.secret(), stamp.date(), "us-east-1", S3),
+            region: "us-east-1",
+            stamp,
+        };
+        signer.authorization(&Signable {
+            method,
+            path,
+            query,
+            headers: headers.iter().map(|(n, v)| (*n, v.as_bytes())),
+            payload,
+        })
+    }
+
+    #[test]
+    fn the_examples_of_the_s3_api_reference_get_their_signatures() {
+        let put = "44ce7dd67c959e0d3524ffac1771dfbba87d2b6b4b4e99e42034a8b803f8b072";
+        for (method, path, query, headers, payload, signature) in [
+            (
+                "GET",
+                "/test.txt",
+                "",
+                &[("range", "bytes=0-9")][..],
+                EMPTY,
+                "f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41",
+            ),
+            (
+                "PUT",
+                "/test%24file.text",
+                "",
+                &[
+                    ("date", "Fri, 24 May 2013 00:00:00 GMT"),
+                    ("x-amz-storage-class", "REDUCED_REDUNDANCY"),
+                ],
+                put,
+                "98ad721746da40c64f1a55b78f14c238d841ea1380cd77a1b5971af0ece108bd",
+            ),
+            (
+                "GET",
+                "/",
+                "lifecycle=",
+                &[],
+                EMPTY,
+                "fea454ca298b7da1c68078a5d1bdbfbbe0d65c699e0f91ac7a200a0136783543",
+            ),
+            (
+                "GET",
+                "/",
+                "max-keys=2&prefix=J",
+                &[],
+                EMPTY,
+                "34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7",
+            ),
+        ] {
+            let value = authorization(method, path, query, headers, payload);
+            assert!(
+                value.ends_with(&format!("Signature={signature}")),
+                "{value}"
+            );
+        }
+        let whole = authorization("GET", "/test.txt", "", &[("range", "bytes=0-9")], EMPTY);
+        assert_eq!(
+            whole,
+            "AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/20130524/us-east-1/s3/aws4_request, \
+             SignedHeaders=host;range;x-amz-content-sha256;x-amz-date, \
+             Signature=f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41"
+        );
+    }
+
+    #[test]
+    fn the_example_of_a_presigned_url_gets_its_signature() {
+        let url = presigned(
+            Presigned {
+                method: "GET",
+                scheme: "https",
+                host: "examplebucket.s3.amazonaws.com",
+                path: "/test.txt",
+                query: &[],
+                expires: Duration::from_secs(86_400),
+            },
+            &example_keys(),
+            "us-east-1",
+            example_time(),
+        );
+        assert_eq!(
+            url,
+            "https://examplebucket.s3.amazonaws.com/test.txt?X-Amz-Algorithm=AWS4-HMAC-SHA256\
+             &X-Amz-Credential=AKIAIOSFODNN7EXAMPLE%2F20130524%2Fus-east-1%2Fs3%2Faws4_request\
+             &X-Amz-Date=20130524T000000Z&X-Amz-Expires=86400&X-Amz-SignedHeaders=host\
+             &X-Amz-Signature=aeeed9bbccd4d02ee5c0109b86d86835f995330da4c265957d157751f604d404"
+        );
+    }
+
+    #[test]
+    fn the_example_of_the_iam_user_guide_gets_its_signature() {
+        let key = SigningKey::derive(
+            "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY",
+            "20150830",
+            "us-east-1",
+            "iam",
+        );
+        let text = "AWS4-HMAC-SHA256\n20150830T123600Z\n20150830/us-east-1/iam/aws4_request\n\
+                    f536975d06c0309214f805bb90ccff089219ecd68b2577efef23edd43b7e1a59";
+        assert_eq!(
+            key.sign(text),
+            "5d672d79c15b13162d9279b0855cfba6789a8edb4c82c400e06b5924a6f2b5d7"
+        );
+    }
+
+    #[test]
+    fn a_stamp_is_utc_in_whole_seconds() {
+        for (secs, stamp) in [
+            (0, "19700101T000000Z"),
+            (1_369_353_600, "20130524T000000Z"),
+            (1_744_866_732, "20250417T051212Z"),
+            (4_102_444_799, "20991231T235959Z"),
+        ] {
+            let at = SystemTime::UNIX_EPOCH + Duration::from_millis(secs * 1000 + 999);
+            assert_eq!(Stamp::at(at).as_str(), stamp);
+        }
+        assert_eq!(Stamp::at(example_time()).date(), "20130524");
+    }
+
+    #[test]
+    fn a_key_is_derived_anew_for_another_day_or_secret_only() {
+        let keys = SigningKeys::default();
+        let another = Credentials::new("id", "another", None).expect("keys");
+        let day = Duration::from_secs(86_400);
+        for (credentials, at) in [
+            (example_keys(), example_time()),
+            (example_keys(), example_time()),
+            (example_keys(), example_time() + day),
+            (another.clone(), example_time() + day),
+            (example_keys(), example_time()),
+        ] {
+            let stamp = Stamp::at(at);
+            let expected =
+                SigningKey::derive(credentials.secret(), stamp.date(), "us-east-1", S3).sign("x");
+            assert_eq!(
+                keys.key(&credentials, "us-east-1", &stamp).sign("x"),
+                expected
+            );
+        }
+    }
+
+    #[test]
+    fn debug_shows_no_key() {
+        let keys = SigningKeys::default();
+        keys.key(&example_keys(), "us-east-1", &Stamp::at(example_time()));
+        let shown = format!("{keys:?}");
+        assert!(shown.contains("SigningKey(hidden)"), "{shown}");
+        assert!(!shown.contains("wJalr"), "{shown}");
+    }
+
+    /// The header or parameter `wanted` as the SDK would make it.
+    fn oracle(
+        credentials: &Credentials,
+        location: SignatureLocation,
+        request: (&str, &str, &[(&str, &str)]),
+        body: SignableBody<'_>,
+        expires: Option<Duration>,
+        wanted: &str,
+    ) -> String {
+        let identity = aws_credential_types::Credentials::new(
+            credentials.key_id(),
+            credentials.secret(),
+            credentials.session_token().map(str::to_owned),
+            None,
+            "test",
+        )
+        .into();
+        let mut settings = SigningSettings::default();
+        settings.percent_encoding_mode = PercentEncodingMode::Single;
+        settings.uri_path_normalization_mode = UriPathNormalizationMode::Disabled;
+        settings.signature_location = location;
+        settings.expires_in = expires;
+        settings.payload_checksum_kind = match location {
+            SignatureLocation::QueryParams => {
+                aws_sigv4::http_request::PayloadChecksumKind::NoHeader
+            }
+            _ => aws_sigv4::http_request::PayloadChecksumKind::XAmzSha256,
+        };
+        let params = v4::SigningParams::builder()
+            .identity(&identity)
+            .region("cn-hangzhou")
+            .name(S3)
+            .time(example_time())
+            .settings(settings)
+            .build()
+            .expect("complete")
+            .into();
+        let (method, url, headers) = request;
+        let request = SignableRequest::new(method, url, headers.iter().copied(), body);
+        let (signed, _) = sign(request.expect("a request"), &params)
+            .expect("a signature")
+            .into_parts();
+        let (headers, query) = signed.into_parts();
+        let headers = headers.iter().map(|h| (h.name(), h.value()));
+        let mut all = headers.chain(query.iter().map(|(n, v)| (*n, v.as_ref())));
+        let found = all.find(|(name, _)| *name == wanted);
+        found.expect("signed").1.to_owned()
+    }
+
+    fn credentials() -> impl Strategy<Value = Credentials> {
+        (
+            "[A-Z0-9]{16,20}",
+            "[A-Za-z0-9/+]{20,40}",
+            prop::option::of("[A-Za-z0-9/+=]{1,200}"),
+        )
+            .prop_map(|(id, secret, token)| Credentials::new(id, secret, token).expect("keys"))
+    }
+
+    fn pairs() -> impl Strategy<Value = Vec<(String, String)>> {
+        prop::collection::btree_map("[a-zA-Z][a-zA-Z-]{0,11}", "\\PC{0,20}", 0..4)
+            .prop_map(|pairs| pairs.into_iter().collect())
+    }
+
+    proptest! {
+        #[test]
+        fn presigned_urls_are_those_of_the_sdk(
+            credentials in credentials(),
+            key in "[ -~àé天]{1,40}",
+            pairs in pairs(),
+            secs in 1_u64..604_800,
+        ) {
+            let path = format!("/{}", encoded_path(&key));
+            let query: Vec<_> = pairs.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+            let expires = Duration::from_secs(secs);
+            let host = "bucket.s3.oss-cn-hangzhou.aliyuncs.com";
+            let request = Presigned {
+                method: "PUT", scheme: "https", host, path: &path, query: &query, expires,
+            };
+            let url = presigned(request, &credentials, "cn-hangzhou", example_time());
+            let plain = match encoded_query(&query) {
+                query if query.is_empty() => format!("https://{host}{path}"),
+                query => format!("https://{host}{path}?{query}"),
+            };
+            let signature = oracle(
+                &credentials,
+                SignatureLocation::QueryParams,
+                ("PUT", &plain, &[]),
+                SignableBody::UnsignedPayload,
+                Some(expires),
+                "X-Amz-Signature",
+            );
+            prop_assert!(url.ends_with(&signature), "{url} against {signature}");
+        }
+
+        #[test]
+        fn headers_are_signed_as_the_sdk_does(
+            credentials in credentials(),
+            key in "[ -~àé天]{1,40}",
+            part in 1_u32..10_000,
+            upload_id in "[A-Za-z0-9._/+=-]{1,80}",
+            size in 1_u64..10_000_000,
+        ) {
+            let path = format!("/{}", encoded_path(&key));
+            let part = part.to_string();
+            let query = encoded_query(&[("partNumber", part.as_str()), ("uploadId", &upload_id)]);
+            let host = "bucket.s3.cn-hangzhou.amazonaws.com.cn";
+            let size = size.to_string();
+            let theirs = oracle(
+                &credentials,
+                SignatureLocation::Headers,
+                ("PUT", &format!("https://{host}{path}?{query}"), &[("content-length", &size)]),
+                SignableBody::UnsignedPayload,
+                None,
+                "authorization",
+            );
+            let stamp = Stamp::at(example_time());
+            let mut headers = vec![
+                ("content-length", size.as_bytes()),
+                ("host", host.as_bytes()),
+                ("x-amz-content-sha256", UNSIGNED_PAYLOAD.as_bytes()),
+                ("x-amz-date", stamp.as_str().as_bytes()),
+            ];
+            if let Some(token) = credentials.session_token() {
+                headers.push(("x-amz-security-token", token.as_bytes()));
+            }
+            let key = SigningKey::derive(credentials.secret(), stamp.date(), "cn-hangzhou", S3);
+            let signer =
+                Signer { credentials: &credentials, key: &key, region: "cn-hangzhou", stamp };
+            let ours = signer.authorization(&Signable {
+                method: "PUT",
+                path: &path,
+                query: &query,
+                headers: headers.iter().copied(),
+                payload: UNSIGNED_PAYLOAD,
+            });
+            prop_assert_eq!(ours, theirs);
+        }
+    }
+}
