@@ -378,7 +378,7 @@ impl S3 for Backend {
             cache_control: object.cache_control,
             metadata: Some(object.metadata.into_iter().collect()),
             e_tag: Some(ETag::Strong(object.etag)),
-            last_modified: Some(Timestamp::from(SystemTime::now())),
+            last_modified: Some(self.read(|now| now.stored_at(&input.key)).into()),
             ..Default::default()
         }))
     }
@@ -402,7 +402,7 @@ impl S3 for Backend {
             cache_control: object.cache_control,
             metadata: Some(object.metadata.into_iter().collect()),
             e_tag: Some(ETag::Strong(object.etag)),
-            last_modified: Some(Timestamp::from(SystemTime::now())),
+            last_modified: Some(self.read(|now| now.stored_at(&input.key)).into()),
             ..Default::default()
         }))
     }
@@ -516,7 +516,7 @@ fn below(now: &Contents, prefix: &str, after: &str) -> ObjectList {
         key: Some(key.clone()),
         size: Some(length(&object.bytes)),
         e_tag: Some(ETag::Strong(object.etag.clone())),
-        last_modified: Some(Timestamp::from(SystemTime::now())),
+        last_modified: Some(Timestamp::from(now.stored_at(key))),
         ..Default::default()
     });
     objects.collect()

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{DefaultHasher, Hasher};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::{Bytes, BytesMut};
 use s3s::{S3Result, s3_error};
@@ -44,6 +45,8 @@ struct Upload {
 #[derive(Default)]
 pub(crate) struct Contents {
     objects: BTreeMap<String, Object>,
+    /// When each object was stored.
+    times: BTreeMap<String, SystemTime>,
     uploads: BTreeMap<String, Upload>,
     uploads_created: usize,
     requests: Vec<Recorded>,
@@ -98,12 +101,20 @@ impl Contents {
         self.objects.get(key).ok_or_else(|| s3_error!(NoSuchKey))
     }
 
+    /// When an object was stored, to the second, as every cloud tells it.
+    pub(super) fn stored_at(&self, key: &str) -> SystemTime {
+        let time = self.times.get(key).copied().unwrap_or(UNIX_EPOCH);
+        let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+        UNIX_EPOCH + Duration::from_secs(since.as_secs())
+    }
+
     /// Stores an object and returns its ETag.
     pub(super) fn put(&mut self, key: String, mut object: Object) -> String {
         if object.etag.is_empty() {
             object.etag = etag(&object.bytes);
         }
         let etag = object.etag.clone();
+        self.times.insert(key.clone(), SystemTime::now());
         self.objects.insert(key, object);
         etag
     }

@@ -237,6 +237,10 @@ impl Front {
         planned.push(Planned { on, fault, times });
     }
 
+    pub(super) fn heal(&self) {
+        self.planned.lock().expect("no panic while held").clear();
+    }
+
     /// The first fault planned for this operation, used up by one.
     fn strike(&self, operation: Operation) -> Option<Fault> {
         let mut planned = self.planned.lock().expect("no panic while held");

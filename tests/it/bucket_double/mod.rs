@@ -152,6 +152,11 @@ impl BucketDouble {
         self.front.plan(on, fault, times);
     }
 
+    /// Forgets the faults that were planned and have not struck.
+    pub(crate) fn heal(&self) {
+        self.front.heal();
+    }
+
     /// Everything stored, by key.
     pub(crate) fn objects(&self) -> BTreeMap<String, Object> {
         self.contents.borrow().objects().clone()

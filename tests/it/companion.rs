@@ -1,0 +1,713 @@
+//! The S3 routes of Uppy's Companion, called as `@uppy/aws-s3` calls them: what they answer, whose
+//! uploads they touch, and that the parts that a client puts become one checked object.
+
+use axum::{
+    body::Body,
+    http::{Method, Request},
+};
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use serde_json::{Value, json};
+
+use crate::{
+    bucket_double::{BucketDouble, Contents, Dialect, Fault, Operation},
+    lane::{COMPLETE, Lane, SIGNING, assert_refused, post_json, target},
+    support::{Form, PNG, Reply, picture_of, send},
+    tokens::{SECRET, of_guest, of_user},
+};
+
+const JWT: (&str, &str) = ("UPLOAD_JWT_SECRET", SECRET);
+const MIB: usize = 1024 * 1024;
+const LARGE: usize = 11 * MIB + 3;
+
+/// An upload in parts, as its client knows it.
+#[derive(Clone, Debug)]
+struct Upload {
+    key: String,
+    id: String,
+}
+
+impl Upload {
+    fn path(&self, more: &str) -> String {
+        let encoded: String = form_urlencoded::byte_serialize(self.id.as_bytes()).collect();
+        let key: String = form_urlencoded::byte_serialize(self.key.as_bytes()).collect();
+        let glue = if more.contains('?') { '&' } else { '?' };
+        format!("/s3/multipart/{encoded}{more}{glue}key={key}")
+    }
+}
+
+/// What Companion's failures are: the envelope, and its text again as `message`.
+#[track_caller]
+fn assert_companion_refused(reply: &Reply, status: u16, code: &str) {
+    assert_refused(reply, status, code);
+    let json = reply.json();
+    assert_eq!(json["message"], json["data"], "{json}");
+}
+
+/// A success that is no envelope.
+#[track_caller]
+fn bare(reply: &Reply) -> Value {
+    let json = reply.json();
+    assert_eq!(
+        (reply.status.as_u16(), &json["msg"]),
+        (200, &Value::Null),
+        "{json}"
+    );
+    json
+}
+
+/// What Uppy does, call by call.
+impl Lane {
+    async fn get(&self, path: &str) -> Reply {
+        self.send(Request::get(path).body(Body::empty()).unwrap())
+            .await
+    }
+
+    async fn begin(&self, name: &str) -> Upload {
+        let file = json!({"filename": name, "type": "image/png", "metadata": {"name": name}});
+        let begun = bare(&self.ask("/s3/multipart", &file).await);
+        let text = |name: &str| begun[name].as_str().expect("text").to_owned();
+        Upload {
+            key: text("key"),
+            id: text("uploadId"),
+        }
+    }
+
+    /// Puts one part to the address the function signs; returns the part as a completion names it.
+    async fn put_part(&self, upload: &Upload, number: usize, content: &[u8]) -> Value {
+        let signed = bare(&self.get(&upload.path(&format!("/{number}"))).await);
+        let reply = put(signed["url"].as_str().unwrap(), content).await;
+        assert_eq!(reply.status.as_u16(), 200, "{}", self.kind());
+        let etag = reply.header("etag").trim_matches('"').to_owned();
+        json!({"PartNumber": number, "ETag": etag})
+    }
+
+    /// All of it, in parts of 5 MiB.
+    async fn put_parts(&self, upload: &Upload, content: &[u8]) -> Vec<Value> {
+        let mut parts = Vec::new();
+        for (index, part) in content.chunks(5 * MIB).enumerate() {
+            parts.push(self.put_part(upload, index + 1, part).await);
+        }
+        parts
+    }
+
+    async fn finish(&self, upload: &Upload, parts: &[Value]) -> Reply {
+        self.ask(&upload.path("/complete"), &json!({"parts": parts}))
+            .await
+    }
+
+    async fn abort(&self, upload: &Upload) -> Reply {
+        let request = Request::delete(upload.path("")).body(Body::empty());
+        self.send(request.unwrap()).await
+    }
+
+    async fn both(vars: &[(&str, &str)]) -> [Self; 2] {
+        [Self::s3(vars).await, Self::oss(vars).await]
+    }
+}
+
+/// `PUT`s to a signed address, without any header of ours.
+async fn put(url: &str, content: &[u8]) -> Reply {
+    let (addr, path) = target(url);
+    let request = Request::put(path).body(Body::from(Bytes::copy_from_slice(content)));
+    send(addr, request.unwrap()).await
+}
+
+#[tokio::test]
+async fn a_file_in_parts_becomes_one_object_with_the_main_routes_item() {
+    for lane in Lane::both(&[]).await {
+        let content = picture_of(LARGE);
+        let upload = lane.begin("IMG 1.heic").await;
+        assert!(upload.key.starts_with("pending/"), "{}", upload.key);
+        let parts = lane.put_parts(&upload, &content).await;
+        let listed = bare(&lane.get(&upload.path("")).await);
+        let listed = listed.as_array().unwrap();
+        assert_eq!(listed.len(), 3);
+        assert_eq!(listed[0]["PartNumber"], 1);
+        assert_eq!(listed[2]["Size"], LARGE - 10 * MIB);
+        let etag = listed[0]["ETag"].as_str().unwrap().trim_matches('"');
+        assert_eq!(parts[0]["ETag"], etag);
+
+        let done = bare(&lane.finish(&upload, &parts).await);
+        let path = done["path"].as_str().unwrap();
+        assert!(
+            path.starts_with("images/") && path.ends_with(".png"),
+            "{path}"
+        );
+        assert_eq!(done["location"], done["url"]);
+        assert_eq!(
+            done["url"],
+            format!("{}/chat-test/{path}", lane.bucket().endpoint())
+        );
+        assert_eq!(
+            (
+                &done["size"],
+                &done["mime"],
+                &done["name"],
+                &done["image_class_id"]
+            ),
+            (
+                &json!(LARGE),
+                &json!("image/png"),
+                &json!("IMG 1.heic"),
+                &json!(0)
+            )
+        );
+        assert!(done["create_time"].is_u64() && done["recall_token"].is_string());
+        lane.assert_holds(&[path]);
+        assert_eq!(lane.bytes(path), content);
+        let object = lane.bucket().objects()[path].clone();
+        assert_eq!(object.content_type.as_deref(), Some("image/png"));
+    }
+}
+
+#[tokio::test]
+async fn the_shapes_are_companions() {
+    for lane in Lane::both(&[("UPLOAD_DIRECT_SECS", "77")]).await {
+        let keys =
+            |json: &Value| -> Vec<String> { json.as_object().unwrap().keys().cloned().collect() };
+        let params = bare(
+            &lane
+                .get("/s3/params?filename=a.png&type=image%2Fpng&metadata[name]=a")
+                .await,
+        );
+        for (name, is_so) in [
+            ("method", params["method"] == "POST"),
+            ("url", params["url"].is_string()),
+            ("fields", params["fields"]["key"].is_string()),
+            (
+                "expires",
+                (1..=77).contains(&params["expires"].as_u64().unwrap()),
+            ),
+        ] {
+            assert!(is_so, "{name}: {params}");
+        }
+        let upload = lane.begin("a.png").await;
+        assert_eq!(bare(&lane.get(&upload.path("")).await), json!([]));
+        let signed = bare(&lane.get(&upload.path("/10000")).await);
+        assert_eq!(
+            (keys(&signed), &signed["expires"]),
+            (vec!["expires".into(), "url".into()], &json!(77))
+        );
+        let batch = bare(&lane.get(&upload.path("/batch?partNumbers=1,2,10000")).await);
+        assert_eq!(keys(&batch), ["presignedUrls"]);
+        assert_eq!(keys(&batch["presignedUrls"]), ["1", "10000", "2"]);
+        assert_eq!(bare(&lane.abort(&upload).await), json!({}));
+        lane.assert_holds(&[]);
+    }
+}
+
+#[tokio::test]
+async fn a_form_of_the_params_is_taken_and_completed_with_its_ticket() {
+    for lane in Lane::both(&[]).await {
+        let params = bare(&lane.get("/s3/params?filename=a.png&type=image/png").await);
+        let fields = params["fields"].as_object().unwrap().iter();
+        let form = fields.fold(Form::new(), |form, (name, value)| {
+            form.text(name, value.as_str().unwrap())
+        });
+        let (addr, path) = target(params["url"].as_str().unwrap());
+        let reply = send(addr, form.file("file", "a.png", PNG).to(&path)).await;
+        assert!(reply.status.is_success());
+        let ticket = json!({"ticket": params["ticket"]});
+        let item = lane.ask(COMPLETE, &ticket).await.data()[0].clone();
+        lane.assert_holds(&[item["path"].as_str().unwrap()]);
+    }
+}
+
+#[tokio::test]
+async fn a_batch_of_addresses_takes_the_parts() {
+    for lane in Lane::both(&[]).await {
+        let upload = lane.begin("a.png").await;
+        let batch = bare(&lane.get(&upload.path("/batch?partNumbers=2,1")).await);
+        let content = picture_of(5 * MIB + 1);
+        let mut parts = Vec::new();
+        for (number, part) in [("2", &content[5 * MIB..]), ("1", &content[..5 * MIB])] {
+            let reply = put(batch["presignedUrls"][number].as_str().unwrap(), part).await;
+            let number: u32 = number.parse().unwrap();
+            parts.push(json!({"PartNumber": number, "ETag": reply.header("etag")}));
+        }
+        // In the order they were done, with the quotes of the header.
+        let done = bare(&lane.finish(&upload, &parts).await);
+        assert_eq!(lane.bytes(done["path"].as_str().unwrap()), content);
+    }
+}
+
+#[tokio::test]
+async fn a_paused_upload_goes_on_with_the_parts_that_are_there() {
+    for lane in Lane::both(&[]).await {
+        let content = picture_of(LARGE);
+        let chunks: Vec<_> = content.chunks(5 * MIB).collect();
+        let upload = lane.begin("a.png").await;
+        lane.put_part(&upload, 1, chunks[0]).await;
+        lane.put_part(&upload, 3, b"half of the last").await;
+        let listed = bare(&lane.get(&upload.path("")).await);
+        let numbers: Vec<_> = listed
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|p| p["PartNumber"].clone())
+            .collect();
+        assert_eq!(numbers, [json!(1), json!(3)]);
+        lane.put_part(&upload, 2, chunks[1]).await;
+        lane.put_part(&upload, 3, chunks[2]).await;
+        let listed = bare(&lane.get(&upload.path("")).await);
+        let done = bare(&lane.finish(&upload, listed.as_array().unwrap()).await);
+        assert_eq!(lane.bytes(done["path"].as_str().unwrap()), content);
+        lane.assert_holds(&[done["path"].as_str().unwrap()]);
+    }
+}
+
+#[tokio::test]
+async fn a_list_of_more_parts_than_a_page_is_whole() {
+    let lane = Lane::s3(&[]).await;
+    let upload = lane.begin("a.png").await;
+    let numbers: Vec<_> = (1..=1000).map(|number| number.to_string()).collect();
+    let batch = upload.path(&format!("/batch?partNumbers={}", numbers.join(",")));
+    let urls = bare(&lane.get(&batch).await)["presignedUrls"].clone();
+    let puts = numbers
+        .iter()
+        .map(|number| put(urls[number].as_str().unwrap(), b"x"));
+    futures_util::stream::iter(puts)
+        .for_each_concurrent(16, async |put| drop(put.await))
+        .await;
+    lane.put_part(&upload, 1001, b"x").await;
+    let listed = bare(&lane.get(&upload.path("")).await);
+    let listed = listed.as_array().unwrap();
+    assert_eq!(
+        (listed.len(), &listed[1000]["PartNumber"]),
+        (1001, &json!(1001))
+    );
+    lane.abort(&upload).await;
+    lane.assert_holds(&[]);
+}
+
+#[tokio::test]
+async fn part_numbers_are_1_to_10000() {
+    let lane = Lane::s3(&[]).await;
+    let upload = lane.begin("a.png").await;
+    for number in [
+        "0",
+        "10001",
+        "abc",
+        "-1",
+        "1.5",
+        "1e3",
+        "0x1",
+        "99999999999",
+        "%00",
+    ] {
+        for asked in [
+            format!("/{number}"),
+            format!("/batch?partNumbers=1,{number}"),
+        ] {
+            let reply = lane.get(&upload.path(&asked)).await;
+            assert_companion_refused(&reply, 400, "parameter_invalid");
+        }
+    }
+    for query in ["/batch", "/batch?partNumbers=", "/batch?partNumbers=1,,2"] {
+        let reply = lane.get(&upload.path(query)).await;
+        assert_companion_refused(&reply, 400, "parameter_invalid");
+    }
+    for parts in [
+        json!([{"PartNumber": 0, "ETag": "x"}]),
+        json!([{"PartNumber": 10001, "ETag": "x"}]),
+        json!([{"PartNumber": "abc", "ETag": "x"}]),
+        json!([{"PartNumber": 1}]),
+        json!([{"ETag": "x"}]),
+        json!([{"PartNumber": 1, "ETag": "x"}, {"PartNumber": 1, "ETag": "y"}]),
+        json!([1]),
+        json!([]),
+        json!("x"),
+        json!(null),
+    ] {
+        let reply = lane
+            .ask(&upload.path("/complete"), &json!({"parts": parts}))
+            .await;
+        assert_companion_refused(&reply, 400, "parameter_invalid");
+    }
+    let huge = format!("{{\"parts\":[{}]}}", vec!["{}"; 600_000].join(","));
+    let request =
+        Request::post(upload.path("/complete")).header("content-type", "application/json");
+    let reply = lane.send(request.body(Body::from(huge)).unwrap()).await;
+    assert!(reply.status.is_client_error());
+    lane.abort(&upload).await;
+    lane.assert_holds(&[]);
+}
+
+#[tokio::test]
+async fn ten_thousand_parts_can_be_named() {
+    let lane = Lane::s3(&[]).await;
+    let upload = lane.begin("a.png").await;
+    let etag = "\"0123456789abcdef0123456789abcdef\"";
+    let parts: Vec<_> = (1..=10_000)
+        .map(|number| json!({"PartNumber": number, "ETag": etag}))
+        .collect();
+    // They are not there; but it was the bucket that said so.
+    let reply = lane.finish(&upload, &parts).await;
+    assert_companion_refused(&reply, 409, "upload_incomplete");
+    let requests = lane.bucket().requests();
+    assert!(
+        requests
+            .iter()
+            .any(|r| r.operation == Operation::CompleteUpload)
+    );
+}
+
+#[tokio::test]
+async fn a_missing_or_changed_part_is_409_and_the_upload_goes_on() {
+    for lane in Lane::both(&[]).await {
+        let content = picture_of(5 * MIB + 9);
+        let upload = lane.begin("a.png").await;
+        let first = lane.put_part(&upload, 1, &content[..5 * MIB]).await;
+        let missing = json!({"PartNumber": 2, "ETag": "0123"});
+        let reply = lane.finish(&upload, &[first.clone(), missing]).await;
+        assert_companion_refused(&reply, 409, "upload_incomplete");
+        let stale = lane.put_part(&upload, 2, b"stale").await;
+        let second = lane.put_part(&upload, 2, &content[5 * MIB..]).await;
+        let reply = lane.finish(&upload, &[first.clone(), stale]).await;
+        assert_companion_refused(&reply, 409, "upload_incomplete");
+        let done = bare(&lane.finish(&upload, &[first, second]).await);
+        assert_eq!(lane.bytes(done["path"].as_str().unwrap()), content);
+    }
+}
+
+#[tokio::test]
+async fn completing_twice_gives_the_same_answer() {
+    for lane in Lane::both(&[]).await {
+        let upload = lane.begin("a.png").await;
+        let parts = lane.put_parts(&upload, PNG).await;
+        let mut first = bare(&lane.finish(&upload, &parts).await);
+        let mut again = bare(&lane.finish(&upload, &parts).await);
+        for answer in [&mut first, &mut again] {
+            answer.as_object_mut().unwrap().remove("recall_token");
+        }
+        assert_eq!(first, again);
+        lane.assert_holds(&[first["path"].as_str().unwrap()]);
+    }
+}
+
+#[tokio::test]
+async fn an_aborted_upload_cannot_be_completed_and_leaves_nothing() {
+    for lane in Lane::both(&[]).await {
+        let upload = lane.begin("a.png").await;
+        let parts = lane.put_parts(&upload, PNG).await;
+        assert_eq!(bare(&lane.abort(&upload).await), json!({}));
+        lane.assert_holds(&[]);
+        let reply = lane.finish(&upload, &parts).await;
+        assert_companion_refused(&reply, 409, "upload_incomplete");
+        let reply = lane.get(&upload.path("")).await;
+        assert_companion_refused(&reply, 409, "upload_incomplete");
+        // As often as the client likes.
+        assert_eq!(bare(&lane.abort(&upload).await), json!({}));
+        lane.assert_holds(&[]);
+    }
+}
+
+#[tokio::test]
+async fn what_is_refused_leaves_nothing() {
+    for lane in Lane::both(&[("UPLOAD_DIRECT_MAX_BYTES", "1000")]).await {
+        for (content, status, code) in [
+            (b"<html><script>".to_vec(), 415, "type_refused"),
+            (picture_of(1001), 413, "too_large"),
+        ] {
+            let upload = lane.begin("a.png").await;
+            let parts = lane.put_parts(&upload, &content).await;
+            assert_companion_refused(&lane.finish(&upload, &parts).await, status, code);
+            lane.assert_holds(&[]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_upload_is_its_users_alone() {
+    for lane in Lane::both(&[JWT]).await {
+        let lane = lane.signed_in(of_user("7"));
+        let upload = lane.begin("a.png").await;
+        let parts = lane.put_parts(&upload, PNG).await;
+        let calls = |upload: &Upload| {
+            let empty = |method: Method, path: String| {
+                let request = Request::builder().method(method).uri(path);
+                request.body(Body::empty()).unwrap()
+            };
+            [
+                empty(Method::GET, upload.path("")),
+                empty(Method::GET, upload.path("/1")),
+                empty(Method::GET, upload.path("/batch?partNumbers=1")),
+                post_json(&upload.path("/complete"), &json!({"parts": parts})),
+                empty(Method::DELETE, upload.path("")),
+            ]
+        };
+        let other = {
+            let mut request = post_json("/s3/multipart", &json!({"filename": "b", "type": "x"}));
+            request
+                .headers_mut()
+                .insert("token", of_user("8").parse().unwrap());
+            bare(&lane.api.send(request).await)
+        };
+        let text = |name: &str| other[name].as_str().unwrap().to_owned();
+        for (token, id, key, status, code) in [
+            // Somebody else's, with the right key and id.
+            (
+                of_user("8"),
+                upload.id.clone(),
+                upload.key.clone(),
+                401,
+                "ticket_invalid",
+            ),
+            (
+                of_guest("8"),
+                upload.id.clone(),
+                upload.key.clone(),
+                401,
+                "ticket_invalid",
+            ),
+            (
+                String::new(),
+                upload.id.clone(),
+                upload.key.clone(),
+                401,
+                "token_missing",
+            ),
+            (
+                "bad".to_owned(),
+                upload.id.clone(),
+                upload.key.clone(),
+                401,
+                "token_invalid",
+            ),
+            // One's own, for a key of others or none.
+            (
+                of_user("7"),
+                upload.id.clone(),
+                text("key"),
+                401,
+                "ticket_invalid",
+            ),
+            (
+                of_user("7"),
+                text("uploadId"),
+                upload.key.clone(),
+                401,
+                "ticket_invalid",
+            ),
+            (
+                of_user("7"),
+                upload.id.clone(),
+                "images/20260102/x.png".to_owned(),
+                401,
+                "ticket_invalid",
+            ),
+            (
+                of_user("7"),
+                upload.id.clone(),
+                format!("{}x", upload.key),
+                401,
+                "ticket_invalid",
+            ),
+            (
+                of_user("7"),
+                upload.id.clone(),
+                String::new(),
+                401,
+                "ticket_invalid",
+            ),
+            (
+                of_user("7"),
+                "upload-1".to_owned(),
+                upload.key.clone(),
+                401,
+                "ticket_invalid",
+            ),
+            (
+                of_user("7"),
+                format!("{}x", upload.id),
+                upload.key.clone(),
+                401,
+                "ticket_invalid",
+            ),
+        ] {
+            for mut request in calls(&Upload { key, id }.clone()) {
+                let headers = request.headers_mut();
+                headers.insert("token", token.parse().unwrap());
+                let uri = request.uri().to_string();
+                let reply = lane.api.send(request).await;
+                assert_eq!(reply.status.as_u16(), status, "{uri}");
+                assert_companion_refused(&reply, status, code);
+            }
+        }
+        assert_eq!(lane.bucket().open_uploads(), 2);
+        bare(&lane.finish(&upload, &parts).await);
+    }
+}
+
+#[tokio::test]
+async fn without_a_secret_or_a_bucket_there_are_no_parts() {
+    let disk = Lane::disk(&[]);
+    let unsigned = Lane::s3(&[(SIGNING.0, "")]).await;
+    for lane in [disk, unsigned] {
+        let upload = Upload {
+            key: "pending/x".into(),
+            id: "x".into(),
+        };
+        for path in [
+            "/s3/params?filename=a".to_owned(),
+            upload.path(""),
+            upload.path("/1"),
+            upload.path("/batch"),
+        ] {
+            assert_companion_refused(&lane.get(&path).await, 404, "direct_disabled");
+        }
+        for path in ["/s3/multipart".to_owned(), upload.path("/complete")] {
+            let reply = lane
+                .ask(&path, &json!({"filename": "a", "type": "x"}))
+                .await;
+            assert_companion_refused(&reply, 404, "direct_disabled");
+        }
+        assert_companion_refused(&lane.abort(&upload).await, 404, "direct_disabled");
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_fails_answers_with_a_message_and_can_be_tried_again() {
+    let refused = Fault::Status(403, "AccessDenied");
+    let lane = Lane::s3(&[]).await;
+    let bucket = lane.bucket();
+    bucket.fail(Operation::CreateUpload, refused, 1);
+    let file = json!({"filename": "a.png", "type": "image/png"});
+    let reply = lane.ask("/s3/multipart", &file).await;
+    assert_companion_refused(&reply, 502, "store_refused");
+
+    let upload = lane.begin("a.png").await;
+    let parts = lane.put_parts(&upload, PNG).await;
+    bucket.fail(Operation::ListParts, refused, 1);
+    let reply = lane.get(&upload.path("")).await;
+    assert_companion_refused(&reply, 502, "store_refused");
+    for on in [Operation::CompleteUpload, Operation::Copy] {
+        bucket.fail(on, refused, 1);
+        let reply = lane.finish(&upload, &parts).await;
+        assert_companion_refused(&reply, 502, "store_refused");
+    }
+    let done = bare(&lane.finish(&upload, &parts).await);
+    lane.assert_holds(&[done["path"].as_str().unwrap()]);
+
+    let upload = lane.begin("a.png").await;
+    bucket.fail(Operation::AbortUpload, refused, 1);
+    let reply = lane.abort(&upload).await;
+    assert_companion_refused(&reply, 502, "store_refused");
+    assert_eq!(bare(&lane.abort(&upload).await), json!({}));
+    assert_eq!(bucket.open_uploads(), 0);
+}
+
+#[tokio::test]
+async fn a_completion_whose_answer_was_lost_is_found_again() {
+    let lane = Lane::s3(&[]).await;
+    let upload = lane.begin("a.png").await;
+    let parts = lane.put_parts(&upload, PNG).await;
+    lane.bucket()
+        .fail(Operation::CompleteUpload, Fault::DoneButHalfAnswer, 1);
+    let done = bare(&lane.finish(&upload, &parts).await);
+    lane.assert_holds(&[done["path"].as_str().unwrap()]);
+}
+
+#[tokio::test]
+async fn addresses_end_and_are_good_for_one_part_of_one_upload() {
+    let lane = Lane::of(Some(BucketDouble::start(Dialect::S3).await), &[], |_| {});
+    let upload = lane.begin("a.png").await;
+    let signed = bare(&lane.get(&upload.path("/2")).await);
+    let url = signed["url"].as_str().unwrap();
+    for (from, to) in [
+        ("partNumber=2", "partNumber=3"),
+        ("uploadId=upload-1", "uploadId=upload-2"),
+        ("/pending/", "/images/"),
+        ("X-Amz-Expires=900", "X-Amz-Expires=90000"),
+    ] {
+        assert!(url.contains(from), "{url}");
+        let reply = put(&url.replacen(from, to, 1), b"x").await;
+        assert_eq!(reply.status.as_u16(), 403, "{to}");
+    }
+    assert_eq!(lane.bucket().parts_held(), 0);
+    assert_eq!(put(url, b"x").await.status.as_u16(), 200);
+    lane.abort(&upload).await;
+    lane.bucket().wait_until(Contents::is_idle).await;
+    lane.assert_holds(&[]);
+}
+
+#[tokio::test]
+async fn pages_may_call_these_routes() {
+    let lane = Lane::s3(&[]).await;
+    for (method, path) in [
+        ("DELETE", "/s3/multipart/x?key=y"),
+        ("GET", "/s3/params"),
+        ("POST", "/s3/multipart"),
+    ] {
+        let request = Request::options(path)
+            .header("origin", "https://chat.example.com")
+            .header("access-control-request-method", method)
+            .header("access-control-request-headers", "content-type,token")
+            .body(Body::empty());
+        let reply = lane.send(request.unwrap()).await;
+        let allowed = reply.header("access-control-allow-methods");
+        assert!(allowed.contains(method), "{allowed}");
+        assert_eq!(
+            reply.header("access-control-allow-headers"),
+            "content-type,token"
+        );
+    }
+}
+
+#[tokio::test]
+async fn class_ids_and_sizes_come_along() {
+    let lane = Lane::s3(&[]).await;
+    let file =
+        json!({"filename": "a.png", "type": "x", "metadata": {"imageClassId": 5, "name": "a"}});
+    let begun = bare(&lane.ask("/s3/multipart", &file).await);
+    let text = |name: &str| begun[name].as_str().unwrap().to_owned();
+    let upload = Upload {
+        key: text("key"),
+        id: text("uploadId"),
+    };
+    let parts = lane.put_parts(&upload, PNG).await;
+    assert_eq!(
+        bare(&lane.finish(&upload, &parts).await)["image_class_id"],
+        5
+    );
+    for (file, code) in [
+        (json!({"filename": ["a"], "type": "x"}), "parameter_invalid"),
+        (
+            json!({"filename": "a", "metadata": {"imageClassId": "x"}}),
+            "class_id_invalid",
+        ),
+        (
+            json!({"filename": "a", "metadata": "x"}),
+            "parameter_invalid",
+        ),
+    ] {
+        let reply = lane.ask("/s3/multipart", &file).await;
+        assert_companion_refused(&reply, 400, code);
+    }
+    assert_eq!(lane.bucket().open_uploads(), 0);
+}
+
+#[tokio::test]
+async fn wrong_methods_are_405_with_a_message() {
+    let lane = Lane::s3(&[]).await;
+    for (method, path) in [
+        (Method::POST, "/s3/params"),
+        (Method::GET, "/s3/multipart"),
+        (Method::PUT, "/s3/multipart/x"),
+        (Method::DELETE, "/s3/multipart/x/1"),
+        (Method::GET, "/s3/multipart/x/complete/y"),
+    ] {
+        let request = Request::builder()
+            .method(method.clone())
+            .uri(path)
+            .body(Body::empty());
+        let reply = lane.send(request.unwrap()).await;
+        let status = reply.status.as_u16();
+        assert!(status == 405 || status == 404, "{method} {path}: {status}");
+        if status == 405 {
+            reply.header("allow");
+            assert_companion_refused(&reply, 405, "method_not_allowed");
+        }
+    }
+}

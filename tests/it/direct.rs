@@ -1,0 +1,868 @@
+//! Files that go straight into the store: leave, form, completion, over every kind of store; what a
+//! client may do wrong on the way, and what a bucket may.
+
+use std::time::Duration;
+
+use axum::{
+    body::Body,
+    http::{Method, Request},
+};
+use chat_upload::{config::Config, store};
+use serde_json::{Value, json};
+
+use crate::{
+    bucket_double::{BucketDouble, Dialect, Fault, Object, Operation},
+    lane::{
+        COMPLETE, Lane, PENDING, POLICY, SIGNING, assert_refused, fields, pending_key, post_json,
+        target, uni_form,
+    },
+    support::{Form, PNG, Process, bucket_vars, files_below, get, picture_of, post, send},
+    tokens::{SECRET, of_guest, of_user},
+};
+
+const JWT: (&str, &str) = ("UPLOAD_JWT_SECRET", SECRET);
+const REPORT: &[u8] = include_bytes!("../media/report.docx");
+/// Another real picture, of another type.
+const GIF: &[u8] = b"GIF89a\x01\0\x01\0\0\0\0!\xFE\0;";
+const FOR_EVER: usize = usize::MAX;
+const MIB: usize = 1024 * 1024;
+
+/// An item without what differs from answer to answer.
+fn lasting(item: &Value) -> Value {
+    let mut item = item.clone();
+    item.as_object_mut().unwrap().remove("recall_token");
+    item
+}
+
+/// `pending/<date>/<ms>_<12 hex>` without its first folder.
+fn stem(policy: &Value) -> &str {
+    pending_key(policy).strip_prefix("pending/").unwrap()
+}
+
+#[tokio::test]
+async fn a_file_takes_three_calls_over_every_store() {
+    for lane in Lane::each(&[]).await {
+        let asked = json!({"name": "C:\\DCIM\\IMG_1.png", "size": PNG.len(), "imageClassId": 7});
+        let policy = lane.ask(POLICY, &asked).await.data();
+        assert_eq!(policy["upload"]["name"], "file");
+        assert_eq!(policy["max_bytes"], 524_288_000);
+        lane.put_well(&policy, PNG).await;
+        lane.assert_holds(&[pending_key(&policy)]);
+
+        let reply = lane.complete(&policy).await.data();
+        let key = format!("images/{}.png", stem(&policy));
+        lane.assert_holds(&[&key]);
+        assert_eq!(lane.bytes(&key), PNG);
+        let base = match &lane.bucket {
+            Some(bucket) => format!("{}/chat-test", bucket.endpoint()),
+            None => "http://chat.example.com".to_owned(),
+        };
+        let millis: i64 = stem(&policy)[9..22].parse().unwrap();
+        let expected = json!([{
+            "url": format!("{base}/{key}"), "path": key, "image_class_id": 7,
+            "create_time": millis / 1000, "size": PNG.len(), "mime": "image/png",
+            "name": "IMG_1.png",
+        }]);
+        assert_eq!(json!([lasting(&reply[0])]), expected, "{}", lane.kind());
+        assert_eq!(reply.as_array().unwrap().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn the_key_waits_apart_and_follows_the_contracts_form() {
+    for lane in Lane::each(&[("UPLOAD_PREFIX", "img/chat")]).await {
+        if let Some(bucket) = &lane.bucket {
+            bucket.list_only(&["img/chat/", "pending/"]);
+        }
+        let policy = lane.policy("a.jpeg").await;
+        let key = pending_key(&policy);
+        let (date, name) = stem(&policy).split_once('/').unwrap();
+        let (millis, random) = name.split_once('_').unwrap();
+        assert!(
+            date.len() == 8 && date.bytes().all(|b| b.is_ascii_digit()),
+            "{key}"
+        );
+        assert!(
+            millis.len() == 13 && millis.bytes().all(|b| b.is_ascii_digit()),
+            "{key}"
+        );
+        let hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        assert!(random.len() == 12 && random.bytes().all(hex), "{key}");
+        lane.put_well(&policy, PNG).await;
+        lane.complete(&policy).await.data();
+        lane.assert_holds(&[&format!("img/chat/{}.png", stem(&policy))]);
+    }
+}
+
+#[tokio::test]
+async fn the_answer_says_until_when_and_what_the_form_does() {
+    for lane in Lane::each(&[("UPLOAD_DIRECT_SECS", "60")]).await {
+        let before = chrono::Utc::now().timestamp();
+        let policy = lane.policy("a.png").await;
+        let end = policy["expires_at"].as_i64().unwrap();
+        assert!((before + 59..=before + 90).contains(&end), "{policy}");
+        let form = &policy["upload"]["formData"];
+        assert_eq!(form["success_action_status"], "200", "{}", lane.kind());
+        match lane.kind() {
+            "s3" => assert_eq!(form["x-amz-algorithm"], "AWS4-HMAC-SHA256"),
+            "oss" => {
+                assert_eq!(form["x-oss-signature-version"], "OSS4-HMAC-SHA256");
+                assert_eq!(form["x-oss-forbid-overwrite"], "true");
+            }
+            _ => {}
+        }
+    }
+}
+
+#[tokio::test]
+async fn arguments_come_as_json_urlencoded_or_in_the_query() {
+    let urlencoded =
+        |path: &str, body: String| post(path, "application/x-www-form-urlencoded", body);
+    for lane in Lane::each(&[]).await {
+        let ways = [
+            post_json(
+                POLICY,
+                &json!({"name": "a b.png", "size": 9, "imageClassId": "3"}),
+            ),
+            post_json(
+                POLICY,
+                &json!({"name": "a b.png", "size": "9", "image_class_id": 3}),
+            ),
+            urlencoded(POLICY, "name=a+b.png&size=9&imageClassId=3".into()),
+            Request::post(format!("{POLICY}?name=a%20b.png&size=9&image_class_id=3"))
+                .body(Body::empty())
+                .unwrap(),
+        ];
+        let mut tickets = Vec::new();
+        for request in ways {
+            let policy = lane.send(request).await.data();
+            lane.put_well(&policy, PNG).await;
+            tickets.push(policy["ticket"].as_str().unwrap().to_owned());
+        }
+        tickets.truncate(3);
+        let ways = [
+            post_json(COMPLETE, &json!({"ticket": tickets[0]})),
+            urlencoded(COMPLETE, format!("ticket={}", tickets[1])),
+            Request::post(format!("{COMPLETE}?ticket={}", tickets[2]))
+                .body(Body::empty())
+                .unwrap(),
+        ];
+        for request in ways {
+            let item = lane.send(request).await.data()[0].clone();
+            assert_eq!(
+                (&item["name"], &item["image_class_id"]),
+                (&json!("a b.png"), &json!(3))
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_argument_is_needed_to_get_leave() {
+    let lane = Lane::disk(&[]);
+    let request = Request::post(POLICY).body(Body::empty()).unwrap();
+    let policy = lane.send(request).await.data();
+    lane.put_well(&policy, PNG).await;
+    let item = lane.complete(&policy).await.data()[0].clone();
+    assert_eq!(
+        (&item["name"], &item["image_class_id"]),
+        (&json!(""), &json!(0))
+    );
+}
+
+#[tokio::test]
+async fn arguments_that_make_no_sense_are_refused_by_name() {
+    for lane in Lane::each(&[]).await {
+        for (arguments, code) in [
+            (json!({"name": ["a"]}), "parameter_invalid"),
+            (json!({"name": {"a": 1}}), "parameter_invalid"),
+            (json!({"name": "a", "size": "many"}), "parameter_invalid"),
+            (json!({"name": "a", "size": -1}), "parameter_invalid"),
+            (json!({"name": "a", "size": 1.5}), "parameter_invalid"),
+            (
+                json!({"name": "a", "imageClassId": "abc"}),
+                "class_id_invalid",
+            ),
+            (
+                json!({"name": "a", "image_class_id": -1}),
+                "class_id_invalid",
+            ),
+            (json!(["a"]), "parameter_invalid"),
+        ] {
+            assert_refused(&lane.ask(POLICY, &arguments).await, 400, code);
+        }
+        for body in ["{", "name=a", "null"] {
+            let reply = lane.send(post(POLICY, "application/json", body)).await;
+            assert_refused(&reply, 400, "parameter_invalid");
+        }
+        let long = format!("name={}", "x".repeat(70_000));
+        let reply = lane
+            .send(post(POLICY, "application/x-www-form-urlencoded", long))
+            .await;
+        assert!(reply.status.is_client_error(), "{}", reply.status);
+        for ticket in [json!(null), json!(""), json!(7), json!("x"), json!(["x"])] {
+            let reply = lane.ask(COMPLETE, &json!({"ticket": ticket})).await;
+            let status = reply.status.as_u16();
+            assert!(status == 401 || status == 400, "{ticket}: {status}");
+        }
+        lane.assert_holds(&[]);
+    }
+}
+
+#[tokio::test]
+async fn the_type_is_what_the_bytes_are_and_never_what_the_client_says() {
+    for lane in Lane::each(&[]).await {
+        for (name, content, extension, mime, disposition) in [
+            ("x.html", PNG, "png", "image/png", None),
+            ("blob", PNG, "png", "image/png", None),
+            (
+                "x.png",
+                REPORT,
+                "docx",
+                "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+                Some("attachment"),
+            ),
+        ] {
+            let policy = lane.policy(name).await;
+            let headers = format!(
+                "Content-Disposition: form-data; name=\"file\"; filename=\"{name}\"\r\n\
+                 Content-Type: text/html"
+            );
+            let form = fields(&policy["upload"]).part(headers, content);
+            let reply = lane.post_form(&policy["upload"], &form).await;
+            assert_eq!(reply.status.as_u16(), 200);
+            let item = lane.complete(&policy).await.data()[0].clone();
+            assert_eq!((&item["mime"], &item["name"]), (&json!(mime), &json!(name)));
+            let key = format!("images/{}.{extension}", stem(&policy));
+            assert_eq!(item["path"], key);
+            assert_eq!(lane.bytes(&key), content);
+            if let Some(bucket) = &lane.bucket {
+                let object = bucket.objects()[&key].clone();
+                assert_eq!(object.content_type.as_deref(), Some(mime));
+                assert_eq!(object.content_disposition.as_deref(), disposition);
+                assert_eq!(object.acl, None);
+                assert!(object.metadata.is_empty());
+            } else {
+                let reply = lane.api.send(get(&format!("/{key}"))).await;
+                assert_eq!(reply.header("content-type"), mime);
+                assert_eq!(reply.body, content);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_waits_is_never_shown_as_what_its_client_says() {
+    // Whoever may read the bucket could be shown a page of the client's making.
+    for lane in [Lane::s3(&[]).await, Lane::oss(&[]).await] {
+        let policy = lane.policy("a.png").await;
+        let headers = "Content-Disposition: form-data; name=\"file\"; filename=\"a.html\"\r\n\
+                       Content-Type: text/html";
+        let form = fields(&policy["upload"]).part(headers, "<script>");
+        let reply = lane.post_form(&policy["upload"], &form).await;
+        assert_eq!(reply.status.as_u16(), 200);
+        let object = lane.bucket().objects()[pending_key(&policy)].clone();
+        let is_private = object.acl.as_deref() == Some("private");
+        let is_page = object.content_type.as_deref() == Some("text/html");
+        assert!(is_private || !is_page, "{}: {object:?}", lane.kind());
+        let policy = lane.policy("a.png").await;
+        let with_acl = fields(&policy["upload"])
+            .text("x-oss-object-acl", "public-read-write")
+            .file("file", "a", PNG);
+        lane.post_form(&policy["upload"], &with_acl).await;
+        let object = lane.bucket().objects().remove(pending_key(&policy));
+        let acl = object.and_then(|object| object.acl).unwrap_or_default();
+        assert!(!acl.starts_with("public"), "{}: {acl}", lane.kind());
+    }
+}
+
+#[tokio::test]
+async fn a_folder_keeps_to_itself_what_waits() {
+    let lane = Lane::disk(&[]);
+    let policy = lane.policy("a.png").await;
+    lane.put_well(&policy, PNG).await;
+    let key = pending_key(&policy);
+    let doubled = key.replace('/', "//");
+    let encoded = key.replacen("pending", "%70ending", 1);
+    for path in [
+        key,
+        &doubled,
+        &encoded,
+        &format!("./{key}"),
+        &format!("images/../{key}"),
+    ] {
+        for method in [Method::GET, Method::HEAD] {
+            let request = Request::builder().method(method).uri(format!("/{path}"));
+            let reply = lane.api.send(request.body(Body::empty()).unwrap()).await;
+            assert_eq!(reply.status.as_u16(), 404, "{path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn completing_twice_gives_the_same_answer() {
+    for lane in Lane::each(&[]).await {
+        let policy = lane.policy("a.png").await;
+        lane.put_well(&policy, PNG).await;
+        let first = lane.complete(&policy).await.data();
+        for _ in 0..2 {
+            let again = lane.complete(&policy).await.data();
+            assert_eq!(lasting(&again[0]), lasting(&first[0]), "{}", lane.kind());
+        }
+        lane.assert_holds(&[first[0]["path"].as_str().unwrap()]);
+    }
+}
+
+#[tokio::test]
+async fn several_completions_at_once_give_one_object_and_the_same_answer() {
+    for lane in Lane::each(&[]).await {
+        let policy = lane.policy("a.png").await;
+        lane.put_well(&policy, PNG).await;
+        let all = futures_util::future::join_all((0..8).map(|_| lane.complete(&policy))).await;
+        let items: Vec<_> = all.iter().map(|reply| lasting(&reply.data()[0])).collect();
+        assert!(
+            items.iter().all(|item| *item == items[0]),
+            "{}: {items:?}",
+            lane.kind()
+        );
+        lane.assert_holds(&[items[0]["path"].as_str().unwrap()]);
+    }
+}
+
+#[tokio::test]
+async fn completing_before_the_upload_is_409_and_may_be_tried_again() {
+    for lane in Lane::each(&[]).await {
+        let policy = lane.policy("a.png").await;
+        for _ in 0..2 {
+            assert_refused(&lane.complete(&policy).await, 409, "upload_incomplete");
+        }
+        lane.put_well(&policy, PNG).await;
+        lane.complete(&policy).await.data();
+    }
+}
+
+#[tokio::test]
+async fn what_is_refused_is_removed_at_once() {
+    for lane in Lane::each(&[]).await {
+        for content in [
+            "<html><script>alert(1)</script>",
+            "<svg onload=x>",
+            "MZ\0\0",
+        ] {
+            let policy = lane.policy("a.png").await;
+            lane.put_well(&policy, content).await;
+            assert_refused(&lane.complete(&policy).await, 415, "type_refused");
+            lane.assert_holds(&[]);
+            assert_refused(&lane.complete(&policy).await, 409, "upload_incomplete");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_kind_that_is_not_taken_is_refused_as_when_it_is_streamed() {
+    for lane in Lane::each(&[("UPLOAD_TYPES", "video,audio")]).await {
+        let streamed = lane.api.upload(&Form::img("a.png", PNG)).await;
+        let policy = lane.policy("a.png").await;
+        lane.put_well(&policy, PNG).await;
+        let direct = lane.complete(&policy).await;
+        assert_refused(&direct, 415, "type_refused");
+        assert_eq!(direct.json()["data"], streamed.json()["data"]);
+        lane.assert_holds(&[]);
+    }
+}
+
+#[tokio::test]
+async fn a_file_of_the_largest_size_goes_and_a_byte_more_does_not() {
+    let limit = 100_000;
+    for lane in Lane::each(&[
+        ("UPLOAD_DIRECT_MAX_BYTES", "100000"),
+        ("UPLOAD_MAX_BYTES", "10"),
+    ])
+    .await
+    {
+        let sized = |size: usize| json!({"name": "a.png", "size": size});
+        let policy = lane.ask(POLICY, &sized(limit)).await.data();
+        assert_eq!(policy["max_bytes"], limit);
+        let over = lane.put(&policy, picture_of(limit + 1)).await;
+        let status = over.status.as_u16();
+        assert!(status == 400 || status == 413, "{}: {status}", lane.kind());
+        lane.assert_holds(&[]);
+        lane.put_well(&policy, picture_of(limit)).await;
+        assert_eq!(lane.complete(&policy).await.data()[0]["size"], limit);
+
+        let reply = lane.ask(POLICY, &sized(limit + 1)).await;
+        assert_refused(&reply, 413, "too_large");
+        assert!(
+            reply.json()["data"]
+                .as_str()
+                .unwrap()
+                .starts_with("上传失败: ")
+        );
+    }
+}
+
+#[tokio::test]
+async fn more_bytes_than_the_ticket_allows_are_removed_at_completion() {
+    // Somebody else's tool put them there: a form does not let them through.
+    for lane in [Lane::s3(&[("UPLOAD_DIRECT_MAX_BYTES", "1000")]).await] {
+        let policy = lane.policy("a.png").await;
+        let object = Object {
+            bytes: picture_of(1001).into(),
+            ..Object::default()
+        };
+        lane.bucket().plant(pending_key(&policy), object);
+        assert_refused(&lane.complete(&policy).await, 413, "too_large");
+        lane.assert_holds(&[]);
+        let nothing = Object::default();
+        lane.bucket().plant(pending_key(&policy), nothing);
+        assert_refused(&lane.complete(&policy).await, 400, "file_empty");
+        lane.assert_holds(&[]);
+    }
+}
+
+#[tokio::test]
+async fn an_empty_file_is_refused_by_its_form() {
+    for lane in Lane::each(&[]).await {
+        let policy = lane.policy("a.png").await;
+        let reply = lane.put(&policy, "").await;
+        assert_eq!(reply.status.as_u16(), 400, "{}", lane.kind());
+        lane.assert_holds(&[]);
+        assert_refused(&lane.complete(&policy).await, 409, "upload_incomplete");
+    }
+}
+
+#[tokio::test]
+async fn without_a_secret_there_is_no_direct_lane() {
+    for lane in Lane::each(&[(SIGNING.0, "")]).await {
+        for path in [POLICY, COMPLETE] {
+            let reply = lane
+                .ask(path, &json!({"name": "a.png", "ticket": "x"}))
+                .await;
+            assert_refused(&reply, 404, "direct_disabled");
+        }
+        if lane.bucket.is_none() {
+            let reply = lane
+                .send(Form::new().file("file", "a.png", PNG).to(PENDING))
+                .await;
+            assert_refused(&reply, 404, "direct_disabled");
+        }
+        lane.assert_holds(&[]);
+    }
+}
+
+#[tokio::test]
+async fn the_secret_of_the_tokens_signs_where_there_is_no_other() {
+    for lane in Lane::each(&[JWT, (SIGNING.0, "")]).await {
+        let lane = lane.signed_in(of_user("7"));
+        lane.upload("a.png", PNG).await;
+    }
+}
+
+/// The same function under other secrets.
+fn with_secrets(secrets: &str) -> impl FnOnce(&mut Config) + '_ {
+    |config| {
+        config.api.direct.secrets = chat_upload::api::Secrets::parse(secrets);
+    }
+}
+
+#[tokio::test]
+async fn tickets_outlive_a_change_of_secrets_and_no_more() {
+    let ticket_of = async |secrets: &str| {
+        let lane = Lane::of(None, &[], with_secrets(secrets));
+        lane.policy("a.png").await
+    };
+    let judge = async |secrets: &str, policy: &Value| {
+        let lane = Lane::of(None, &[], with_secrets(secrets));
+        lane.complete(policy).await.status.as_u16()
+    };
+    let old = ticket_of("old").await;
+    // 409: it is a good ticket, of a file that is not there.
+    assert_eq!(judge("new,old", &old).await, 409);
+    assert_eq!(judge("new", &old).await, 401);
+    let new = ticket_of("new, old").await;
+    assert_eq!(judge("new", &new).await, 409);
+    assert_eq!(judge("old", &new).await, 401);
+}
+
+#[tokio::test]
+async fn a_ticket_is_good_for_its_user_alone() {
+    for lane in Lane::each(&[JWT]).await {
+        let lane = lane.signed_in(of_user("7"));
+        let policy = lane.policy("a.png").await;
+        lane.put_well(&policy, PNG).await;
+        for (token, status, code) in [
+            (of_user("8"), 401, "ticket_invalid"),
+            (of_guest("8"), 401, "ticket_invalid"),
+            (String::new(), 401, "token_missing"),
+            ("bad".to_owned(), 401, "token_invalid"),
+        ] {
+            let mut request = post_json(COMPLETE, &json!({"ticket": policy["ticket"]}));
+            request
+                .headers_mut()
+                .insert("token", token.parse().unwrap());
+            assert_refused(&lane.api.send(request).await, status, code);
+        }
+        lane.assert_holds(&[pending_key(&policy)]);
+        lane.complete(&policy).await.data();
+    }
+}
+
+#[tokio::test]
+async fn tokens_are_wanted_where_the_other_uploads_want_them() {
+    for lane in Lane::each(&[JWT]).await {
+        for path in [POLICY, COMPLETE] {
+            let arguments = json!({"name": "a.png", "ticket": "x"});
+            assert_refused(&lane.ask(path, &arguments).await, 401, "token_missing");
+            let mut with_token = arguments.clone();
+            with_token["token"] = "bad".into();
+            assert_refused(&lane.ask(path, &with_token).await, 401, "token_invalid");
+        }
+        // In the body, as a form field would be.
+        let good = json!({"name": "a.png", "token": of_user("7")});
+        let policy = lane.ask(POLICY, &good).await.data();
+        lane.put_well(&policy, PNG).await;
+        let good = json!({"ticket": policy["ticket"], "token": of_user("7")});
+        lane.ask(COMPLETE, &good).await.data();
+    }
+}
+
+#[tokio::test]
+async fn what_guests_may_is_less_on_this_way_too() {
+    let vars = [
+        JWT,
+        ("UPLOAD_GUEST_MAX_BYTES", "1000"),
+        ("UPLOAD_GUEST_TYPES", "audio"),
+    ];
+    for lane in Lane::each(&vars).await {
+        let lane = lane.signed_in(of_guest("g"));
+        let policy = lane.policy("a.png").await;
+        assert_eq!(policy["max_bytes"], 1000);
+        let asked = json!({"name": "a.png", "size": 1001});
+        assert_refused(&lane.ask(POLICY, &asked).await, 413, "too_large");
+        assert_ne!(
+            lane.put(&policy, picture_of(1001)).await.status.as_u16(),
+            200
+        );
+        lane.put_well(&policy, PNG).await;
+        assert_refused(&lane.complete(&policy).await, 415, "type_refused");
+        lane.assert_holds(&[]);
+    }
+    for lane in Lane::each(&[JWT, ("UPLOAD_GUESTS", "deny")]).await {
+        let lane = lane.signed_in(of_guest("g"));
+        for path in [POLICY, COMPLETE] {
+            let reply = lane.ask(path, &json!({"name": "a", "ticket": "x"})).await;
+            assert_refused(&reply, 403, "guest_denied");
+        }
+    }
+}
+
+#[tokio::test]
+async fn each_leave_counts_as_an_upload_and_its_completion_does_not() {
+    for lane in Lane::each(&[JWT, ("UPLOAD_RATE_PER_MIN", "2")]).await {
+        let lane = lane.signed_in(of_user("7"));
+        lane.upload("a.png", PNG).await;
+        lane.upload("b.png", PNG).await;
+        let reply = lane.ask(POLICY, &json!({"name": "c.png"})).await;
+        assert_refused(&reply, 429, "too_many_requests");
+        reply.header("retry-after");
+    }
+}
+
+#[tokio::test]
+async fn tickets_that_are_not_ours_are_401() {
+    let other = Lane::of(None, &[], with_secrets("another secret"))
+        .policy("a.png")
+        .await;
+    for lane in Lane::each(&[JWT]).await {
+        let lane = lane.signed_in(of_user("7"));
+        let policy = lane.policy("a.png").await;
+        lane.put_well(&policy, PNG).await;
+        let good = policy["ticket"].as_str().unwrap();
+        let recall_token = lane.upload("b.png", PNG).await[0]["recall_token"].clone();
+        let foreign = [
+            other["ticket"].clone(),
+            json!(of_user("7")),
+            recall_token,
+            json!(format!("{good}x")),
+            json!(&good[1..]),
+            json!(good.to_uppercase()),
+            json!(format!("{good}.{good}")),
+            json!("x".repeat(60_000)),
+            json!(""),
+        ];
+        for ticket in foreign {
+            let reply = lane.ask(COMPLETE, &json!({"ticket": ticket})).await;
+            assert_refused(&reply, 401, "ticket_invalid");
+        }
+        lane.complete(&policy).await.data();
+    }
+}
+
+#[tokio::test]
+async fn no_form_is_taken_after_its_time() {
+    let no_life = |config: &mut Config| config.api.direct.form_life = Duration::ZERO;
+    for bucket in [
+        None,
+        Some(BucketDouble::start(Dialect::S3).await),
+        Some(BucketDouble::start(Dialect::Oss).await),
+    ] {
+        let lane = Lane::of(bucket, &[], no_life);
+        let policy = lane.policy("a.png").await;
+        let reply = lane.put(&policy, PNG).await;
+        let status = reply.status.as_u16();
+        assert!(status == 403 || status == 401, "{}: {status}", lane.kind());
+        lane.assert_holds(&[]);
+    }
+}
+
+#[tokio::test]
+async fn what_is_swapped_between_look_and_copy_is_judged_again() {
+    for make in [Dialect::S3, Dialect::Oss] {
+        let lane = Lane::of(Some(BucketDouble::start(make).await), &[], |_| {});
+        let bucket = lane.bucket();
+        let policy = lane.policy("a.png").await;
+        lane.put_well(&policy, PNG).await;
+        bucket.fail(Operation::Copy, Fault::SwapFirst(b"<html><script>"), 1);
+        assert_refused(&lane.complete(&policy).await, 415, "type_refused");
+        lane.assert_holds(&[]);
+
+        lane.put_well(&policy, PNG).await;
+        bucket.fail(Operation::Copy, Fault::SwapFirst(GIF), 1);
+        let item = lane.complete(&policy).await.data()[0].clone();
+        assert_eq!(item["mime"], "image/gif");
+        assert!(
+            lane.bytes(item["path"].as_str().unwrap())
+                .starts_with(b"GIF89a")
+        );
+
+        // One that never holds still is never published.
+        let policy = lane.policy("a.png").await;
+        lane.put_well(&policy, PNG).await;
+        for content in [
+            &b"GIF89a1"[..],
+            b"GIF89a2",
+            b"GIF89a3",
+            b"GIF89a4",
+            b"GIF89a5",
+        ] {
+            bucket.fail(Operation::Copy, Fault::SwapFirst(content), 1);
+        }
+        let reply = lane.complete(&policy).await;
+        assert!(reply.status.is_client_error(), "{}", reply.status);
+        let published = |key: &String| key.contains(stem(&policy)) && key.starts_with("images/");
+        assert!(!lane.keys().iter().any(published));
+    }
+}
+
+#[tokio::test]
+async fn a_form_cannot_be_used_twice_where_the_store_can_forbid_it() {
+    for lane in [Lane::disk(&[]), Lane::oss(&[]).await] {
+        let policy = lane.policy("a.png").await;
+        lane.put_well(&policy, PNG).await;
+        let again = lane.put(&policy, picture_of(5000)).await;
+        assert_eq!(again.status.as_u16(), 409, "{}", lane.kind());
+        lane.complete(&policy).await.data();
+        assert_eq!(lane.bytes(&lane.keys()[0]), PNG);
+    }
+}
+
+/// A lane over a bucket that is given up after two seconds.
+async fn impatient(dialect: Dialect) -> Lane {
+    let bucket = BucketDouble::start(dialect).await;
+    Lane::of(Some(bucket), &[], |config| {
+        if let store::Settings::Bucket(settings) = &mut config.store {
+            settings.patience.operation = Duration::from_secs(2);
+        }
+    })
+}
+
+/// A completion during which the bucket fails for ever; and one after it is well again.
+async fn fails_and_is_repeated(lane: Lane, on: Operation, fault: Fault, status: u16, code: &str) {
+    let policy = lane.policy("a.png").await;
+    lane.put_well(&policy, PNG).await;
+    lane.bucket().fail(on, fault, FOR_EVER);
+    assert_refused(&lane.complete(&policy).await, status, code);
+    lane.assert_holds(&[pending_key(&policy)]);
+    lane.bucket().heal();
+    let item = lane.complete(&policy).await.data()[0].clone();
+    lane.assert_holds(&[item["path"].as_str().unwrap()]);
+}
+
+#[tokio::test]
+async fn a_completion_that_the_bucket_fails_can_be_repeated() {
+    let refused = Fault::Status(403, "AccessDenied");
+    let broken = Fault::Status(500, "InternalError");
+    let table = [
+        (Operation::Get, broken, 502, "store_unavailable"),
+        (Operation::Get, Fault::Hang, 504, "store_timeout"),
+        (Operation::Get, Fault::HalfAnswer, 502, "store_unavailable"),
+        (Operation::Copy, refused, 502, "store_refused"),
+        (Operation::Copy, broken, 502, "store_unavailable"),
+        (Operation::Copy, Fault::Hang, 504, "store_timeout"),
+        (Operation::Copy, Fault::CutMidBody, 502, "store_unavailable"),
+    ];
+    let mut all = Vec::new();
+    for (on, fault, status, code) in table {
+        for dialect in [Dialect::S3, Dialect::Oss] {
+            let lane = match fault {
+                Fault::Hang => impatient(dialect).await,
+                _ => Lane::of(Some(BucketDouble::start(dialect).await), &[], |_| {}),
+            };
+            all.push(fails_and_is_repeated(lane, on, fault, status, code));
+        }
+    }
+    // Each waits for the SDK's retries.
+    futures_util::future::join_all(all).await;
+}
+
+#[tokio::test]
+async fn a_copy_whose_answer_is_lost_is_not_made_twice() {
+    for lane in [Lane::s3(&[]).await, Lane::oss(&[]).await] {
+        let policy = lane.policy("a.png").await;
+        lane.put_well(&policy, PNG).await;
+        lane.bucket()
+            .fail(Operation::Copy, Fault::DoneButHalfAnswer, 1);
+        let item = lane.complete(&policy).await.data()[0].clone();
+        lane.assert_holds(&[item["path"].as_str().unwrap()]);
+        assert_eq!(lane.bytes(item["path"].as_str().unwrap()), PNG);
+    }
+}
+
+#[tokio::test]
+async fn a_pending_object_that_cannot_be_removed_spoils_no_answer() {
+    for lane in [Lane::s3(&[]).await, Lane::oss(&[]).await] {
+        let policy = lane.policy("a.png").await;
+        lane.put_well(&policy, PNG).await;
+        lane.bucket()
+            .fail(Operation::Delete, Fault::Status(403, "AccessDenied"), 1);
+        let first = lane.complete(&policy).await.data()[0].clone();
+        // The next one does what was left undone.
+        let again = lane.complete(&policy).await.data()[0].clone();
+        assert_eq!(lasting(&again), lasting(&first));
+        lane.assert_holds(&[first["path"].as_str().unwrap()]);
+    }
+}
+
+#[tokio::test]
+async fn a_search_that_fails_is_the_stores_failure_and_not_a_missing_file() {
+    for (fault, status, code) in [
+        (Fault::Status(403, "AccessDenied"), 502, "store_refused"),
+        (
+            Fault::Status(500, "InternalError"),
+            502,
+            "store_unavailable",
+        ),
+    ] {
+        let lane = Lane::s3(&[]).await;
+        let policy = lane.policy("a.png").await;
+        lane.bucket().fail(Operation::List, fault, FOR_EVER);
+        let reply = lane.complete(&policy).await;
+        assert_refused(&reply, status, code);
+    }
+}
+
+#[tokio::test]
+async fn large_objects_are_copied_in_parts_bound_to_what_was_seen() {
+    for dialect in [Dialect::S3, Dialect::Oss] {
+        let bucket = BucketDouble::start(dialect).await;
+        bucket.limit_copies(10 * MIB);
+        let lane = Lane::of(Some(bucket), &[], |config| {
+            if let store::Settings::Bucket(settings) = &mut config.store {
+                settings.one_copy_bytes = 10 * MIB as u64;
+            }
+        });
+        for size in [10 * MIB, 10 * MIB + 1, 15 * MIB + 7] {
+            let content = picture_of(size);
+            let item = lane.upload("a.png", &content).await[0].clone();
+            let key = item["path"].as_str().unwrap();
+            assert_eq!(lane.bytes(key), content, "{size}");
+            assert_eq!(
+                lane.bucket().objects()[key].content_type.as_deref(),
+                Some("image/png")
+            );
+        }
+        let copies = lane.bucket().requests();
+        let parts: Vec<_> = copies
+            .iter()
+            .filter(|r| r.operation == Operation::CopyPart)
+            .collect();
+        assert!(parts.len() >= 5, "{}", parts.len());
+        for part in parts {
+            assert!(part.header("x-amz-copy-source-if-match").is_some());
+        }
+
+        let policy = lane.policy("a.png").await;
+        lane.put_well(&policy, picture_of(10 * MIB + 1)).await;
+        lane.bucket()
+            .fail(Operation::CopyPart, Fault::SwapFirst(b"<html><script>"), 1);
+        assert_refused(&lane.complete(&policy).await, 415, "type_refused");
+        assert_eq!(lane.bucket().open_uploads(), 0);
+        assert_eq!(lane.keys().len(), 3);
+
+        lane.put_well(&policy, picture_of(10 * MIB + 1)).await;
+        lane.bucket()
+            .fail(Operation::CopyPart, Fault::Status(403, "AccessDenied"), 1);
+        assert_refused(&lane.complete(&policy).await, 502, "store_refused");
+        assert_eq!(lane.bucket().open_uploads(), 0);
+        lane.complete(&policy).await.data();
+        assert_eq!(lane.keys().len(), 4);
+    }
+}
+
+#[tokio::test]
+async fn other_methods_are_405_and_a_bucket_needs_no_route_for_forms() {
+    let lane = Lane::disk(&[]);
+    for path in [POLICY, COMPLETE, PENDING] {
+        let reply = lane.send(get(path)).await;
+        assert_refused(&reply, 405, "method_not_allowed");
+        assert_eq!(reply.header("allow"), "POST");
+    }
+    // A bucket takes its forms itself.
+    let lane = Lane::s3(&[]).await;
+    let form = Form::new().file("file", "a.png", PNG);
+    assert_refused(&lane.send(form.to(PENDING)).await, 404, "not_found");
+}
+
+#[tokio::test]
+async fn temporary_keys_sign_forms_with_their_token() {
+    for (dialect, field) in [
+        (Dialect::S3, "x-amz-security-token"),
+        (Dialect::Oss, "x-oss-security-token"),
+    ] {
+        let bucket = BucketDouble::start(dialect).await;
+        bucket.allow("STS.role", "secret-of-the-role", Some("its+token/="));
+        let vars = [
+            ("AWS_ACCESS_KEY_ID", "STS.role"),
+            ("AWS_SECRET_ACCESS_KEY", "secret-of-the-role"),
+            ("AWS_SESSION_TOKEN", "its+token/="),
+        ];
+        let lane = Lane::of(Some(bucket), &vars, |_| {});
+        let policy = lane.policy("a.png").await;
+        assert_eq!(policy["upload"]["formData"][field], "its+token/=");
+        lane.put_well(&policy, PNG).await;
+        lane.complete(&policy).await.data();
+    }
+}
+
+#[tokio::test]
+async fn the_three_calls_work_over_sockets_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = vec![("UPLOAD_STORE", format!("disk:{}", folder.path().display()))];
+    let bucket = BucketDouble::start(Dialect::Oss).await;
+    let signing = (SIGNING.0, SIGNING.1.to_owned());
+    for vars in [disk, bucket_vars(&bucket)] {
+        let (_process, addr) = Process::serve(&[vars, vec![signing.clone()]].concat());
+        let ask = json!({"name": "a.png"});
+        let policy = send(addr, post_json(POLICY, &ask)).await.data();
+        let (form_addr, path) = target(policy["upload"]["url"].as_str().unwrap());
+        let content = picture_of(3 * MIB);
+        let form = uni_form(&policy["upload"], "a.png", &content);
+        let reply = send(form_addr, form.to(&path)).await;
+        assert_eq!(reply.status.as_u16(), 200);
+        let ask = json!({"ticket": policy["ticket"]});
+        let item = send(addr, post_json(COMPLETE, &ask)).await.data()[0].clone();
+        assert_eq!(item["size"], content.len());
+    }
+    assert_eq!(files_below(folder.path()).len(), 1);
+    assert_eq!(bucket.objects().len(), 1);
+}

@@ -1,0 +1,243 @@
+//! A client of the direct lane: asks the function for leave, posts the form to whoever takes it, as
+//! `uni.uploadFile` does, and asks for completion. Over every kind of store.
+
+use std::net::SocketAddr;
+
+use axum::{body::Body, http::Request};
+use bytes::Bytes;
+use chat_upload::{config::Config, store};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::{
+    bucket_double::{BUCKET, BucketDouble, Dialect},
+    support::{Form, Reply, TestApi, bucket_vars, post, send},
+};
+
+/// What asks for leave to upload.
+pub(crate) const POLICY: &str = "/api/chat/uploadPolicy";
+/// What looks at the upload and makes it visible.
+pub(crate) const COMPLETE: &str = "/api/chat/uploadComplete";
+/// What takes an upload back.
+pub(crate) const RECALL: &str = "/api/chat/uploadRecall";
+/// Where a disk store takes the form.
+pub(crate) const PENDING: &str = "/api/chat/uploadPending";
+
+/// Signs tickets and recall tokens, and nothing else.
+pub(crate) const SIGNING: (&str, &str) = ("UPLOAD_SIGNING_SECRET", "only the function knows this");
+
+/// A request that posts JSON.
+pub(crate) fn post_json(path: &str, arguments: &Value) -> Request<Body> {
+    post(path, "application/json", arguments.to_string())
+}
+
+/// The form that `uni.uploadFile({...upload, filePath})` sends: the fields, then the file.
+pub(crate) fn uni_form(upload: &Value, name: &str, content: impl AsRef<[u8]>) -> Form {
+    let form = fields(upload);
+    form.file(upload["name"].as_str().unwrap(), name, content)
+}
+
+/// The fields alone.
+pub(crate) fn fields(upload: &Value) -> Form {
+    let fields = upload["formData"].as_object().unwrap().iter();
+    fields.fold(Form::new(), |form, (name, value)| {
+        form.text(name, value.as_str().unwrap())
+    })
+}
+
+/// Where an address leads: socket and path.
+pub(crate) fn target(url: &str) -> (SocketAddr, String) {
+    let (authority, path) = url
+        .strip_prefix("http://")
+        .unwrap()
+        .split_once('/')
+        .unwrap();
+    (authority.parse().unwrap(), format!("/{path}"))
+}
+
+/// The function over one store, and a client of both.
+pub(crate) struct Lane {
+    pub(crate) api: TestApi,
+    /// `None` for a folder.
+    pub(crate) bucket: Option<BucketDouble>,
+    token: Option<String>,
+}
+
+impl Lane {
+    /// One over each kind of store, with a signing secret and these variables.
+    pub(crate) async fn each(vars: &[(&str, &str)]) -> [Self; 3] {
+        [
+            Self::disk(vars),
+            Self::s3(vars).await,
+            Self::oss(vars).await,
+        ]
+    }
+
+    pub(crate) fn disk(vars: &[(&str, &str)]) -> Self {
+        Self::of(None, vars, |_| {})
+    }
+
+    pub(crate) async fn s3(vars: &[(&str, &str)]) -> Self {
+        let bucket = BucketDouble::start(Dialect::S3).await;
+        Self::of(Some(bucket), vars, |_| {})
+    }
+
+    pub(crate) async fn oss(vars: &[(&str, &str)]) -> Self {
+        let bucket = BucketDouble::start(Dialect::Oss).await;
+        Self::of(Some(bucket), vars, |_| {})
+    }
+
+    /// With settings that no variable sets.
+    pub(crate) fn of(
+        bucket: Option<BucketDouble>,
+        vars: &[(&str, &str)],
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
+        let of_bucket = bucket.as_ref().map(bucket_vars).unwrap_or_default();
+        let of_bucket = of_bucket
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()));
+        let all: Vec<_> = of_bucket
+            .chain([SIGNING])
+            .chain(vars.iter().copied())
+            .collect();
+        if let Some(bucket) = &bucket {
+            // The rights that the templates give: keys may be listed below these alone.
+            bucket.list_only(&["images/", "pending/"]);
+        }
+        let api = TestApi::changed(&all, |config| {
+            if let store::Settings::Bucket(settings) = &mut config.store {
+                // The SDK's quota of retries is one per region and process.
+                settings.region = format!("r-{}", Uuid::new_v4());
+            }
+            change(config);
+        });
+        Self {
+            api,
+            bucket,
+            token: None,
+        }
+    }
+
+    /// From now on with this token.
+    pub(crate) fn signed_in(mut self, token: String) -> Self {
+        self.token = Some(token);
+        self
+    }
+
+    /// Which store it is, for messages.
+    pub(crate) fn kind(&self) -> &'static str {
+        self.api.store().kind()
+    }
+
+    pub(crate) fn bucket(&self) -> &BucketDouble {
+        self.bucket.as_ref().expect("a lane with a bucket")
+    }
+
+    /// Sends a request to the function, with the token if there is one.
+    pub(crate) async fn send(&self, mut request: Request<Body>) -> Reply {
+        let headers = request.headers_mut();
+        headers.insert("host", "chat.example.com".parse().unwrap());
+        if let Some(token) = &self.token {
+            headers.insert("token", token.parse().unwrap());
+        }
+        self.api.send(request).await
+    }
+
+    pub(crate) async fn ask(&self, path: &str, arguments: &Value) -> Reply {
+        self.send(post_json(path, arguments)).await
+    }
+
+    /// Leave to upload a file of this name.
+    pub(crate) async fn policy(&self, name: &str) -> Value {
+        self.ask(POLICY, &json!({"name": name})).await.data()
+    }
+
+    /// Posts a form to whoever takes it: the bucket over its socket, or the function.
+    pub(crate) async fn post_form(&self, upload: &Value, form: &Form) -> Reply {
+        let url = upload["url"].as_str().unwrap();
+        match &self.bucket {
+            Some(bucket) => {
+                let (addr, path) = target(url);
+                assert_eq!((addr, path), (bucket.addr(), format!("/{BUCKET}/")));
+                send(addr, form.to(&format!("/{BUCKET}/"))).await
+            }
+            None => {
+                assert_eq!(url, format!("http://chat.example.com{PENDING}"));
+                // The form is its own leave: no token goes along.
+                self.api.send(form.to(PENDING)).await
+            }
+        }
+    }
+
+    /// Sends a file as `policy` allows.
+    pub(crate) async fn put(&self, policy: &Value, content: impl AsRef<[u8]>) -> Reply {
+        let upload = &policy["upload"];
+        // What an app calls a file it has recorded, and the type it guesses.
+        self.post_form(upload, &uni_form(upload, "tmp_1712.bin", content))
+            .await
+    }
+
+    /// The same, which must succeed.
+    pub(crate) async fn put_well(&self, policy: &Value, content: impl AsRef<[u8]>) {
+        let reply = self.put(policy, content).await;
+        let text = String::from_utf8_lossy(&reply.body);
+        assert_eq!(reply.status.as_u16(), 200, "{}: {text}", self.kind());
+    }
+
+    pub(crate) async fn complete(&self, policy: &Value) -> Reply {
+        self.ask(COMPLETE, &json!({"ticket": policy["ticket"]}))
+            .await
+    }
+
+    /// All three calls; the item.
+    pub(crate) async fn upload(&self, name: &str, content: impl AsRef<[u8]>) -> Value {
+        let policy = self.policy(name).await;
+        self.put_well(&policy, content).await;
+        self.complete(&policy).await.data()
+    }
+
+    /// The keys of everything stored.
+    pub(crate) fn keys(&self) -> Vec<String> {
+        match &self.bucket {
+            Some(bucket) => bucket.objects().into_keys().collect(),
+            None => self.api.files().into_keys().collect(),
+        }
+    }
+
+    pub(crate) fn bytes(&self, key: &str) -> Bytes {
+        match &self.bucket {
+            Some(bucket) => bucket.objects()[key].bytes.clone(),
+            None => self.api.files()[key].clone().into(),
+        }
+    }
+
+    /// Asserts that this is all there is, and that no upload in parts is open.
+    #[track_caller]
+    pub(crate) fn assert_holds(&self, keys: &[&str]) {
+        assert_eq!(self.keys(), keys, "{}", self.kind());
+        if let Some(bucket) = &self.bucket {
+            assert_eq!(bucket.open_uploads(), 0, "{}", self.kind());
+        }
+    }
+}
+
+/// Asserts a failure of the envelope, but for its text.
+#[track_caller]
+pub(crate) fn assert_refused(reply: &Reply, status: u16, code: &str) {
+    let json = reply.json();
+    assert_eq!(
+        (reply.status.as_u16(), json["code"].as_str()),
+        (status, Some(code)),
+        "{json}"
+    );
+    assert_eq!(json["msg"], "fail");
+    let text = json["data"].as_str().expect("a text for a person");
+    assert!(!text.is_empty());
+    assert_eq!(json["request_id"], reply.header("x-request-id"));
+}
+
+/// The key that a policy is for.
+pub(crate) fn pending_key(policy: &Value) -> &str {
+    policy["upload"]["formData"]["key"].as_str().unwrap()
+}

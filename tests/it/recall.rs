@@ -1,0 +1,218 @@
+//! Taking an upload back: what the token of an item can do, for whom and for how long.
+
+use std::time::Duration;
+
+use chat_upload::config::Config;
+use serde_json::{Value, json};
+
+use crate::{
+    bucket_double::{Fault, Operation},
+    lane::{COMPLETE, Lane, RECALL, SIGNING, assert_refused},
+    support::{Form, PNG, UPLOAD, post},
+    tokens::{SECRET, of_guest, of_user},
+};
+
+const JWT: (&str, &str) = ("UPLOAD_JWT_SECRET", SECRET);
+const FOLDER: &str = "/api/chat/uploadStreamSingleToServerDiy/chatImgs";
+
+impl Lane {
+    async fn recall(&self, token: &Value) -> crate::support::Reply {
+        self.ask(RECALL, &json!({"recall_token": token})).await
+    }
+
+    /// The item of a file sent through each route that stores one.
+    async fn items(&self) -> [Value; 3] {
+        let main = self.send(Form::img("a.png", PNG).to(UPLOAD)).await.data()[0].clone();
+        let form = Form::new().file("file", "a.png", PNG);
+        let folder = self.send(form.to(FOLDER)).await.data();
+        let direct = self.upload("a.png", PNG).await[0].clone();
+        [main, folder, direct]
+    }
+}
+
+#[tokio::test]
+async fn every_item_can_be_taken_back_and_nothing_else_goes_with_it() {
+    for lane in Lane::each(&[]).await {
+        let stays = lane.items().await;
+        for item in lane.items().await {
+            let token = &item["recall_token"];
+            assert!(token.is_string(), "{item}");
+            assert_eq!(lane.recall(token).await.data(), "撤回成功");
+            let path = item["path"].as_str().unwrap().to_owned();
+            assert!(!lane.keys().contains(&path), "{path}");
+            // Twice, and by somebody who copied it.
+            assert_eq!(lane.recall(token).await.data(), "撤回成功");
+        }
+        let mut left: Vec<_> = stays
+            .iter()
+            .map(|item| item["path"].as_str().unwrap())
+            .collect();
+        left.sort_unstable();
+        lane.assert_holds(&left);
+    }
+}
+
+#[tokio::test]
+async fn each_file_of_several_has_a_token_of_its_own() {
+    let lane = Lane::disk(&[]);
+    let form = Form::img("a.png", PNG).file("img", "b.png", PNG);
+    let items = lane.send(form.to(UPLOAD)).await.data();
+    lane.recall(&items[0]["recall_token"]).await.data();
+    lane.assert_holds(&[items[1]["path"].as_str().unwrap()]);
+}
+
+#[tokio::test]
+async fn without_a_secret_no_item_has_a_token_and_nothing_is_taken_back() {
+    for lane in Lane::each(&[(SIGNING.0, "")]).await {
+        let item = lane.send(Form::img("a.png", PNG).to(UPLOAD)).await.data()[0].clone();
+        assert_eq!(item.get("recall_token"), None);
+        let reply = lane.recall(&json!("x")).await;
+        assert_refused(&reply, 404, "direct_disabled");
+        assert_eq!(lane.keys().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn arguments_come_as_json_urlencoded_or_in_the_query() {
+    let lane = Lane::disk(&[]);
+    let items = lane.items().await;
+    let [first, second, third] =
+        items.map(|item| item["recall_token"].as_str().unwrap().to_owned());
+    let urlencoded = "application/x-www-form-urlencoded";
+    lane.recall(&json!(first)).await.data();
+    let request = post(RECALL, urlencoded, format!("recall_token={second}"));
+    lane.send(request).await.data();
+    let request = post(&format!("{RECALL}?recall_token={third}"), urlencoded, "");
+    lane.send(request).await.data();
+    lane.assert_holds(&[]);
+}
+
+#[tokio::test]
+async fn too_late_is_said_in_the_time_that_is_set() {
+    for (seconds, text) in [
+        (300, "消息超过5分钟，不能撤回"),
+        (120, "消息超过2分钟，不能撤回"),
+        (0, "消息超过0秒，不能撤回"),
+    ] {
+        // Made when its life was over, judged where it is longer.
+        let over = |config: &mut Config| config.api.direct.recall_life = Duration::ZERO;
+        let lane = Lane::of(None, &[], over);
+        let item = lane.send(Form::img("a.png", PNG).to(UPLOAD)).await.data()[0].clone();
+        let set =
+            |config: &mut Config| config.api.direct.recall_life = Duration::from_secs(seconds);
+        let judge = Lane::of(None, &[], set);
+        let reply = judge.recall(&item["recall_token"]).await;
+        reply.assert_failed(400, "recall_expired", text);
+        let reply = lane.recall(&item["recall_token"]).await;
+        assert_refused(&reply, 400, "recall_expired");
+        assert_eq!(lane.keys().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_second_completion_does_not_lengthen_the_time() {
+    let lane = Lane::s3(&[]).await;
+    let over = |config: &mut Config| config.api.direct.recall_life = Duration::ZERO;
+    let lane = Lane::of(lane.bucket, &[], over);
+    let policy = lane.policy("a.png").await;
+    lane.put_well(&policy, PNG).await;
+    lane.complete(&policy).await.data();
+    let again = lane.complete(&policy).await.data()[0].clone();
+    let reply = lane.recall(&again["recall_token"]).await;
+    assert_refused(&reply, 400, "recall_expired");
+}
+
+#[tokio::test]
+async fn a_token_is_its_users_alone() {
+    for lane in Lane::each(&[JWT]).await {
+        let lane = lane.signed_in(of_user("7"));
+        for item in lane.items().await {
+            let token = item["recall_token"].clone();
+            for (who, status, code) in [
+                (of_user("8"), 401, "ticket_invalid"),
+                (of_guest("8"), 401, "ticket_invalid"),
+                (String::new(), 401, "token_missing"),
+                ("bad".to_owned(), 401, "token_invalid"),
+            ] {
+                let mut request = crate::lane::post_json(RECALL, &json!({"recall_token": token}));
+                request.headers_mut().insert("token", who.parse().unwrap());
+                assert_refused(&lane.api.send(request).await, status, code);
+            }
+        }
+        assert_eq!(lane.keys().len(), 3);
+        let item = lane.items().await[0].clone();
+        lane.recall(&item["recall_token"]).await.data();
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_recall_token_takes_nothing_back() {
+    for lane in Lane::each(&[JWT]).await {
+        let lane = lane.signed_in(of_user("7"));
+        let item = lane.items().await[2].clone();
+        let good = item["recall_token"].as_str().unwrap();
+        let (statement, signature) = good.rsplit_once('.').unwrap();
+        let policy = lane.policy("b.png").await;
+        for token in [
+            policy["ticket"].clone(),
+            policy["upload"]["formData"]["policy"].clone(),
+            json!(of_user("7")),
+            json!(""),
+            json!(item["path"]),
+            json!(item["url"]),
+            json!(statement),
+            json!(format!("{statement}.")),
+            json!(format!("{signature}.{statement}")),
+            json!(format!("{good}=")),
+            json!(format!("{good}.{signature}")),
+            json!(good.to_uppercase()),
+            json!("x".repeat(60_000)),
+        ] {
+            let reply = lane.recall(&token).await;
+            assert_refused(&reply, 401, "ticket_invalid");
+        }
+        // Nor is it a ticket.
+        let reply = lane.ask(COMPLETE, &json!({"ticket": good})).await;
+        assert_refused(&reply, 401, "ticket_invalid");
+        // Nor does it authorise anything.
+        let mut request = Form::img("a.png", PNG).to(UPLOAD);
+        request.headers_mut().insert("token", good.parse().unwrap());
+        assert_refused(&lane.api.send(request).await, 401, "token_invalid");
+        assert_eq!(lane.keys().len(), 3);
+        for broken in [json!(["x"]), json!({"x": 1})] {
+            assert_refused(&lane.recall(&broken).await, 400, "parameter_invalid");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_bucket_that_fails_to_remove_is_told_and_can_be_asked_again() {
+    for lane in [Lane::s3(&[]).await, Lane::oss(&[]).await] {
+        let item = lane.send(Form::img("a.png", PNG).to(UPLOAD)).await.data()[0].clone();
+        lane.bucket()
+            .fail(Operation::Delete, Fault::Status(403, "AccessDenied"), 1);
+        let reply = lane.recall(&item["recall_token"]).await;
+        assert_refused(&reply, 502, "store_refused");
+        assert_eq!(lane.keys().len(), 1);
+        lane.recall(&item["recall_token"]).await.data();
+        lane.assert_holds(&[]);
+    }
+}
+
+#[tokio::test]
+async fn taking_back_is_no_upload_that_counts() {
+    let lane = Lane::disk(&[JWT, ("UPLOAD_RATE_PER_MIN", "1")]).signed_in(of_user("7"));
+    let item = lane.send(Form::img("a.png", PNG).to(UPLOAD)).await.data()[0].clone();
+    for _ in 0..3 {
+        lane.recall(&item["recall_token"]).await.data();
+    }
+}
+
+#[tokio::test]
+async fn a_guest_who_may_not_upload_any_more_may_not_take_back() {
+    let lane = Lane::disk(&[JWT]).signed_in(of_guest("g"));
+    let item = lane.send(Form::img("a.png", PNG).to(UPLOAD)).await.data()[0].clone();
+    let denied = Lane::disk(&[JWT, ("UPLOAD_GUESTS", "deny")]).signed_in(of_guest("g"));
+    let reply = denied.recall(&item["recall_token"]).await;
+    assert_refused(&reply, 403, "guest_denied");
+}
