@@ -45,9 +45,22 @@ pub async fn complete(
     let start = Instant::now();
     let from = ObjectKey::pending(&pending.stem);
     for _ in 0..MAX_LOOKS {
-        let Some(seen) = session.look(&from, HEAD_BYTES).await? else {
-            break;
+        let (before, seen) = tokio::join!(
+            session.find(folder, &pending.stem),
+            session.look(&from, HEAD_BYTES)
+        );
+        let Some(seen) = seen? else {
+            match before? {
+                Some(found) => return published_before(pending, found, start),
+                // Or another call has published it just now.
+                None => break,
+            }
         };
+        if let Ok(Some(found)) = before {
+            // A form may be posted again where the store cannot forbid it.
+            session.discard(&from).await;
+            return published_before(pending, found, start);
+        }
         let media = match accepted(settings, &seen, &pending.name) {
             Ok(media) => media,
             Err(error) => {
@@ -93,7 +106,10 @@ async fn completed_before(
     start: Instant,
 ) -> Result<Stored, Error> {
     let found = session.find(folder, &pending.stem).await?;
-    let found = found.ok_or(Error::Incomplete)?;
+    published_before(pending, found.ok_or(Error::Incomplete)?, start)
+}
+
+fn published_before(pending: Pending, found: Found, start: Instant) -> Result<Stored, Error> {
     let extension = found.key.extension().unwrap_or_default();
     let media = media::by_extension(extension).ok_or(Error::Incomplete)?;
     stored(pending, found, media, start.elapsed(), Kept::for_good())

@@ -655,6 +655,24 @@ async fn what_is_swapped_between_look_and_copy_is_judged_again() {
 }
 
 #[tokio::test]
+async fn a_form_posted_again_after_completion_changes_nothing() {
+    for lane in Lane::each(&[]).await {
+        let policy = lane.policy("a.png").await;
+        lane.put_well(&policy, PNG).await;
+        let first = lane.complete(&policy).await.data()[0].clone();
+        for content in [&picture_of(5000)[..], GIF, b"<html><script>"] {
+            // Where the store cannot forbid it: the key is free again.
+            lane.put(&policy, content).await;
+            let again = lane.complete(&policy).await.data()[0].clone();
+            assert_eq!(lasting(&again), lasting(&first), "{}", lane.kind());
+            let key = first["path"].as_str().unwrap();
+            lane.assert_holds(&[key]);
+            assert_eq!(lane.bytes(key), PNG);
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_form_cannot_be_used_twice_where_the_store_can_forbid_it() {
     for lane in [Lane::disk(&[]), Lane::oss(&[]).await] {
         let policy = lane.policy("a.png").await;
