@@ -1,0 +1,834 @@
+//! Section G of the list, and number 75: misuse of forms, tickets, parts and recall tokens. Forms and
+//! parts go to the store, as a client sends them: to the bucket's double, which is as strict as a
+//! cloud, or to the function where the store is a folder.
+//!
+//! Left out, because it takes a clock: forms, tickets and recall tokens after their time
+//! (`tests/it/direct.rs`, `tests/it/recall.rs`, and the unit tests beside each).
+
+use std::net::SocketAddr;
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::{Case, Tally, secret};
+use crate::{
+    bucket_double::{BucketDouble, Dialect, Fault, Operation},
+    lane::{COMPLETE, POLICY, RECALL, fields, target, uni_form},
+    runtime_double::RuntimeDouble,
+    support::{Form, PNG, Process, Reply, UPLOAD, bucket_vars, files_below, picture_of, send},
+    tokens::{of_guest, of_user},
+};
+
+const HTML: &[u8] = b"<!DOCTYPE html><script>alert(1)</script>";
+const MAX_BYTES: usize = 100_000;
+
+/// A runtime with its store, and a client of both.
+struct Place {
+    tally: Tally,
+    /// Keeps it running.
+    _process: Process,
+    door: Door,
+    store: Stored,
+}
+
+/// How requests reach the function.
+enum Door {
+    Socket(SocketAddr),
+    Lambda(RuntimeDouble),
+}
+
+enum Stored {
+    Folder(TempDir),
+    Bucket(BucketDouble),
+}
+
+/// Who answers what, by kind of store: S3, OSS, a folder.
+type ByStore = [u16; 3];
+
+impl Place {
+    fn kind(&self) -> usize {
+        match &self.store {
+            Stored::Bucket(bucket) if bucket.dialect() == Dialect::S3 => 0,
+            Stored::Bucket(_) => 1,
+            Stored::Folder(_) => 2,
+        }
+    }
+
+    fn bucket(&self) -> Option<&BucketDouble> {
+        match &self.store {
+            Stored::Bucket(bucket) => Some(bucket),
+            Stored::Folder(_) => None,
+        }
+    }
+
+    fn keys(&self) -> Vec<String> {
+        match &self.store {
+            Stored::Folder(folder) => files_below(folder.path()).into_keys().collect(),
+            Stored::Bucket(bucket) => bucket.objects().into_keys().collect(),
+        }
+    }
+
+    fn bytes(&self, key: &str) -> Vec<u8> {
+        match &self.store {
+            Stored::Folder(folder) => files_below(folder.path()).remove(key).unwrap_or_default(),
+            Stored::Bucket(bucket) => {
+                let object = bucket.objects().remove(key);
+                object.map_or_else(Vec::new, |object| object.bytes.to_vec())
+            }
+        }
+    }
+
+    /// Sends a request to the function.
+    async fn send(&self, case: Case) -> Reply {
+        match &self.door {
+            Door::Socket(addr) => send(*addr, case.request()).await,
+            Door::Lambda(lambda) => {
+                let answer = lambda
+                    .invoke(case.event().to_string())
+                    .await
+                    .into_response();
+                let mut headers = HeaderMap::new();
+                for (name, values) in &answer.headers {
+                    for value in values {
+                        let name: HeaderName = name.parse().unwrap();
+                        headers.append(name, HeaderValue::from_str(value).unwrap());
+                    }
+                }
+                Reply {
+                    status: StatusCode::from_u16(answer.status).unwrap(),
+                    headers,
+                    body: answer.body.into(),
+                }
+            }
+        }
+    }
+
+    /// Posts JSON with this user's token.
+    async fn ask_as(&self, token: &str, path: &str, arguments: &Value) -> Reply {
+        let case = Case::post("", "application/json", arguments.to_string());
+        self.send(case.to(path).header("token", token)).await
+    }
+
+    async fn ask(&self, path: &str, arguments: &Value) -> Reply {
+        self.ask_as(&of_user("7"), path, arguments).await
+    }
+
+    async fn get(&self, path: &str) -> Reply {
+        let mut case = Case::post("", "", "").to(path).without("content-type");
+        case.method = Method::GET;
+        self.send(case).await
+    }
+
+    async fn policy(&self) -> Value {
+        self.ask(POLICY, &json!({"name": "a.png"})).await.data()
+    }
+
+    /// Sends a form to whoever takes it.
+    async fn post(&self, policy: &Value, form: &Form) -> Reply {
+        let (addr, path) = target(policy["upload"]["url"].as_str().unwrap());
+        send(addr, form.to(&path)).await
+    }
+
+    async fn put(&self, policy: &Value, content: &[u8]) -> Reply {
+        self.post(policy, &uni_form(&policy["upload"], "a.png", content))
+            .await
+    }
+
+    async fn complete(&self, policy: &Value) -> Reply {
+        self.ask(COMPLETE, &json!({"ticket": policy["ticket"]}))
+            .await
+    }
+
+    /// The item of a picture that is sent as it should be.
+    async fn upload(&self) -> Value {
+        let policy = self.policy().await;
+        self.put(&policy, PNG).await;
+        self.complete(&policy).await.data()[0].clone()
+    }
+
+    /// Notes whether an answer is as wanted, and that these keys are all there is.
+    fn expect(
+        &mut self,
+        name: &str,
+        reply: &Reply,
+        status: u16,
+        code: Option<&str>,
+        keys: &[String],
+    ) {
+        let said: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
+        let answered = (reply.status.as_u16(), said["code"].as_str());
+        let now = self.keys();
+        let open = self.bucket().map_or(0, BucketDouble::open_uploads);
+        let is_whole = code.is_none() || (said["msg"] == "fail" && said["request_id"].is_string());
+        let held = answered.0 == status
+            && (code.is_none() || answered.1 == code)
+            && is_whole
+            && now == keys
+            && open == 0;
+        let what = || {
+            format!(
+                "{answered:?} with {now:?} and {open} open, not {status} {code:?} with {keys:?}"
+            )
+        };
+        self.tally.note(name, held, what);
+    }
+
+    /// A form that its store must refuse.
+    async fn refuses(&mut self, name: &str, policy: &Value, form: &Form, statuses: ByStore) {
+        let before = self.keys();
+        let reply = self.post(policy, form).await;
+        let status = statuses[self.kind()];
+        self.expect(name, &reply, status, None, &before);
+    }
+}
+
+/// The fields of a form with one of them changed, and a picture.
+fn changed(policy: &Value, name: &str, value: &str) -> Form {
+    let mut upload = policy["upload"].clone();
+    upload["formData"][name] = value.into();
+    uni_form(&upload, "a.png", PNG)
+}
+
+fn without(policy: &Value, name: &str) -> Form {
+    let mut upload = policy["upload"].clone();
+    upload["formData"].as_object_mut().unwrap().remove(name);
+    uni_form(&upload, "a.png", PNG)
+}
+
+/// G67: a form used for what it was not signed for.
+async fn forms(place: &mut Place) {
+    let (policy, other) = (place.policy().await, place.policy().await);
+    let other_key = other["upload"]["formData"]["key"].as_str().unwrap();
+    let own_key = policy["upload"]["formData"]["key"].as_str().unwrap();
+    for key in [
+        other_key,
+        "images/20260102/1_0.png",
+        "pending/../images/x.png",
+        "",
+        "${filename}",
+        &format!("{own_key}.html"),
+        &own_key.to_uppercase(),
+        &format!("/{own_key}"),
+    ] {
+        let form = changed(&policy, "key", key);
+        place
+            .refuses(
+                &format!("g67 key {key:.30}"),
+                &policy,
+                &form,
+                [403, 403, 401],
+            )
+            .await;
+    }
+    let foreign = other["upload"]["formData"]["policy"].as_str().unwrap();
+    let form = changed(&policy, "policy", foreign);
+    place
+        .refuses(
+            "g67 policy of another form",
+            &policy,
+            &form,
+            [403, 403, 401],
+        )
+        .await;
+    let empty = base64_simd::STANDARD
+        .encode_to_string(r#"{"expiration":"2099-01-01T00:00:00Z","conditions":[]}"#);
+    for (name, forged) in [("empty", empty.as_str()), ("text", "x"), ("nothing", "")] {
+        let form = changed(&policy, "policy", forged);
+        place
+            .refuses(
+                &format!("g67 forged policy: {name}"),
+                &policy,
+                &form,
+                [403, 403, 401],
+            )
+            .await;
+    }
+    for name in policy["upload"]["formData"].as_object().unwrap().keys() {
+        // A folder needs neither the status nor a signature beside the policy.
+        if place.bucket().is_some() || name != "success_action_status" {
+            let before = place.keys();
+            let reply = place.post(&policy, &without(&policy, name)).await;
+            let status = reply.status.as_u16();
+            let held = (400..=403).contains(&status) && place.keys() == before;
+            place
+                .tally
+                .note(&format!("g67 without {name}"), held, || format!("{status}"));
+        }
+    }
+    let sized = |size: usize| uni_form(&policy["upload"], "a.png", picture_of(size));
+    place
+        .refuses(
+            "g67 a byte too many",
+            &policy,
+            &sized(MAX_BYTES + 1),
+            [400, 400, 413],
+        )
+        .await;
+    place
+        .refuses(
+            "g67 a megabyte too many",
+            &policy,
+            &sized(1 << 20),
+            [400, 400, 413],
+        )
+        .await;
+    place
+        .refuses("g67 no byte", &policy, &sized(0), [400, 400, 400])
+        .await;
+    let nothing = fields(&policy["upload"]);
+    place
+        .refuses("g67 no file", &policy, &nothing, [400, 400, 400])
+        .await;
+}
+
+/// G67: what a form lets through and completion does not.
+async fn contents(place: &mut Place) {
+    let before = place.keys();
+    for (name, content) in [
+        ("HTML", HTML),
+        ("SVG", b"<svg onload=alert(1)>"),
+        ("EXE", b"MZ\x90\0\x03"),
+        ("shell", b"#!/bin/sh\n"),
+    ] {
+        let policy = place.policy().await;
+        place.put(&policy, content).await;
+        let reply = place.complete(&policy).await;
+        place.expect(
+            &format!("g67 {name} as a picture"),
+            &reply,
+            415,
+            Some("type_refused"),
+            &before,
+        );
+        let reply = place.complete(&policy).await;
+        place.expect(
+            &format!("g67 {name} once more"),
+            &reply,
+            409,
+            Some("upload_incomplete"),
+            &before,
+        );
+    }
+}
+
+/// G67: the same form twice, before and after completion.
+async fn twice(place: &mut Place) {
+    let policy = place.policy().await;
+    place.put(&policy, PNG).await;
+    let waiting = place.keys();
+    let reply = place.put(&policy, &picture_of(5000)).await;
+    let status = [200, 409, 409][place.kind()];
+    place.expect(
+        "g67 twice before completion",
+        &reply,
+        status,
+        None,
+        &waiting,
+    );
+    let item = place.complete(&policy).await.data()[0].clone();
+    let (done, key) = (place.keys(), item["path"].as_str().unwrap().to_owned());
+    let content = place.bytes(&key);
+    for (name, again) in [("picture", picture_of(6000)), ("page", HTML.to_vec())] {
+        place.put(&policy, &again).await;
+        let reply = place.complete(&policy).await;
+        place.expect(
+            &format!("g67 another {name} after completion"),
+            &reply,
+            200,
+            None,
+            &done,
+        );
+        let same = place.bytes(&key) == content && reply.data()[0]["path"] == key;
+        place
+            .tally
+            .note(&format!("g67 the first stays, {name}"), same, || {
+                "it was replaced".into()
+            });
+    }
+}
+
+/// G67 and G70: tickets of other users, and what is no ticket.
+async fn tickets(place: &mut Place) {
+    let policy = place.policy().await;
+    place.put(&policy, PNG).await;
+    let waiting = place.keys();
+    let good = policy["ticket"].as_str().unwrap().to_owned();
+    let arguments = json!({"ticket": good});
+    for (name, token, status, code) in [
+        ("another user", of_user("8"), 401, "ticket_invalid"),
+        ("a guest", of_guest("8"), 401, "ticket_invalid"),
+        ("nobody", String::new(), 401, "token_missing"),
+        ("a bad token", "x".to_owned(), 401, "token_invalid"),
+        ("its ticket for a token", good.clone(), 401, "token_invalid"),
+    ] {
+        let reply = place.ask_as(&token, COMPLETE, &arguments).await;
+        place.expect(
+            &format!("g70 completed by {name}"),
+            &reply,
+            status,
+            Some(code),
+            &waiting,
+        );
+    }
+    let middle = good.len() / 2;
+    let flipped = if good.as_bytes()[middle] == b'A' {
+        "B"
+    } else {
+        "A"
+    };
+    let (statement, signature) = good.rsplit_once('.').unwrap();
+    for (name, ticket) in [
+        ("empty", json!("")),
+        ("a JWT", json!(of_user("7"))),
+        (
+            "changed",
+            json!(format!(
+                "{}{flipped}{}",
+                &good[..middle],
+                &good[middle + 1..]
+            )),
+        ),
+        ("unsigned", json!(format!("{statement}."))),
+        (
+            "another's signature",
+            json!(format!("{statement}.{}", signature.to_uppercase())),
+        ),
+        ("doubled", json!(format!("{good}{good}"))),
+        ("a key", policy["upload"]["formData"]["key"].clone()),
+        ("a policy", policy["upload"]["formData"]["policy"].clone()),
+        ("60 KB", json!("x".repeat(60_000))),
+    ] {
+        let reply = place.ask(COMPLETE, &json!({"ticket": ticket})).await;
+        place.expect(
+            &format!("g70 ticket: {name}"),
+            &reply,
+            401,
+            Some("ticket_invalid"),
+            &waiting,
+        );
+    }
+    for (name, ticket) in [
+        ("a list", json!([good])),
+        ("an object", json!({"ticket": good})),
+        ("a boolean", json!(true)),
+    ] {
+        let reply = place.ask(COMPLETE, &json!({"ticket": ticket})).await;
+        place.expect(
+            &format!("g70 ticket: {name}"),
+            &reply,
+            400,
+            Some("parameter_invalid"),
+            &waiting,
+        );
+    }
+    place.complete(&policy).await.data();
+    let before = place.keys();
+    let unused = place.policy().await;
+    let reply = place.complete(&unused).await;
+    place.expect(
+        "g70 never uploaded",
+        &reply,
+        409,
+        Some("upload_incomplete"),
+        &before,
+    );
+}
+
+/// G68: fields that a form does not have.
+async fn extra_fields(place: &mut Place) {
+    let policy = place.policy().await;
+    if place.bucket().is_some() {
+        let signed = policy["upload"]["formData"]["policy"].as_str().unwrap();
+        let signed = base64_simd::STANDARD.decode_to_vec(signed).unwrap();
+        let signed: Value = serde_json::from_slice(&signed).unwrap();
+        let conditions = signed["conditions"].as_array().unwrap();
+        let is_open = |condition: &&Value| condition[0] == "starts-with";
+        let open: Vec<_> = conditions.iter().filter(is_open).collect();
+        place
+            .tally
+            .note("g68 no condition is open", open.is_empty(), || {
+                format!("{open:?}")
+            });
+    }
+    for (name, value) in [
+        ("acl", "public-read-write"),
+        ("x-amz-acl", "public-read-write"),
+        ("x-oss-object-acl", "public-read-write"),
+        ("success_action_redirect", "https://evil.example/"),
+        ("Content-Type", "text/html"),
+        ("x-oss-content-type", "text/html"),
+        ("Content-Disposition", "inline"),
+        ("x-amz-meta-a", "b"),
+        ("x-oss-meta-a", "b"),
+        ("x-amz-website-redirect-location", "https://evil.example/"),
+        (
+            "callback",
+            "eyJjYWxsYmFja1VybCI6Imh0dHA6Ly9ldmlsLmV4YW1wbGUifQ==",
+        ),
+        ("success_action_status", "201"),
+        ("key", "images/x.html"),
+    ] {
+        let form = fields(&policy["upload"])
+            .text(name, value)
+            .file("file", "a.html", PNG);
+        if place.kind() != 1 {
+            let status = if matches!(name, "success_action_status" | "key") {
+                [400, 400, 401]
+            } else {
+                [403, 403, 401]
+            };
+            place
+                .refuses(&format!("g68 {name}"), &policy, &form, status)
+                .await;
+        } else {
+            taken_without(place, name, value).await;
+        }
+    }
+    let behind = fields(&policy["upload"])
+        .file("file", "a.png", PNG)
+        .text("key", "images/x.html");
+    let reply = place.post(&policy, &behind).await;
+    let waiting = policy["upload"]["formData"]["key"].as_str().unwrap();
+    let held = reply.status.as_u16() == 200 && place.keys().iter().any(|key| key == waiting);
+    place.tally.note("g68 a field behind the file", held, || {
+        format!("{}", reply.status)
+    });
+    place.complete(&policy).await.data();
+}
+
+/// OSS may take a field that its policy does not name: nothing of it may be left in the end.
+async fn taken_without(place: &mut Place, name: &str, value: &str) {
+    let policy = place.policy().await;
+    let form = fields(&policy["upload"])
+        .text(name, value)
+        .file("file", "a.html", PNG);
+    let reply = place.post(&policy, &form).await;
+    if reply.status.as_u16() >= 400 {
+        return place.tally.note(&format!("g68 {name}"), true, String::new);
+    }
+    let item = place.complete(&policy).await.data()[0].clone();
+    let object = place
+        .bucket()
+        .and_then(|bucket| bucket.objects().remove(item["path"].as_str()?));
+    let object = object.unwrap_or_default();
+    let held = object.acl.is_none()
+        && object.content_type.as_deref() == Some("image/png")
+        && object.content_disposition.is_none()
+        && object.metadata.is_empty();
+    place
+        .tally
+        .note(&format!("g68 {name}"), held, || format!("{object:?}"));
+}
+
+/// G69: callbacks, which nobody sends here.
+async fn callbacks(place: &mut Place) {
+    let before = place.keys();
+    let policy = place.policy().await;
+    let body = json!({"bucket": "chat-test", "object": "images/x.png", "size": 1, "mimeType": "image/png"});
+    for path in [
+        "/api/chat/uploadCallback",
+        "/api/chat/callback",
+        "/callback",
+        "/api/chat/uploadComplete/callback",
+    ] {
+        let reply = place.ask(path, &body).await;
+        place.expect(
+            &format!("g69 {path}"),
+            &reply,
+            404,
+            Some("not_found"),
+            &before,
+        );
+    }
+    let key_url = base64_simd::STANDARD.encode_to_string("https://evil.example/key.pem");
+    for (name, ticket, status, code) in [
+        ("without a ticket", json!(null), 401, "ticket_invalid"),
+        (
+            "before the upload",
+            policy["ticket"].clone(),
+            409,
+            "upload_incomplete",
+        ),
+    ] {
+        let mut body = body.clone();
+        body["ticket"] = ticket;
+        let case = Case::post("", "application/json", body.to_string()).to(COMPLETE);
+        let case = case
+            .header("x-oss-pub-key-url", &key_url)
+            .header("authorization", "Zm9yZ2Vk");
+        let reply = place.send(case).await;
+        place.expect(
+            &format!("g69 a forged callback {name}"),
+            &reply,
+            status,
+            Some(code),
+            &before,
+        );
+    }
+}
+
+/// G70: another object in the place of the one that was looked at.
+async fn swaps(place: &mut Place) {
+    if place.bucket().is_none() {
+        return;
+    }
+    let before = place.keys();
+    for (name, content, status, code) in [
+        ("a page", HTML, 415, "type_refused"),
+        ("nothing", b"".as_slice(), 400, "file_empty"),
+    ] {
+        let policy = place.policy().await;
+        place.put(&policy, PNG).await;
+        let bucket = place.bucket().expect("checked above");
+        bucket.fail(Operation::Copy, Fault::SwapFirst(content), 1);
+        let reply = place.complete(&policy).await;
+        place.expect(
+            &format!("g70 swapped for {name}"),
+            &reply,
+            status,
+            Some(code),
+            &before,
+        );
+    }
+}
+
+/// G71: uploads in parts.
+async fn parts(place: &mut Place) {
+    let before = place.keys();
+    let file = json!({"filename": "a.png", "type": "image/png"});
+    let begun = place.ask("/s3/multipart", &file).await;
+    if place.bucket().is_none() {
+        return place.expect(
+            "g71 a folder takes no parts",
+            &begun,
+            404,
+            Some("direct_disabled"),
+            &before,
+        );
+    }
+    let begun = begun.json();
+    let (id, key) = (
+        begun["uploadId"].as_str().unwrap(),
+        begun["key"].as_str().unwrap(),
+    );
+    let path = |more: &str| {
+        let glue = if more.contains('?') { '&' } else { '?' };
+        format!("/s3/multipart/{id}{more}{glue}key={key}")
+    };
+    let mut answers = Vec::new();
+    for number in ["0", "10001", "-1", "abc", "1.5", "1e3", "4294967297", "%00"] {
+        let reply = place.get(&path(&format!("/{number}"))).await;
+        answers.push((
+            format!("g71 part {number}"),
+            reply,
+            400,
+            "parameter_invalid",
+        ));
+        let reply = place
+            .get(&path(&format!("/batch?partNumbers=1,{number}")))
+            .await;
+        answers.push((
+            format!("g71 part {number} in a batch"),
+            reply,
+            400,
+            "parameter_invalid",
+        ));
+    }
+    let complete = path("/complete");
+    for (name, parts, status, code) in [
+        ("no parts", json!([]), 400, "parameter_invalid"),
+        (
+            "part 0",
+            json!([{"PartNumber": 0, "ETag": "x"}]),
+            400,
+            "parameter_invalid",
+        ),
+        (
+            "part 10001",
+            json!([{"PartNumber": 10001, "ETag": "x"}]),
+            400,
+            "parameter_invalid",
+        ),
+        (
+            "a part without ETag",
+            json!([{"PartNumber": 1}]),
+            400,
+            "parameter_invalid",
+        ),
+        (
+            "a missing part",
+            json!([{"PartNumber": 1, "ETag": "x"}]),
+            409,
+            "upload_incomplete",
+        ),
+    ] {
+        let reply = place.ask(&complete, &json!({"parts": parts})).await;
+        answers.push((format!("g71 {name}"), reply, status, code));
+    }
+    let foreign_key = format!("/s3/multipart/{id}?key=images/20260102/x.png");
+    let foreign_id = format!("/s3/multipart/upload-1?key={key}");
+    for (name, path) in [
+        ("another key", foreign_key),
+        ("the bucket's id", foreign_id),
+    ] {
+        let reply = place.get(&path).await;
+        answers.push((format!("g71 {name}"), reply, 401, "ticket_invalid"));
+    }
+    let reply = place
+        .ask_as(
+            &of_user("8"),
+            &complete,
+            &json!({"parts": [{"PartNumber": 1, "ETag": "x"}]}),
+        )
+        .await;
+    answers.push(("g71 another user".to_owned(), reply, 401, "ticket_invalid"));
+
+    let signed = place.get(&path("/1")).await.json();
+    let (addr, part) = target(signed["url"].as_str().unwrap());
+    let put = axum::http::Request::put(part.clone())
+        .body(PNG.into())
+        .unwrap();
+    let etag = send(addr, put).await.header("etag").to_owned();
+    let mut abort = Case::post("", "", "").to(path("")).without("content-type");
+    abort.method = Method::DELETE;
+    let aborted = place.send(abort).await;
+    place.expect("g71 aborted", &aborted, 200, None, &before);
+    for (name, reply, status, code) in answers {
+        place.expect(&name, &reply, status, Some(code), &before);
+    }
+    let put = axum::http::Request::put(part).body(PNG.into()).unwrap();
+    let late = send(addr, put).await;
+    place.expect("g71 a part after the abort", &late, 404, None, &before);
+    let parts = json!({"parts": [{"PartNumber": 1, "ETag": etag}]});
+    let reply = place.ask(&complete, &parts).await;
+    place.expect(
+        "g71 abort, then complete",
+        &reply,
+        409,
+        Some("upload_incomplete"),
+        &before,
+    );
+}
+
+/// 75: taking back what is not one's own.
+async fn recalls(place: &mut Place) {
+    let (first, second) = (place.upload().await, place.upload().await);
+    let streamed = place.send(Case::picture("").to(UPLOAD)).await.data()[0].clone();
+    let all = place.keys();
+    let text = |item: &Value| item["recall_token"].as_str().unwrap().to_owned();
+    let (token, other) = (text(&first), text(&second));
+    for (name, who, status, code) in [
+        ("another user", of_user("8"), 401, "ticket_invalid"),
+        ("a guest", of_guest("7x"), 401, "ticket_invalid"),
+        ("nobody", String::new(), 401, "token_missing"),
+    ] {
+        let reply = place
+            .ask_as(&who, RECALL, &json!({"recall_token": token}))
+            .await;
+        place.expect(&format!("h75 {name}"), &reply, status, Some(code), &all);
+    }
+    let (statement, signature) = token.rsplit_once('.').unwrap();
+    let (_, other_signature) = other.rsplit_once('.').unwrap();
+    let policy = place.policy().await;
+    for (name, forged) in [
+        (
+            "signature of another object",
+            format!("{statement}.{other_signature}"),
+        ),
+        ("statement alone", statement.to_owned()),
+        ("signature alone", signature.to_owned()),
+        ("a ticket", policy["ticket"].as_str().unwrap().to_owned()),
+        ("a JWT", of_user("7")),
+        ("a path", first["path"].as_str().unwrap().to_owned()),
+        ("nothing", String::new()),
+    ] {
+        let reply = place.ask(RECALL, &json!({"recall_token": forged})).await;
+        place.expect(
+            &format!("h75 {name}"),
+            &reply,
+            401,
+            Some("ticket_invalid"),
+            &all,
+        );
+    }
+    let reply = place.ask(COMPLETE, &json!({"ticket": token})).await;
+    place.expect(
+        "h75 for a ticket",
+        &reply,
+        401,
+        Some("ticket_invalid"),
+        &all,
+    );
+    let mut left = all;
+    for (name, item) in [("direct", &first), ("streamed", &streamed)] {
+        left.retain(|key| key != item["path"].as_str().unwrap());
+        for time in ["once", "again"] {
+            let reply = place
+                .ask(RECALL, &json!({"recall_token": text(item)}))
+                .await;
+            place.expect(&format!("h75 {name}, {time}"), &reply, 200, None, &left);
+        }
+    }
+}
+
+async fn all(mut place: Place) {
+    forms(&mut place).await;
+    contents(&mut place).await;
+    twice(&mut place).await;
+    tickets(&mut place).await;
+    extra_fields(&mut place).await;
+    callbacks(&mut place).await;
+    swaps(&mut place).await;
+    parts(&mut place).await;
+    recalls(&mut place).await;
+    place.tally.assert_all();
+}
+
+fn limits() -> [(&'static str, String); 2] {
+    [secret(), ("UPLOAD_DIRECT_MAX_BYTES", MAX_BYTES.to_string())]
+}
+
+#[tokio::test]
+async fn every_misuse_of_the_direct_lane_is_held_by_the_local_server_with_a_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = ("UPLOAD_STORE", format!("disk:{}", folder.path().display()));
+    let (process, addr) = Process::serve(&[&[store][..], &limits()].concat());
+    all(Place {
+        tally: Tally::new("local, direct"),
+        _process: process,
+        door: Door::Socket(addr),
+        store: Stored::Folder(folder),
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn every_misuse_of_the_direct_lane_is_held_on_function_compute_with_a_bucket() {
+    let bucket = BucketDouble::start(Dialect::Oss).await;
+    let on_fc = ("FC_FUNCTION_NAME", "chat-upload".to_owned());
+    let vars = [bucket_vars(&bucket), vec![on_fc], limits().to_vec()].concat();
+    let (process, addr) = Process::serve(&vars);
+    all(Place {
+        tally: Tally::new("Function Compute, direct"),
+        _process: process,
+        door: Door::Socket(addr),
+        store: Stored::Bucket(bucket),
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn every_misuse_of_the_direct_lane_is_held_on_lambda_with_a_bucket() {
+    let lambda = RuntimeDouble::start().await;
+    let bucket = BucketDouble::start(Dialect::S3).await;
+    let vars = [lambda.env(), bucket_vars(&bucket), limits().to_vec()].concat();
+    let process = Process::start(&vars);
+    all(Place {
+        tally: Tally::new("Lambda, direct"),
+        _process: process,
+        door: Door::Lambda(lambda),
+        store: Stored::Bucket(bucket),
+    })
+    .await;
+}
