@@ -8,6 +8,7 @@ import pathlib
 import subprocess
 import sys
 import threading
+import time
 
 from check_run import PATIENCE
 from content import KIB
@@ -88,7 +89,6 @@ class Program:
         return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")) / KIB
 
     def cpu_ms(self):
-        """Processor time it has used so far, in its own code and in the kernel's; the kernel counts in steps of 10 ms."""
-        # The name, in brackets, may hold spaces; utime and stime are the 14th and 15th value.
-        values = pathlib.Path(f"/proc/{self.child.pid}/stat").read_text().rpartition(")")[2].split()
-        return sum(map(int, values[11:13])) * 1000 / os.sysconf("SC_CLK_TCK")
+        """Processor time it has used so far, in its own code and in the kernel's."""
+        # What clock_getcpuclockid(3) makes of a process id; /proc counts in steps of 10 ms.
+        return time.clock_gettime((~self.child.pid << 3) | 2) * 1000
