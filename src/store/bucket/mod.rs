@@ -18,7 +18,7 @@ mod stored;
 
 use std::{
     net::IpAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, LazyLock, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -150,7 +150,7 @@ pub struct Bucket(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    settings: Settings,
+    settings: Arc<Settings>,
     connections: Connections,
     address: OnceCell<Address>,
     /// The same for clients.
@@ -158,17 +158,19 @@ struct Inner {
     signing_keys: SigningKeys,
     clock: Clock,
     quota: Quota,
-    /// The SDK's settings, everything but the credentials.
-    config: aws_sdk_s3::Config,
     /// Whose keys sign when a request brings none of its own.
     keys: Option<Keys>,
     /// The client of the keys seen last: they change every few hours, if ever.
-    client: Mutex<Option<(Keys, Client)>>,
+    client: Mutex<Option<(Keys, SdkClient)>>,
     payload: Payload,
     /// One permit for each part that fits into the memory for parts.
     memory: Arc<Semaphore>,
     tasks: TaskTracker,
 }
+
+/// The SDK's client, made when it is first called: most requests need none, and it is a good part of
+/// what the process holds when idle.
+type SdkClient = Arc<LazyLock<Client, Box<dyn FnOnce() -> Client + Send>>>;
 
 /// What vouches for the bytes on their way to the bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -195,19 +197,17 @@ impl Bucket {
             Some(endpoint) if crosses_a_network_in_clear(endpoint) => Payload::Signed,
             _ => Payload::Unsigned,
         };
-        let config = sdk_config(&settings, connections.clone());
         let tasks = TaskTracker::new();
         let memory = Arc::new(Semaphore::new((settings.memory_bytes / PART_BYTES).max(1)));
         let keys = settings.signer.clone().map(Keys::from);
         Self(Arc::new(Inner {
-            settings,
+            settings: Arc::new(settings),
             connections,
             address: OnceCell::new(),
             client_address: OnceCell::new(),
             signing_keys: SigningKeys::default(),
             clock: Clock::default(),
             quota: Quota::default(),
-            config,
             keys,
             client: Mutex::new(None),
             payload,
@@ -247,8 +247,8 @@ impl Bucket {
     /// connection that is then there.
     pub(super) fn warm(&self) {
         const PATIENCE: Duration = Duration::from_secs(2);
-        // Making the client and reading the machine's certificates takes some milliseconds of the
-        // processor, which belong to the start of the runtime first.
+        // Shaking hands takes a millisecond or so of the processor, which belongs to the start of
+        // the runtime first.
         const START: Duration = Duration::from_millis(5);
         let bucket = self.clone();
         self.0.tasks.spawn(async move {
@@ -282,18 +282,24 @@ impl Bucket {
         made_out(client_address, Address::of(settings, endpoint)).await
     }
 
-    fn client(&self, keys: &Keys) -> Client {
+    fn client(&self, keys: &Keys) -> SdkClient {
         let mut last = self.0.client.lock().unwrap_or_else(PoisonError::into_inner);
         match &*last {
-            Some((used, client)) if used.are(keys) => client.clone(),
+            Some((used, client)) if used.are(keys) => Arc::clone(client),
             _ => {
-                let config = self.0.config.to_builder();
-                let config = config.credentials_provider(keys.clone()).build();
-                let client = Client::from_conf(config);
-                *last = Some((keys.clone(), client.clone()));
+                let client = self.client_of(keys.clone());
+                *last = Some((keys.clone(), Arc::clone(&client)));
                 client
             }
         }
+    }
+
+    fn client_of(&self, keys: Keys) -> SdkClient {
+        let settings = Arc::clone(&self.0.settings);
+        let connections = self.0.connections.clone();
+        Arc::new(LazyLock::new(Box::new(move || {
+            Client::from_conf(sdk_config(&settings, connections, keys))
+        })))
     }
 }
 
@@ -309,13 +315,14 @@ async fn made_out(
     })
 }
 
-fn sdk_config(settings: &Settings, connections: Connections) -> aws_sdk_s3::Config {
+fn sdk_config(settings: &Settings, connections: Connections, keys: Keys) -> aws_sdk_s3::Config {
     let patience = settings.patience;
     let mut config = aws_sdk_s3::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new(settings.region.clone()))
         .force_path_style(settings.path_style)
         .http_client(connections)
+        .credentials_provider(keys)
         // The keys are remembered where they come from.
         .identity_cache(IdentityCache::no_cache())
         // OSS and many others refuse the aws-chunked trailers that the default adds
@@ -354,7 +361,7 @@ fn crosses_a_network_in_clear(endpoint: &str) -> bool {
 #[derive(Clone, Debug)]
 pub(super) struct Access {
     bucket: Bucket,
-    client: Client,
+    client: SdkClient,
     keys: Keys,
     limit: Option<TimeLimit>,
 }
