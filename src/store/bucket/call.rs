@@ -425,3 +425,317 @@ fn theirs(headers: &HeaderMap) -> Option<SystemTime> {
     let date = DateTime::from_str(date, DateTimeFormat::HttpDate).ok()?;
     SystemTime::try_from(date).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::{TcpListener, TcpStream},
+    };
+
+    use super::*;
+    use crate::store::{
+        bucket::{self, Bucket, Certificates, Dialect, Patience},
+        part::PartBuilder,
+    };
+
+    /// Asks for the next attempt at once.
+    const AT_ONCE: &str = "x-amz-retry-after: 0\r\n";
+    const FINE: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\netag: \"e\"\r\n\r\n";
+
+    /// A bucket that gives these answers, in this order, and then none.
+    struct Script {
+        access: Access,
+        asked: Arc<Mutex<Vec<Asked>>>,
+    }
+
+    /// One request, and the number of the connection it came by.
+    #[derive(Clone, Debug)]
+    struct Asked {
+        connection: usize,
+        head: String,
+    }
+
+    impl Asked {
+        fn header(&self, name: &str) -> Option<&str> {
+            let mut lines = self.head.lines().filter_map(|line| line.split_once(": "));
+            lines
+                .find(|(found, _)| *found == name)
+                .map(|(_, value)| value)
+        }
+    }
+
+    impl Script {
+        async fn of(answers: &[String]) -> Self {
+            let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+            let endpoint = format!("http://{}/s3", listener.local_addr().expect("an address"));
+            let asked = Arc::default();
+            tokio::spawn(serve(listener, answers.to_vec(), Arc::clone(&asked)));
+            Self {
+                access: access(endpoint),
+                asked,
+            }
+        }
+
+        async fn put(&self) -> Result<Answer, Error> {
+            let mut filling = PartBuilder::default();
+            filling.push(Bytes::from_static(b"content"));
+            let mut call = Call::new("PutObject", Method::PUT, "images/a.png");
+            call.body = Some(filling.take());
+            self.access.send(&call, &Attempts::default()).await
+        }
+
+        async fn first_bytes(&self, etag: Option<&str>) -> Result<Bytes, Error> {
+            let key = ObjectKey::parse("images/a.png").expect("a key");
+            self.access.first_bytes(&key, 4, etag).await
+        }
+
+        fn asked(&self) -> Vec<Asked> {
+            self.asked.lock().expect("no panic while held").clone()
+        }
+
+        fn connections(&self) -> Vec<usize> {
+            self.asked().iter().map(|asked| asked.connection).collect()
+        }
+    }
+
+    fn access(endpoint: String) -> Access {
+        let bucket = Bucket::new(bucket::Settings {
+            dialect: Dialect::S3,
+            bucket: "chat".to_owned(),
+            region: "eu-west-1".to_owned(),
+            endpoint: Some(endpoint),
+            path_style: true,
+            certificates: Certificates::default(),
+            signer: None,
+            patience: Patience::default(),
+            memory_bytes: 0,
+        });
+        let keys = Credentials::new("id", "secret", Some("token".to_owned()));
+        bucket.access(keys, None).expect("keys")
+    }
+
+    async fn serve(listener: TcpListener, answers: Vec<String>, asked: Arc<Mutex<Vec<Asked>>>) {
+        let answers = Arc::new(Mutex::new(answers.into_iter()));
+        let mut connection = 0;
+        loop {
+            let (stream, _) = listener.accept().await.expect("a connection");
+            tokio::spawn(answer(stream, connection, answers.clone(), asked.clone()));
+            connection += 1;
+        }
+    }
+
+    /// Reads requests, of which each has come whole with what is read at once.
+    async fn answer(
+        mut stream: TcpStream,
+        connection: usize,
+        answers: Arc<Mutex<std::vec::IntoIter<String>>>,
+        asked: Arc<Mutex<Vec<Asked>>>,
+    ) {
+        let mut request = Vec::new();
+        while stream
+            .read_buf(&mut request)
+            .await
+            .is_ok_and(|read| read > 0)
+        {
+            let text = String::from_utf8_lossy(&request).into_owned();
+            let Some((head, body)) = text.split_once("\r\n\r\n") else {
+                continue;
+            };
+            let announced = if head.starts_with("PUT") { 7 } else { 0 };
+            if body.len() < announced {
+                continue;
+            }
+            request.clear();
+            asked.lock().expect("no panic while held").push(Asked {
+                connection,
+                head: head.to_owned(),
+            });
+            let answer = answers.lock().expect("no panic while held").next();
+            let Some(answer) = answer else { return };
+            stream.write_all(answer.as_bytes()).await.expect("sent");
+        }
+    }
+
+    fn refusal(status: u16, headers: &str, body: &str) -> String {
+        let len = body.len();
+        format!("HTTP/1.1 {status} No\r\ncontent-length: {len}\r\n{headers}\r\n{body}")
+    }
+
+    fn error_of(code: &str) -> String {
+        format!("<Error><Code>{code}</Code><Message>says why</Message></Error>")
+    }
+
+    fn http_date(at: SystemTime) -> String {
+        let date = DateTime::from(at).fmt(DateTimeFormat::HttpDate);
+        format!("date: {}\r\n", date.expect("a date"))
+    }
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    #[tokio::test]
+    async fn a_request_is_signed_with_all_that_it_says() {
+        let script = Script::of(&[FINE.to_owned()]).await;
+        let answer = script.put().await.expect("stored");
+        assert_eq!(answer.etag(), Some("\"e\""));
+        let asked = &script.asked()[0];
+        assert!(
+            asked.head.starts_with("PUT /s3/chat/images/a.png HTTP/1.1"),
+            "{asked:?}"
+        );
+        for (name, value) in [
+            ("content-length", "7"),
+            ("x-amz-content-sha256", UNSIGNED_PAYLOAD),
+            ("x-amz-security-token", "token"),
+        ] {
+            assert_eq!(asked.header(name), Some(value), "{asked:?}");
+        }
+        let authorization = asked.header("authorization").expect("signed");
+        let names = "SignedHeaders=content-length;host;x-amz-content-sha256;x-amz-date;\
+                     x-amz-security-token, ";
+        assert!(authorization.contains(names), "{authorization}");
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_is_off_is_put_right_by_the_answer_and_stays_so() {
+        let date = http_date(SystemTime::now() + HOUR) + AT_ONCE;
+        let skewed = refusal(403, &date, &error_of("RequestTimeTooSkewed"));
+        let script = Script::of(&[skewed, FINE.to_owned(), FINE.to_owned()]).await;
+        script.put().await.expect("stored");
+        script.put().await.expect("stored");
+        let asked = script.asked();
+        let stamps: Vec<_> = asked.iter().map(|a| a.header("x-amz-date")).collect();
+        let soon = Stamp::at(SystemTime::now() + HOUR / 2);
+        let soon = Some(soon.as_str());
+        assert_eq!(stamps.len(), 3);
+        assert!(stamps[0] < soon, "{stamps:?}");
+        assert!(stamps[1] > soon && stamps[2] > soon, "{stamps:?}");
+    }
+
+    #[tokio::test]
+    async fn a_wrong_signature_at_the_right_time_is_refused_at_once() {
+        let date = http_date(SystemTime::now()) + AT_ONCE;
+        let wrong = refusal(403, &date, &error_of("SignatureDoesNotMatch"));
+        let script = Script::of(&[wrong, FINE.to_owned()]).await;
+        let error = script.put().await.expect_err("refused");
+        assert!(
+            matches!(error, Error::Refused { status: 403, .. }),
+            "{error}"
+        );
+        assert_eq!(script.asked().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_used_again_but_not_after_a_server_error() {
+        let busy = refusal(503, AT_ONCE, &error_of("SlowDown"));
+        let gone = refusal(404, "", &error_of("NoSuchBucket"));
+        let answers = [
+            FINE.to_owned(),
+            gone,
+            busy,
+            FINE.to_owned(),
+            FINE.to_owned(),
+        ];
+        let script = Script::of(&answers).await;
+        for stored in [true, false, true, true] {
+            assert_eq!(script.put().await.is_ok(), stored);
+        }
+        assert_eq!(script.connections(), [0, 0, 0, 1, 1]);
+    }
+
+    #[tokio::test]
+    async fn a_refusal_says_code_and_request_id_wherever_they_stand() {
+        let in_body = "<?xml version=\"1.0\"?>\n<Error>\n  <Code>AccessDenied</Code>\
+                       <RequestId>of-body</RequestId></Error>";
+        for (headers, body, code, id) in [
+            ("", "", "no code", "none"),
+            ("", in_body, "AccessDenied", "of-body"),
+            ("x-oss-request-id: oss\r\n", in_body, "AccessDenied", "oss"),
+            (
+                "x-amz-request-id: s3\r\nx-oss-request-id: oss\r\n",
+                "<html>",
+                "no code",
+                "s3",
+            ),
+        ] {
+            let script = Script::of(&[refusal(403, headers, body)]).await;
+            match script.put().await {
+                Err(Error::Refused {
+                    operation,
+                    status,
+                    code: said,
+                    request_id,
+                    ..
+                }) => {
+                    assert_eq!((operation, status), ("PutObject", 403));
+                    assert_eq!((&*said, &*request_id), (code, id));
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn an_endless_error_is_read_no_further_than_64_kib() {
+        let start = error_of("AccessDenied") + &"x".repeat(2 * ANSWER_BYTES);
+        let endless = format!("HTTP/1.1 403 No\r\ncontent-length: 999999999\r\n\r\n{start}");
+        let script = Script::of(&[endless]).await;
+        let error = script.put().await.expect_err("refused");
+        assert!(matches!(&error, Error::Refused { code, .. } if code == "AccessDenied"));
+    }
+
+    #[tokio::test]
+    async fn three_attempts_that_fail_are_the_last_ones_failure() {
+        let broken = refusal(500, AT_ONCE, &error_of("InternalError"));
+        let script = Script::of(&[broken.clone(), broken.clone(), broken]).await;
+        let error = script.put().await.expect_err("broken");
+        assert!(matches!(&error, Error::Unavailable { detail, .. }
+            if detail.starts_with("500 InternalError")));
+        assert_eq!(script.asked().len(), 3);
+    }
+
+    #[tokio::test]
+    async fn first_bytes_are_asked_for_and_no_more_are_taken() {
+        let whole = "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n123456789".to_owned();
+        let part = "HTTP/1.1 206 Some\r\ncontent-length: 4\r\n\r\n1234".to_owned();
+        for (answer, etag) in [(whole, None), (part, Some("\"e\""))] {
+            let script = Script::of(&[answer]).await;
+            assert_eq!(script.first_bytes(etag).await.expect("bytes"), "1234");
+            let asked = &script.asked()[0];
+            assert_eq!(asked.header("range"), Some("bytes=0-3"));
+            assert_eq!(asked.header("if-match"), etag);
+        }
+    }
+
+    #[tokio::test]
+    async fn first_bytes_that_are_not_to_be_had_say_why() {
+        for status in [403, 404, 412, 416] {
+            let script = Script::of(&[refusal(status, "", "")]).await;
+            let error = script.first_bytes(None).await.expect_err("refused");
+            assert!(
+                matches!(error, Error::Refused { status: said, .. } if said == status),
+                "{error}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_presigned_url_leads_to_where_our_own_calls_go() {
+        let access = access("https://storage.example.com:9000/s3".to_owned());
+        let key = ObjectKey::parse("pending/a").expect("a key");
+        let query = [("uploadId", "a+b/="), ("partNumber", "7")];
+        let expires = Duration::from_secs(900);
+        let url = access.presigned("PUT", &key, &query, expires).await;
+        let url = url.expect("a URL");
+        let start = "https://storage.example.com:9000/s3/chat/pending/a?X-Amz-Algorithm=";
+        assert!(url.starts_with(start), "{url}");
+        for part in [
+            "&X-Amz-Expires=900&X-Amz-Security-Token=token&X-Amz-SignedHeaders=host&",
+            "&partNumber=7&uploadId=a%2Bb%2F%3D&X-Amz-Signature=",
+        ] {
+            assert!(url.contains(part), "{url}");
+        }
+    }
+}
