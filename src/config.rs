@@ -836,6 +836,7 @@ mod tests {
             ("UPLOAD_CORS_ORIGINS", "https://a.example,b"),
             ("UPLOAD_PATH_STYLE", "yes"),
             ("UPLOAD_ENDPOINT", "ftp://x"),
+            ("SSL_CERT_FILE", "/nowhere/ca.pem"),
             ("UPLOAD_BASE_PATH", "/a b"),
             ("UPLOAD_ADDR", "9000"),
         ])
@@ -853,6 +854,7 @@ mod tests {
             "UPLOAD_CORS_ORIGINS",
             "UPLOAD_PATH_STYLE=\"yes\"",
             "UPLOAD_ENDPOINT=\"ftp://x\"",
+            "SSL_CERT_FILE=\"/nowhere/ca.pem\"",
             "UPLOAD_BASE_PATH=\"/a b\"",
             "UPLOAD_ADDR=\"9000\"",
         ] {

@@ -187,3 +187,105 @@ impl Service<Name> for Hosts {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertifiedKey, KeyPair, generate_simple_self_signed};
+    use rustls::{ServerConfig, pki_types::PrivateKeyDer};
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpListener,
+    };
+    use tokio_rustls::TlsAcceptor;
+
+    use super::*;
+
+    const HOST: &str = "chat.bucket.example";
+    const PATIENCE: Duration = Duration::from_secs(3);
+
+    fn self_signed() -> CertifiedKey<KeyPair> {
+        generate_simple_self_signed([HOST.to_owned()]).expect("a certificate")
+    }
+
+    fn of_file(pem: &str) -> Option<Certificates> {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), pem).expect("written");
+        Certificates::of_file(file.path())
+    }
+
+    /// A server that shows this certificate and answers whoever trusts it.
+    async fn server(identity: &CertifiedKey<KeyPair>) -> SocketAddr {
+        let key = PrivateKeyDer::try_from(identity.signing_key.serialize_der());
+        let chain = vec![identity.cert.der().clone()];
+        let config = ServerConfig::builder()
+            .with_no_client_auth()
+            .with_single_cert(chain, key.expect("a key"))
+            .expect("a pair");
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.expect("a connection");
+                let Ok(mut stream) = acceptor.accept(stream).await else {
+                    continue;
+                };
+                let _ = stream.read(&mut [0; 4096]).await;
+                let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+                let _ = stream.write_all(answer).await;
+            }
+        });
+        address
+    }
+
+    async fn reaches(address: SocketAddr, certificates: &Certificates, host: &str) -> bool {
+        let trusted = Trusted::Public(certificates);
+        let connections = Connections::all_to(address, trusted, PATIENCE);
+        let mut request = Request::new(Either::Right(SdkBody::empty()));
+        *request.uri_mut() = format!("https://{host}/").parse().expect("a URI");
+        connections.send(request).await.is_ok()
+    }
+
+    #[tokio::test]
+    async fn a_server_is_trusted_by_the_certificates_of_the_file_and_under_its_name_only() {
+        let identity = self_signed();
+        let address = server(&identity).await;
+        let its_own = of_file(&identity.cert.pem()).expect("certificates");
+        let another = of_file(&self_signed().cert.pem()).expect("certificates");
+        for (certificates, host, trusted) in [
+            (&its_own, HOST, true),
+            (&its_own, "other.example", false),
+            (&another, HOST, false),
+            (&Certificates::default(), HOST, false),
+        ] {
+            assert_eq!(
+                reaches(address, certificates, host).await,
+                trusted,
+                "{host}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_server_that_never_shakes_hands_is_given_up() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let certificates = Certificates::default();
+        let trusted = Trusted::Public(&certificates);
+        let connections = Connections::all_to(address, trusted, Duration::from_millis(20));
+        let mut request = Request::new(Either::Right(SdkBody::empty()));
+        *request.uri_mut() = Uri::from_static("https://bucket.example/");
+        let failure = connections.send(request).await.expect_err("no handshake");
+        assert!(failure.is_connect(), "{failure:?}");
+    }
+
+    #[test]
+    fn a_file_without_a_usable_certificate_is_none() {
+        let empty = "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n";
+        for pem in ["", "not a certificate", empty] {
+            assert_eq!(of_file(pem), None, "{pem}");
+        }
+        assert_eq!(Certificates::of_file("/nowhere/ca.pem".as_ref()), None);
+        assert!(of_file(&self_signed().cert.pem()).is_some());
+    }
+}
