@@ -437,6 +437,7 @@ mod tests {
 
     use super::*;
     use crate::store::{
+        ObjectKey, PartUploads, Seen,
         bucket::{self, Bucket, Certificates, Dialect, Patience},
         part::PartBuilder,
     };
@@ -487,9 +488,8 @@ mod tests {
             self.access.send(&call, &Attempts::default()).await
         }
 
-        async fn first_bytes(&self, etag: Option<&str>) -> Result<Bytes, Error> {
-            let key = ObjectKey::parse("images/a.png").expect("a key");
-            self.access.first_bytes(&key, 4, etag).await
+        async fn look(&self) -> Result<Option<Seen>, Error> {
+            self.access.look(&key("images/a.png"), 4).await
         }
 
         fn asked(&self) -> Vec<Asked> {
@@ -508,9 +508,12 @@ mod tests {
             region: "eu-west-1".to_owned(),
             endpoint: Some(endpoint),
             path_style: true,
+            client_url: String::new(),
+            client_endpoint: Some("https://storage.example.com:9000/s3".to_owned()),
             certificates: Certificates::default(),
             signer: None,
             patience: Patience::default(),
+            one_copy_bytes: 0,
             memory_bytes: 0,
         });
         let keys = Credentials::new("id", "secret", Some("token".to_owned()));
@@ -696,38 +699,48 @@ mod tests {
         assert_eq!(script.asked().len(), 3);
     }
 
+    fn key(text: &str) -> ObjectKey {
+        ObjectKey::parse(text).expect("a key")
+    }
+
     #[tokio::test]
     async fn first_bytes_are_asked_for_and_no_more_are_taken() {
-        let whole = "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n123456789".to_owned();
-        let part = "HTTP/1.1 206 Some\r\ncontent-length: 4\r\n\r\n1234".to_owned();
-        for (answer, etag) in [(whole, None), (part, Some("\"e\""))] {
+        let ranged = "content-range: bytes 0-3/9\r\ncontent-length: 4\r\n\r\n1234";
+        for (status, rest) in [
+            ("200 OK", "content-length: 9\r\n\r\n123456789"),
+            ("206 Some", ranged),
+        ] {
+            let answer = format!("HTTP/1.1 {status}\r\netag: \"e\"\r\n{rest}");
             let script = Script::of(&[answer]).await;
-            assert_eq!(script.first_bytes(etag).await.expect("bytes"), "1234");
-            let asked = &script.asked()[0];
-            assert_eq!(asked.header("range"), Some("bytes=0-3"));
-            assert_eq!(asked.header("if-match"), etag);
+            let seen = script.look().await.expect("an answer").expect("an object");
+            assert_eq!((&*seen.head, seen.size), (&b"1234"[..], 9), "{status}");
+            assert_eq!(script.asked()[0].header("range"), Some("bytes=0-3"));
         }
     }
 
     #[tokio::test]
-    async fn first_bytes_that_are_not_to_be_had_say_why() {
-        for status in [403, 404, 412, 416] {
+    async fn nothing_is_not_there_and_an_empty_object_is() {
+        for status in [403, 404] {
             let script = Script::of(&[refusal(status, "", "")]).await;
-            let error = script.first_bytes(None).await.expect_err("refused");
-            assert!(
-                matches!(error, Error::Refused { status: said, .. } if said == status),
-                "{error}"
-            );
+            assert_eq!(script.look().await.expect("an answer"), None, "{status}");
         }
+        let script = Script::of(&[refusal(416, "", "")]).await;
+        let empty = script.look().await.expect("an answer").expect("an object");
+        assert_eq!((empty.head.len(), empty.size), (0, 0));
+        let script = Script::of(&[refusal(400, "", "")]).await;
+        let error = script.look().await.expect_err("refused");
+        assert!(
+            matches!(error, Error::Refused { status: 400, .. }),
+            "{error}"
+        );
     }
 
     #[tokio::test]
-    async fn a_presigned_url_leads_to_where_our_own_calls_go() {
-        let access = access("https://storage.example.com:9000/s3".to_owned());
-        let key = ObjectKey::parse("pending/a").expect("a key");
-        let query = [("uploadId", "a+b/="), ("partNumber", "7")];
-        let expires = Duration::from_secs(900);
-        let url = access.presigned("PUT", &key, &query, expires).await;
+    async fn a_parts_address_is_where_clients_reach_the_bucket() {
+        let access = access("https://internal.example.com".to_owned());
+        let uploads = PartUploads::new(&access);
+        let life = Duration::from_secs(900);
+        let url = uploads.address(&key("pending/a"), "a+b/=", 7, life).await;
         let url = url.expect("a URL");
         let start = "https://storage.example.com:9000/s3/chat/pending/a?X-Amz-Algorithm=";
         assert!(url.starts_with(start), "{url}");
