@@ -2,8 +2,8 @@
 //!
 //! multer reads the structure: boundaries, their lines, the headers of parts. What it leaves to
 //! others is here: where a part's content ends, every limit, how many parts, and what
-//! Content-Disposition says. [`source`] is the body as it comes, [`reader`] deals it out, [`search`]
-//! finds the ends of things in it, [`content`] is a file on its way out.
+//! Content-Disposition says. `source.rs` is the body as it comes, `reader.rs` deals it out, `search.rs`
+//! finds the ends of things in it, `content.rs` is a file on its way out.
 
 mod content;
 mod reader;
