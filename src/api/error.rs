@@ -177,11 +177,11 @@ impl Error {
             Self::TextTooLong { limit } => {
                 row(400, "text_too_long", format!("文本不能超过 {limit} 字节"))
             }
-            Self::DirectDisabled => row(404, "direct_disabled", "没有开启大文件直传"),
-            Self::TicketInvalid => row(401, "ticket_invalid", "上传凭证不合法或已过期"),
+            Self::DirectDisabled => row(404, "direct_disabled", "上传失败: 没有开启大文件直传"),
+            Self::TicketInvalid => row(401, "ticket_invalid", "上传失败: 上传凭证不合法或已过期"),
             Self::RecallExpired { life } => row(400, "recall_expired", recall_expired(*life)),
             Self::ParameterInvalid { name } => {
-                row(400, "parameter_invalid", format!("参数 {name} 不正确"))
+                row(400, "parameter_invalid", format!("上传失败: 参数 {name} 不正确"))
             }
             Self::AlreadyUploaded => row(409, "already_uploaded", "上传失败: 文件已经上传过"),
             Self::Upload(error) => upload_row(error),
@@ -246,7 +246,7 @@ fn upload_row(error: &upload::Error) -> Row {
             format!("上传失败: 不支持的文件类型 ({looks_like})"),
         ),
         upload::Error::Read(error) => read_row(error),
-        upload::Error::Incomplete => row(409, "upload_incomplete", "文件还没有上传完成"),
+        upload::Error::Incomplete => row(409, "upload_incomplete", "上传失败: 文件还没有上传完成"),
         upload::Error::Store(error) => store_row(error),
     }
 }
