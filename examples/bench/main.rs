@@ -87,7 +87,7 @@ impl Bench {
     fn prepare(options: Options) -> io::Result<Self> {
         describe(&options);
         let starter = Starter::new(options.pin)?;
-        let sink = Sink::start()?;
+        let sink = Sink::start(options.tls)?;
         Ok(Self {
             options,
             starter,
@@ -136,8 +136,11 @@ impl Bench {
         }
         for _ in 0..self.options.starts() {
             let server = Server::start(self)?;
+            std::thread::sleep(self.options.pause);
             server.upload(SMALL, 1, once())?;
-            upload.0.push(server.process.started.elapsed());
+            upload
+                .0
+                .push(server.process.started.elapsed() - self.options.pause);
             upload.1.push(server.process.cpu()?);
         }
         let line = |what: &str, to_reach, (wall, cpu)| Line {
@@ -309,6 +312,7 @@ impl Bench {
         let mut times = (Vec::new(), Vec::new());
         for _ in 0..self.options.starts() {
             let function = Function::start(self)?;
+            std::thread::sleep(self.options.pause);
             times
                 .0
                 .push(function.asked_after + function.api.invoke(&event)?);
@@ -368,16 +372,26 @@ impl Bench {
     // ---------------------------------------------------------------------------------------------
     // How the binary is started
 
+    fn endpoint(&self) -> String {
+        let scheme = if self.options.tls { "https" } else { "http" };
+        format!("{scheme}://{}", self.sink.address)
+    }
+
     fn start_with(&self, more: Vec<(&'static str, String)>) -> Start {
         let mut variables = vec![
             ("UPLOAD_STORE", "s3://bench".to_owned()),
-            ("UPLOAD_ENDPOINT", format!("http://{}", self.sink.address)),
+            ("UPLOAD_ENDPOINT", self.endpoint()),
             ("UPLOAD_PATH_STYLE", "true".to_owned()),
             ("UPLOAD_MAX_BYTES", (2_u64 << 30).to_string()),
             ("AWS_REGION", "us-east-1".to_owned()),
             ("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE".to_owned()),
             ("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG".to_owned()),
         ];
+        let certificate = self.sink.certificate.as_ref();
+        variables.extend(certificate.map(|file| {
+            let path = file.path().display().to_string();
+            ("SSL_CERT_FILE", path)
+        }));
         variables.extend(more);
         variables.extend(self.options.variables.iter().cloned());
         Start {

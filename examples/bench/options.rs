@@ -17,6 +17,8 @@ Usage: cargo build --release && cargo run --release --example bench -- [OPTIONS]
   --concurrency N,N     uploads at once in the last table [default: 1,16,64]
   --concurrent-mb N     size of each of them [default: 100]
   --memory-mb N         what the function is told to have; half is for parts [default: 1024]
+  --tls                 the store speaks TLS; rows start, idle, lambda-start and lambda-first only
+  --pause-ms N          how long nobody asks for anything after the start, before the first upload
   --env NAME=VALUE      one more variable for the binary; repeatable
   --help                this text
 ";
@@ -30,6 +32,8 @@ pub(crate) struct Options {
     pub(crate) concurrency: Vec<usize>,
     concurrent_mb: usize,
     pub(crate) memory_mb: usize,
+    pub(crate) tls: bool,
+    pub(crate) pause: Duration,
     /// Names are kept for the life of the process anyway.
     pub(crate) variables: Vec<(&'static str, String)>,
 }
@@ -45,6 +49,8 @@ impl Options {
             concurrency: vec![1, 16, 64],
             concurrent_mb: 100,
             memory_mb: 1024,
+            tls: false,
+            pause: Duration::ZERO,
             variables: Vec::new(),
         };
         while let Some(word) = words.next() {
@@ -53,6 +59,8 @@ impl Options {
                 "--help" => return Ok(None),
                 "--pin" => options.pin = true,
                 "--quick" => options.quick = true,
+                "--tls" => options.tls = true,
+                "--pause-ms" => options.pause = Duration::from_millis(number(&value()?)? as u64),
                 "--binary" => options.binary = value()?.into(),
                 "--only" => options.only = rows(&value()?)?,
                 "--concurrency" => {
@@ -73,7 +81,10 @@ impl Options {
     }
 
     pub(crate) fn wants(&self, row: &str) -> bool {
-        self.only.is_empty() || self.only.iter().any(|wanted| wanted == row)
+        // The others compare with a raw PUT, which speaks no TLS.
+        let with_tls = ["start", "idle", "lambda-start", "lambda-first"].contains(&row);
+        let wanted = self.only.is_empty() || self.only.iter().any(|wanted| wanted == row);
+        wanted && (!self.tls || with_tls)
     }
 
     /// How often a process is started for a median.

@@ -17,7 +17,13 @@ use hyper::{
     Method, Request, Response, StatusCode, body::Incoming, server::conn::http1, service::service_fn,
 };
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpListener;
+use rustls::{ServerConfig, pki_types::PrivateKeyDer};
+use tempfile::NamedTempFile;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
+};
+use tokio_rustls::TlsAcceptor;
 
 const CREATED: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
 <InitiateMultipartUploadResult><Bucket>bench</Bucket><Key>k</Key><UploadId>bench</UploadId></InitiateMultipartUploadResult>"#;
@@ -27,16 +33,23 @@ const COMPLETED: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
 /// A sink that listens. It lives as long as the process.
 pub(crate) struct Sink {
     pub(crate) address: SocketAddr,
+    /// The file with the certificate it shows, when it speaks TLS.
+    pub(crate) certificate: Option<NamedTempFile>,
     taken: Arc<AtomicU64>,
 }
 
 impl Sink {
     /// Starts it on a thread of its own.
-    pub(crate) fn start() -> io::Result<Self> {
+    pub(crate) fn start(tls: bool) -> io::Result<Self> {
         let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
         listener.set_nonblocking(true)?;
+        let (certificate, acceptor) = match tls {
+            true => self_signed().map(|(file, acceptor)| (Some(file), Some(acceptor)))?,
+            false => (None, None),
+        };
         let sink = Self {
             address: listener.local_addr()?,
+            certificate,
             taken: Arc::default(),
         };
         let taken = Arc::clone(&sink.taken);
@@ -45,7 +58,7 @@ impl Sink {
             .build()?;
         std::thread::Builder::new()
             .name("sink".to_owned())
-            .spawn(move || runtime.block_on(serve(listener, taken)))?;
+            .spawn(move || runtime.block_on(serve(listener, acceptor, taken)))?;
         Ok(sink)
     }
 
@@ -55,18 +68,54 @@ impl Sink {
     }
 }
 
-async fn serve(listener: std::net::TcpListener, taken: Arc<AtomicU64>) -> io::Result<()> {
+/// A certificate for loopback (ECDSA, P-256), in a file, and what shows it.
+fn self_signed() -> io::Result<(NamedTempFile, TlsAcceptor)> {
+    let identity = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]);
+    let identity = identity.map_err(io::Error::other)?;
+    let file = NamedTempFile::new()?;
+    std::fs::write(file.path(), identity.cert.pem())?;
+    let key = PrivateKeyDer::try_from(identity.signing_key.serialize_der());
+    let config = ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![identity.cert.der().clone()],
+            key.map_err(io::Error::other)?,
+        )
+        .map_err(io::Error::other)?;
+    Ok((file, TlsAcceptor::from(Arc::new(config))))
+}
+
+async fn serve(
+    listener: std::net::TcpListener,
+    tls: Option<TlsAcceptor>,
+    taken: Arc<AtomicU64>,
+) -> io::Result<()> {
     let listener = TcpListener::from_std(listener)?;
     loop {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
-        let taken = Arc::clone(&taken);
-        let service = service_fn(move |request| {
-            let taken = Arc::clone(&taken);
-            async move { Ok::<_, Infallible>(answer(request, &taken).await) }
+        let (tls, taken) = (tls.clone(), Arc::clone(&taken));
+        tokio::spawn(async move {
+            match tls {
+                None => speak(stream, taken).await,
+                Some(tls) => match tls.accept(stream).await {
+                    Ok(stream) => speak(stream, taken).await,
+                    Err(error) => eprintln!("the sink's handshake failed: {error}"),
+                },
+            }
         });
-        tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
     }
+}
+
+async fn speak(stream: impl AsyncRead + AsyncWrite + Unpin, taken: Arc<AtomicU64>) {
+    let service = service_fn(move |request| {
+        let taken = Arc::clone(&taken);
+        async move { Ok::<_, Infallible>(answer(request, &taken).await) }
+    });
+    // A connection that breaks is its client's loss.
+    let _ = http1::Builder::new()
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
 }
 
 async fn answer(request: Request<Incoming>, taken: &AtomicU64) -> Response<Full<Bytes>> {

@@ -180,9 +180,11 @@ impl Error {
             Self::DirectDisabled => row(404, "direct_disabled", "上传失败: 没有开启大文件直传"),
             Self::TicketInvalid => row(401, "ticket_invalid", "上传失败: 上传凭证不合法或已过期"),
             Self::RecallExpired { life } => row(400, "recall_expired", recall_expired(*life)),
-            Self::ParameterInvalid { name } => {
-                row(400, "parameter_invalid", format!("上传失败: 参数 {name} 不正确"))
-            }
+            Self::ParameterInvalid { name } => row(
+                400,
+                "parameter_invalid",
+                format!("上传失败: 参数 {name} 不正确"),
+            ),
             Self::AlreadyUploaded => row(409, "already_uploaded", "上传失败: 文件已经上传过"),
             Self::Upload(error) => upload_row(error),
             Self::TooManyRequests { .. } => {

@@ -377,7 +377,12 @@ async fn every_gateway_passes_the_calls_of_a_large_file() {
             let ticket = json!({"ticket": data["ticket"]});
             let early = call(gateway, "uploadComplete", ticket, is_base64);
             let answer = function.answer(&early).await;
-            assert_failed(&answer, 409, "upload_incomplete", "上传失败: 文件还没有上传完成");
+            assert_failed(
+                &answer,
+                409,
+                "upload_incomplete",
+                "上传失败: 文件还没有上传完成",
+            );
         }
     }
 }
