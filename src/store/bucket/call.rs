@@ -719,6 +719,23 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_tells_no_size_or_no_etag_is_not_judged() {
+        for headers in [
+            "content-length: 4\r\n",
+            "etag: \"e\"\r\ncontent-range: bytes 0-3/*\r\ncontent-length: 4\r\n",
+            "etag: \"e\"\r\nconnection: close\r\n",
+        ] {
+            let answer = format!("HTTP/1.1 206 Some\r\n{headers}\r\n1234");
+            let script = Script::of(&[answer]).await;
+            let error = script
+                .look()
+                .await
+                .expect_err("an answer that says too little");
+            assert!(matches!(error, Error::Unavailable { .. }), "{error}");
+        }
+    }
+
+    #[tokio::test]
     async fn nothing_is_not_there_and_an_empty_object_is() {
         for status in [403, 404] {
             let script = Script::of(&[refusal(status, "", "")]).await;

@@ -10,7 +10,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::{
     Access, MAX_PARTS,
-    call::Call,
+    call::{Answer, Call},
     object::{Attempts, Object, Uploaded},
 };
 use crate::store::{ContentHeaders, Error, Found, Kept, ObjectKey, Published, Seen, Tasks};
@@ -31,11 +31,7 @@ impl Access {
         call.wanted = head_bytes;
         call.headers.extend(range.ok().map(|range| (RANGE, range)));
         match self.send(&call, &Attempts::default()).await {
-            Ok(answer) => Ok(Some(Seen {
-                size: answer.whole_size().unwrap_or_default(),
-                version: answer.etag().unwrap_or_default().to_owned(),
-                head: answer.body,
-            })),
+            Ok(answer) => seen(call.operation, answer).map(Some),
             // 403: nothing is there, and the function may not list the bucket.
             Err(Error::Refused {
                 status: 403 | 404, ..
@@ -122,6 +118,21 @@ impl Access {
             Err(error) => Err(error),
         }
     }
+}
+
+/// Without its size an object could be too large, and without its ETag another one than is copied.
+fn seen(operation: &'static str, answer: Answer) -> Result<Seen, Error> {
+    let told = answer.whole_size().zip(answer.etag().map(str::to_owned));
+    let (size, version) = told.ok_or_else(|| Error::Unavailable {
+        operation,
+        detail: "the answer holds no size or no ETag".to_owned(),
+        source: "an answer that is not S3's".into(),
+    })?;
+    Ok(Seen {
+        head: answer.body,
+        size,
+        version,
+    })
 }
 
 /// One copy within the bucket.
