@@ -395,14 +395,10 @@ async fn store_pending(
     limit: u64,
     mut file: FilePart,
 ) -> Result<u64, Error> {
-    const UNKNOWN: ContentHeaders = ContentHeaders {
-        mime: "application/octet-stream",
-        attachment: true,
-    };
     if session.look(key, 1).await?.is_some() {
         return Err(Error::AlreadyUploaded);
     }
-    let mut writer = session.create(key.clone(), UNKNOWN);
+    let mut writer = session.create(key.clone(), ContentHeaders::UNKNOWN);
     let mut size = 0;
     while let Some(chunk) = file.content.try_next().await? {
         size += chunk.len() as u64;

@@ -93,6 +93,14 @@ pub struct ContentHeaders {
     pub attachment: bool,
 }
 
+impl ContentHeaders {
+    /// Of what was not looked at yet.
+    pub const UNKNOWN: Self = Self {
+        mime: "application/octet-stream",
+        attachment: true,
+    };
+}
+
 /// When a request's work with the store must be done.
 #[derive(Clone, Copy, Debug)]
 pub struct TimeLimit {
@@ -306,7 +314,7 @@ impl Session {
     pub fn part_uploads(&self) -> Option<PartUploads<'_>> {
         match &self.place {
             Place::Disk(_) => None,
-            Place::Bucket(access) => Some(PartUploads::new(access)),
+            Place::Bucket(access) => Some(PartUploads::new(access, &self.tasks)),
         }
     }
 
@@ -424,7 +432,7 @@ impl Drop for Kept {
 }
 
 /// Tasks that go on when the request that began them is dropped.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 struct Tasks {
     all: TaskTracker,
     own: TaskTracker,

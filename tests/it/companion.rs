@@ -711,3 +711,15 @@ async fn wrong_methods_are_405_with_a_message() {
         }
     }
 }
+
+#[tokio::test]
+async fn an_upload_that_was_begun_but_never_told_is_aborted() {
+    for lane in Lane::both(&[]).await {
+        let bucket = lane.bucket();
+        bucket.fail(Operation::CreateUpload, Fault::DoneButHalfAnswer, 1);
+        let upload = lane.begin("a.png").await;
+        assert_eq!(bucket.open_uploads(), 1, "{}", lane.kind());
+        bare(&lane.abort(&upload).await);
+        lane.assert_holds(&[]);
+    }
+}

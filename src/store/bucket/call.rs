@@ -437,7 +437,7 @@ mod tests {
 
     use super::*;
     use crate::store::{
-        ObjectKey, PartUploads, Seen,
+        ObjectKey, PartUploads, Seen, Tasks,
         bucket::{self, Bucket, Certificates, Dialect, Patience},
         part::PartBuilder,
     };
@@ -755,7 +755,8 @@ mod tests {
     #[tokio::test]
     async fn a_parts_address_is_where_clients_reach_the_bucket() {
         let access = access("https://internal.example.com".to_owned());
-        let uploads = PartUploads::new(&access);
+        let tasks = Tasks::default();
+        let uploads = PartUploads::new(&access, &tasks);
         let life = Duration::from_secs(900);
         let url = uploads.address(&key("pending/a"), "a+b/=", 7, life).await;
         let url = url.expect("a URL");

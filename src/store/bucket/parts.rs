@@ -7,9 +7,10 @@ use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 
 use super::{
     Access, MAX_PARTS,
+    object::Object,
     signature::{self, Presigned},
 };
-use crate::store::{Error, ObjectKey};
+use crate::store::{ContentHeaders, Error, ObjectKey, Tasks};
 
 /// A part that the bucket has.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,32 +25,29 @@ pub struct ListedPart {
 
 /// Uploads whose parts clients put into the bucket.
 #[derive(Clone, Copy, Debug)]
-pub struct PartUploads<'s>(&'s Access);
+pub struct PartUploads<'s> {
+    access: &'s Access,
+    tasks: &'s Tasks,
+}
 
 impl<'s> PartUploads<'s> {
-    pub(in crate::store) fn new(access: &'s Access) -> Self {
-        Self(access)
+    pub(in crate::store) fn new(access: &'s Access, tasks: &'s Tasks) -> Self {
+        Self { access, tasks }
     }
 
-    /// Begins an upload; returns the bucket's id for it.
+    /// Begins an upload; returns the bucket's id for it. One whose id got lost is aborted.
     ///
     /// # Errors
     /// Why the bucket did not.
     pub async fn begin(self, key: &ObjectKey) -> Result<String, Error> {
-        const OPERATION: &str = "CreateMultipartUpload";
-        let Self(access) = self;
-        let call = access
-            .client
-            .create_multipart_upload()
-            .bucket(access.bucket())
-            .key(key.as_str())
-            .send();
-        let created = access.within(OPERATION, call).await?;
-        created.upload_id.ok_or_else(|| Error::Unavailable {
-            operation: OPERATION,
-            detail: "the answer holds no upload id".to_owned(),
-            source: "no upload id".into(),
-        })
+        let Self { access, tasks } = self;
+        let object = Object {
+            access: access.clone(),
+            key: key.clone(),
+            content: ContentHeaders::UNKNOWN,
+            tasks: tasks.clone(),
+        };
+        object.create_upload().await
     }
 
     /// The parts that the bucket has, in order.
@@ -57,7 +55,7 @@ impl<'s> PartUploads<'s> {
     /// # Errors
     /// Why the bucket does not tell; [`Error::Refused`] with 404 when the upload has ended.
     pub async fn list(self, key: &ObjectKey, id: &str) -> Result<Vec<ListedPart>, Error> {
-        let Self(access) = self;
+        let Self { access, .. } = self;
         let mut parts = Vec::new();
         let mut after = None;
         loop {
@@ -97,7 +95,7 @@ impl<'s> PartUploads<'s> {
         number: i32,
         life: Duration,
     ) -> Result<String, Error> {
-        let Self(access) = self;
+        let Self { access, .. } = self;
         let keys = access.keys().await?;
         let address = access.bucket.client_address().await?;
         let request = Presigned {
@@ -123,7 +121,7 @@ impl<'s> PartUploads<'s> {
         id: &str,
         parts: Vec<(i32, String)>,
     ) -> Result<(), Error> {
-        let Self(access) = self;
+        let Self { access, .. } = self;
         let parts = parts.into_iter().map(|(number, etag)| {
             CompletedPart::builder()
                 .part_number(number)
@@ -150,7 +148,7 @@ impl<'s> PartUploads<'s> {
     /// # Errors
     /// Why it may still be open.
     pub async fn abort(self, key: &ObjectKey, id: &str) -> Result<(), Error> {
-        let Self(access) = self;
+        let Self { access, .. } = self;
         let call = access
             .client
             .abort_multipart_upload()
