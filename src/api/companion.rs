@@ -5,24 +5,24 @@ use std::time::Duration;
 
 use axum::{
     Router,
-    extract::{Extension, Path, Request, State},
+    extract::{Extension, FromRequestParts, Path, Request, State},
     http::request::Parts,
     response::Response,
     routing::{get, post},
 };
 use chrono::Utc;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, json};
 
 use super::{
     Api, Error,
     arguments::Arguments,
-    auth,
+    auth::{self, Access},
     caller::Caller,
     direct::{Asked, Ticket},
     item::Item,
     journal::Journal,
-    reply::{self, WithMessage},
+    reply,
     seal::{self, Purpose},
 };
 use crate::{
@@ -30,8 +30,12 @@ use crate::{
     upload,
 };
 
-/// Largest body, in bytes: 10,000 parts with their ETags.
-const MAX_BODY_BYTES: usize = 1024 * 1024;
+/// How the paths of these routes begin. Their failures carry a `message`, which Uppy shows.
+pub(super) const BELOW: &str = "/s3/";
+/// Largest body of a completion, in bytes: 10,000 parts with their ETags.
+const MAX_PARTS_BYTES: usize = 1024 * 1024;
+/// Largest body of the other routes, in bytes.
+const MAX_BODY_BYTES: usize = 64 * 1024;
 /// Most addresses signed at once.
 const MAX_BATCH: usize = 1000;
 /// How long an upload may be resumed; the bucket ends it after a day, too.
@@ -49,7 +53,7 @@ struct PartUpload {
     id: String,
 }
 
-/// The routes, below `/s3`. Their failures carry a `message`, which Uppy shows.
+/// The routes.
 pub(super) fn routes() -> Router<Api> {
     Router::new()
         .route("/s3/params", get(params))
@@ -59,12 +63,6 @@ pub(super) fn routes() -> Router<Api> {
         .route("/s3/multipart/{id}/complete", post(complete))
         .route("/s3/multipart/{id}/{number}", get(sign))
         .method_not_allowed_fallback(|| async { Error::MethodNotAllowed })
-        .layer(axum::middleware::map_response(
-            async |mut response: Response| {
-                response.extensions_mut().insert(WithMessage);
-                response
-            },
-        ))
 }
 
 /// `GET /s3/params?filename&type`: a form for a file in one piece. Uppy makes no call at its end, so
@@ -74,7 +72,7 @@ async fn params(
     Extension(journal): Extension<Journal>,
     request: Request,
 ) -> Result<Response, Error> {
-    let asked = Call::read(&api, request).await?;
+    let asked = Call::read(&api, request, MAX_BODY_BYTES).await?;
     let mut caller = Caller::of_direct(&api, &journal, &asked.parts)?;
     let (stem, mut ticket) = Asked::of(&asked.arguments, "filename")?.granted(&mut caller)?;
     let form = api.form(&asked.parts, &stem, ticket.max_bytes).await?;
@@ -101,7 +99,7 @@ async fn begin(
     Extension(journal): Extension<Journal>,
     request: Request,
 ) -> Result<Response, Error> {
-    let asked = Call::read(&api, request).await?;
+    let asked = Call::read(&api, request, MAX_BODY_BYTES).await?;
     let mut caller = Caller::of_direct(&api, &journal, &asked.parts)?;
     let metadata = asked.arguments.nested("metadata")?;
     let wanted = Asked::of(&asked.arguments, "filename")?.with_class_id_of(&metadata)?;
@@ -120,10 +118,10 @@ async fn begin(
 async fn list(
     State(api): State<Api>,
     Extension(journal): Extension<Journal>,
-    Path(id): Path<String>,
+    InPath(id): InPath<String>,
     request: Request,
 ) -> Result<Response, Error> {
-    let (_, of) = Ours::find(&api, &journal, &id, request).await?;
+    let (_, of) = Ours::find(&api, &journal, &id, request, MAX_BODY_BYTES).await?;
     let session = api.session(&of.parts)?;
     let work = async {
         let parts = part_uploads(&session)?.list(&of.key, &of.id);
@@ -137,10 +135,10 @@ async fn list(
 async fn sign(
     State(api): State<Api>,
     Extension(journal): Extension<Journal>,
-    Path((id, number)): Path<(String, String)>,
+    InPath((id, number)): InPath<(String, String)>,
     request: Request,
 ) -> Result<Response, Error> {
-    let (_, of) = Ours::find(&api, &journal, &id, request).await?;
+    let (_, of) = Ours::find(&api, &journal, &id, request, MAX_BODY_BYTES).await?;
     let number = part_number("partNumber", &number)?;
     let addresses = of.addresses(&api, &[number]).await?;
     let url = addresses.into_iter().next().map(|(_, url)| url);
@@ -151,11 +149,11 @@ async fn sign(
 async fn sign_batch(
     State(api): State<Api>,
     Extension(journal): Extension<Journal>,
-    Path(id): Path<String>,
+    InPath(id): InPath<String>,
     request: Request,
 ) -> Result<Response, Error> {
     const NAME: &str = "partNumbers";
-    let (arguments, of) = Ours::find(&api, &journal, &id, request).await?;
+    let (arguments, of) = Ours::find(&api, &journal, &id, request, MAX_BODY_BYTES).await?;
     let numbers = arguments.text(NAME)?;
     let numbers: Vec<_> = numbers
         .split(',')
@@ -177,7 +175,7 @@ async fn sign_batch(
 async fn complete(
     State(api): State<Api>,
     Extension(journal): Extension<Journal>,
-    Path(id): Path<String>,
+    InPath(id): InPath<String>,
     request: Request,
 ) -> Result<Response, Error> {
     #[derive(Serialize)]
@@ -186,7 +184,7 @@ async fn complete(
         #[serde(flatten)]
         item: Item,
     }
-    let (arguments, of) = Ours::find(&api, &journal, &id, request).await?;
+    let (arguments, of) = Ours::find(&api, &journal, &id, request, MAX_PARTS_BYTES).await?;
     let parts = named_parts(&arguments)?;
     let session = api.session(&of.parts)?;
     let work = async {
@@ -202,18 +200,36 @@ async fn complete(
     })
 }
 
-/// `DELETE /s3/multipart/{uploadId}?key`
+/// `DELETE /s3/multipart/{uploadId}?key`: the parts go, and what a completion made of them that went
+/// no further.
 async fn abort(
     State(api): State<Api>,
     Extension(journal): Extension<Journal>,
-    Path(id): Path<String>,
+    InPath(id): InPath<String>,
     request: Request,
 ) -> Result<Response, Error> {
-    let (_, of) = Ours::find(&api, &journal, &id, request).await?;
+    let (_, of) = Ours::find(&api, &journal, &id, request, MAX_BODY_BYTES).await?;
     let session = api.session(&of.parts)?;
-    let work = async { Ok(part_uploads(&session)?.abort(&of.key, &of.id).await?) };
+    let work = async {
+        part_uploads(&session)?.abort(&of.key, &of.id).await?;
+        Ok(session.remove(&of.key).await?)
+    };
     api.in_time(&session, work).await?;
     reply::bare(json!({}))
+}
+
+/// What stands in a path. What is no text there was not given out by us.
+struct InPath<T>(T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for InPath<T> {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
+        let found = Path::from_request_parts(parts, state).await;
+        found
+            .map(|Path(text)| Self(text))
+            .map_err(|_| Error::TicketInvalid)
+    }
 }
 
 /// A request to one of these routes, read whole.
@@ -223,15 +239,17 @@ struct Call {
 }
 
 impl Call {
-    async fn read(api: &Api, request: Request) -> Result<Self, Error> {
+    /// Reads at most `max_bytes` of a body, and none without a token: none of these bodies holds one.
+    async fn read(api: &Api, request: Request, max_bytes: usize) -> Result<Self, Error> {
         api.signing_secrets()?;
         if matches!(api.store, store::Store::Disk(_)) {
             return Err(Error::DirectDisabled);
         }
         let (parts, body) = request.into_parts();
-        // Before a byte of the body is read.
-        api.settings.auth.of_request(&parts)?;
-        let arguments = Arguments::read(&parts, body, MAX_BODY_BYTES, api.settings.idle).await?;
+        if api.settings.auth.of_request(&parts)? == Access::Unknown {
+            return Err(Error::TokenMissing);
+        }
+        let arguments = Arguments::read(&parts, body, max_bytes, api.settings.idle).await?;
         Ok(Self { parts, arguments })
     }
 }
@@ -251,8 +269,9 @@ impl Ours {
         journal: &Journal,
         id: &str,
         request: Request,
+        max_bytes: usize,
     ) -> Result<(Arguments, Self), Error> {
-        let Call { parts, arguments } = Call::read(api, request).await?;
+        let Call { parts, arguments } = Call::read(api, request, max_bytes).await?;
         let mut caller = Caller::of_more(api, journal, &parts)?;
         caller.admitted()?;
         let upload: Option<PartUpload> =

@@ -28,10 +28,6 @@ struct Failed<'a> {
     message: Option<&'a str>,
 }
 
-/// Marks the answer of a route whose clients show `message`.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct WithMessage;
-
 /// 200 with `{"msg":"ok","data":…}`.
 pub(super) fn ok(data: impl Serialize) -> Result<Response, Error> {
     bare(Success { msg: "ok", data })
@@ -44,15 +40,14 @@ pub(super) fn bare(data: impl Serialize) -> Result<Response, Error> {
 }
 
 /// Puts the envelope of `error` into a response that has its status already.
-pub(super) fn fail(response: &mut Response, error: &Error, request_id: &str) {
+pub(super) fn fail(response: &mut Response, error: &Error, request_id: &str, with_message: bool) {
     let row = error.row();
-    let marked = response.extensions_mut().remove::<WithMessage>();
     let failed = Failed {
         msg: "fail",
         data: &row.text,
         code: row.code,
         request_id,
-        message: marked.map(|WithMessage| &*row.text),
+        message: with_message.then_some(&*row.text),
     };
     // A struct of strings always becomes JSON.
     let body = serde_json::to_vec(&failed).unwrap_or_default();

@@ -713,6 +713,52 @@ async fn wrong_methods_are_405_with_a_message() {
 }
 
 #[tokio::test]
+async fn without_a_token_no_body_is_read() {
+    let lane = Lane::s3(&[JWT]).await;
+    let more_than_is_read = "x".repeat(2 * MIB);
+    for path in ["/s3/multipart", "/s3/multipart/x/complete"] {
+        let reply = lane
+            .ask(path, &json!({"filename": more_than_is_read}))
+            .await;
+        assert_companion_refused(&reply, 401, "token_missing");
+    }
+}
+
+#[tokio::test]
+async fn only_a_completion_may_be_long() {
+    let lane = Lane::s3(&[]).await;
+    let long = json!({"filename": "x".repeat(65 * 1024)});
+    let reply = lane.ask("/s3/multipart", &long).await;
+    assert_companion_refused(&reply, 400, "field_too_large");
+    assert_eq!(lane.bucket().open_uploads(), 0);
+}
+
+#[tokio::test]
+async fn an_id_that_is_no_text_is_not_ours() {
+    let lane = Lane::s3(&[]).await;
+    for path in [
+        "/s3/multipart/%FF?key=x",
+        "/s3/multipart/%FF/1?key=x",
+        "/s3/multipart/x/%FF?key=x",
+        "/s3/multipart/%FF/batch?key=x&partNumbers=1",
+    ] {
+        assert_companion_refused(&lane.get(path).await, 401, "ticket_invalid");
+    }
+}
+
+#[tokio::test]
+async fn a_full_process_says_so_with_a_message() {
+    let lane = Lane::of(
+        Some(BucketDouble::start(Dialect::S3).await),
+        &[],
+        |config| {
+            config.api.max_in_flight = 0;
+        },
+    );
+    assert_companion_refused(&lane.get("/s3/params?filename=a").await, 503, "busy");
+}
+
+#[tokio::test]
 async fn an_upload_that_was_begun_but_never_told_is_aborted() {
     for lane in Lane::both(&[]).await {
         let bucket = lane.bucket();
@@ -722,4 +768,17 @@ async fn an_upload_that_was_begun_but_never_told_is_aborted() {
         bare(&lane.abort(&upload).await);
         lane.assert_holds(&[]);
     }
+}
+
+#[tokio::test]
+async fn an_abort_after_a_completion_that_failed_leaves_nothing() {
+    let lane = Lane::s3(&[]).await;
+    let upload = lane.begin("a.png").await;
+    let parts = lane.put_parts(&upload, PNG).await;
+    let refused = Fault::Status(403, "AccessDenied");
+    lane.bucket().fail(Operation::Copy, refused, 1);
+    let reply = lane.finish(&upload, &parts).await;
+    assert_companion_refused(&reply, 502, "store_refused");
+    bare(&lane.abort(&upload).await);
+    lane.assert_holds(&[]);
 }
