@@ -19,7 +19,7 @@ use super::{
     arguments::Arguments,
     auth::{self, Access},
     caller::Caller,
-    direct::{Asked, Ticket},
+    direct::{Asked, TICKET_GRACE, Ticket},
     item::Item,
     journal::Journal,
     reply,
@@ -40,8 +40,6 @@ const MAX_BODY_BYTES: usize = 64 * 1024;
 const MAX_BATCH: usize = 1000;
 /// How long an upload may be resumed; the bucket ends it after a day, too.
 const LIFE: Duration = Duration::from_secs(24 * 60 * 60);
-/// How much longer than its form the ticket of a file in one piece counts.
-const TICKET_GRACE: Duration = Duration::from_secs(60 * 60);
 
 /// What the id of an upload says.
 #[derive(Deserialize, Serialize)]

@@ -37,7 +37,7 @@ pub(super) const PENDING_ROUTE: &str = "/api/chat/uploadPending";
 /// Largest body of the other routes, in bytes.
 const MAX_BODY_BYTES: usize = 64 * 1024;
 /// How much longer than its form a ticket counts: what is begun in time may take its time.
-const TICKET_GRACE: Duration = Duration::from_secs(60 * 60);
+pub(super) const TICKET_GRACE: Duration = Duration::from_secs(60 * 60);
 /// Form field that every bucket answers 200 for, where it would answer 204.
 const ANSWER_200: (&str, &str) = ("success_action_status", "200");
 /// The form field that holds the file.

@@ -6,8 +6,8 @@ use std::fmt;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
-/// The secrets that this function signs with and expects signatures of: one, and another while it is being replaced. `Debug`
-/// shows none of them.
+/// The secrets that this function signs with and expects signatures of: one, and another while it is
+/// being replaced. `Debug` shows none of them.
 #[derive(Clone, Default)]
 pub struct Secrets(Vec<Vec<u8>>);
 

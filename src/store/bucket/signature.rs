@@ -1,5 +1,5 @@
-//! Signature Version 4, as S3 takes it: in a header, in the query of a URL, or (the key alone) under
-//! the policy of a form. No environment, no clock, no network.
+//! Signature Version 4, as S3 takes it: in a header or in the query of a URL (`post_policy.rs` has
+//! that of forms, in both clouds' words). No environment, no clock, no network.
 //!
 //! "AWS Signature Version 4 for API requests" of the IAM User Guide, and "Authenticating Requests"
 //! of the S3 API Reference: paths are encoded once and not normalized.
