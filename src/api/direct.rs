@@ -363,7 +363,8 @@ async fn take_form(
             Part::Text { .. } => return Err(Error::TicketInvalid),
             Part::File(file) if file.field != FILE_FIELD => {
                 let got = naming::display_name(&file.field);
-                return Err(Error::WrongField { got });
+                let wanted = FILE_FIELD;
+                return Err(Error::WrongField { wanted, got });
             }
             // The file is last: what comes after it does not count.
             Part::File(file) => {

@@ -46,9 +46,11 @@ pub enum Error {
     /// No file in the form.
     #[error("the form holds no file")]
     FileMissing,
-    /// A file under a name that is not `img`.
+    /// A file under another name than the route's.
     #[error("a file came in field {got:?}")]
     WrongField {
+        /// What it should be.
+        wanted: &'static str,
         /// The field's name, fit for display.
         got: String,
     },
@@ -158,10 +160,10 @@ impl Error {
             ),
             Self::Read(error) => read_row(error),
             Self::FileMissing => row(400, "file_missing", "上传失败: 请选择要上传的文件"),
-            Self::WrongField { got } => row(
+            Self::WrongField { wanted, got } => row(
                 400,
                 "wrong_field",
-                format!("上传失败: Expected field 'img', but got '{got}'"),
+                format!("上传失败: Expected field '{wanted}', but got '{got}'"),
             ),
             Self::TooManyFiles { limit } => row(
                 400,

@@ -145,7 +145,8 @@ async fn take_images(
                 caller.admitted()?;
                 if file.field != FILE_FIELD {
                     let got = naming::display_name(&file.field);
-                    return Err(Error::WrongField { got });
+                    let wanted = FILE_FIELD;
+                    return Err(Error::WrongField { wanted, got });
                 }
                 if files.len() == limit {
                     return Err(Error::TooManyFiles { limit });

@@ -1,5 +1,5 @@
 //! The store that is a folder: bytes go to a temporary file beside their place, are synced, and
-//! appear under their key by a rename. A temporary file is removed when its writer is dropped and,
+//! appear under their key by a link. A temporary file is removed when its writer is dropped and,
 //! should the process have been killed, at the next start.
 
 use std::{
@@ -96,7 +96,7 @@ impl Disk {
         .await
     }
 
-    /// Files are never written over, so what was seen is what is moved.
+    /// Files are never written over, so what was seen is what gets the other name.
     pub(super) async fn publish(
         &self,
         from: &ObjectKey,
@@ -106,9 +106,12 @@ impl Disk {
         let (from, to) = (self.path(from), self.path(to));
         on_a_thread(tasks, move || {
             make_folder(folder_of(&to)).map_err(failed("make a folder"))?;
-            let moved = if_there(put_in_place(&from, &to));
-            match moved.map_err(failed("put a file in its place"))? {
-                Some(Place::Free(kept)) => Ok(Published::Now(kept)),
+            let put = if_there(put_in_place(&from, &to));
+            match put.map_err(failed("put a file in its place"))? {
+                Some(Place::Free(mut removal)) => {
+                    removal.unless_gone = Some(from);
+                    Ok(Published::Now(removal.kept()))
+                }
                 Some(Place::Taken) => Ok(Published::Before),
                 None => Ok(Published::Changed),
             }
@@ -231,11 +234,19 @@ impl Writer {
 #[derive(Debug)]
 pub(super) struct Removal {
     path: PathBuf,
+    /// Nothing is removed when this file is gone: another request has taken it over.
+    unless_gone: Option<PathBuf>,
 }
 
 impl Removal {
     pub(super) fn run(self) {
-        remove(&self.path);
+        if self.unless_gone.is_none_or(|source| source.exists()) {
+            remove(&self.path);
+        }
+    }
+
+    fn kept(self) -> Kept {
+        Kept(Some(super::Removal::File(self)))
     }
 }
 
@@ -285,7 +296,7 @@ impl Temporary {
     fn publish(self, target: &Path) -> Result<Kept, Error> {
         self.file.sync_all().map_err(failed("sync a file"))?;
         match put_in_place(&self.path, target).map_err(failed("put a file in its place"))? {
-            Place::Free(kept) => Ok(kept),
+            Place::Free(removal) => Ok(removal.kept()),
             Place::Taken => Err(Error::Disk {
                 action: "put a file in its place",
                 source: io::ErrorKind::AlreadyExists.into(),
@@ -296,26 +307,38 @@ impl Temporary {
 
 /// What a file found where it was to be put.
 enum Place {
-    Free(Kept),
+    Free(Removal),
     Taken,
 }
 
-/// Renames `path` to `target`, unless that exists, and makes the new name durable.
+/// Gives the file at `path` the name `target`, unless that exists, and makes the new name durable.
+/// The old one may be gone afterwards or not.
 fn put_in_place(path: &Path, target: &Path) -> io::Result<Place> {
-    if target.exists() {
-        return Ok(Place::Taken);
+    match fs::hard_link(path, target) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(Place::Taken),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(error),
+        // Some network file systems know no links. There two requests for one name at the same time
+        // are not told apart.
+        Err(_) if target.exists() => return Ok(Place::Taken),
+        Err(_) => fs::rename(path, target)?,
     }
-    fs::rename(path, target)?;
-    let kept = Kept(Some(super::Removal::File(Removal {
+    let removal = Removal {
         path: target.to_owned(),
-    })));
-    sync_folder(folder_of(target))?;
-    Ok(Place::Free(kept))
+        unless_gone: None,
+    };
+    match sync_folder(folder_of(target)) {
+        Ok(()) => Ok(Place::Free(removal)),
+        Err(error) => {
+            removal.run();
+            Err(error)
+        }
+    }
 }
 
 impl Drop for Temporary {
     fn drop(&mut self) {
-        // After a rename there is nothing here any more, and that is as it should be.
+        // The file has another name by now, or nobody wants it.
         remove(&self.path);
     }
 }
@@ -463,6 +486,25 @@ mod tests {
         assert!(!left.contains(&".0123.part".to_owned()));
         drop(being_written);
         assert_eq!(names(&deep).len(), 2);
+    }
+
+    #[test]
+    fn a_file_that_another_request_took_over_is_not_undone() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let [pending, image] = ["pending", "image.png"].map(|name| folder.path().join(name));
+        for (taken_over, left) in [(false, vec!["pending"]), (true, vec!["image.png"])] {
+            fs::write(&pending, b"brought").expect("written");
+            let Ok(Place::Free(mut removal)) = put_in_place(&pending, &image) else {
+                panic!("the place should be free");
+            };
+            assert!(matches!(put_in_place(&pending, &image), Ok(Place::Taken)));
+            removal.unless_gone = Some(pending.clone());
+            if taken_over {
+                remove(&pending);
+            }
+            drop(removal.kept());
+            assert_eq!(names(folder.path()), left);
+        }
     }
 
     #[test]

@@ -156,13 +156,17 @@ impl Copy {
                 status: 404 | 409 | 412,
                 ..
             }) => self.what_stands_there().await,
-            Err(error) => {
-                // It may have been made all the same; dropped, it is removed.
-                if attempts.may_have_acted_unseen(Some(&error)) {
-                    drop(self.kept());
+            // It may have been made all the same, and another request may have told its client so.
+            Err(error) if attempts.may_have_acted_unseen(Some(&error)) => {
+                match self.object.access.is_there(&self.object.key).await {
+                    Ok(true) => Ok(Published::Now(self.kept())),
+                    Ok(false) | Err(_) => {
+                        drop(self.kept());
+                        Err(error)
+                    }
                 }
-                Err(error)
             }
+            Err(error) => Err(error),
         }
     }
 
