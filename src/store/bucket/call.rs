@@ -1,5 +1,6 @@
-//! The calls that carry bytes: signed, sent, judged and repeated here and not by the SDK, whose way
-//! from a builder to an answer costs more than everything else that a small upload does.
+//! The calls without XML, those with a file's bytes above all: signed, sent, judged and repeated
+//! here and not by the SDK, whose way from a builder to an answer costs more than everything else
+//! that a small upload does, and whose every operation is some 20 KB of the program.
 
 use std::{
     borrow::Cow,
@@ -24,7 +25,7 @@ use super::{
     connections::Sent,
     object::Attempts,
     retries::{Failed, Spent},
-    signature::{Signable, Signer, Stamp, UNSIGNED_PAYLOAD, hex},
+    signature::{Signable, Signer, Stamp, UNSIGNED_PAYLOAD, encoded_query, hex},
 };
 use crate::store::{Credentials, Error, part::Part};
 
@@ -59,6 +60,8 @@ pub(super) struct Call<'c> {
     pub(super) body: Option<Part>,
     /// Most of the answer's body that is wanted, in bytes.
     pub(super) wanted: usize,
+    /// Whether it undoes something, for which there is time when storing must have stopped.
+    undoes: bool,
 }
 
 impl<'c> Call<'c> {
@@ -71,11 +74,35 @@ impl<'c> Call<'c> {
             headers: Vec::new(),
             body: None,
             wanted: ANSWER_BYTES,
+            undoes: false,
         }
+    }
+
+    /// What is known of an object.
+    pub(super) fn head(key: &'c str) -> Self {
+        Self::new("HeadObject", Method::HEAD, key)
+    }
+
+    /// Removes an object, whether it is there or not.
+    pub(super) fn delete(key: &'c str) -> Self {
+        Self::new("DeleteObject", Method::DELETE, key)
+    }
+
+    /// Ends a multipart upload without an object.
+    pub(super) fn abort(key: &'c str, upload_id: &str) -> Self {
+        let mut call = Self::new("AbortMultipartUpload", Method::DELETE, key);
+        call.query = encoded_query(&[("uploadId", upload_id)]);
+        call
     }
 
     pub(super) fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
+        self
+    }
+
+    /// The same as part of undoing.
+    pub(super) fn undoing(mut self) -> Self {
+        self.undoes = true;
         self
     }
 }
@@ -191,14 +218,18 @@ impl Refusal {
 }
 
 impl Access {
-    /// Makes a call, with repetitions, at most until storing must stop.
+    /// Makes a call, with repetitions, at most until storing must stop, or undoing for a call that
+    /// undoes something.
     ///
     /// # Errors
     /// As every call to the bucket: refused, unavailable or timed out.
     pub(super) async fn send(&self, call: &Call<'_>, attempts: &Attempts) -> Result<Answer, Error> {
         let operation = call.operation;
         let patience = Instant::now() + self.bucket.0.settings.patience.operation;
-        let limit = self.limit.map(|limit| limit.store_until);
+        let limit = self.limit.map(|limit| match call.undoes {
+            true => limit.undo_until,
+            false => limit.store_until,
+        });
         let until = limit.map_or(patience, |limit| limit.min(patience));
         match tokio::time::timeout_at(until, self.persist(call, attempts)).await {
             Ok(outcome) => outcome.map_err(|failure| failure.of(operation)),
@@ -437,7 +468,7 @@ mod tests {
 
     use super::*;
     use crate::store::{
-        ObjectKey, PartUploads, Seen, Tasks,
+        ObjectKey, PartUploads, Seen, Tasks, TimeLimit,
         bucket::{self, Bucket, Certificates, Dialect, Patience},
         part::PartBuilder,
     };
@@ -750,6 +781,76 @@ mod tests {
             matches!(error, Error::Refused { status: 400, .. }),
             "{error}"
         );
+    }
+
+    #[tokio::test]
+    async fn what_is_removed_need_not_be_there_and_what_cannot_be_is_an_error() {
+        let gone = || "HTTP/1.1 204 Gone\r\n\r\n".to_owned();
+        let answers = [gone(), refusal(404, "", ""), gone(), refusal(404, "", "")];
+        let script = Script::of(&answers).await;
+        let (key, access, tasks) = (key("pending/a"), &script.access, Tasks::default());
+        for _ in 0..2 {
+            access.remove(&key).await.expect("removed");
+        }
+        for _ in 0..2 {
+            let uploads = PartUploads::new(access, &tasks);
+            uploads.abort(&key, "a+b/=").await.expect("ended");
+        }
+        let asked = script.asked();
+        let lines: Vec<_> = asked.iter().filter_map(|a| a.head.lines().next()).collect();
+        let delete = "DELETE /s3/chat/pending/a HTTP/1.1";
+        let abort = "DELETE /s3/chat/pending/a?uploadId=a%2Bb%2F%3D HTTP/1.1";
+        assert_eq!(lines, [delete, delete, abort, abort]);
+
+        let denied = refusal(403, "", &error_of("AccessDenied"));
+        let script = Script::of(&[denied.clone(), denied]).await;
+        let removed = script.access.remove(&key).await;
+        let aborted = PartUploads::new(&script.access, &tasks).abort(&key, "id");
+        let aborted = aborted.await;
+        for outcome in [removed, aborted] {
+            let error = outcome.expect_err("refused");
+            assert!(
+                matches!(error, Error::Refused { status: 403, .. }),
+                "{error}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn an_objects_head_says_whether_it_is_there() {
+        let there = "HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\n".to_owned();
+        let missing = |status| format!("HTTP/1.1 {status} No\r\ncontent-length: 9\r\n\r\n");
+        let answers = [there, missing(404), missing(403), missing(400)];
+        let script = Script::of(&answers).await;
+        let key = key("images/a.png");
+        for expected in [true, false, false] {
+            let is_there = script.access.is_there(&key).await;
+            assert_eq!(is_there.expect("an answer"), expected);
+        }
+        let error = script.access.is_there(&key).await.expect_err("refused");
+        assert!(
+            matches!(error, Error::Refused { status: 400, .. }),
+            "{error}"
+        );
+        let asked = script.asked();
+        let line = "HEAD /s3/chat/images/a.png HTTP/1.1";
+        assert!(asked.iter().all(|asked| asked.head.starts_with(line)));
+    }
+
+    #[tokio::test]
+    async fn undoing_goes_on_when_storing_must_have_stopped() {
+        let mut script = Script::of(&[FINE.to_owned(), FINE.to_owned()]).await;
+        let now = Instant::now();
+        script.access.limit = Some(TimeLimit {
+            // Not now: timers go by whole milliseconds.
+            store_until: now - HOUR / 3600,
+            undo_until: now + HOUR,
+        });
+        let key = key("images/a.png");
+        let error = script.access.remove(&key).await.expect_err("too late");
+        assert!(matches!(error, Error::TimedOut { .. }), "{error}");
+        let is_there = script.access.is_there(&key).await;
+        assert!(is_there.expect("an answer"));
     }
 
     #[tokio::test]

@@ -406,13 +406,8 @@ impl Access {
 
     /// Removes an object, whether it is there or not. What cannot be removed is logged.
     async fn delete(&self, key: &ObjectKey) {
-        let call = self
-            .client
-            .delete_object()
-            .bucket(self.bucket())
-            .key(key.as_str())
-            .send();
-        if let Err(error) = self.undoing("DeleteObject", call).await {
+        let call = Call::delete(key.as_str()).undoing();
+        if let Err(error) = self.send(&call, &Attempts::default()).await {
             tracing::error!(%key, error = &error as &dyn std::error::Error, "an object that is not wanted could not be removed");
         }
     }

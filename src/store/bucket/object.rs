@@ -401,28 +401,14 @@ impl Object {
 
     /// Whether the whole object can be seen under its key.
     async fn is_stored(&self, size: usize) -> bool {
-        let bucket = self.access.bucket();
-        let call = self
-            .access
-            .client
-            .head_object()
-            .bucket(bucket)
-            .key(self.key.as_str())
-            .send();
-        let head = self.access.within("HeadObject", call).await;
-        head.is_ok_and(|head| head.content_length == Some(size as i64))
+        let call = Call::head(self.key.as_str());
+        let head = self.access.send(&call, &Attempts::default()).await;
+        head.is_ok_and(|head| head.whole_size() == Some(size as u64))
     }
 
     pub(super) async fn abort(&self, upload_id: &str) {
-        let call = self
-            .access
-            .client
-            .abort_multipart_upload()
-            .bucket(self.access.bucket())
-            .key(self.key.as_str())
-            .upload_id(upload_id)
-            .send();
-        match self.access.undoing("AbortMultipartUpload", call).await {
+        let call = Call::abort(self.key.as_str(), upload_id).undoing();
+        match self.access.send(&call, &Attempts::default()).await {
             // 404: it was completed after all.
             Ok(_) | Err(Error::Refused { status: 404, .. }) => {}
             Err(error) => {

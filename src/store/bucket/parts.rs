@@ -7,7 +7,8 @@ use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 
 use super::{
     Access, MAX_PARTS,
-    object::Object,
+    call::Call,
+    object::{Attempts, Object},
     signature::{self, Presigned},
 };
 use crate::store::{ContentHeaders, Error, ObjectKey, Tasks};
@@ -149,14 +150,8 @@ impl<'s> PartUploads<'s> {
     /// Why it may still be open.
     pub async fn abort(self, key: &ObjectKey, id: &str) -> Result<(), Error> {
         let Self { access, .. } = self;
-        let call = access
-            .client
-            .abort_multipart_upload()
-            .bucket(access.bucket())
-            .key(key.as_str())
-            .upload_id(id)
-            .send();
-        match access.within("AbortMultipartUpload", call).await {
+        let call = Call::abort(key.as_str(), id);
+        match access.send(&call, &Attempts::default()).await {
             Ok(_) | Err(Error::Refused { status: 404, .. }) => Ok(()),
             Err(error) => Err(error),
         }

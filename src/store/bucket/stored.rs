@@ -90,13 +90,8 @@ impl Access {
 
     /// Removes an object, whether it is there or not.
     pub(in crate::store) async fn remove(&self, key: &ObjectKey) -> Result<(), Error> {
-        let call = self
-            .client
-            .delete_object()
-            .bucket(self.bucket())
-            .key(key.as_str())
-            .send();
-        match self.within("DeleteObject", call).await {
+        let call = Call::delete(key.as_str());
+        match self.send(&call, &Attempts::default()).await {
             Ok(_) | Err(Error::Refused { status: 404, .. }) => Ok(()),
             Err(error) => Err(error),
         }
@@ -104,13 +99,8 @@ impl Access {
 
     /// Whether something stands under the key, as far as the bucket tells.
     pub(super) async fn is_there(&self, key: &ObjectKey) -> Result<bool, Error> {
-        let call = self
-            .client
-            .head_object()
-            .bucket(self.bucket())
-            .key(key.as_str())
-            .send();
-        match self.undoing("HeadObject", call).await {
+        let call = Call::head(key.as_str()).undoing();
+        match self.send(&call, &Attempts::default()).await {
             Ok(_) => Ok(true),
             Err(Error::Refused {
                 status: 403 | 404, ..
