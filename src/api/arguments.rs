@@ -16,6 +16,9 @@ use crate::body::ReadError;
 
 type Named = BTreeMap<String, Argument>;
 
+/// Largest body of most routes, in bytes.
+pub(super) const MAX_BODY_BYTES: usize = 64 * 1024;
+
 /// The arguments of one request. Those of the body come before those of the query.
 pub(super) struct Arguments(Named);
 

@@ -1,8 +1,13 @@
 //! Whoever sends a request, and what the request may store.
 
-use axum::http::request::Parts;
+use axum::{body::Body, http::request::Parts};
 
-use super::{Api, Error, auth::Access, journal::Journal};
+use super::{
+    Api, Error,
+    arguments::{Arguments, MAX_BODY_BYTES},
+    auth::{self, Access},
+    journal::Journal,
+};
 use crate::upload;
 
 /// One request's sender, known or not yet known.
@@ -73,6 +78,15 @@ impl<'r> Caller<'r> {
             self.admitted()?;
         }
         Ok(())
+    }
+
+    /// Reads what is asked for, a token perhaps among it. Whoever may not upload is told so then.
+    pub(super) async fn asks(&mut self, body: Body) -> Result<Arguments, Error> {
+        let patience = self.api.settings.idle;
+        let arguments = Arguments::read(self.parts, body, MAX_BODY_BYTES, patience).await?;
+        self.presents(arguments.text(auth::TOKEN)?.as_bytes())?;
+        self.admitted()?;
+        Ok(arguments)
     }
 
     /// The rules for this caller's files, once it may upload at all.

@@ -16,7 +16,7 @@ use serde_json::{Map, json};
 
 use super::{
     Api, Error,
-    arguments::Arguments,
+    arguments::{Arguments, MAX_BODY_BYTES},
     auth::{self, Access},
     caller::Caller,
     direct::{Asked, TICKET_GRACE, Ticket},
@@ -34,8 +34,6 @@ use crate::{
 pub(super) const BELOW: &str = "/s3/";
 /// Largest body of a completion, in bytes: 10,000 parts with their ETags.
 const MAX_PARTS_BYTES: usize = 1024 * 1024;
-/// Largest body of the other routes, in bytes.
-const MAX_BODY_BYTES: usize = 64 * 1024;
 /// Most addresses signed at once.
 const MAX_BATCH: usize = 1000;
 /// How long an upload may be resumed; the bucket ends it after a day, too.

@@ -34,8 +34,6 @@ use crate::{
 
 /// Route of the forms that a disk store takes.
 pub(super) const PENDING_ROUTE: &str = "/api/chat/uploadPending";
-/// Largest body of the other routes, in bytes.
-const MAX_BODY_BYTES: usize = 64 * 1024;
 /// How much longer than its form a ticket counts: what is begun in time may take its time.
 pub(super) const TICKET_GRACE: Duration = Duration::from_secs(60 * 60);
 /// Form field that every bucket answers 200 for, where it would answer 204.
@@ -114,8 +112,7 @@ pub(super) async fn policy(
     let (parts, body) = request.into_parts();
     let secrets = api.signing_secrets()?;
     let mut caller = Caller::of_direct(&api, &journal, &parts)?;
-    let arguments = Arguments::read(&parts, body, MAX_BODY_BYTES, api.settings.idle).await?;
-    caller.presents(arguments.text(auth::TOKEN)?.as_bytes())?;
+    let arguments = caller.asks(body).await?;
     let asked = Asked::of(&arguments, "name")?;
     let (stem, mut ticket) = asked.granted(&mut caller)?;
     let form = api.form(&parts, &stem, ticket.max_bytes).await?;
@@ -142,9 +139,7 @@ pub(super) async fn complete(
     let (parts, body) = request.into_parts();
     let secrets = api.signing_secrets()?;
     let mut caller = Caller::of_more(&api, &journal, &parts)?;
-    let arguments = Arguments::read(&parts, body, MAX_BODY_BYTES, api.settings.idle).await?;
-    caller.presents(arguments.text(auth::TOKEN)?.as_bytes())?;
-    caller.admitted()?;
+    let arguments = caller.asks(body).await?;
     let ticket = arguments.text("ticket")?;
     let ticket: Ticket =
         seal::open(secrets, Purpose::Ticket, &ticket).ok_or(Error::TicketInvalid)?;

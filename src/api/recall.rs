@@ -10,18 +10,13 @@ use axum::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Api, Error,
-    arguments::Arguments,
-    auth,
+    Api, Error, auth,
     caller::Caller,
     journal::Journal,
     reply,
     seal::{self, Purpose},
 };
 use crate::{store::ObjectKey, upload::Stored};
-
-/// Largest body, in bytes.
-const MAX_BODY_BYTES: usize = 64 * 1024;
 
 /// What a recall token says.
 #[derive(Deserialize, Serialize)]
@@ -60,9 +55,7 @@ pub(super) async fn recall(
     let (parts, body) = request.into_parts();
     let secrets = api.signing_secrets()?;
     let mut caller = Caller::of_more(&api, &journal, &parts)?;
-    let arguments = Arguments::read(&parts, body, MAX_BODY_BYTES, api.settings.idle).await?;
-    caller.presents(arguments.text(auth::TOKEN)?.as_bytes())?;
-    caller.admitted()?;
+    let arguments = caller.asks(body).await?;
     let token = arguments.text("recall_token")?;
     let recall: Recall =
         seal::open(secrets, Purpose::Recall, &token).ok_or(Error::TicketInvalid)?;

@@ -427,27 +427,22 @@ impl Object {
     }
 
     fn kept(self) -> Kept {
-        let Self {
-            access, key, tasks, ..
-        } = self;
-        let removal = Removal {
-            access,
-            key,
-            unless_gone: None,
-            tasks,
-        };
-        Kept(Some(store::Removal::Object(Box::new(removal))))
+        self.kept_unless(None)
     }
 
     /// The same for a copy that, once `source` is gone, is somebody else's.
     pub(super) fn kept_unless_gone(self, source: ObjectKey) -> Kept {
+        self.kept_unless(Some(source))
+    }
+
+    fn kept_unless(self, unless_gone: Option<ObjectKey>) -> Kept {
         let Self {
             access, key, tasks, ..
         } = self;
         let removal = Removal {
             access,
             key,
-            unless_gone: Some(source),
+            unless_gone,
             tasks,
         };
         Kept(Some(store::Removal::Object(Box::new(removal))))
