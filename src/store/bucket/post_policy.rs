@@ -6,10 +6,9 @@
 //! <https://www.alibabacloud.com/help/en/oss/developer-reference/postobject>.
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::json;
-use sha2::Sha256;
 
+use super::signature::{self, SigningKey, Stamp};
 use crate::store::{Credentials, ObjectKey};
 
 /// What a form may do: put one object under one key.
@@ -88,9 +87,10 @@ pub(super) fn oss(terms: &Terms<'_>, keys: &Credentials) -> Vec<(&'static str, S
 
 impl Scheme {
     fn form(&self, terms: &Terms<'_>, keys: &Credentials) -> Vec<(&'static str, String)> {
-        let mut fields = self.fields(terms, keys);
+        let stamp = Stamp::at(terms.now.into());
+        let mut fields = self.fields(terms, keys, &stamp);
         let policy = base64_simd::STANDARD.encode_to_string(policy(terms, &fields));
-        let signature = self.sign(&policy, keys.secret(), &date(terms), terms.region);
+        let signature = self.sign(&policy, keys.secret(), stamp.date(), terms.region);
         fields.insert(0, ("key", terms.key.to_string()));
         fields.push(("policy", policy));
         fields.push((self.signature, signature));
@@ -98,11 +98,16 @@ impl Scheme {
     }
 
     /// What must be in the form with exactly this value, beside the key.
-    fn fields(&self, terms: &Terms<'_>, keys: &Credentials) -> Vec<(&'static str, String)> {
+    fn fields(
+        &self,
+        terms: &Terms<'_>,
+        keys: &Credentials,
+        stamp: &Stamp,
+    ) -> Vec<(&'static str, String)> {
         let scope = format!(
             "{}/{}/{}/{}/{}",
             keys.key_id(),
-            date(terms),
+            stamp.date(),
             terms.region,
             self.service,
             self.request
@@ -112,7 +117,7 @@ impl Scheme {
         let words = self.guards.iter().chain([&self.version]);
         fields.extend(words.map(|&(name, value)| (name, value.to_owned())));
         fields.push((self.credential, scope));
-        fields.push((self.date, terms.now.format("%Y%m%dT%H%M%SZ").to_string()));
+        fields.push((self.date, stamp.as_str().to_owned()));
         let token = keys.session_token();
         fields.extend(token.map(|token| (self.security_token, token.to_owned())));
         fields
@@ -120,15 +125,12 @@ impl Scheme {
 
     /// The signature of a policy, in lower-case hex; `date` is the day of the signing key.
     fn sign(&self, policy: &str, secret: &str, date: &str, region: &str) -> String {
-        hex(&hmac(&self.signing_key(secret, date, region), policy))
+        SigningKey::of(&self.signing_key(secret, date, region)).sign(policy)
     }
 
     fn signing_key(&self, secret: &str, date: &str, region: &str) -> [u8; 32] {
-        let secret = format!("{}{secret}", self.secret_prefix);
-        let of_the_day = hmac(secret.as_bytes(), date);
-        [region, self.service, self.request]
-            .iter()
-            .fold(of_the_day, |key, word| hmac(&key, word))
+        let words = [date, region, self.service, self.request];
+        signature::derived(self.secret_prefix, secret, words)
     }
 }
 
@@ -146,27 +148,11 @@ fn policy(terms: &Terms<'_>, fields: &[(&'static str, String)]) -> String {
     json!({"conditions": conditions, "expiration": expiration}).to_string()
 }
 
-/// The day a form is signed on, which its signing key is good for.
-fn date(terms: &Terms<'_>) -> String {
-    terms.now.format("%Y%m%d").to_string()
-}
-
-fn hmac(key: &[u8], message: &str) -> [u8; 32] {
-    // HMAC takes a key of any length; were it not so, no bucket would take what comes of zeros.
-    Hmac::<Sha256>::new_from_slice(key)
-        .map(|mac| mac.chain_update(message).finalize().into_bytes().into())
-        .unwrap_or_default()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::Value;
 
-    use super::*;
+    use super::{super::signature::hex, *};
 
     const KEY: &str = "pending/20250417/1744866732481_20f90b51544f";
 

@@ -90,12 +90,11 @@ impl fmt::Debug for SigningKey {
 impl SigningKey {
     /// From the secret of an access key; `date` is `YYYYMMDD`.
     pub fn derive(secret: &str, date: &str, region: &str, service: &str) -> Self {
-        let secret = format!("AWS4{secret}");
-        let mut key = Self::of(secret.as_bytes());
-        for step in [date, region, service, TERMINATOR] {
-            key = Self::of(&key.mac(step));
-        }
-        key
+        Self::of(&derived(
+            "AWS4",
+            secret,
+            [date, region, service, TERMINATOR],
+        ))
     }
 
     /// The signature of a text, in hex.
@@ -103,7 +102,7 @@ impl SigningKey {
         hex(&self.mac(text))
     }
 
-    fn of(key: &[u8]) -> Self {
+    pub(super) fn of(key: &[u8]) -> Self {
         // HMAC takes keys of any length.
         Self(Hmac::new_from_slice(key).unwrap_or_else(|_| Hmac::new(&Default::default())))
     }
@@ -113,6 +112,16 @@ impl SigningKey {
         mac.update(text.as_bytes());
         mac.finalize().into_bytes().into()
     }
+}
+
+/// The bytes of a signing key: of the secret with its prefix, narrowed word by word. Both clouds
+/// derive theirs so.
+pub(super) fn derived(prefix: &str, secret: &str, words: [&str; 4]) -> [u8; 32] {
+    let [date, narrower @ ..] = words;
+    let of_the_day = SigningKey::of(format!("{prefix}{secret}").as_bytes()).mac(date);
+    narrower
+        .iter()
+        .fold(of_the_day, |key, word| SigningKey::of(&key).mac(word))
 }
 
 /// The signing key used last: deriving one costs more than a signature, and it lasts a day.
