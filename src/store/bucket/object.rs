@@ -408,13 +408,10 @@ impl Object {
 
     pub(super) async fn abort(&self, upload_id: &str) {
         let call = Call::abort(self.key.as_str(), upload_id).undoing();
-        match self.access.send(&call, &Attempts::default()).await {
-            // 404: it was completed after all.
-            Ok(_) | Err(Error::Refused { status: 404, .. }) => {}
-            Err(error) => {
-                let key = &self.key;
-                tracing::error!(%key, error = &error as &dyn std::error::Error, "a multipart upload could not be aborted");
-            }
+        // It may have been completed after all.
+        if let Err(error) = self.access.end(call).await {
+            let key = &self.key;
+            tracing::error!(%key, error = &error as &dyn std::error::Error, "a multipart upload could not be aborted");
         }
     }
 

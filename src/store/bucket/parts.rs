@@ -8,7 +8,7 @@ use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use super::{
     Access, MAX_PARTS,
     call::Call,
-    object::{Attempts, Object},
+    object::Object,
     signature::{self, Presigned},
 };
 use crate::store::{ContentHeaders, Error, ObjectKey, Tasks};
@@ -150,10 +150,6 @@ impl<'s> PartUploads<'s> {
     /// Why it may still be open.
     pub async fn abort(self, key: &ObjectKey, id: &str) -> Result<(), Error> {
         let Self { access, .. } = self;
-        let call = Call::abort(key.as_str(), id);
-        match access.send(&call, &Attempts::default()).await {
-            Ok(_) | Err(Error::Refused { status: 404, .. }) => Ok(()),
-            Err(error) => Err(error),
-        }
+        access.end(Call::abort(key.as_str(), id)).await
     }
 }

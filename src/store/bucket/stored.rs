@@ -90,7 +90,11 @@ impl Access {
 
     /// Removes an object, whether it is there or not.
     pub(in crate::store) async fn remove(&self, key: &ObjectKey) -> Result<(), Error> {
-        let call = Call::delete(key.as_str());
+        self.end(Call::delete(key.as_str())).await
+    }
+
+    /// Makes a call that ends something, which may have ended already.
+    pub(super) async fn end(&self, call: Call<'_>) -> Result<(), Error> {
         match self.send(&call, &Attempts::default()).await {
             Ok(_) | Err(Error::Refused { status: 404, .. }) => Ok(()),
             Err(error) => Err(error),
