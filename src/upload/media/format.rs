@@ -60,8 +60,8 @@ impl Format {
             Self::Gif => (GIF, &[]),
             Self::Webp => (WEBP, &[]),
             Self::Bmp => (BMP, &[]),
-            Self::Heic => (HEIC, &[HEIF]),
-            Self::Heif => (HEIF, &[]),
+            Self::Heic => (HEIC, &[HEIF, HIF]),
+            Self::Heif => (HEIF, &[HIF]),
             Self::Avif => (AVIF, &[]),
             Self::Mp4 => (MP4, &[M4V, THREE_GP]),
             Self::M4v => (M4V, &[MP4]),
@@ -130,6 +130,8 @@ const WEBP: Media = media(Kind::Image, "webp", "image/webp");
 const BMP: Media = media(Kind::Image, "bmp", "image/bmp");
 const HEIC: Media = media(Kind::Image, "heic", "image/heic");
 const HEIF: Media = media(Kind::Image, "heif", "image/heif");
+// What the cameras of Canon and Sony call it.
+const HIF: Media = media(Kind::Image, "hif", "image/heif");
 const AVIF: Media = media(Kind::Image, "avif", "image/avif");
 const MP4: Media = media(Kind::Video, "mp4", "video/mp4");
 const M4V: Media = media(Kind::Video, "m4v", "video/x-m4v");
@@ -176,9 +178,9 @@ const SEVEN_Z: Media = media(Kind::Document, "7z", "application/x-7z-compressed"
 
 /// All of them.
 const MEDIA: &[Media] = &[
-    JPG, JPEG, PNG, GIF, WEBP, BMP, HEIC, HEIF, AVIF, MP4, M4V, MOV, THREE_GP, WEBM, AVI, MKV, MP3,
-    M4A, AAC, AMR, WAV, OGG, OGA, OPUS, FLAC, PDF, DOC, DOCX, XLS, XLSX, PPT, PPTX, TXT, CSV, ZIP,
-    RAR, SEVEN_Z,
+    JPG, JPEG, PNG, GIF, WEBP, BMP, HEIC, HEIF, HIF, AVIF, MP4, M4V, MOV, THREE_GP, WEBM, AVI, MKV,
+    MP3, M4A, AAC, AMR, WAV, OGG, OGA, OPUS, FLAC, PDF, DOC, DOCX, XLS, XLSX, PPT, PPTX, TXT, CSV,
+    ZIP, RAR, SEVEN_Z,
 ];
 
 #[cfg(test)]

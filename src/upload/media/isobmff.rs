@@ -26,6 +26,7 @@ impl BoxHeader {
 }
 
 pub(super) fn of(head: &[u8], claimed: &str) -> Option<Format> {
+    let head = without_space(head);
     let first = BoxHeader::at(head, 0)?;
     match &first.kind {
         b"ftyp" => branded(head, first.bytes?, claimed),
@@ -36,11 +37,29 @@ pub(super) fn of(head: &[u8], claimed: &str) -> Option<Format> {
     }
 }
 
+/// The bytes from `ftyp` on, when empty space stands before it; else all of them.
+fn without_space(head: &[u8]) -> &[u8] {
+    let mut rest = head;
+    while let Some(BoxHeader { kind, bytes }) = BoxHeader::at(rest, 0) {
+        let after = || rest.get(usize::try_from(bytes?).ok()?..);
+        match (&kind, after()) {
+            (b"ftyp", _) => return rest,
+            (b"free" | b"skip" | b"wide", Some(after)) => rest = after,
+            _ => break,
+        }
+    }
+    head
+}
+
 /// What the brands say, when a further box follows them.
 fn branded(head: &[u8], ftyp_bytes: u64, claimed: &str) -> Option<Format> {
     let ftyp = head.get(..usize::try_from(ftyp_bytes).ok()?)?;
     BoxHeader::at(head, ftyp.len())?;
-    let major = brand(fourcc(ftyp, 8)?);
+    let major = fourcc(ftyp, 8)?;
+    if is_raw_photo(major) {
+        return None;
+    }
+    let major = brand(major);
     let compatible: Vec<Format> = ftyp
         .get(16..)?
         .chunks_exact(4)
@@ -63,8 +82,20 @@ fn settle(major: Option<Format>, compatible: &[Format], claimed: &str) -> Option
     }
 }
 
-/// The format that a brand stands for (<https://mp4ra.org/registered-types/brands>).
+/// Whether the major brand is that of Canon's raw photos, which list `isom` as a compatible one.
+fn is_raw_photo(major: [u8; 4]) -> bool {
+    &major == b"crx "
+}
+
+/// Whether the brands are those of a raw photo; no browser shows it.
+pub(super) fn looks_like_raw_photo(head: &[u8]) -> bool {
+    fourcc(head, 4) == Some(*b"ftyp") && fourcc(head, 8).is_some_and(is_raw_photo)
+}
+
+/// The format that a brand stands for (<https://mp4ra.org/registered-types/brands>). Some writers
+/// fill a short name up with zeros instead of blanks.
 fn brand(name: [u8; 4]) -> Option<Format> {
+    let name = name.map(|byte| if byte == 0 { b' ' } else { byte });
     Some(match &name {
         b"heic" | b"heix" | b"heim" | b"heis" | b"hevc" | b"hevx" | b"hevm" | b"hevs" => {
             Format::Heic
@@ -80,9 +111,8 @@ fn brand(name: [u8; 4]) -> Option<Format> {
             b'p' | b'2' | b'e' | b'g' | b'h' | b'm' | b'r' | b's' | b't',
             _,
         ] => Format::ThreeGp,
-        b"isom" | b"avc1" | b"dash" | b"mp41" | b"mp42" | b"mp71" | b"mmp4" | b"MSNV" => {
-            Format::Mp4
-        }
+        b"isom" | b"avc1" | b"hvc1" | b"mp4v" | b"dash" | b"mp41" | b"mp42" | b"mp71" | b"mmp4"
+        | b"MSNV" | b"F4V " | b"f4v " | b"dby1" => Format::Mp4,
         [b'i', b's', b'o', b'2'..=b'9' | b'a'..=b'c'] => Format::Mp4,
         _ => return None,
     })

@@ -1,6 +1,6 @@
 //! `Refused`: what a file that is not accepted looks like, in words for a person and the log.
 
-use super::text;
+use super::{isobmff, text};
 
 /// The bytes are of no accepted type.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -30,6 +30,7 @@ fn unlisted(head: &[u8]) -> Option<&'static str> {
         [b'P', b'K', 3 | 5 | 7, ..] => "damaged ZIP",
         [b'O', b'g', b'g', b'S', 0, ..] => "Ogg without a known sound",
         [b'B', b'M', ..] => "damaged BMP",
+        _ if isobmff::looks_like_raw_photo(head) => "Canon raw",
         [0x47, ..] if head.get(188) == Some(&0x47) && head.get(376) == Some(&0x47) => "MPEG-TS",
         _ => return None,
     })

@@ -207,6 +207,7 @@ fn the_name_chooses_only_among_extensions_that_fit() {
         (jpeg, "x.jpe", "jpg"),
         (&heic, "IMG_0001.HEIC", "heic"),
         (&heic, "IMG_0001.heif", "heif"),
+        (&heic, "DSC00001.HIF", "hif"),
         (&heic, "IMG_0001.jpg", "heic"),
         (mp4, "x.m4v", "m4v"),
         (mp4, "x.3gp", "3gp"),
@@ -263,10 +264,43 @@ fn brands_decide_what_a_base_media_file_is() {
         ([b"isom", b"iso2", b"mp41"], Ok("mp4")),
         ([b"MSNV", b"isom", b"mp42"], Ok("mp4")),
         ([b"XAVC", b"XAVC", b"mp42"], Ok("mp4")),
-        ([b"crx ", b"crx ", b"crx "], Err("unknown")),
-        ([b"F4V ", b"F4V ", b"F4V "], Err("damaged MP4")),
+        ([b"f4v ", b"f4v ", b"f4v "], Ok("mp4")),
+        ([b"F4V ", b"F4V ", b"F4V "], Ok("mp4")),
+        ([b"hvc1", b"hvc1", b"hvc1"], Ok("mp4")),
+        ([b"dby1", b"dby1", b"dby1"], Ok("mp4")),
+        ([b"mp4v", b"mp4v", b"mp4v"], Ok("mp4")),
+        ([b"M4A\0", b"3gp5", b"isom"], Ok("m4a")),
+        ([b"M4A ", b"3gp5", b"isom"], Ok("m4a")),
+        ([b"3gp5", b"M4A ", b"isom"], Ok("3gp")),
+        ([b"qt\0\0", b"mp42", b"isom"], Ok("mov")),
+        ([b"crx ", b"crx ", b"isom"], Err("Canon raw")),
+        ([b"crx ", b"mp42", b"heic"], Err("Canon raw")),
+        ([b"jp2 ", b"jp2 ", b"jp2 "], Err("unknown")),
     ] {
         assert_eq!(extension_of(&branded(&brands), ""), expected, "{brands:?}");
+    }
+}
+
+#[test]
+fn empty_space_may_stand_before_the_brands() {
+    let mp4 = branded(&[b"isom", b"mp41"]);
+    let heic = branded(&[b"heic", b"mif1"]);
+    let large = joined(&[b"\0\0\x10\0free", &[0; 4096 - 8]]);
+    for (space, brands, expected) in [
+        (b"\0\0\0\x08free".as_slice(), &mp4, Ok("mp4")),
+        (b"\0\0\0\x08wide\0\0\0\x0Cskipabcd", &mp4, Ok("mp4")),
+        (b"\0\0\0\x08free", &heic, Ok("heic")),
+        (&large, &mp4, Ok("mp4")),
+        (b"\0\0\0\x08mdat", &mp4, Err("damaged MP4")),
+        (b"\0\0\0\x04free", &mp4, Err("unknown")),
+    ] {
+        let bytes = joined(&[space, brands]);
+        assert_eq!(
+            extension_of(&bytes, ""),
+            expected,
+            "{}",
+            space.escape_ascii()
+        );
     }
 }
 
