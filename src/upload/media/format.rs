@@ -27,9 +27,12 @@ pub(super) enum Format {
     M4v,
     Mov,
     ThreeGp,
+    ThreeGpSound,
     Webm,
+    WebmSound,
     Avi,
     Mkv,
+    MkvSound,
     Mp3,
     M4a,
     Aac,
@@ -67,9 +70,12 @@ impl Format {
             Self::M4v => (M4V, &[MP4]),
             Self::Mov => (MOV, &[]),
             Self::ThreeGp => (THREE_GP, &[MP4]),
+            Self::ThreeGpSound => (THREE_GA, &[M4A]),
             Self::Webm => (WEBM, &[]),
+            Self::WebmSound => (WEBA, &[]),
             Self::Avi => (AVI, &[]),
             Self::Mkv => (MKV, &[]),
+            Self::MkvSound => (MKA, &[]),
             Self::Mp3 => (MP3, &[]),
             Self::M4a => (M4A, &[]),
             Self::Aac => (AAC, &[]),
@@ -140,6 +146,10 @@ const THREE_GP: Media = media(Kind::Video, "3gp", "video/3gpp");
 const WEBM: Media = media(Kind::Video, "webm", "video/webm");
 const AVI: Media = media(Kind::Video, "avi", "video/x-msvideo");
 const MKV: Media = media(Kind::Video, "mkv", "video/x-matroska");
+// Sound alone in a film's container.
+const THREE_GA: Media = media(Kind::Audio, "3ga", "audio/3gpp");
+const WEBA: Media = media(Kind::Audio, "weba", "audio/webm");
+const MKA: Media = media(Kind::Audio, "mka", "audio/x-matroska");
 const MP3: Media = media(Kind::Audio, "mp3", "audio/mpeg");
 const M4A: Media = media(Kind::Audio, "m4a", "audio/mp4");
 const AAC: Media = media(Kind::Audio, "aac", "audio/aac");
@@ -179,8 +189,8 @@ const SEVEN_Z: Media = media(Kind::Document, "7z", "application/x-7z-compressed"
 /// All of them.
 const MEDIA: &[Media] = &[
     JPG, JPEG, PNG, GIF, WEBP, BMP, HEIC, HEIF, HIF, AVIF, MP4, M4V, MOV, THREE_GP, WEBM, AVI, MKV,
-    MP3, M4A, AAC, AMR, WAV, OGG, OGA, OPUS, FLAC, PDF, DOC, DOCX, XLS, XLSX, PPT, PPTX, TXT, CSV,
-    ZIP, RAR, SEVEN_Z,
+    THREE_GA, WEBA, MKA, MP3, M4A, AAC, AMR, WAV, OGG, OGA, OPUS, FLAC, PDF, DOC, DOCX, XLS, XLSX,
+    PPT, PPTX, TXT, CSV, ZIP, RAR, SEVEN_Z,
 ];
 
 #[cfg(test)]
@@ -188,9 +198,43 @@ mod tests {
     use super::*;
     use Format::*;
 
-    const EACH: [Format; 34] = [
-        Jpeg, Png, Gif, Webp, Bmp, Heic, Heif, Avif, Mp4, M4v, Mov, ThreeGp, Webm, Avi, Mkv, Mp3,
-        M4a, Aac, Amr, Wav, Ogg, Opus, Flac, Pdf, Doc, Docx, Xls, Xlsx, Ppt, Pptx, Text, Zip, Rar,
+    const EACH: [Format; 37] = [
+        Jpeg,
+        Png,
+        Gif,
+        Webp,
+        Bmp,
+        Heic,
+        Heif,
+        Avif,
+        Mp4,
+        M4v,
+        Mov,
+        ThreeGp,
+        ThreeGpSound,
+        Webm,
+        WebmSound,
+        Avi,
+        Mkv,
+        MkvSound,
+        Mp3,
+        M4a,
+        Aac,
+        Amr,
+        Wav,
+        Ogg,
+        Opus,
+        Flac,
+        Pdf,
+        Doc,
+        Docx,
+        Xls,
+        Xlsx,
+        Ppt,
+        Pptx,
+        Text,
+        Zip,
+        Rar,
         SevenZip,
     ];
 

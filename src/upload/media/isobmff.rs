@@ -5,10 +5,12 @@
 use super::field::{be32, be64, fourcc, is_plain};
 use super::format::{Format, is_audio};
 
-/// The header of one box; `bytes` is `None` for a box that reaches to the end of the file.
+/// The header of one box; `bytes` counts it too and is `None` for a box that reaches to the end of
+/// the file.
 struct BoxHeader {
     kind: [u8; 4],
     bytes: Option<u64>,
+    header_bytes: usize,
 }
 
 impl BoxHeader {
@@ -16,12 +18,16 @@ impl BoxHeader {
     fn at(head: &[u8], at: usize) -> Option<Self> {
         let kind = fourcc(head, at + 4)?;
         let (bytes, header_bytes) = match be32(head, at)? {
-            0 => (None, 0),
+            0 => (None, 8),
             1 => (Some(be64(head, at + 8)?), 16),
             bytes => (Some(u64::from(bytes)), 8),
         };
-        let sane = is_plain(kind) && bytes.is_none_or(|bytes| bytes >= header_bytes);
-        sane.then_some(Self { kind, bytes })
+        let sane = is_plain(kind) && bytes.is_none_or(|bytes| bytes >= header_bytes as u64);
+        sane.then_some(Self {
+            kind,
+            bytes,
+            header_bytes,
+        })
     }
 }
 
@@ -31,7 +37,8 @@ pub(super) fn of(head: &[u8], claimed: &str) -> Option<Format> {
     match &first.kind {
         b"ftyp" => branded(head, first.bytes?, claimed),
         b"moov" | b"mdat" | b"wide" | b"free" | b"skip" | b"pnot" => {
-            old_quicktime(head, &first).then_some(Format::Mov)
+            let format = old_quicktime(head, &first).then_some(Format::Mov)?;
+            Some(with_tracks(format, Tracks::in_head(head), claimed))
         }
         _ => None,
     }
@@ -40,7 +47,7 @@ pub(super) fn of(head: &[u8], claimed: &str) -> Option<Format> {
 /// The bytes from `ftyp` on, when empty space stands before it; else all of them.
 fn without_space(head: &[u8]) -> &[u8] {
     let mut rest = head;
-    while let Some(BoxHeader { kind, bytes }) = BoxHeader::at(rest, 0) {
+    while let Some(BoxHeader { kind, bytes, .. }) = BoxHeader::at(rest, 0) {
         let after = || rest.get(usize::try_from(bytes?).ok()?..);
         match (&kind, after()) {
             (b"ftyp", _) => return rest,
@@ -65,21 +72,73 @@ fn branded(head: &[u8], ftyp_bytes: u64, claimed: &str) -> Option<Format> {
         .chunks_exact(4)
         .filter_map(|name| brand(fourcc(name, 0)?))
         .collect();
-    settle(major, &compatible, claimed)
+    settle(major, &compatible).map(|format| with_tracks(format, Tracks::in_head(head), claimed))
 }
 
 /// Decides between the major brand, which may be generic or unknown, and the compatible ones.
-fn settle(major: Option<Format>, compatible: &[Format], claimed: &str) -> Option<Format> {
+fn settle(major: Option<Format>, compatible: &[Format]) -> Option<Format> {
     let listed = |format| compatible.contains(&format).then_some(format);
     let picture = || listed(Format::Avif).or_else(|| listed(Format::Heic));
     match major {
         // `mif1` says "some picture"; which, the others say.
         Some(Format::Heif) => picture().or(major),
-        // A phone's recorder may write these with sound alone, and only the name tells.
-        Some(Format::Mp4 | Format::ThreeGp) if is_audio(claimed) => Some(Format::M4a),
         Some(_) => major,
         None => picture().or_else(|| compatible.first().copied()),
     }
+}
+
+/// What a film is when its tracks are known: recorders write sound alone under a film's brand.
+/// Where the tracks stand behind the media, the client's name tells.
+fn with_tracks(format: Format, tracks: Option<Tracks>, claimed: &str) -> Format {
+    let is_sound = match tracks {
+        Some(tracks) => tracks.sound && !tracks.picture,
+        None => matches!(format, Format::Mp4 | Format::ThreeGp) && is_audio(claimed),
+    };
+    match format {
+        Format::Mp4 | Format::M4v | Format::Mov if is_sound => Format::M4a,
+        Format::ThreeGp if is_sound => Format::ThreeGpSound,
+        _ => format,
+    }
+}
+
+/// The kinds of tracks that a movie has.
+#[derive(Default)]
+struct Tracks {
+    picture: bool,
+    sound: bool,
+}
+
+impl Tracks {
+    /// `None` when `moov` is not within the head as a whole.
+    fn in_head(head: &[u8]) -> Option<Self> {
+        let movie = child(head, *b"moov")?;
+        let mut tracks = Self::default();
+        for (_, track) in children(movie).filter(|(kind, _)| kind == b"trak") {
+            let handler = child(track, *b"mdia").and_then(|media| child(media, *b"hdlr"));
+            match handler.and_then(|handler| fourcc(handler, 8)) {
+                Some([b'v', b'i', b'd', b'e']) => tracks.picture = true,
+                Some([b's', b'o', b'u', b'n']) => tracks.sound = true,
+                _ => {}
+            }
+        }
+        Some(tracks)
+    }
+}
+
+/// The boxes that are whole within `bytes`, up to the first that is not: each kind and payload.
+fn children(mut bytes: &[u8]) -> impl Iterator<Item = ([u8; 4], &[u8])> {
+    std::iter::from_fn(move || {
+        let header = BoxHeader::at(bytes, 0)?;
+        let (whole, rest) = bytes.split_at_checked(usize::try_from(header.bytes?).ok()?)?;
+        bytes = rest;
+        Some((header.kind, whole.get(header.header_bytes..)?))
+    })
+}
+
+fn child(bytes: &[u8], kind: [u8; 4]) -> Option<&[u8]> {
+    children(bytes)
+        .find(|(each, _)| *each == kind)
+        .map(|(_, payload)| payload)
 }
 
 /// Whether the major brand is that of Canon's raw photos, which list `isom` as a compatible one.

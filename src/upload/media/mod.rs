@@ -13,7 +13,8 @@
 //! - Text is UTF-8 or GBK from the first byte to the last. Its Content-Type names no charset, since
 //!   both exist and the type follows from the extension alone; documents are downloads anyway.
 //! - A zip that holds a program for Android or Java is refused, wherever in the file its entry is.
-//! - WebM with sound only (what a browser records) is not told from video: `video/webm`.
+//! - Sound alone in a film's container (what browsers and phones record) is a sound when the tracks
+//!   stand within the head as a whole.
 //! - Ogg is sound: Opus, Vorbis, FLAC or Speex. Theora and unknown codecs are refused.
 
 mod archive;

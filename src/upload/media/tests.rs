@@ -38,7 +38,7 @@ const SAMPLES: &[Sample] = &[
     sample!("qt.mov"),
     sample!("phone.3gp"),
     sample!("vp8.webm"),
-    sample!("recorder-audio.webm"),
+    sample!("recorder-audio.weba"),
     sample!("h264.mkv"),
     sample!("xvid.avi"),
     sample!("xing.mp3"),
@@ -230,16 +230,69 @@ fn the_name_chooses_only_among_extensions_that_fit() {
 }
 
 #[test]
-fn an_mp4_with_sound_alone_is_a_sound_when_its_name_says_so() {
-    let (_, sound) = sample!("isom-sound-only.mp4");
-    for (name, extension) in [
-        ("x.m4a", "m4a"),
-        ("x.aac", "m4a"),
-        ("x.mp4", "mp4"),
-        ("", "mp4"),
+fn sound_alone_in_a_films_container_is_a_sound() {
+    let (_, mp4) = sample!("isom-sound-only.mp4");
+    let quicktime = with_brand(mp4, b"qt  ");
+    let three_gp = with_brand(mp4, b"3gp5");
+    let (_, webm) = sample!("recorder-audio.weba");
+    let mkv = with_doc_type(webm, b"matroska");
+    let mut endless = webm.to_vec();
+    let segment = memchr::memmem::find(webm, b"\x18\x53\x80\x67").expect("a segment");
+    endless[segment + 5..segment + 12].fill(0xFF);
+    for (bytes, name, extension) in [
+        (mp4, "x.m4a", "m4a"),
+        (mp4, "x.mp4", "m4a"),
+        (mp4, "", "m4a"),
+        (&quicktime, "x.mov", "m4a"),
+        (&three_gp, "x.3gp", "3ga"),
+        (&three_gp, "x.m4a", "m4a"),
+        (webm, "voice.webm", "weba"),
+        (&endless, "voice.webm", "weba"),
+        (&mkv, "voice.mkv", "mka"),
+        (bytes_of("isom.mp4"), "x.m4a", "mp4"),
+        (bytes_of("fragmented.mp4"), "x.m4a", "mp4"),
+        (bytes_of("phone.3gp"), "x.m4a", "3gp"),
+        (bytes_of("vp8.webm"), "x.weba", "webm"),
     ] {
-        assert_eq!(extension_of(sound, name), Ok(extension), "{name}");
+        assert_eq!(extension_of(bytes, name), Ok(extension), "{name}");
     }
+}
+
+#[test]
+fn the_name_tells_a_sound_where_the_tracks_stand_behind_the_media() {
+    let (_, sound) = sample!("isom-sound-only.mp4");
+    let film = bytes_of("isom.mp4");
+    for (bytes, name, extension) in [
+        (sound, "x.m4a", "m4a"),
+        (sound, "x.aac", "m4a"),
+        (sound, "x.mp4", "mp4"),
+        (sound, "", "mp4"),
+        (film, "x.mp4", "mp4"),
+    ] {
+        let at = memchr::memmem::find(bytes, b"mdat").expect("its media") - 4;
+        let media = joined(&[&(HEAD_BYTES as u32).to_be_bytes(), b"mdat"]);
+        let bytes = joined(&[&bytes[..at], &media, &[7; HEAD_BYTES - 8], &bytes[at..]]);
+        assert_eq!(extension_of(&bytes, name), Ok(extension), "{name}");
+    }
+}
+
+/// A base media file under another major brand.
+fn with_brand(file: &[u8], brand: &[u8; 4]) -> Vec<u8> {
+    joined(&[&file[..8], brand, &file[12..]])
+}
+
+/// A WebM file under another DocType, which begins with `webm`'s length.
+fn with_doc_type(file: &[u8], doc_type: &[u8; 8]) -> Vec<u8> {
+    let at = memchr::memmem::find(file, b"\x42\x82\x84webm").expect("a DocType");
+    let size = file[4] + 4;
+    joined(&[
+        &file[..4],
+        &[size],
+        &file[5..at],
+        b"\x42\x82\x88",
+        doc_type,
+        &file[at + 7..],
+    ])
 }
 
 #[test]
