@@ -1,5 +1,5 @@
 //! Measures the release binary as whole processes, on Function Compute's server and on Lambda's
-//! loop, and prints a table: `cargo run --release --example bench -- --help`.
+//! loop, and prints a table: `cargo measure --help`.
 //!
 //! The object store is a [`sink`], so what is measured is this program's own work. Absolute figures
 //! belong to the machine and its load; what carries over are multiples of the raw PUT, which sends

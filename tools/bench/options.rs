@@ -7,7 +7,7 @@ use crate::{ROWS, client::Bounds};
 pub(crate) const HELP: &str = "\
 Measures the release binary as whole processes and prints a Markdown table.
 
-Usage: cargo build --release && cargo run --release --example bench -- [OPTIONS]
+Usage: cargo build --release && cargo measure [OPTIONS]
 
   --binary PATH         the binary [default: bootstrap beside the folder of this program]
   --pin                 the binary gets the first processor, everything else the others (taskset)

@@ -1,5 +1,5 @@
 //! Writes the JSON event that a gateway hands to the function for one upload, so that a real file
-//! can be tried without a cloud: `cargo run --example make_event -- photo.jpg --gateway alb`.
+//! can be tried without a cloud: `cargo make-event photo.jpg --gateway alb`.
 //!
 //! Everything but the file and the options is fixed (ids, times, boundary), so the same command
 //! always gives the same event; the samples in `events/` are made this way. It is not a gateway:
@@ -17,7 +17,7 @@ use serde_json::{Map, Value, json};
 const HELP: &str = "\
 Writes the event a gateway hands to the function for one upload, as JSON on stdout.
 
-Usage: make_event [OPTIONS] [FILE]
+Usage: cargo make-event [OPTIONS] [FILE]
 
 The request
   FILE                     file to upload; without it the form has no file
