@@ -13,7 +13,7 @@ use futures_util::TryStreamExt as _;
 use uuid::Uuid;
 
 use self::{
-    media::{Kind, Kinds, Media, Refused, Watch},
+    media::{Kind, Kinds, Media, Refused, Strip, Watch},
     naming::Folder,
 };
 use crate::{
@@ -119,9 +119,10 @@ pub async fn receive(
     let key = ObjectKey::of_file(folder, &stem, media.extension);
     let mut writer = Timed::new(session.create(key.clone(), content_headers(media)));
     let mut size = 0;
+    let mut edits = Vec::new();
     let mut next = Some(head);
     while let Some(chunk) = next {
-        watch.see(&chunk)?;
+        watch.see(&chunk, &mut edits)?;
         size += chunk.len() as u64;
         if size > settings.max_bytes {
             let limit = settings.max_bytes;
@@ -130,7 +131,7 @@ pub async fn receive(
         writer.write(chunk).await?;
         next = file.content.try_next().await?;
     }
-    watch.end()?;
+    watch.end(&mut edits)?;
     let (kept, store_time) = writer.finish().await?;
     Ok(Stored {
         key,
@@ -149,7 +150,7 @@ fn judge(settings: &Settings, head: &[u8], name: &str) -> Result<(Media, Watch),
     if head.is_empty() {
         return Err(Error::Empty);
     }
-    let (media, watch) = media::judge(head, name)?;
+    let (media, watch) = media::judge(head, name, Strip::Off)?;
     if !settings.kinds.contains(media.kind) {
         return Err(Error::Type {
             looks_like: media.extension,

@@ -1,8 +1,9 @@
 //! The type a file has, judged by its bytes.
 //!
 //! [`judge`] reads the first [`HEAD_BYTES`] of a file and says what it is, or refuses it; the
-//! [`Watch`] it hands back looks at the rest, for what only the whole file can tell. Nothing here
-//! decodes a pixel, unpacks an archive, reads a file or waits. The name a client gave chooses among
+//! [`Watch`] it hands back looks at all of it, for what only the whole file can tell: whether a
+//! document is one, how large a picture is and how long a sound. Nothing here decodes a pixel,
+//! unpacks an archive, reads a file or waits. The name a client gave chooses among
 //! the extensions that fit the bytes and does nothing else.
 //!
 //! How far the judgement goes:
@@ -30,11 +31,13 @@ mod ogg;
 mod refusal;
 mod riff;
 mod text;
+mod walk;
 mod watch;
 
 pub use format::{Media, by_extension};
 pub use kind::{Kind, Kinds, UnknownKind};
 pub use refusal::Refused;
+pub use walk::{Edit, Facts, Geo, Overwrite, REACH, Report, Strip};
 pub use watch::Watch;
 
 use format::Format;
@@ -47,15 +50,16 @@ use format::Format;
 pub const HEAD_BYTES: usize = 16 * 1024;
 
 /// Says what a file is. `head` is its first [`HEAD_BYTES`], or all of it when it is shorter; what
-/// it holds beyond them is not looked at. `name` is the client's name for the file.
+/// it holds beyond them is not looked at. `name` is the client's name for the file, `strip` says
+/// what the watch shall overwrite.
 ///
 /// # Errors
 /// [`Refused`] when the bytes are of no accepted type.
-pub fn judge(head: &[u8], name: &str) -> Result<(Media, Watch), Refused> {
+pub fn judge(head: &[u8], name: &str, strip: Strip) -> Result<(Media, Watch), Refused> {
     let head = head.get(..HEAD_BYTES).unwrap_or(head);
     let claimed = claimed_extension(name);
     let format = format_of(head, &claimed).ok_or_else(|| refusal::of(head))?;
-    let watch = Watch::of(format, head);
+    let watch = Watch::new(format, head, strip);
     // A short file is known whole already, so its refusal need not wait.
     watch::replay(format, head)?;
     Ok((format.media(&claimed), watch))

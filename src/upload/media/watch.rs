@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use bytes::Bytes;
 use memchr::memmem;
 
 use super::HEAD_BYTES;
@@ -11,20 +12,22 @@ use super::field::le16;
 use super::format::Format;
 use super::refusal::Refused;
 use super::text::TextWatch;
+use super::walk::{Edit, Report, Strip, Walker};
 
-/// Is fed every chunk of a file in order, its head included, and refuses what turns out to be
-/// something else. Images, sounds and videos pass without a look.
+/// Is fed every chunk of a file in order, its head included. It refuses a document that turns out to
+/// be something else, and walks through images, sounds and videos.
 pub struct Watch(Inner);
 
 enum Inner {
     Nothing,
+    Walk(Walker),
     Text(Box<TextWatch>),
     Zip(ProgramWatch),
     Compound(InstallerWatch),
 }
 
 impl Watch {
-    pub(super) fn of(format: Format, head: &[u8]) -> Self {
+    pub(super) fn new(format: Format, head: &[u8], strip: Strip) -> Self {
         Self(match format {
             Format::Text => Inner::Text(Box::new(TextWatch::new(head))),
             Format::Zip | Format::Docx | Format::Xlsx | Format::Pptx => {
@@ -33,31 +36,38 @@ impl Watch {
             Format::Doc | Format::Xls | Format::Ppt => {
                 InstallerWatch::new(head).map_or(Inner::Nothing, Inner::Compound)
             }
-            _ => Inner::Nothing,
+            _ => Walker::new(format, strip).map_or(Inner::Nothing, Inner::Walk),
         })
     }
 
-    /// Takes the next chunk.
+    /// Takes the next chunk, and adds to `edits` what is to be overwritten of it, or of up to
+    /// [`REACH`](super::REACH) bytes before it.
     ///
     /// # Errors
     /// [`Refused`] when the file is not what its head promised; nothing more need be fed then.
-    pub fn see(&mut self, chunk: &[u8]) -> Result<(), Refused> {
+    pub fn see(&mut self, chunk: &Bytes, edits: &mut Vec<Edit>) -> Result<(), Refused> {
         match &mut self.0 {
             Inner::Nothing => Ok(()),
+            Inner::Walk(walker) => {
+                walker.see(chunk, edits);
+                Ok(())
+            }
             Inner::Text(text) => text.see(chunk),
             Inner::Zip(zip) => zip.see(chunk),
             Inner::Compound(compound) => compound.see(chunk),
         }
     }
 
-    /// Says that the last chunk was seen. To be called once, and only when the file is whole.
+    /// Says that the last chunk was seen, when the file is whole. The last edits are of up to
+    /// [`REACH`](super::REACH) bytes before its end.
     ///
     /// # Errors
     /// [`Refused`] when the file ends where one of its kind cannot end.
-    pub fn end(&mut self) -> Result<(), Refused> {
-        match &mut self.0 {
-            Inner::Text(text) => text.end(),
-            Inner::Nothing | Inner::Zip(_) | Inner::Compound(_) => Ok(()),
+    pub fn end(self, edits: &mut Vec<Edit>) -> Result<Report, Refused> {
+        match self.0 {
+            Inner::Text(mut text) => text.end().map(|()| Report::default()),
+            Inner::Walk(walker) => Ok(walker.end(edits)),
+            Inner::Nothing | Inner::Zip(_) | Inner::Compound(_) => Ok(Report::default()),
         }
     }
 }
@@ -66,6 +76,7 @@ impl fmt::Debug for Watch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.0 {
             Inner::Nothing => "Watch(nothing)",
+            Inner::Walk(_) => "Watch(walk)",
             Inner::Text(_) => "Watch(text)",
             Inner::Zip(_) => "Watch(zip)",
             Inner::Compound(_) => "Watch(compound)",
@@ -75,12 +86,18 @@ impl fmt::Debug for Watch {
 
 /// Judges the head by a watch of its own, so that what it can tell is told before a byte is stored.
 pub(super) fn replay(format: Format, head: &[u8]) -> Result<(), Refused> {
-    let mut watch = Watch::of(format, head);
-    watch.see(head)?;
-    if head.len() < HEAD_BYTES {
-        watch.end()
-    } else {
-        Ok(())
+    match Watch::new(format, head, Strip::Off).0 {
+        Inner::Nothing | Inner::Walk(_) => Ok(()),
+        Inner::Text(mut text) => {
+            text.see(head)?;
+            if head.len() < HEAD_BYTES {
+                text.end()
+            } else {
+                Ok(())
+            }
+        }
+        Inner::Zip(mut zip) => zip.see(head),
+        Inner::Compound(mut compound) => compound.see(head),
     }
 }
 

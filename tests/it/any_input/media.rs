@@ -2,7 +2,7 @@
 //! does not depend on the chunks in which a file came.
 
 use bytes::Bytes;
-use chat_upload::upload::media::{HEAD_BYTES, Media, Refused, by_extension, judge};
+use chat_upload::upload::media::{HEAD_BYTES, Media, Refused, Strip, by_extension, judge};
 
 use super::chopped::Chopped;
 
@@ -24,9 +24,11 @@ pub(crate) fn check(input: &[u8]) {
 
 fn judged(content: &[u8], name: &str, chunks: Vec<Bytes>) -> Result<Media, Refused> {
     let head = &content[..content.len().min(HEAD_BYTES)];
-    let (media, mut watch) = judge(head, name)?;
-    let rest = chunks.iter().try_for_each(|chunk| watch.see(chunk));
-    let seen = rest.and_then(|()| watch.end());
+    let (media, mut watch) = judge(head, name, Strip::Off)?;
+    let mut edits = Vec::new();
+    let mut chunks = chunks.iter();
+    let rest = chunks.try_for_each(|chunk| watch.see(chunk, &mut edits));
+    let seen = rest.and_then(|()| watch.end(&mut edits).map(|_| ()));
     if content.len() < HEAD_BYTES {
         assert_eq!(seen, Ok(()), "a short file is known whole by its head");
     }
@@ -36,6 +38,7 @@ fn judged(content: &[u8], name: &str, chunks: Vec<Bytes>) -> Result<Media, Refus
 /// A name makes no bytes acceptable that are not without it, nor the other way round.
 fn assert_name_only_chooses(content: &[u8], media: Media) {
     let head = &content[..content.len().min(HEAD_BYTES)];
-    let named = judge(head, &format!("x.{}", media.extension)).expect("its own name fits");
+    let named =
+        judge(head, &format!("x.{}", media.extension), Strip::Off).expect("its own name fits");
     assert_eq!(named.0, media);
 }

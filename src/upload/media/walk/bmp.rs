@@ -1,0 +1,30 @@
+//! BMP: both sides stand in the header. There is no metadata.
+
+use super::{
+    super::field::{le16, le32},
+    Facts,
+    input::{Input, Walked},
+};
+
+/// The file header, and as much of the next as holds width and height.
+const HEAD: usize = 14 + 12;
+/// Size of the header that OS/2 1 wrote, with sides of 16 bits.
+const CORE_HEADER: u32 = 12;
+
+pub(super) async fn walk(input: &mut Input, facts: &mut Facts) -> Walked {
+    let head = input.collect(HEAD).await?;
+    let (width, height) = if le32(&head, 14) == Some(CORE_HEADER) {
+        (
+            le16(&head, 18).map(u32::from),
+            le16(&head, 20).map(u32::from),
+        )
+    } else {
+        // A negative height says that the rows go down.
+        let height = le32(&head, 22).map(|height| height.cast_signed().unsigned_abs());
+        (le32(&head, 18), height)
+    };
+    if let (Some(width), Some(height)) = (width, height) {
+        facts.set_size(width, height, false);
+    }
+    Ok(())
+}

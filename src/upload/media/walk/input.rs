@@ -1,0 +1,269 @@
+//! `Input`: the file as a walk sees it. What a walk does with it is skip, collect and edit; where it
+//! waits for bytes, the file's next chunk wakes it.
+
+use std::{
+    future::poll_fn,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::Poll,
+};
+
+use bytes::{Buf as _, Bytes, BytesMut};
+
+use super::{Edit, Geo, Overwrite, REACH, Strip};
+
+/// Why a walk goes no further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// The file, or the structure that was entered, ends here.
+    End,
+    /// The file contradicts itself: where its next structure begins cannot be told.
+    Broken,
+}
+
+/// How a walk, or a piece of one, ended.
+pub(super) type Walked<T = ()> = Result<T, Stop>;
+
+/// Between a walk and whoever brings it bytes.
+#[derive(Debug, Default)]
+pub(super) struct Feed {
+    next: Option<Bytes>,
+    has_ended: bool,
+    pub(super) edits: Vec<Edit>,
+}
+
+impl Feed {
+    pub(super) fn bring(&mut self, chunk: Bytes) {
+        self.next = Some(chunk);
+    }
+
+    pub(super) fn end(&mut self) {
+        self.has_ended = true;
+    }
+}
+
+/// A panic of a walk ends its upload; what the feed holds is whole at any time.
+pub(super) fn lock(feed: &Mutex<Feed>) -> MutexGuard<'_, Feed> {
+    feed.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A file, from where its walk has come to.
+#[derive(Debug)]
+pub(super) struct Input {
+    feed: Arc<Mutex<Feed>>,
+    /// What is there of the file from `position` on.
+    chunk: Bytes,
+    position: u64,
+    /// Where the structure ends that was entered.
+    limit: u64,
+    strip: Strip,
+    geo: Geo,
+}
+
+/// Where the structure ends around the one that was entered.
+#[derive(Debug)]
+#[must_use = "what was entered is to be left"]
+pub(super) struct Outer {
+    limit: u64,
+    inner: u64,
+}
+
+impl Input {
+    pub(super) fn new(feed: Arc<Mutex<Feed>>, strip: Strip) -> Self {
+        Self {
+            feed,
+            chunk: Bytes::new(),
+            position: 0,
+            limit: u64::MAX,
+            strip,
+            geo: Geo::None,
+        }
+    }
+
+    /// How many bytes have passed.
+    pub(super) fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// Bytes up to the end of what was entered; `u64::MAX` or so at the file's own level.
+    pub(super) fn left(&self) -> u64 {
+        self.limit - self.position
+    }
+
+    /// What is to be overwritten.
+    pub(super) fn strip(&self) -> Strip {
+        self.strip
+    }
+
+    /// Goes into a structure of so many bytes: until [`Input::leave`], the file seems to end where
+    /// it does.
+    pub(super) fn enter(&mut self, bytes: u64) -> Outer {
+        let limit = self.limit;
+        let inner = self.position.saturating_add(bytes).min(limit);
+        self.limit = inner;
+        Outer { limit, inner }
+    }
+
+    /// Goes behind the structure that was entered.
+    pub(super) async fn leave(&mut self, outer: Outer) -> Walked {
+        let skipped = self.skip(outer.inner - self.position).await;
+        self.limit = outer.limit;
+        skipped
+    }
+
+    /// Waits until there are bytes.
+    pub(super) async fn fill(&mut self) -> Walked {
+        if self.position >= self.limit {
+            return Err(Stop::End);
+        }
+        if self.chunk.is_empty() {
+            self.chunk = poll_fn(|_| {
+                let mut feed = lock(&self.feed);
+                match feed.next.take() {
+                    Some(chunk) => Poll::Ready(Ok(chunk)),
+                    None if feed.has_ended => Poll::Ready(Err(Stop::End)),
+                    None => Poll::Pending,
+                }
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// Whether nothing follows.
+    pub(super) async fn is_at_end(&mut self) -> bool {
+        self.fill().await.is_err()
+    }
+
+    /// The bytes that are there already; at least one after [`Input::fill`]. For loops that look at
+    /// every byte.
+    pub(super) fn ready(&self) -> &[u8] {
+        let left = usize::try_from(self.left()).unwrap_or(usize::MAX);
+        self.chunk.get(..left).unwrap_or(&self.chunk)
+    }
+
+    /// Goes over bytes that are [`ready`](Self::ready).
+    pub(super) fn advance(&mut self, bytes: usize) {
+        let bytes = bytes.min(self.ready().len());
+        self.chunk.advance(bytes);
+        self.position += bytes as u64;
+    }
+
+    /// Goes over so many bytes.
+    pub(super) async fn skip(&mut self, mut bytes: u64) -> Walked {
+        while bytes > 0 {
+            self.fill().await?;
+            let here = self.ready_of(bytes);
+            self.advance(here);
+            bytes -= here as u64;
+        }
+        Ok(())
+    }
+
+    /// How many of so many bytes are ready.
+    fn ready_of(&self, bytes: u64) -> usize {
+        let ready = self.ready().len();
+        usize::try_from(bytes).map_or(ready, |bytes| bytes.min(ready))
+    }
+
+    /// The next bytes.
+    pub(super) async fn array<const N: usize>(&mut self) -> Walked<[u8; N]> {
+        if let Some(array) = self.ready().first_chunk().copied() {
+            self.advance(N);
+            return Ok(array);
+        }
+        let mut array = [0; N];
+        for byte in &mut array {
+            self.fill().await?;
+            *byte = self.chunk.first().copied().unwrap_or_default();
+            self.advance(1);
+        }
+        Ok(array)
+    }
+
+    /// The next so many bytes, or as many as there are. They are held, so `bytes` has a limit.
+    pub(super) async fn take(&mut self, bytes: usize) -> Bytes {
+        if self.fill().await.is_err() {
+            return Bytes::new();
+        }
+        let here = self.ready().len();
+        if bytes <= here {
+            let taken = self.chunk.slice(..bytes);
+            self.advance(bytes);
+            return taken;
+        }
+        let mut taken = BytesMut::new();
+        while taken.len() < bytes && self.fill().await.is_ok() {
+            let here = self.ready_of((bytes - taken.len()) as u64);
+            taken.extend_from_slice(self.chunk.get(..here).unwrap_or_default());
+            self.advance(here);
+        }
+        taken.freeze()
+    }
+
+    /// The next so many bytes, all of them.
+    pub(super) async fn collect(&mut self, bytes: usize) -> Walked<Bytes> {
+        let taken = self.take(bytes).await;
+        if taken.len() < bytes {
+            return Err(Stop::End);
+        }
+        Ok(taken)
+    }
+
+    /// Overwrites so many bytes while going over them.
+    pub(super) async fn blank(&mut self, mut bytes: u64, by: u8) -> Walked {
+        while bytes > 0 {
+            self.fill().await?;
+            let here = self.ready_of(bytes);
+            let is_blank = |bytes: &[u8]| bytes.iter().all(|byte| *byte == by);
+            if !self.chunk.get(..here).is_none_or(is_blank) {
+                self.push(Edit {
+                    at: self.position,
+                    by: Overwrite::Fill(by, here),
+                });
+            }
+            self.advance(here);
+            bytes -= here as u64;
+        }
+        Ok(())
+    }
+
+    /// Has `after` stand where `before` passed at `at`; they are of one length. What lies too far
+    /// behind stays.
+    pub(super) fn replace(&mut self, at: u64, before: &[u8], mut after: Bytes) {
+        let differs = |(one, other): (&u8, &u8)| one != other;
+        let mut pairs = before.iter().zip(&after);
+        let Some(first) = pairs.position(differs) else {
+            return;
+        };
+        let last = before
+            .iter()
+            .zip(&after)
+            .rposition(differs)
+            .unwrap_or(first);
+        let at = at + first as u64;
+        if at.saturating_add(REACH) < self.position {
+            self.keeps_something();
+            return;
+        }
+        after.truncate(last + 1);
+        after.advance(first);
+        self.push(Edit {
+            at,
+            by: Overwrite::Bytes(after),
+        });
+    }
+
+    fn push(&mut self, edit: Edit) {
+        self.geo = self.geo.max(Geo::Removed);
+        lock(&self.feed).edits.push(edit);
+    }
+
+    /// Something was left in the file that may tell where it was made.
+    pub(super) fn keeps_something(&mut self) {
+        self.geo = Geo::Kept;
+    }
+
+    pub(super) fn geo(&self) -> Geo {
+        self.geo
+    }
+}

@@ -1,0 +1,217 @@
+//! Walks through a whole file while it passes: its size in pixels and its duration, and, where the
+//! operator wants it, edits that overwrite what tells where and with what it was made.
+//!
+//! Each container has a file here whose `walk` reads like a program over a file: skip, collect, go
+//! on. It is a future that waits for bytes; [`Walker::see`] brings them and polls it by hand, so
+//! there is no executor and no thread, and nothing is held but what a walk collects.
+//!
+//! - A walk believes no size: a size moves a counter or is compared with a limit, and never becomes
+//!   an allocation. Nested structures have a limit of their own (see [`Input::enter`]).
+//! - A missing or absurd value gives no fact. A file is never refused here.
+//! - An edit keeps the length. It may reach [`REACH`] bytes back, which is what the stores still
+//!   hold of a file that passes.
+
+mod bmp;
+#[allow(
+    dead_code,
+    reason = "what overwrites metadata comes with the first walk that does"
+)]
+mod input;
+mod png;
+
+use std::{
+    fmt,
+    pin::Pin,
+    sync::{Arc, Mutex},
+    task::{Context, Poll, Waker},
+};
+
+use bytes::Bytes;
+
+use self::input::{Feed, Input, Stop};
+use super::{Kind, format::Format};
+
+/// How far behind the byte that a walk has come to an edit may begin.
+pub const REACH: u64 = 1024 * 1024;
+
+/// Most elements of one file that are looked at.
+const MAX_ELEMENTS: u32 = 100_000;
+/// Largest side of a picture that is believed, in pixels.
+const MAX_SIDE: u32 = 1 << 24;
+/// Longest duration that is believed: 30 days.
+const MAX_DURATION_MS: u64 = 30 * 24 * 60 * 60 * 1000;
+
+/// Whether a file's metadata is overwritten: `UPLOAD_STRIP`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Strip {
+    /// Nothing is.
+    #[default]
+    Off,
+    /// Where it was made.
+    Location,
+    /// And with what, and by whom.
+    Device,
+}
+
+/// Whether a file still tells where it was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Geo {
+    /// Nothing was found.
+    #[default]
+    None,
+    /// What was found was overwritten.
+    Removed,
+    /// Something was left, or could not be read.
+    Kept,
+}
+
+/// What a viewer wants to know before it has the file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// As displayed, in pixels.
+    pub width: Option<u32>,
+    /// As displayed, in pixels.
+    pub height: Option<u32>,
+    /// Of a sound, a film or an animation.
+    pub duration_ms: Option<u64>,
+    /// A picture of more than one frame.
+    pub animated: bool,
+    /// Another kind than the first bytes show: sound alone in a film's container.
+    pub kind: Option<Kind>,
+}
+
+impl Facts {
+    /// The size of a picture; turned by a quarter, width and height change places.
+    fn set_size(&mut self, width: u32, height: u32, is_turned: bool) {
+        let (width, height) = if is_turned {
+            (height, width)
+        } else {
+            (width, height)
+        };
+        let believed = |side| (1..=MAX_SIDE).contains(&side);
+        if believed(width) && believed(height) {
+            self.width = Some(width);
+            self.height = Some(height);
+        }
+    }
+
+    /// A duration of so many units, of which a second has `per_second`.
+    fn set_duration(&mut self, units: u64, per_second: u64) {
+        let (units, per_second) = (u128::from(units), u128::from(per_second));
+        if units == 0 || per_second == 0 {
+            return;
+        }
+        let rounded = (units * 1000 + per_second / 2) / per_second;
+        self.duration_ms = u64::try_from(rounded.max(1))
+            .ok()
+            .filter(|duration| *duration <= MAX_DURATION_MS);
+    }
+}
+
+/// Bytes of a file that are to be overwritten.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Edit {
+    /// Where in the file.
+    pub at: u64,
+    /// With what.
+    pub by: Overwrite,
+}
+
+/// What bytes are overwritten with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Overwrite {
+    /// So many of one byte.
+    Fill(u8, usize),
+    /// These.
+    Bytes(Bytes),
+}
+
+/// What is known of a file that has passed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// What a viewer wants to know.
+    pub facts: Facts,
+    /// Only of use where something was looked for.
+    pub geo: Geo,
+}
+
+/// Walks through one file, chunk by chunk.
+pub(super) struct Walker {
+    feed: Arc<Mutex<Feed>>,
+    walking: Walking,
+}
+
+enum Walking {
+    Still(Pin<Box<dyn Future<Output = Report> + Send>>),
+    Done(Report),
+}
+
+impl Walker {
+    /// For a file of this format; `None` for one that has nothing to tell.
+    pub(super) fn new(format: Format, strip: Strip) -> Option<Self> {
+        let feed = Arc::default();
+        let walk = walk(format, Input::new(Arc::clone(&feed), strip));
+        has_walk(format).then(|| Self {
+            feed,
+            walking: Walking::Still(Box::pin(walk)),
+        })
+    }
+
+    /// Takes the next chunk. Edits are of bytes of this chunk, or of up to [`REACH`] before it.
+    pub(super) fn see(&mut self, chunk: &Bytes, edits: &mut Vec<Edit>) {
+        if matches!(self.walking, Walking::Still(_)) && !chunk.is_empty() {
+            input::lock(&self.feed).bring(chunk.clone());
+            self.go_on(edits);
+        }
+    }
+
+    /// Says that the last chunk was seen.
+    pub(super) fn end(mut self, edits: &mut Vec<Edit>) -> Report {
+        input::lock(&self.feed).end();
+        self.go_on(edits);
+        match self.walking {
+            Walking::Done(report) => report,
+            // No walk waits for more behind the end.
+            Walking::Still(_) => Report::default(),
+        }
+    }
+
+    fn go_on(&mut self, edits: &mut Vec<Edit>) {
+        if let Walking::Still(walk) = &mut self.walking {
+            let polled = walk.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            if let Poll::Ready(report) = polled {
+                self.walking = Walking::Done(report);
+            }
+        }
+        edits.append(&mut input::lock(&self.feed).edits);
+    }
+}
+
+impl fmt::Debug for Walker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Walker")
+    }
+}
+
+const fn has_walk(format: Format) -> bool {
+    matches!(format, Format::Bmp | Format::Png)
+}
+
+async fn walk(format: Format, mut input: Input) -> Report {
+    let mut facts = Facts::default();
+    let walked = match format {
+        Format::Bmp => bmp::walk(&mut input, &mut facts).await,
+        Format::Png => png::walk(&mut input, &mut facts).await,
+        _ => Ok(()),
+    };
+    if walked == Err(Stop::Broken) {
+        input.keeps_something();
+    }
+    Report {
+        facts,
+        geo: input.geo(),
+    }
+}
+
+#[cfg(test)]
+mod tests;
