@@ -255,8 +255,8 @@ impl Ticket {
         };
         let api = caller.api;
         let session = api.session(parts)?;
-        let folder = &api.settings.prefix;
-        let work = async { Ok(upload::direct::complete(&rules, &session, folder, pending).await?) };
+        let folder = api.settings.prefix.clone();
+        let work = async { Ok(upload::direct::complete(rules, &session, folder, pending).await?) };
         let file = api.in_time(&session, work).await?;
         caller.journal.stored(&file);
         Item::of(

@@ -108,9 +108,9 @@ impl Disk {
             make_folder(folder_of(&to)).map_err(failed("make a folder"))?;
             let put = if_there(put_in_place(&from, &to));
             match put.map_err(failed("put a file in its place"))? {
-                Some(Place::Free(mut removal)) => {
-                    removal.unless_gone = Some(from);
-                    Ok(Published::Now(removal.kept()))
+                Some(Place::Free) => {
+                    sync_folder(folder_of(&to)).map_err(failed("sync a folder"))?;
+                    Ok(Published::Now)
                 }
                 Some(Place::Taken) => Ok(Published::Before),
                 None => Ok(Published::Changed),
@@ -234,19 +234,11 @@ impl Writer {
 #[derive(Debug)]
 pub(super) struct Removal {
     path: PathBuf,
-    /// Nothing is removed when this file is gone: another request has taken it over.
-    unless_gone: Option<PathBuf>,
 }
 
 impl Removal {
     pub(super) fn run(self) {
-        if self.unless_gone.is_none_or(|source| source.exists()) {
-            remove(&self.path);
-        }
-    }
-
-    fn kept(self) -> Kept {
-        Kept(Some(super::Removal::File(self)))
+        remove(&self.path);
     }
 }
 
@@ -296,7 +288,12 @@ impl Temporary {
     fn publish(self, target: &Path) -> Result<Kept, Error> {
         self.file.sync_all().map_err(failed("sync a file"))?;
         match put_in_place(&self.path, target).map_err(failed("put a file in its place"))? {
-            Place::Free(removal) => Ok(removal.kept()),
+            Place::Free => {
+                let path = target.to_owned();
+                let kept = Kept(Some(super::Removal::File(Removal { path })));
+                sync_folder(folder_of(target)).map_err(failed("sync a folder"))?;
+                Ok(kept)
+            }
             Place::Taken => Err(Error::Disk {
                 action: "put a file in its place",
                 source: io::ErrorKind::AlreadyExists.into(),
@@ -306,13 +303,14 @@ impl Temporary {
 }
 
 /// What a file found where it was to be put.
+#[derive(Debug, PartialEq, Eq)]
 enum Place {
-    Free(Removal),
+    Free,
     Taken,
 }
 
-/// Gives the file at `path` the name `target`, unless that exists, and makes the new name durable.
-/// The old one may be gone afterwards or not.
+/// Gives the file at `path` the name `target`, unless that exists; durable once the folder is synced.
+/// The old name may be gone afterwards or not.
 fn put_in_place(path: &Path, target: &Path) -> io::Result<Place> {
     match fs::hard_link(path, target) {
         Ok(()) => {}
@@ -323,17 +321,7 @@ fn put_in_place(path: &Path, target: &Path) -> io::Result<Place> {
         Err(_) if target.exists() => return Ok(Place::Taken),
         Err(_) => fs::rename(path, target)?,
     }
-    let removal = Removal {
-        path: target.to_owned(),
-        unless_gone: None,
-    };
-    match sync_folder(folder_of(target)) {
-        Ok(()) => Ok(Place::Free(removal)),
-        Err(error) => {
-            removal.run();
-            Err(error)
-        }
-    }
+    Ok(Place::Free)
 }
 
 impl Drop for Temporary {
@@ -489,22 +477,13 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_another_request_took_over_is_not_undone() {
+    fn a_taken_name_is_left_as_it_is() {
         let folder = tempfile::tempdir().expect("a folder");
         let [pending, image] = ["pending", "image.png"].map(|name| folder.path().join(name));
-        for (taken_over, left) in [(false, vec!["pending"]), (true, vec!["image.png"])] {
-            fs::write(&pending, b"brought").expect("written");
-            let Ok(Place::Free(mut removal)) = put_in_place(&pending, &image) else {
-                panic!("the place should be free");
-            };
-            assert!(matches!(put_in_place(&pending, &image), Ok(Place::Taken)));
-            removal.unless_gone = Some(pending.clone());
-            if taken_over {
-                remove(&pending);
-            }
-            drop(removal.kept());
-            assert_eq!(names(folder.path()), left);
-        }
+        fs::write(&pending, b"brought").expect("written");
+        assert_eq!(put_in_place(&pending, &image).ok(), Some(Place::Free));
+        fs::write(&pending, b"again").expect("written");
+        assert_eq!(put_in_place(&pending, &image).ok(), Some(Place::Taken));
     }
 
     #[test]

@@ -203,15 +203,15 @@ impl Store {
     }
 }
 
-/// One request's dealings with a [`Store`].
-#[derive(Debug)]
+/// One request's dealings with a [`Store`]; a clone is of the same request.
+#[derive(Clone, Debug)]
 pub struct Session {
     place: Place,
     tasks: Tasks,
     limit: Option<TimeLimit>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Place {
     Disk(disk::Disk),
     Bucket(bucket::Access),
@@ -226,6 +226,14 @@ impl Session {
                 Writer::Bucket(access.create(key, content, self.tasks.clone()))
             }
         }
+    }
+
+    /// Runs `work` to its end, also when nobody waits for its result any more.
+    pub fn spawn<F>(&self, work: F) -> oneshot::Receiver<F::Output>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        self.tasks.spawn(work)
     }
 
     /// When storing must be done, where the platform sets a limit.
@@ -246,10 +254,11 @@ impl Session {
     }
 
     /// Gives what was seen under `from` the key `to`, unless that is taken. What stands under
-    /// `from` may stay there.
+    /// `from` may stay there. Nobody takes it back: another request may find it under `to` at once,
+    /// and tell its client so.
     ///
     /// # Errors
-    /// Why the store could not; nothing is under `to` then, unless another request put it there.
+    /// Why the store could not, or did not say that it has.
     pub async fn publish(
         &self,
         from: &ObjectKey,
@@ -259,10 +268,7 @@ impl Session {
     ) -> Result<Published, Error> {
         match &self.place {
             Place::Disk(disk) => disk.publish(from, to, &self.tasks).await,
-            Place::Bucket(access) => {
-                let copy = access.copy(from, seen, to, content, &self.tasks);
-                copy.await
-            }
+            Place::Bucket(access) => access.copy(from, seen, to, content, &self.tasks).await,
         }
     }
 
@@ -386,11 +392,10 @@ pub struct Found {
 }
 
 /// How publishing an object went.
-#[must_use = "a dropped object is removed from the store"]
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Published {
     /// It is there.
-    Now(Kept),
+    Now,
     /// It was there already.
     Before,
     /// What was seen is there no more, or is something else now.
@@ -410,7 +415,7 @@ enum Removal {
 }
 
 impl Kept {
-    /// Of an object that is another request's.
+    /// Of an object that no request undoes.
     pub fn for_good() -> Self {
         Self(None)
     }

@@ -2,6 +2,9 @@
 //! copied from `pending/` to its key. Every step may be taken twice and by two at a time; what is
 //! judged is what is copied.
 //!
+//! A completion runs to its end in a task of its own, so a client that leaves breaks nothing off, and
+//! a published copy is never undone: another request may have answered for it already.
+//!
 //! Only the first bytes are looked at: reading a file of gigabytes back is what the direct way is
 //! there to spare.
 
@@ -16,7 +19,7 @@ use super::{
 };
 use crate::{
     body::ReadError,
-    store::{Found, Kept, ObjectKey, Published, Seen, Session, Stem},
+    store::{self, Found, Kept, ObjectKey, Published, Seen, Session, Stem},
 };
 
 /// How often a file that changes under our eyes is looked at.
@@ -37,6 +40,17 @@ pub struct Pending {
 /// # Errors
 /// [`Error::Incomplete`] when there is no file yet; else as for a streamed one.
 pub async fn complete(
+    settings: Settings,
+    session: &Session,
+    folder: Folder,
+    pending: Pending,
+) -> Result<Stored, Error> {
+    let own = session.clone();
+    let completion = session.spawn(async move { run(&settings, &own, &folder, pending).await });
+    completion.await.map_err(|_| store::Error::Interrupted)?
+}
+
+async fn run(
     settings: &Settings,
     session: &Session,
     folder: &Folder,
@@ -70,22 +84,22 @@ pub async fn complete(
         };
         let key = ObjectKey::of_file(folder, &pending.stem, media.extension);
         let content = content_headers(media);
-        let kept = match session.publish(&from, &seen, &key, content).await? {
-            Published::Now(kept) => kept,
+        match session.publish(&from, &seen, &key, content).await? {
+            Published::Now => {}
             Published::Before => {
                 session.discard(&from).await;
                 break;
             }
             // Another file than the one judged stands there now.
             Published::Changed => continue,
-        };
+        }
         session.discard(&from).await;
         let found = Found {
             key,
             size: seen.size,
             since: Utc::now(),
         };
-        return stored(pending, found, media, start.elapsed(), kept);
+        return stored(pending, found, media, start.elapsed());
     }
     completed_before(session, folder, pending, start).await
 }
@@ -112,7 +126,7 @@ async fn completed_before(
 fn published_before(pending: Pending, found: Found, start: Instant) -> Result<Stored, Error> {
     let extension = found.key.extension().unwrap_or_default();
     let media = media::by_extension(extension).ok_or(Error::Incomplete)?;
-    stored(pending, found, media, start.elapsed(), Kept::for_good())
+    stored(pending, found, media, start.elapsed())
 }
 
 fn stored(
@@ -120,7 +134,6 @@ fn stored(
     Found { key, size, since }: Found,
     media: Media,
     store_time: Duration,
-    kept: Kept,
 ) -> Result<Stored, Error> {
     // A stem is only made of a time that the calendar knows.
     let created = stem.created().ok_or(Error::Incomplete)?;
@@ -132,6 +145,6 @@ fn stored(
         created,
         stored_at: since,
         store_time,
-        kept,
+        kept: Kept::for_good(),
     })
 }

@@ -762,6 +762,36 @@ async fn a_pending_object_that_cannot_be_removed_spoils_no_answer() {
 }
 
 #[tokio::test]
+async fn a_client_that_leaves_takes_no_published_file_back() {
+    for dialect in [Dialect::S3, Dialect::Oss] {
+        let lane = impatient(dialect).await;
+        let policy = lane.policy("a.png").await;
+        lane.put_well(&policy, PNG).await;
+        // The copy is made, and its source not yet gone, when the first client leaves.
+        lane.bucket().fail(Operation::Delete, Fault::Hang, 1);
+        let mut first = Box::pin(lane.complete(&policy));
+        let copied = lane
+            .bucket()
+            .wait_until(|contents| contents.objects().len() == 2);
+        tokio::select! {
+            reply = &mut first => panic!("answered {}", reply.status),
+            () = copied => {}
+        }
+        // The second one is told of it.
+        let second = lane.complete(&policy).await.data()[0].clone();
+        drop(first);
+        lane.api.store().settle().await;
+        let key = second["path"].as_str().unwrap();
+        assert!(lane.keys().iter().any(|held| held == key), "{dialect:?}");
+        assert_eq!(lane.bytes(key), PNG);
+        assert_eq!(
+            lasting(&lane.complete(&policy).await.data()[0]),
+            lasting(&second)
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_search_that_fails_is_the_stores_failure_and_not_a_missing_file() {
     for (fault, status, code) in [
         (Fault::Status(403, "AccessDenied"), 502, "store_refused"),

@@ -424,24 +424,10 @@ impl Object {
     }
 
     fn kept(self) -> Kept {
-        self.kept_unless(None)
-    }
-
-    /// The same for a copy that, once `source` is gone, is somebody else's.
-    pub(super) fn kept_unless_gone(self, source: ObjectKey) -> Kept {
-        self.kept_unless(Some(source))
-    }
-
-    fn kept_unless(self, unless_gone: Option<ObjectKey>) -> Kept {
         let Self {
             access, key, tasks, ..
         } = self;
-        let removal = Removal {
-            access,
-            key,
-            unless_gone,
-            tasks,
-        };
+        let removal = Removal { access, key, tasks };
         Kept(Some(store::Removal::Object(Box::new(removal))))
     }
 
@@ -529,26 +515,12 @@ impl Intercept for Attempts {
 pub(in crate::store) struct Removal {
     access: Access,
     key: ObjectKey,
-    /// Nothing is removed when this object is gone.
-    unless_gone: Option<ObjectKey>,
     tasks: Tasks,
 }
 
 impl Removal {
     pub(in crate::store) fn run(self) {
-        let Self {
-            access,
-            key,
-            unless_gone,
-            tasks,
-        } = self;
-        tasks.spawn(async move {
-            if let Some(source) = unless_gone
-                && matches!(access.is_there(&source).await, Ok(false))
-            {
-                return;
-            }
-            access.delete(&key).await;
-        });
+        let Self { access, key, tasks } = self;
+        tasks.spawn(async move { access.delete(&key).await });
     }
 }

@@ -13,7 +13,7 @@ use super::{
     call::{Answer, Call},
     object::{Attempts, Object, Uploaded},
 };
-use crate::store::{ContentHeaders, Error, Found, Kept, ObjectKey, Published, Seen, Tasks};
+use crate::store::{ContentHeaders, Error, Found, ObjectKey, Published, Seen, Tasks};
 
 /// Parts of one object that are copied at a time: the bucket does the work.
 const COPIES_IN_FLIGHT: usize = 8;
@@ -42,7 +42,7 @@ impl Access {
         }
     }
 
-    /// Copies what was seen. The copy goes on when its request is dropped, and undoes itself then.
+    /// Copies what was seen.
     pub(in crate::store) async fn copy(
         &self,
         from: &ObjectKey,
@@ -51,7 +51,7 @@ impl Access {
         content: ContentHeaders,
         tasks: &Tasks,
     ) -> Result<Published, Error> {
-        let copy = Copy {
+        Copy {
             object: Object {
                 access: self.clone(),
                 key: to.clone(),
@@ -61,11 +61,9 @@ impl Access {
             from: from.clone(),
             size: seen.size,
             version: seen.version.clone(),
-        };
-        tasks
-            .spawn(copy.run())
-            .await
-            .map_err(|_| Error::Interrupted)?
+        }
+        .run()
+        .await
     }
 
     /// The first object whose key begins so.
@@ -145,19 +143,16 @@ impl Copy {
             false => self.in_parts(&attempts).await,
         };
         match copied {
-            Ok(()) => Ok(Published::Now(self.kept())),
+            Ok(()) => Ok(Published::Now),
             Err(Error::Refused {
                 status: 404 | 409 | 412,
                 ..
             }) => self.what_stands_there().await,
-            // It may have been made all the same, and another request may have told its client so.
+            // It may have been made all the same.
             Err(error) if attempts.may_have_acted_unseen(Some(&error)) => {
                 match self.object.access.is_there(&self.object.key).await {
-                    Ok(true) => Ok(Published::Now(self.kept())),
-                    Ok(false) | Err(_) => {
-                        drop(self.kept());
-                        Err(error)
-                    }
+                    Ok(true) => Ok(Published::Now),
+                    Ok(false) | Err(_) => Err(error),
                 }
             }
             Err(error) => Err(error),
@@ -262,12 +257,6 @@ impl Copy {
     /// A key has no byte that would have to be encoded here.
     fn source(&self) -> String {
         format!("{}/{}", self.object.access.bucket(), self.from)
-    }
-
-    /// The copy, until its request has succeeded. What it was made of says whether another request
-    /// took it over meanwhile: that one has removed it and told its client.
-    fn kept(self) -> Kept {
-        self.object.kept_unless_gone(self.from)
     }
 }
 
