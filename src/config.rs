@@ -37,35 +37,20 @@ pub struct Config {
     pub warm: bool,
     /// `RUST_LOG`, default `info`.
     pub log: Targets,
+    /// Sentences for the operator about variables that can be used but should not be.
+    pub warnings: Vec<String>,
 }
 
-/// The variables that cannot be used, all of them.
+/// The variables that cannot be used, all of them: a sentence for each.
 #[derive(Debug, PartialEq, Eq)]
-pub struct ConfigError(Vec<Problem>);
-
-/// One variable that cannot be used.
-#[derive(Debug, PartialEq, Eq)]
-struct Problem {
-    variable: &'static str,
-    held: Option<String>,
-    expected: &'static str,
-}
+pub struct ConfigError(Vec<String>);
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the environment cannot be used:")?;
-        for Problem {
-            variable,
-            held,
-            expected,
-        } in &self.0
-        {
-            match held {
-                Some(held) => write!(f, "\n  {variable}={held:?}: expected {expected}")?,
-                None => write!(f, "\n  {variable} is not set: expected {expected}")?,
-            }
-        }
-        Ok(())
+        self.0
+            .iter()
+            .try_for_each(|problem| write!(f, "\n  {problem}"))
     }
 }
 
@@ -90,6 +75,7 @@ impl Config {
         let mut vars = Vars {
             get: &vars,
             problems: Vec::new(),
+            warnings: Vec::new(),
         };
         let runtime = vars.runtime();
         let addr = vars.addr(runtime);
@@ -109,6 +95,7 @@ impl Config {
                 api,
                 warm,
                 log,
+                warnings: vars.warnings,
             }),
             (_, problems) => Err(ConfigError(problems)),
         }
@@ -117,7 +104,8 @@ impl Config {
 
 struct Vars<'v> {
     get: &'v dyn Fn(&str) -> Option<String>,
-    problems: Vec<Problem>,
+    problems: Vec<String>,
+    warnings: Vec<String>,
 }
 
 impl Vars<'_> {
@@ -130,10 +118,9 @@ impl Vars<'_> {
     }
 
     fn refuse(&mut self, variable: &'static str, held: Option<String>, expected: &'static str) {
-        self.problems.push(Problem {
-            variable,
-            held: held.map(without_password),
-            expected,
+        self.problems.push(match held.map(without_password) {
+            Some(held) => format!("{variable}={held:?}: expected {expected}"),
+            None => format!("{variable} is not set: expected {expected}"),
         });
     }
 
@@ -397,6 +384,7 @@ impl Vars<'_> {
             None,
             |text| base_url(text).map(Some),
         );
+        let auth = self.auth();
         api::Settings {
             upload,
             prefix,
@@ -408,8 +396,8 @@ impl Vars<'_> {
                 store::Settings::Bucket(bucket) => Some(bucket.client_url.clone()),
             }),
             cors: self.cors_origins(),
-            auth: self.auth(),
-            direct: self.direct(),
+            direct: self.direct(&auth.secrets),
+            auth,
             rate_per_minute: self.read(
                 "UPLOAD_RATE_PER_MIN",
                 "a number of uploads, 1 or more",
@@ -455,7 +443,7 @@ impl Vars<'_> {
 
     fn auth(&mut self) -> AuthSettings {
         AuthSettings {
-            secrets: Secrets::parse(&self.get("UPLOAD_JWT_SECRET").unwrap_or_default()),
+            secrets: self.secrets("UPLOAD_JWT_SECRET").unwrap_or_default(),
             guests_may_upload: self.read(
                 "UPLOAD_GUESTS",
                 "allow or deny",
@@ -480,8 +468,21 @@ impl Vars<'_> {
         }
     }
 
-    fn direct(&mut self) -> DirectSettings {
-        let secrets = self.first_of(&["UPLOAD_SIGNING_SECRET", "UPLOAD_JWT_SECRET"]);
+    /// The secrets in a variable; `None` when it is not set.
+    fn secrets(&mut self, variable: &'static str) -> Option<Secrets> {
+        let secrets = Secrets::parse(&self.get(variable)?);
+        match &secrets {
+            Ok(secrets) if secrets.any_is_short() => self.warnings.push(format!(
+                "{variable} holds a secret of fewer than 16 bytes, which can be guessed"
+            )),
+            Ok(_) => {}
+            Err(invalid) => self.problems.push(format!("{variable}: {invalid}")),
+        }
+        secrets.ok()
+    }
+
+    fn direct(&mut self, jwt_secrets: &Secrets) -> DirectSettings {
+        let secrets = self.secrets("UPLOAD_SIGNING_SECRET");
         let seconds = |text: &str| {
             let seconds = text.parse().ok();
             seconds
@@ -490,7 +491,7 @@ impl Vars<'_> {
         };
         const EXPECTED: &str = "a number of seconds, 1 to 86400";
         DirectSettings {
-            secrets: Secrets::parse(&secrets.unwrap_or_default()),
+            secrets: secrets.unwrap_or_else(|| jwt_secrets.clone()),
             form_life: self.read(
                 "UPLOAD_DIRECT_SECS",
                 EXPECTED,
@@ -880,6 +881,21 @@ mod tests {
         ] {
             let error = config(&[("AWS_LAMBDA_RUNTIME_API", "x"), ("UPLOAD_STORE", bad)]);
             assert!(error.is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn secrets_that_would_let_everybody_in_stop_the_start() {
+        for variable in ["UPLOAD_JWT_SECRET", "UPLOAD_SIGNING_SECRET"] {
+            for useless in [",", " ", ",,", "\t", "vSx9Yq2LkT8w,7"] {
+                let error = config(&[(variable, useless)]).expect_err("unusable");
+                let error = error.to_string();
+                assert!(error.contains(variable), "{error}");
+                assert!(!error.contains("vSx9"), "{error}");
+            }
+            let short = good(&[(variable, "0123456789abcdef,12345678")]);
+            assert_eq!(short.warnings.len(), 1, "{:?}", short.warnings);
+            assert!(short.warnings[0].contains(variable));
         }
     }
 

@@ -49,6 +49,9 @@ async fn run(config: Config) -> io::Result<()> {
     if config.runtime != Runtime::Local && config.api.auth.secrets.is_empty() {
         tracing::warn!("UPLOAD_JWT_SECRET is not set: everybody may upload");
     }
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
     let store = Store::open(config.store).map_err(|error| cannot_store(&what, &error))?;
     if config.warm {
         store.warm();

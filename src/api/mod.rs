@@ -54,8 +54,11 @@ use tower_http::{
 
 use self::rate::Limiter;
 pub use self::{
-    auth::Settings as AuthSettings, direct::Settings as DirectSettings, error::Error,
-    journal::REQUEST_ID, secrets::Secrets,
+    auth::Settings as AuthSettings,
+    direct::Settings as DirectSettings,
+    error::Error,
+    journal::REQUEST_ID,
+    secrets::{InvalidSecrets, Secrets},
 };
 use crate::{
     body::ReadError,

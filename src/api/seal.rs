@@ -106,43 +106,48 @@ mod tests {
     ];
 
     fn opened(secrets: &str, purpose: Purpose, sealed: &str) -> Option<(String, u64)> {
-        open(&Secrets::parse(secrets), purpose, sealed)
+        open(&Secrets::parse(secrets).expect("secrets"), purpose, sealed)
     }
 
     fn sealed(secrets: &str, purpose: Purpose) -> String {
-        seal(&Secrets::parse(secrets), purpose, &("a name", 7)).expect("sealed")
+        seal(
+            &Secrets::parse(secrets).expect("secrets"),
+            purpose,
+            &("a name", 7),
+        )
+        .expect("sealed")
     }
 
     #[test]
     fn a_statement_is_read_back_for_its_purpose_alone() {
         for purpose in ALL {
-            let text = sealed("secret", purpose);
+            let text = sealed("a secret", purpose);
             for other in ALL {
                 let expected = (other == purpose).then(|| ("a name".to_owned(), 7));
-                assert_eq!(opened("secret", other, &text), expected, "{other:?}");
+                assert_eq!(opened("a secret", other, &text), expected, "{other:?}");
             }
         }
     }
 
     #[test]
     fn the_first_secret_signs_and_each_vouches() {
-        let old = sealed("old", Purpose::Ticket);
-        assert!(opened("new, old", Purpose::Ticket, &old).is_some());
-        let new = sealed("new, old", Purpose::Ticket);
-        assert_eq!(opened("old", Purpose::Ticket, &new), None);
-        assert!(opened("new", Purpose::Ticket, &new).is_some());
+        let old = sealed("old secret", Purpose::Ticket);
+        assert!(opened("new secret, old secret", Purpose::Ticket, &old).is_some());
+        let new = sealed("new secret, old secret", Purpose::Ticket);
+        assert_eq!(opened("old secret", Purpose::Ticket, &new), None);
+        assert!(opened("new secret", Purpose::Ticket, &new).is_some());
         assert!(seal(&Secrets::default(), Purpose::Ticket, &1).is_err());
-        assert_eq!(opened("", Purpose::Ticket, &new), None);
+        assert_eq!(opened("12345678", Purpose::Ticket, &new), None);
     }
 
     #[test]
     fn what_was_changed_anywhere_is_no_statement() {
-        let text = sealed("secret", Purpose::Recall);
+        let text = sealed("a secret", Purpose::Recall);
         for at in 0..text.len() {
             let mut changed = text.clone().into_bytes();
             changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
             let changed = String::from_utf8(changed).expect("ASCII");
-            assert_eq!(opened("secret", Purpose::Recall, &changed), None, "{at}");
+            assert_eq!(opened("a secret", Purpose::Recall, &changed), None, "{at}");
         }
         for odd in [
             "",
@@ -157,13 +162,13 @@ mod tests {
             &text[2..],
             &"a".repeat(MAX_BYTES + 1),
         ] {
-            assert_eq!(opened("secret", Purpose::Recall, odd), None, "{odd}");
+            assert_eq!(opened("a secret", Purpose::Recall, odd), None, "{odd}");
         }
     }
 
     #[test]
     fn the_signature_has_128_bits() {
-        let text = sealed("secret", Purpose::Form);
+        let text = sealed("a secret", Purpose::Form);
         let signature = text.rsplit('.').next().expect("three parts");
         assert_eq!(signature.len(), 22);
     }
@@ -171,8 +176,8 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn no_text_panics(text in ".{0,200}") {
-            assert_eq!(opened("secret", Purpose::Ticket, &text), None);
-            assert_eq!(opened("secret", Purpose::Ticket, &format!("1.{text}")), None);
+            assert_eq!(opened("a secret", Purpose::Ticket, &text), None);
+            assert_eq!(opened("a secret", Purpose::Ticket, &format!("1.{text}")), None);
         }
     }
 }

@@ -11,14 +11,51 @@ use sha2::Sha256;
 #[derive(Clone, Default)]
 pub struct Secrets(Vec<Vec<u8>>);
 
+/// Why a list of secrets cannot be used; says nothing about their text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidSecrets {
+    /// Nothing stands between the commas.
+    #[error("it holds no secret")]
+    Empty,
+    /// One can be guessed.
+    #[error(
+        "entry {entry} has fewer than {} bytes; a comma separates entries",
+        Secrets::MIN_BYTES
+    )]
+    TooShort {
+        /// Its place in the list, from 1.
+        entry: usize,
+    },
+}
+
 impl Secrets {
-    /// Reads a comma-separated list.
-    pub fn parse(list: &str) -> Self {
-        let secrets = list
-            .split(',')
-            .map(str::trim)
-            .filter(|secret| !secret.is_empty());
-        Self(secrets.map(|secret| secret.as_bytes().to_vec()).collect())
+    /// Shortest secret accepted.
+    const MIN_BYTES: usize = 8;
+    /// Shortest secret accepted without a warning.
+    const ADVISED_BYTES: usize = 16;
+
+    /// Reads a comma-separated list; empty entries do not count.
+    ///
+    /// # Errors
+    /// [`InvalidSecrets`]
+    pub fn parse(list: &str) -> Result<Self, InvalidSecrets> {
+        let entries = list.split(',').map(str::trim).enumerate();
+        let mut secrets = Vec::new();
+        for (index, secret) in entries.filter(|(_, secret)| !secret.is_empty()) {
+            if secret.len() < Self::MIN_BYTES {
+                return Err(InvalidSecrets::TooShort { entry: index + 1 });
+            }
+            secrets.push(secret.as_bytes().to_vec());
+        }
+        match secrets.is_empty() {
+            true => Err(InvalidSecrets::Empty),
+            false => Ok(Self(secrets)),
+        }
+    }
+
+    /// Whether one is short enough to deserve a warning.
+    pub fn any_is_short(&self) -> bool {
+        self.all().any(|secret| secret.len() < Self::ADVISED_BYTES)
     }
 
     /// The one that signs; the others only vouch for what was signed before they were replaced.
@@ -64,7 +101,30 @@ mod tests {
 
     #[test]
     fn debug_shows_no_secret() {
-        let secrets = Secrets::parse("old secret, new secret");
+        let secrets = Secrets::parse("old secret, new secret").expect("secrets");
         assert_eq!(format!("{secrets:?}"), "2 secrets (hidden)");
+    }
+
+    #[test]
+    fn a_list_without_a_usable_secret_is_refused_by_its_place() {
+        for empty in ["", ",", " ", ",,", "\t"] {
+            assert_eq!(Secrets::parse(empty).err(), Some(InvalidSecrets::Empty));
+        }
+        for (list, entry) in [("1234567", 1), ("vSx9Yq2LkT8w,7", 2), (",,12345678, x ", 4)] {
+            let refused = InvalidSecrets::TooShort { entry };
+            assert_eq!(Secrets::parse(list).err(), Some(refused), "{list}");
+        }
+    }
+
+    #[test]
+    fn short_secrets_are_told_apart() {
+        for (list, is_short) in [
+            ("12345678", true),
+            ("0123456789abcdef,0123456789abcde", true),
+            ("0123456789abcdef", false),
+        ] {
+            let secrets = Secrets::parse(list).expect("secrets");
+            assert_eq!(secrets.any_is_short(), is_short, "{list}");
+        }
     }
 }

@@ -115,7 +115,7 @@ mod tests {
     const NOW: f64 = 1_744_866_732.0;
 
     fn secrets() -> Secrets {
-        Secrets::parse("old secret, new secret")
+        Secrets::parse("old secret, new secret").expect("secrets")
     }
 
     fn signed(header: &str, claims: &str, secret: &str) -> String {

@@ -461,7 +461,7 @@ async fn the_secret_of_the_tokens_signs_where_there_is_no_other() {
 /// The same function under other secrets.
 fn with_secrets(secrets: &str) -> impl FnOnce(&mut Config) + '_ {
     |config| {
-        config.api.direct.secrets = chat_upload::api::Secrets::parse(secrets);
+        config.api.direct.secrets = chat_upload::api::Secrets::parse(secrets).unwrap();
     }
 }
 
@@ -475,13 +475,13 @@ async fn tickets_outlive_a_change_of_secrets_and_no_more() {
         let lane = Lane::of(None, &[], with_secrets(secrets));
         lane.complete(policy).await.status.as_u16()
     };
-    let old = ticket_of("old").await;
+    let old = ticket_of("old secret").await;
     // 409: it is a good ticket, of a file that is not there.
-    assert_eq!(judge("new,old", &old).await, 409);
-    assert_eq!(judge("new", &old).await, 401);
-    let new = ticket_of("new, old").await;
-    assert_eq!(judge("new", &new).await, 409);
-    assert_eq!(judge("old", &new).await, 401);
+    assert_eq!(judge("new secret,old secret", &old).await, 409);
+    assert_eq!(judge("new secret", &old).await, 401);
+    let new = ticket_of("new secret, old secret").await;
+    assert_eq!(judge("new secret", &new).await, 409);
+    assert_eq!(judge("old secret", &new).await, 401);
 }
 
 #[tokio::test]
