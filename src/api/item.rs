@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Api, Error, recall};
+use super::{Api, Error, routes::recall};
 use crate::upload::Stored;
 
 /// As the main route answers it, and whoever completes a file.

@@ -1,25 +1,14 @@
 //! The only door in: one Router for every runtime, with the journal, CORS and panics around it.
 
+pub mod access;
+mod access_log;
 mod arguments;
-mod auth;
-mod caller;
-mod capacity;
-mod companion;
-mod direct;
+mod concurrency;
 mod error;
-mod files;
 pub mod form;
 mod item;
-mod journal;
-pub mod params;
-mod qrcode;
-mod rate;
-mod recall;
 mod reply;
-mod seal;
-mod secrets;
-pub mod token;
-mod upload;
+mod routes;
 
 use std::{
     any::Any,
@@ -52,13 +41,18 @@ use tower_http::{
     cors::{AllowHeaders, AllowOrigin, CorsLayer},
 };
 
-use self::rate::Limiter;
+use self::{
+    access::rate_limit::Limiter,
+    routes::{companion, direct, files, qrcode, recall, upload},
+};
 pub use self::{
-    auth::Settings as AuthSettings,
-    direct::Settings as DirectSettings,
+    access::{
+        auth::Settings as AuthSettings,
+        secrets::{InvalidSecrets, Secrets},
+    },
+    access_log::REQUEST_ID,
     error::Error,
-    journal::REQUEST_ID,
-    secrets::{InvalidSecrets, Secrets},
+    routes::direct::Settings as DirectSettings,
 };
 use crate::{
     body::ReadError,
@@ -190,7 +184,7 @@ pub fn router(store: Store, settings: Settings) -> Router {
         .route("/api/chat/qrcode", get(qrcode::show))
         .merge(companion::routes())
         .fallback(files::serve)
-        .layer(middleware::from_fn_with_state(places, capacity::limit))
+        .layer(middleware::from_fn_with_state(places, concurrency::limit))
         // A full process is still a healthy one.
         .route("/healthz", get(health))
         // Holds for the routes above it only.
@@ -198,7 +192,7 @@ pub fn router(store: Store, settings: Settings) -> Router {
         .with_state(api)
         .layer(CatchPanicLayer::custom(answer_panic))
         .layer(cors)
-        .layer(middleware::from_fn(journal::record));
+        .layer(middleware::from_fn(access_log::record));
     without_base_path(routes, base_path)
 }
 

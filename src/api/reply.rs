@@ -9,6 +9,9 @@ use serde::Serialize;
 
 use super::Error;
 
+/// How the paths of Companion's routes begin. Their failures carry a `message`, which Uppy shows.
+pub(super) const COMPANION: &str = "/s3/";
+
 const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
 
 #[derive(Serialize)]

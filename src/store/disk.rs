@@ -16,8 +16,8 @@ use uuid::Uuid;
 
 use super::{
     Error, Found, Kept, ObjectKey, Published, Seen, Tasks,
+    chunks::{Part, PartBuilder},
     key::PENDING,
-    part::{Part, PartBuilder},
 };
 
 /// How many bytes are gathered before a thread is asked to write them.

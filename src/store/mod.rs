@@ -6,11 +6,10 @@
 //! (the process is about to end).
 
 pub mod bucket;
-mod container;
+mod chunks;
 mod credentials;
 pub mod disk;
 mod key;
-mod part;
 
 use std::{io, time::Duration};
 
@@ -21,8 +20,7 @@ use tokio_util::task::TaskTracker;
 
 pub use self::{
     bucket::{FormTerms, ListedPart, PartUploads, PostForm},
-    container::{Agent, Authorization},
-    credentials::Credentials,
+    credentials::{Agent, Authorization, Credentials},
     key::{Folder, InvalidKey, ObjectKey, Stem},
 };
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 const ENGLISH: &str = include_str!("../../README.md");
 const CHINESE: &str = include_str!("../../README.zh-CN.md");
-const CONFIG: &str = include_str!("../../src/config.rs");
+const CONFIG: &str = include_str!("../../src/config/mod.rs");
 const ERRORS: &str = include_str!("../../src/api/error.rs");
 
 #[test]

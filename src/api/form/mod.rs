@@ -6,6 +6,7 @@
 //! finds the ends of things in it, `content.rs` is a file on its way out.
 
 mod content;
+pub mod header_params;
 mod reader;
 mod search;
 mod source;
@@ -26,15 +27,13 @@ use axum::{
 };
 use multer::{Field, Multipart};
 
+use self::header_params::{Broken, Params};
 use self::{
     content::Content,
     reader::{Feed, Reader, locked},
     source::Source,
 };
-use super::{
-    Error,
-    params::{Broken, Params},
-};
+use super::Error;
 use crate::body::{ByteStream, ReadError};
 
 /// Largest text field, in bytes; a token is the longest honest one.

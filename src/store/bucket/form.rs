@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{Access, Dialect, post_policy};
+use super::{Access, Dialect, presigned_post};
 use crate::store::{Error, ObjectKey};
 
 /// What a form may do: put one object under one key.
@@ -39,7 +39,7 @@ impl Access {
         let settings = &self.bucket.0.settings;
         let keys_end = keys.expires_at().map_or(terms.expires_at, Into::into);
         let expires_at = terms.expires_at.min(keys_end);
-        let terms = post_policy::Terms {
+        let terms = presigned_post::Terms {
             bucket: &settings.bucket,
             region: &settings.region,
             key: terms.key,
@@ -48,8 +48,8 @@ impl Access {
             expires_at,
         };
         let fields = match settings.dialect {
-            Dialect::S3 => post_policy::s3(&terms, &keys),
-            Dialect::Oss => post_policy::oss(&terms, &keys),
+            Dialect::S3 => presigned_post::s3(&terms, &keys),
+            Dialect::Oss => presigned_post::oss(&terms, &keys),
         };
         Ok(PostForm {
             url: format!("{}/", settings.client_url),

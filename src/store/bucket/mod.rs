@@ -3,18 +3,17 @@
 //! This file knows the bucket, its connections and its errors; `object.rs` knows how one object gets
 //! there.
 
-mod adapter;
-mod address;
-mod call;
-mod connections;
+mod client_multipart;
+mod endpoint;
 mod form;
-mod keys;
-mod object;
-mod parts;
-mod post_policy;
-mod retries;
-pub mod signature;
-mod stored;
+mod pool;
+mod presigned_post;
+mod publish;
+mod request;
+mod retry;
+mod sdk;
+pub mod sigv4;
+mod write;
 
 use std::{
     net::IpAddr,
@@ -39,21 +38,21 @@ use tokio::{
 };
 use tokio_util::task::TaskTracker;
 
-pub(super) use self::object::Removal;
-use self::{
-    address::Address,
-    call::Call,
-    keys::Keys,
-    object::Attempts,
-    retries::{Clock, Quota},
-    signature::SigningKeys,
-};
+pub(super) use self::write::Removal;
 pub use self::{
-    connections::{Certificates, Connections, Trusted},
+    client_multipart::{ListedPart, PartUploads},
     form::{FormTerms, PostForm},
-    object::Writer,
-    parts::{ListedPart, PartUploads},
+    pool::{Certificates, Connections, Trusted},
+    write::Writer,
 };
+use self::{
+    endpoint::Address,
+    request::Call,
+    retry::{Clock, Quota},
+    sigv4::SigningKeys,
+    write::Attempts,
+};
+use super::credentials::provider::Keys;
 use super::{Agent, Credentials, Error, ObjectKey, TimeLimit};
 
 /// Size of every part but the last, in bytes. S3 wants at least 5 MiB and at most 10,000 parts.
@@ -305,7 +304,7 @@ impl Bucket {
 
 async fn made_out(
     cell: &OnceCell<Address>,
-    finding: impl Future<Output = Result<Address, address::BoxError>>,
+    finding: impl Future<Output = Result<Address, endpoint::BoxError>>,
 ) -> Result<&Address, Error> {
     let found = cell.get_or_try_init(|| finding).await;
     found.map_err(|source| Error::Unavailable {
@@ -339,7 +338,7 @@ fn sdk_config(settings: &Settings, connections: Connections, keys: Keys) -> aws_
                 .operation_timeout(patience.operation)
                 .build(),
         );
-    config.set_endpoint_url(settings.endpoint.as_deref().map(address::as_a_folder));
+    config.set_endpoint_url(settings.endpoint.as_deref().map(endpoint::as_a_folder));
     config.build()
 }
 

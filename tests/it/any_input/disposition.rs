@@ -1,7 +1,7 @@
-//! `api::params`: no header panics, the reference reads it the same, and what is quoted by the rules
+//! `api::form::header_params`: no header panics, the reference reads it the same, and what is quoted by the rules
 //! comes back.
 
-use chat_upload::api::params::{Broken, Params};
+use chat_upload::api::form::header_params::{Broken, Params};
 
 use super::reference_form::RawParams;
 

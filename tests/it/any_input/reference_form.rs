@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 const MAX_HEADERS: usize = 32;
 /// Longest name of a header, that of the crate `http`.
 const MAX_HEADER_NAME_BYTES: usize = u16::MAX as usize;
-/// Most parameters of a header, the number of `api::params`.
+/// Most parameters of a header, the number of `api::form::header_params`.
 const MAX_PARAMS: usize = 16;
 
 /// A part as it stands in the form.

@@ -1,10 +1,10 @@
-//! `api::token`: only what one of the secrets signed counts, and the claims of what counts are what
+//! `api::access::jwt`: only what one of the secrets signed counts, and the claims of what counts are what
 //! a plain reading of their JSON says.
 
 use base64_simd::URL_SAFE_NO_PAD;
 use chat_upload::api::{
     Secrets,
-    token::{Rejected, User, verify},
+    access::jwt::{Rejected, User, verify},
 };
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::Value;

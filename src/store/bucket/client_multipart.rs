@@ -7,9 +7,9 @@ use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 
 use super::{
     Access, MAX_PARTS,
-    call::Call,
-    object::Object,
-    signature::{self, Presigned},
+    request::Call,
+    sigv4::{self, Presigned},
+    write::Object,
 };
 use crate::store::{ContentHeaders, Error, ObjectKey, Tasks};
 
@@ -108,7 +108,7 @@ impl<'s> PartUploads<'s> {
             expires: life,
         };
         let now = access.bucket.0.clock.now();
-        Ok(signature::presigned(request, &keys, address.region(), now))
+        Ok(sigv4::presigned(request, &keys, address.region(), now))
     }
 
     /// Makes an object of the parts named, each with its ETag.

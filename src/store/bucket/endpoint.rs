@@ -4,7 +4,7 @@
 use aws_sdk_s3::config::endpoint::{DefaultResolver, Endpoint, Params, ResolveEndpoint as _};
 use axum::http::{HeaderValue, Uri, uri::PathAndQuery};
 
-use super::{Settings, signature::encoded_path};
+use super::{Settings, sigv4::encoded_path};
 
 pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 

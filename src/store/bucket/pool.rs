@@ -33,7 +33,7 @@ use rustls::{
 use tokio::net::TcpStream;
 use tower::Service;
 
-use crate::store::part::PartBody;
+use crate::store::chunks::PartBody;
 
 /// How long a connection may wait for its next request. S3 closes one after about as long; of one
 /// that waited longer in a frozen process nobody has told us yet.

@@ -21,13 +21,13 @@ use tokio::time::Instant;
 
 use super::{
     Access, Payload,
-    address::Address,
-    connections::Sent,
-    object::Attempts,
-    retries::{Failed, Spent},
-    signature::{Signable, Signer, Stamp, UNSIGNED_PAYLOAD, encoded_query, hex},
+    endpoint::Address,
+    pool::Sent,
+    retry::{Failed, Spent},
+    sigv4::{Signable, Signer, Stamp, UNSIGNED_PAYLOAD, encoded_query, hex},
+    write::Attempts,
 };
-use crate::store::{Credentials, Error, part::Part};
+use crate::store::{Credentials, Error, chunks::Part};
 
 /// Most of an answer that is read where no more is asked for, in bytes. Errors are XML of some
 /// hundred.
@@ -470,7 +470,7 @@ mod tests {
     use crate::store::{
         ObjectKey, PartUploads, Seen, Tasks, TimeLimit,
         bucket::{self, Bucket, Certificates, Dialect, Patience},
-        part::PartBuilder,
+        chunks::PartBuilder,
     };
 
     /// Asks for the next attempt at once.

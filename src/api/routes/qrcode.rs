@@ -9,7 +9,7 @@ use axum::{
 };
 use qrcode::{Color, EcLevel, QrCode, render::svg};
 
-use super::Error;
+use crate::api::Error;
 
 /// Longest text, in bytes.
 const MAX_TEXT_BYTES: usize = 1024;
@@ -18,7 +18,7 @@ const MODULE_PIXELS: usize = 10;
 /// Modules of white around the code (ISO/IEC 18004 wants four).
 const QUIET_ZONE: usize = 4;
 
-pub(super) async fn show(uri: Uri) -> Result<Response, Error> {
+pub(in crate::api) async fn show(uri: Uri) -> Result<Response, Error> {
     let (mut text, mut as_svg) = (String::new(), false);
     for (name, value) in form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()) {
         match &*name {

@@ -8,12 +8,12 @@ use axum::{
     response::Response,
 };
 
-use super::{
-    Api, Arrival, BodyState, Error, auth,
-    caller::Caller,
+use crate::api::{
+    Api, Arrival, BodyState, Error,
+    access::{auth, caller::Caller},
+    access_log::Journal,
     form::{FilePart, Form, Limits, Part},
     item::{FolderItem, Item},
-    journal::Journal,
     reply,
 };
 use crate::{
@@ -28,12 +28,12 @@ use crate::{
 /// The field that holds the files of the main route.
 const FILE_FIELD: &str = "img";
 /// The two spellings of the class id; the first one found counts.
-pub(super) const CLASS_ID_FIELDS: [&str; 2] = ["imageClassId", "image_class_id"];
+pub(in crate::api) const CLASS_ID_FIELDS: [&str; 2] = ["imageClassId", "image_class_id"];
 /// Largest class id: clients are JavaScript, and this is its largest whole number.
 const MAX_CLASS_ID: u64 = (1 << 53) - 1;
 
 /// `POST /api/chat/uploadAliyun`: up to `UPLOAD_MAX_FILES` files in `img` parts.
-pub(super) async fn images(
+pub(in crate::api) async fn images(
     State(api): State<Api>,
     Extension(journal): Extension<Journal>,
     request: Request,
@@ -55,7 +55,7 @@ pub(super) async fn images(
 }
 
 /// `POST /api/chat/uploadStreamSingleToServerDiy/{diydir}`: one file, whatever its field.
-pub(super) async fn into_folder(
+pub(in crate::api) async fn into_folder(
     State(api): State<Api>,
     Extension(journal): Extension<Journal>,
     folder: Result<Path<String>, PathRejection>,
@@ -74,7 +74,7 @@ pub(super) async fn into_folder(
 }
 
 /// The same route with no folder in it.
-pub(super) async fn without_folder(
+pub(in crate::api) async fn without_folder(
     State(api): State<Api>,
     Extension(journal): Extension<Journal>,
     request: Request,
@@ -98,7 +98,7 @@ fn open(api: &Api, parts: &Parts, body: Body, max_files: usize) -> Result<Form, 
 }
 
 /// Whether the body is what the client sent.
-pub(super) fn check_body(parts: &Parts) -> Result<(), Error> {
+pub(in crate::api) fn check_body(parts: &Parts) -> Result<(), Error> {
     match Arrival::of(parts).body_state {
         BodyState::Whole => Ok(()),
         BodyState::Mangled => Err(Error::BodyMangled),
@@ -194,7 +194,7 @@ fn class_id_of_query(query: Option<&str>) -> Result<Option<u64>, Error> {
 }
 
 /// `None` for an empty value.
-pub(super) fn class_id(value: &[u8]) -> Result<Option<u64>, Error> {
+pub(in crate::api) fn class_id(value: &[u8]) -> Result<Option<u64>, Error> {
     if value.is_empty() {
         return Ok(None);
     }

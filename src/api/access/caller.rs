@@ -2,18 +2,18 @@
 
 use axum::{body::Body, http::request::Parts};
 
-use super::{
+use crate::api::{
     Api, Error,
+    access::auth::{self, Access},
+    access_log::Journal,
     arguments::{Arguments, MAX_BODY_BYTES},
-    auth::{self, Access},
-    journal::Journal,
 };
 use crate::upload;
 
 /// One request's sender, known or not yet known.
-pub(super) struct Caller<'r> {
-    pub(super) api: &'r Api,
-    pub(super) journal: &'r Journal,
+pub(in crate::api) struct Caller<'r> {
+    pub(in crate::api) api: &'r Api,
+    pub(in crate::api) journal: &'r Journal,
     parts: &'r Parts,
     access: Access,
     /// The rules for somebody of whom nothing is known.
@@ -25,12 +25,16 @@ pub(super) struct Caller<'r> {
 
 impl<'r> Caller<'r> {
     /// Judges the token that stands outside the form, if one does. The upload is counted.
-    pub(super) fn of(api: &'r Api, journal: &'r Journal, parts: &'r Parts) -> Result<Self, Error> {
+    pub(in crate::api) fn of(
+        api: &'r Api,
+        journal: &'r Journal,
+        parts: &'r Parts,
+    ) -> Result<Self, Error> {
         Self::under(api.settings.upload, true, api, journal, parts)
     }
 
     /// The same for a file that does not come through this function.
-    pub(super) fn of_direct(
+    pub(in crate::api) fn of_direct(
         api: &'r Api,
         journal: &'r Journal,
         parts: &'r Parts,
@@ -39,7 +43,7 @@ impl<'r> Caller<'r> {
     }
 
     /// The same for what goes on with something that was counted when it began.
-    pub(super) fn of_more(
+    pub(in crate::api) fn of_more(
         api: &'r Api,
         journal: &'r Journal,
         parts: &'r Parts,
@@ -71,7 +75,7 @@ impl<'r> Caller<'r> {
     }
 
     /// Judges a token of the form, unless one outside counts already.
-    pub(super) fn presents(&mut self, token: &[u8]) -> Result<(), Error> {
+    pub(in crate::api) fn presents(&mut self, token: &[u8]) -> Result<(), Error> {
         let token = token.trim_ascii();
         if self.access == Access::Unknown && !token.is_empty() {
             self.access = self.api.settings.auth.of_token(token)?;
@@ -81,7 +85,7 @@ impl<'r> Caller<'r> {
     }
 
     /// Reads what is asked for, a token perhaps among it. Whoever may not upload is told so then.
-    pub(super) async fn asks(&mut self, body: Body) -> Result<Arguments, Error> {
+    pub(in crate::api) async fn asks(&mut self, body: Body) -> Result<Arguments, Error> {
         let patience = self.api.settings.idle;
         let arguments = Arguments::read(self.parts, body, MAX_BODY_BYTES, patience).await?;
         self.presents(arguments.text(auth::TOKEN)?.as_bytes())?;
@@ -90,7 +94,7 @@ impl<'r> Caller<'r> {
     }
 
     /// The rules for this caller's files, once it may upload at all.
-    pub(super) fn admitted(&mut self) -> Result<upload::Settings, Error> {
+    pub(in crate::api) fn admitted(&mut self) -> Result<upload::Settings, Error> {
         if let Some(rules) = self.rules {
             return Ok(rules);
         }
@@ -108,7 +112,7 @@ impl<'r> Caller<'r> {
     }
 
     /// Whose token it is; `None` where everybody may upload.
-    pub(super) fn user(&self) -> Option<&str> {
+    pub(in crate::api) fn user(&self) -> Option<&str> {
         self.access.user()
     }
 }

@@ -8,7 +8,7 @@
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::json;
 
-use super::signature::{self, SigningKey, Stamp};
+use super::sigv4::{self, SigningKey, Stamp};
 use crate::store::{Credentials, ObjectKey};
 
 /// What a form may do: put one object under one key.
@@ -130,7 +130,7 @@ impl Scheme {
 
     fn signing_key(&self, secret: &str, date: &str, region: &str) -> [u8; 32] {
         let words = [date, region, self.service, self.request];
-        signature::derived(self.secret_prefix, secret, words)
+        sigv4::derived(self.secret_prefix, secret, words)
     }
 }
 
@@ -152,7 +152,7 @@ fn policy(terms: &Terms<'_>, fields: &[(&'static str, String)]) -> String {
 mod tests {
     use serde_json::Value;
 
-    use super::{super::signature::hex, *};
+    use super::{super::sigv4::hex, *};
 
     const KEY: &str = "pending/20250417/1744866732481_20f90b51544f";
 

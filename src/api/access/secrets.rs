@@ -59,11 +59,11 @@ impl Secrets {
     }
 
     /// The one that signs; the others only vouch for what was signed before they were replaced.
-    pub(super) fn first(&self) -> Option<&[u8]> {
+    pub(in crate::api) fn first(&self) -> Option<&[u8]> {
         self.all().next()
     }
 
-    pub(super) fn all(&self) -> impl Iterator<Item = &[u8]> {
+    pub(in crate::api) fn all(&self) -> impl Iterator<Item = &[u8]> {
         self.0.iter().map(Vec::as_slice)
     }
 
@@ -73,7 +73,7 @@ impl Secrets {
     }
 
     /// Whether one of them signed `message`; compares in constant time.
-    pub(super) fn have_signed(&self, message: &[u8], signature: &[u8]) -> bool {
+    pub(in crate::api) fn have_signed(&self, message: &[u8], signature: &[u8]) -> bool {
         self.0.iter().any(|secret| {
             // HMAC takes a key of any length.
             Hmac::<Sha256>::new_from_slice(secret)
@@ -90,7 +90,7 @@ impl fmt::Debug for Secrets {
 
 #[cfg(test)]
 impl Secrets {
-    pub(super) fn one(secret: Vec<u8>) -> Self {
+    pub(in crate::api) fn one(secret: Vec<u8>) -> Self {
         Self(vec![secret])
     }
 }

@@ -1,7 +1,12 @@
 //! Whose keys sign what is sent to a bucket: those of one request (Function Compute puts fresh ones
 //! into every request's headers), else those the process was started with.
 
+mod container;
+pub(in crate::store) mod provider;
+
 use std::{fmt, sync::Arc, time::SystemTime};
+
+pub use self::container::{Agent, Authorization};
 
 /// An access key, with the session token of temporary ones. `Debug` shows none of it; cheap to clone.
 #[derive(Clone, PartialEq, Eq)]

@@ -4,14 +4,17 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header::AUTHORIZATION, request::Parts};
 
-use super::{
+use crate::api::{
     Error,
-    token::{self, Rejected, Secrets, User},
+    access::{
+        jwt::{self, Rejected, User},
+        secrets::Secrets,
+    },
 };
 use crate::upload::{self, media::Kinds};
 
 /// The header, the query parameter and the form field that hold a token.
-pub(super) const TOKEN: &str = "token";
+pub(in crate::api) const TOKEN: &str = "token";
 const TOKEN_HEADER: HeaderName = HeaderName::from_static(TOKEN);
 
 /// Who may upload what.
@@ -29,7 +32,7 @@ pub struct Settings {
 
 /// Whether a request may store something, as far as is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Access {
+pub(in crate::api) enum Access {
     /// No secret is set.
     Open,
     /// A good token was there.
@@ -41,7 +44,7 @@ pub(super) enum Access {
 impl Settings {
     /// Looks for a token in the header `token`, then in `Authorization`, then in the query. The
     /// first one found is the one that counts.
-    pub(super) fn of_request(&self, parts: &Parts) -> Result<Access, Error> {
+    pub(in crate::api) fn of_request(&self, parts: &Parts) -> Result<Access, Error> {
         if self.secrets.is_empty() {
             return Ok(Access::Open);
         }
@@ -53,8 +56,8 @@ impl Settings {
     }
 
     /// Judges a token, wherever it stood.
-    pub(super) fn of_token(&self, token: &[u8]) -> Result<Access, Error> {
-        let user = token::verify(token, &self.secrets, now().as_secs_f64());
+    pub(in crate::api) fn of_token(&self, token: &[u8]) -> Result<Access, Error> {
+        let user = jwt::verify(token, &self.secrets, now().as_secs_f64());
         match user {
             Ok(user) if user.is_guest && !self.guests_may_upload => Err(Error::GuestDenied),
             Ok(user) => Ok(Access::User(user)),
@@ -66,7 +69,7 @@ impl Settings {
 
 impl Access {
     /// What this access may upload, or that it may nothing.
-    pub(super) fn rules(
+    pub(in crate::api) fn rules(
         &self,
         everybody: &upload::Settings,
         settings: &Settings,
@@ -83,7 +86,7 @@ impl Access {
     }
 
     /// Whose token it is.
-    pub(super) fn user(&self) -> Option<&str> {
+    pub(in crate::api) fn user(&self) -> Option<&str> {
         match self {
             Self::User(user) => Some(&user.id),
             Self::Open | Self::Unknown => None,
@@ -92,7 +95,7 @@ impl Access {
 }
 
 /// The time since 1970.
-pub(super) fn now() -> Duration {
+pub(in crate::api) fn now() -> Duration {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default()

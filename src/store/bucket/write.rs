@@ -27,10 +27,10 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::{Access, Dialect, PART_BYTES, call::Call, signature::encoded_query};
+use super::{Access, Dialect, PART_BYTES, request::Call, sigv4::encoded_query};
 use crate::store::{
     self, ContentHeaders, Error, Kept, ObjectKey, Tasks,
-    part::{Part, PartBuilder},
+    chunks::{Part, PartBuilder},
 };
 
 /// OSS's own "create only".

@@ -10,8 +10,8 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::{
     Access, MAX_PARTS,
-    call::{Answer, Call},
-    object::{Attempts, Object, Uploaded},
+    request::{Answer, Call},
+    write::{Attempts, Object, Uploaded},
 };
 use crate::store::{ContentHeaders, Error, Found, ObjectKey, Published, Seen, Tasks};
 

@@ -13,18 +13,20 @@ use futures_util::TryStreamExt as _;
 use serde::{Deserialize, Serialize, Serializer};
 use uuid::Uuid;
 
-use super::{
+use crate::api::{
     Api, Error,
+    access::{
+        auth,
+        caller::Caller,
+        secrets::Secrets,
+        signed::{self, Purpose},
+    },
+    access_log::Journal,
     arguments::Arguments,
-    auth,
-    caller::Caller,
     form::{FilePart, Form, Limits, Part},
     item::Item,
-    journal::Journal,
     reply,
-    seal::{self, Purpose},
-    secrets::Secrets,
-    upload::{CLASS_ID_FIELDS, check_body, class_id},
+    routes::upload::{CLASS_ID_FIELDS, check_body, class_id},
 };
 use crate::{
     body::ReadError,
@@ -33,9 +35,9 @@ use crate::{
 };
 
 /// Route of the forms that a disk store takes.
-pub(super) const PENDING_ROUTE: &str = "/api/chat/uploadPending";
+pub(in crate::api) const PENDING_ROUTE: &str = "/api/chat/uploadPending";
 /// How much longer than its form a ticket counts: what is begun in time may take its time.
-pub(super) const TICKET_GRACE: Duration = Duration::from_secs(60 * 60);
+pub(in crate::api) const TICKET_GRACE: Duration = Duration::from_secs(60 * 60);
 /// Form field that every bucket answers 200 for, where it would answer 204.
 const ANSWER_200: (&str, &str) = ("success_action_status", "200");
 /// The form field that holds the file.
@@ -56,7 +58,7 @@ pub struct Settings {
 
 /// What somebody may put into the store and complete.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
-pub(super) struct Ticket {
+pub(in crate::api) struct Ticket {
     #[serde(rename = "s")]
     stem: String,
     #[serde(rename = "u")]
@@ -67,7 +69,7 @@ pub(super) struct Ticket {
     #[serde(rename = "c")]
     class_id: u64,
     #[serde(rename = "m")]
-    pub(super) max_bytes: u64,
+    pub(in crate::api) max_bytes: u64,
     /// Seconds since 1970.
     #[serde(rename = "x")]
     expires_at: u64,
@@ -104,7 +106,7 @@ struct UploadForm {
 }
 
 /// `POST /api/chat/uploadPolicy`: leave to put one file into the store.
-pub(super) async fn policy(
+pub(in crate::api) async fn policy(
     State(api): State<Api>,
     Extension(journal): Extension<Journal>,
     request: Request,
@@ -118,7 +120,7 @@ pub(super) async fn policy(
     let form = api.form(&parts, &stem, ticket.max_bytes).await?;
     ticket.lasts_until(form.expires_at, TICKET_GRACE);
     reply::ok(Policy {
-        ticket: seal::seal(secrets, Purpose::Ticket, &ticket)?,
+        ticket: signed::seal(secrets, Purpose::Ticket, &ticket)?,
         expires_at: form.expires_at.timestamp(),
         max_bytes: ticket.max_bytes,
         upload: UploadForm {
@@ -131,7 +133,7 @@ pub(super) async fn policy(
 
 /// `POST /api/chat/uploadComplete`: the file that a ticket was for is looked at and taken to its
 /// key.
-pub(super) async fn complete(
+pub(in crate::api) async fn complete(
     State(api): State<Api>,
     Extension(journal): Extension<Journal>,
     request: Request,
@@ -142,14 +144,14 @@ pub(super) async fn complete(
     let arguments = caller.asks(body).await?;
     let ticket = arguments.text("ticket")?;
     let ticket: Ticket =
-        seal::open(secrets, Purpose::Ticket, &ticket).ok_or(Error::TicketInvalid)?;
+        signed::open(secrets, Purpose::Ticket, &ticket).ok_or(Error::TicketInvalid)?;
     ticket.judge(caller.user(), auth::now())?;
     // A list, as for the main route.
     reply::ok([ticket.complete(&mut caller, &parts).await?])
 }
 
 /// `POST /api/chat/uploadPending`: what a bucket would take by itself.
-pub(super) async fn take(
+pub(in crate::api) async fn take(
     State(api): State<Api>,
     Extension(journal): Extension<Journal>,
     request: Request,
@@ -171,7 +173,7 @@ pub(super) async fn take(
 }
 
 /// What a client asks leave for.
-pub(super) struct Asked {
+pub(in crate::api) struct Asked {
     name: String,
     class_id: u64,
     size: Option<u64>,
@@ -179,7 +181,7 @@ pub(super) struct Asked {
 
 impl Asked {
     /// The class id may stand in either spelling; the name is under `name`.
-    pub(super) fn of(arguments: &Arguments, name: &'static str) -> Result<Self, Error> {
+    pub(in crate::api) fn of(arguments: &Arguments, name: &'static str) -> Result<Self, Error> {
         Ok(Self {
             name: naming::display_name(&arguments.text(name)?),
             class_id: asked_class_id(arguments)?.unwrap_or(0),
@@ -188,13 +190,13 @@ impl Asked {
     }
 
     /// The same for a client that gives the class id among the file's metadata.
-    pub(super) fn with_class_id_of(mut self, metadata: &Arguments) -> Result<Self, Error> {
+    pub(in crate::api) fn with_class_id_of(mut self, metadata: &Arguments) -> Result<Self, Error> {
         self.class_id = asked_class_id(metadata)?.unwrap_or(self.class_id);
         Ok(self)
     }
 
     /// Leave for the caller, if it may upload this; until when is not said yet.
-    pub(super) fn granted(self, caller: &mut Caller<'_>) -> Result<(Stem, Ticket), Error> {
+    pub(in crate::api) fn granted(self, caller: &mut Caller<'_>) -> Result<(Stem, Ticket), Error> {
         let limit = caller.admitted()?.max_bytes;
         if self.size.is_some_and(|size| size > limit) {
             return Err(ReadError::TooLarge { limit }.into());
@@ -224,25 +226,25 @@ fn asked_class_id(arguments: &Arguments) -> Result<Option<u64>, Error> {
 }
 
 impl Ticket {
-    pub(super) fn lasts_until(&mut self, end: DateTime<Utc>, grace: Duration) {
+    pub(in crate::api) fn lasts_until(&mut self, end: DateTime<Utc>, grace: Duration) {
         let end = u64::try_from(end.timestamp()).unwrap_or_default();
         self.expires_at = end.saturating_add(grace.as_secs());
     }
 
     /// Whether it is this user's, and still counts.
-    pub(super) fn judge(&self, user: Option<&str>, now: Duration) -> Result<(), Error> {
+    pub(in crate::api) fn judge(&self, user: Option<&str>, now: Duration) -> Result<(), Error> {
         match self.user.as_deref() == user && now.as_secs() < self.expires_at {
             true => Ok(()),
             false => Err(Error::TicketInvalid),
         }
     }
 
-    pub(super) fn stem(&self) -> Result<Stem, Error> {
+    pub(in crate::api) fn stem(&self) -> Result<Stem, Error> {
         Stem::parse(&self.stem).map_err(|_| Error::TicketInvalid)
     }
 
     /// Takes the file to its key; the answer is that of the main route.
-    pub(super) async fn complete(
+    pub(in crate::api) async fn complete(
         self,
         caller: &mut Caller<'_>,
         parts: &Parts,
@@ -271,7 +273,7 @@ impl Ticket {
 
 impl Api {
     /// The rules for files that do not come through this function.
-    pub(super) fn direct_rules(&self) -> upload::Settings {
+    pub(in crate::api) fn direct_rules(&self) -> upload::Settings {
         upload::Settings {
             max_bytes: self.settings.direct.max_bytes,
             ..self.settings.upload
@@ -279,7 +281,7 @@ impl Api {
     }
 
     /// The secrets that sign tickets.
-    pub(super) fn signing_secrets(&self) -> Result<&Secrets, Error> {
+    pub(in crate::api) fn signing_secrets(&self) -> Result<&Secrets, Error> {
         let secrets = &self.settings.direct.secrets;
         match secrets.is_empty() {
             true => Err(Error::DirectDisabled),
@@ -288,7 +290,7 @@ impl Api {
     }
 
     /// A form that puts one file of at most `max_bytes` where it waits to be completed.
-    pub(super) async fn form(
+    pub(in crate::api) async fn form(
         &self,
         parts: &Parts,
         stem: &Stem,
@@ -321,7 +323,7 @@ impl Api {
             max_bytes: terms.max_bytes,
             expires_at: u64::try_from(terms.expires_at.timestamp()).unwrap_or_default(),
         };
-        let policy = seal::seal(self.signing_secrets()?, Purpose::Form, &form)?;
+        let policy = signed::seal(self.signing_secrets()?, Purpose::Form, &form)?;
         let (answer, status) = ANSWER_200;
         Ok(PostForm {
             url: format!("{}{PENDING_ROUTE}", self.base_url(parts)),
@@ -349,7 +351,7 @@ async fn take_form(
             }
             Part::Text { name, value } if name == "policy" => {
                 let sealed = String::from_utf8(value).map_err(|_| Error::TicketInvalid)?;
-                policy = seal::open(secrets, Purpose::Form, &sealed);
+                policy = signed::open(secrets, Purpose::Form, &sealed);
             }
             Part::Text { name, value }
                 if (name.as_str(), value.as_slice()) == (ANSWER_200.0, ANSWER_200.1.as_bytes()) => {

@@ -8,7 +8,7 @@ use base64_simd::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use serde_json::Value;
 
-pub use super::secrets::Secrets;
+use crate::api::Secrets;
 
 /// Longest token, in bytes.
 const MAX_TOKEN_BYTES: usize = 8 * 1024;

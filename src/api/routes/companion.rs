@@ -14,24 +14,24 @@ use chrono::Utc;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, json};
 
-use super::{
+use crate::api::{
     Api, Error,
+    access::{
+        auth::{self, Access},
+        caller::Caller,
+        signed::{self, Purpose},
+    },
+    access_log::Journal,
     arguments::{Arguments, MAX_BODY_BYTES},
-    auth::{self, Access},
-    caller::Caller,
-    direct::{Asked, TICKET_GRACE, Ticket},
     item::Item,
-    journal::Journal,
     reply,
-    seal::{self, Purpose},
+    routes::direct::{Asked, TICKET_GRACE, Ticket},
 };
 use crate::{
     store::{self, ListedPart, ObjectKey, PartUploads, Session, bucket::MAX_PARTS},
     upload,
 };
 
-/// How the paths of these routes begin. Their failures carry a `message`, which Uppy shows.
-pub(super) const BELOW: &str = "/s3/";
 /// Largest body of a completion, in bytes: 10,000 parts with their ETags.
 const MAX_PARTS_BYTES: usize = 1024 * 1024;
 /// Most addresses signed at once.
@@ -50,7 +50,7 @@ struct PartUpload {
 }
 
 /// The routes.
-pub(super) fn routes() -> Router<Api> {
+pub(in crate::api) fn routes() -> Router<Api> {
     Router::new()
         .route("/s3/params", get(params))
         .route("/s3/multipart", post(begin))
@@ -73,7 +73,7 @@ async fn params(
     let (stem, mut ticket) = Asked::of(&asked.arguments, "filename")?.granted(&mut caller)?;
     let form = api.form(&asked.parts, &stem, ticket.max_bytes).await?;
     ticket.lasts_until(form.expires_at, TICKET_GRACE);
-    let ticket = seal::seal(api.signing_secrets()?, Purpose::Ticket, &ticket)?;
+    let ticket = signed::seal(api.signing_secrets()?, Purpose::Ticket, &ticket)?;
     let expires = form.expires_at.signed_duration_since(Utc::now());
     let fields: Map<_, _> = form
         .fields
@@ -106,7 +106,7 @@ async fn begin(
     let work = async { Ok(part_uploads(&session)?.begin(&key).await?) };
     let id = api.in_time(&session, work).await?;
     let upload = PartUpload { ticket, id };
-    let id = seal::seal(api.signing_secrets()?, Purpose::PartUpload, &upload)?;
+    let id = signed::seal(api.signing_secrets()?, Purpose::PartUpload, &upload)?;
     reply::bare(json!({"key": key.as_str(), "uploadId": id}))
 }
 
@@ -271,7 +271,7 @@ impl Ours {
         let mut caller = Caller::of_more(api, journal, &parts)?;
         caller.admitted()?;
         let upload: Option<PartUpload> =
-            seal::open(api.signing_secrets()?, Purpose::PartUpload, id);
+            signed::open(api.signing_secrets()?, Purpose::PartUpload, id);
         let PartUpload { ticket, id } = upload.ok_or(Error::TicketInvalid)?;
         ticket.judge(caller.user(), auth::now())?;
         let key = ObjectKey::pending(&ticket.stem()?);

@@ -14,14 +14,17 @@ use axum::{
 use tower::ServiceExt as _;
 use tower_http::services::ServeFile;
 
-use super::{Api, Error};
+use crate::api::{Api, Error};
 use crate::{
     store::{ObjectKey, Store},
     upload::media::{self, Kind, Media},
 };
 
 /// Everything that no route took.
-pub(super) async fn serve(State(api): State<Api>, request: Request) -> Result<Response, Error> {
+pub(in crate::api) async fn serve(
+    State(api): State<Api>,
+    request: Request,
+) -> Result<Response, Error> {
     let Store::Disk(disk) = &api.store else {
         return Err(Error::NotFound);
     };

@@ -17,7 +17,7 @@ use axum::{
 use tracing::{Instrument as _, Level};
 use uuid::Uuid;
 
-use super::{Arrival, Error, companion, error::Failure, reply};
+use super::{Arrival, Error, error::Failure, reply};
 use crate::{store::ObjectKey, upload::Stored};
 
 /// The answer's header with the id that the log line has, too.
@@ -72,7 +72,7 @@ pub(super) async fn record(mut request: Request, next: Next) -> Response {
     let failure = response.extensions_mut().remove::<Failure>();
     if let Some(Failure(error)) = &failure {
         // Also where the route itself was not reached, as when the process is full.
-        let with_message = line.route.starts_with(companion::BELOW);
+        let with_message = line.route.starts_with(reply::COMPANION);
         reply::fail(&mut response, error, &line.request_id, with_message);
     }
     if let Ok(id) = HeaderValue::from_str(&line.request_id) {

@@ -17,7 +17,7 @@ use http_body_util::Either;
 use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
 use tokio::time::error::Elapsed;
 
-use super::connections::{Connections, Failure};
+use super::pool::{Connections, Failure};
 
 impl HttpClient for Connections {
     /// The time to connect is the pool's own matter, so the SDK's settings are not needed.

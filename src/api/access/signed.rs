@@ -11,7 +11,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde::{Serialize, de::DeserializeOwned};
 use sha2::Sha256;
 
-use super::{Error, secrets::Secrets};
+use crate::api::{Error, access::secrets::Secrets};
 
 /// Longest sealed statement, in bytes.
 const MAX_BYTES: usize = 4096;
@@ -20,7 +20,7 @@ const VERSION: &str = "1.";
 
 /// What a statement is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Purpose {
+pub(in crate::api) enum Purpose {
     /// A file that may be put into the store and completed.
     Ticket,
     /// The same in parts.
@@ -43,7 +43,7 @@ impl Purpose {
 }
 
 /// Signs a statement with the first secret.
-pub(super) fn seal(
+pub(in crate::api) fn seal(
     secrets: &Secrets,
     purpose: Purpose,
     statement: &impl Serialize,
@@ -60,7 +60,7 @@ pub(super) fn seal(
 }
 
 /// Reads a statement back; `None` when none of the secrets signed it for this purpose.
-pub(super) fn open<T: DeserializeOwned>(
+pub(in crate::api) fn open<T: DeserializeOwned>(
     secrets: &Secrets,
     purpose: Purpose,
     sealed: &str,

@@ -9,12 +9,15 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Api, Error, auth,
-    caller::Caller,
-    journal::Journal,
+use crate::api::{
+    Api, Error,
+    access::{
+        auth,
+        caller::Caller,
+        signed::{self, Purpose},
+    },
+    access_log::Journal,
     reply,
-    seal::{self, Purpose},
 };
 use crate::{store::ObjectKey, upload::Stored};
 
@@ -31,7 +34,11 @@ struct Recall {
 }
 
 /// The token with which `user` may take back the file; `None` without a secret to sign it.
-pub(super) fn token(api: &Api, file: &Stored, user: Option<&str>) -> Result<Option<String>, Error> {
+pub(in crate::api) fn token(
+    api: &Api,
+    file: &Stored,
+    user: Option<&str>,
+) -> Result<Option<String>, Error> {
     let settings = &api.settings.direct;
     if settings.secrets.is_empty() {
         return Ok(None);
@@ -43,11 +50,11 @@ pub(super) fn token(api: &Api, file: &Stored, user: Option<&str>) -> Result<Opti
             .unwrap_or_default()
             .saturating_add(settings.recall_life.as_secs()),
     };
-    seal::seal(&settings.secrets, Purpose::Recall, &recall).map(Some)
+    signed::seal(&settings.secrets, Purpose::Recall, &recall).map(Some)
 }
 
 /// Deletes the object, which may be gone already.
-pub(super) async fn recall(
+pub(in crate::api) async fn recall(
     State(api): State<Api>,
     Extension(journal): Extension<Journal>,
     request: Request,
@@ -58,7 +65,7 @@ pub(super) async fn recall(
     let arguments = caller.asks(body).await?;
     let token = arguments.text("recall_token")?;
     let recall: Recall =
-        seal::open(secrets, Purpose::Recall, &token).ok_or(Error::TicketInvalid)?;
+        signed::open(secrets, Purpose::Recall, &token).ok_or(Error::TicketInvalid)?;
     let key = judge(
         &recall,
         caller.user(),

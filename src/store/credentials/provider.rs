@@ -10,8 +10,7 @@ use aws_credential_types::provider::{error::CredentialsError, future};
 use aws_sdk_s3::config::ProvideCredentials;
 use tokio::sync::Mutex;
 
-use super::Signer;
-use crate::store::{Agent, Credentials, Error};
+use crate::store::{Agent, Credentials, Error, bucket::Signer};
 
 /// Keys of an agent are not used in the last minutes of their life: requests on their way would
 /// arrive too late, and so would the forms that they sign.
@@ -19,7 +18,7 @@ const RESERVE: Duration = Duration::from_secs(5 * 60);
 
 /// Where the keys of a request come from; cheap to clone.
 #[derive(Clone, Debug)]
-pub(super) enum Keys {
+pub(in crate::store) enum Keys {
     /// From the request itself or from the environment.
     Fixed(Credentials),
     /// From a container's agent.
@@ -28,7 +27,7 @@ pub(super) enum Keys {
 
 /// An agent and what it said last.
 #[derive(Debug)]
-pub(super) struct Rotating {
+pub(in crate::store) struct Rotating {
     agent: Agent,
     last: Mutex<Option<Credentials>>,
 }
@@ -47,7 +46,7 @@ impl From<Signer> for Keys {
 
 impl Keys {
     /// Whether both stand for the same keys, or the same agent's.
-    pub(super) fn are(&self, other: &Self) -> bool {
+    pub(in crate::store) fn are(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Fixed(one), Self::Fixed(another)) => one == another,
             (Self::Rotating(one), Self::Rotating(another)) => Arc::ptr_eq(one, another),
@@ -59,7 +58,7 @@ impl Keys {
     ///
     /// # Errors
     /// [`Error::Unavailable`] when the agent gives none and those it gave before have ended.
-    pub(super) async fn now(&self) -> Result<Credentials, Error> {
+    pub(in crate::store) async fn now(&self) -> Result<Credentials, Error> {
         match self {
             Self::Fixed(credentials) => Ok(credentials.clone()),
             Self::Rotating(rotating) => rotating.at(SystemTime::now()).await,

@@ -12,7 +12,7 @@ const MAX_CLIENTS: usize = 10_000;
 
 /// Buckets of uploads, refilled as time passes.
 #[derive(Debug)]
-pub(super) struct Limiter {
+pub(in crate::api) struct Limiter {
     /// Uploads per minute, and most at once.
     per_minute: f64,
     clients: Mutex<HashMap<String, Bucket>>,
@@ -25,7 +25,7 @@ struct Bucket {
 }
 
 impl Limiter {
-    pub(super) fn new(per_minute: u32) -> Self {
+    pub(in crate::api) fn new(per_minute: u32) -> Self {
         Self {
             per_minute: per_minute.into(),
             clients: Mutex::default(),
@@ -33,7 +33,7 @@ impl Limiter {
     }
 
     /// Takes one upload of `client`'s; otherwise says after how long there will be one.
-    pub(super) fn take(&self, client: &str, now: Instant) -> Result<(), Duration> {
+    pub(in crate::api) fn take(&self, client: &str, now: Instant) -> Result<(), Duration> {
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         if clients.len() >= MAX_CLIENTS && !clients.contains_key(client) {
             self.forget(&mut clients, now);

@@ -1,0 +1,8 @@
+//! One file per route: authorise, read, call, reply.
+
+pub(super) mod companion;
+pub(super) mod direct;
+pub(super) mod files;
+pub(super) mod qrcode;
+pub(super) mod recall;
+pub(super) mod upload;
