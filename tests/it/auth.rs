@@ -1,6 +1,6 @@
 //! Who may upload: every row of the contract's section 4 on every route, wherever a token stands,
 //! and section E of the list of bad inputs (`e56` to `e61`) as seen from outside. What tokens hold is
-//! judged in `api/token.rs` and tested there claim by claim.
+//! judged in `api/access/jwt.rs` and tested there claim by claim.
 
 use std::{iter, sync::atomic::Ordering};
 

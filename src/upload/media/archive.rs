@@ -13,7 +13,7 @@ pub(super) const LOCAL_HEADER: &[u8; 4] = b"PK\x03\x04";
 pub(super) const LOCAL_NAME_AT: usize = 30;
 pub(super) const LOCAL_NAME_BYTES_AT: usize = 26;
 
-pub(super) fn of(head: &[u8], claimed: &str) -> Option<Format> {
+pub(super) fn detect(head: &[u8], claimed: &str) -> Option<Format> {
     if is_pdf(head) {
         return Some(Format::Pdf);
     }

@@ -6,7 +6,7 @@
 use super::field::be16;
 use super::format::Format;
 
-pub(super) fn of(head: &[u8]) -> Option<Format> {
+pub(super) fn detect(head: &[u8]) -> Option<Format> {
     match id3_tag(head) {
         Some(tag) => tagged(head, &tag),
         None => bare(head),

@@ -12,7 +12,7 @@ const SIGNATURE: &[u8; 8] = b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1";
 const HEADER: usize = 512;
 const ENTRY: usize = 128;
 
-pub(super) fn of(head: &[u8], claimed: &str) -> Option<Format> {
+pub(super) fn detect(head: &[u8], claimed: &str) -> Option<Format> {
     directory_at(head)?;
     let wanted = match claimed {
         "doc" => Some(Format::Doc),

@@ -15,7 +15,7 @@ const READERS: [(Reader, Format); 4] = [
     (bmp, Format::Bmp),
 ];
 
-pub(super) fn of(head: &[u8]) -> Option<Format> {
+pub(super) fn detect(head: &[u8]) -> Option<Format> {
     READERS
         .into_iter()
         .find(|(reads, _)| reads(head) == Some(true))

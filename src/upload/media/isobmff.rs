@@ -31,7 +31,7 @@ impl BoxHeader {
     }
 }
 
-pub(super) fn of(head: &[u8], claimed: &str) -> Option<Format> {
+pub(super) fn detect(head: &[u8], claimed: &str) -> Option<Format> {
     let head = without_space(head);
     let first = BoxHeader::at(head, 0)?;
     match &first.kind {

@@ -23,7 +23,7 @@ impl Element {
     }
 }
 
-pub(super) fn of(head: &[u8]) -> Option<Format> {
+pub(super) fn detect(head: &[u8]) -> Option<Format> {
     let header = element(head, 0).filter(|header| header.id == EBML)?;
     let header_ends = header.data_at.checked_add(header.bytes)?;
     let (next, _) = element_id(head, header_ends)?;

@@ -58,7 +58,7 @@ pub const HEAD_BYTES: usize = 16 * 1024;
 pub fn judge(head: &[u8], name: &str, strip: Strip) -> Result<(Media, Watch), Refused> {
     let head = head.get(..HEAD_BYTES).unwrap_or(head);
     let claimed = claimed_extension(name);
-    let format = format_of(head, &claimed).ok_or_else(|| refusal::of(head))?;
+    let format = format_of(head, &claimed).ok_or_else(|| refusal::describe(head))?;
     let watch = Watch::new(format, head, strip);
     // A short file is known whole already, so its refusal need not wait.
     watch::replay(format, head)?;
@@ -66,15 +66,15 @@ pub fn judge(head: &[u8], name: &str, strip: Strip) -> Result<(Media, Watch), Re
 }
 
 fn format_of(head: &[u8], claimed: &str) -> Option<Format> {
-    image::of(head)
-        .or_else(|| isobmff::of(head, claimed))
-        .or_else(|| riff::of(head))
-        .or_else(|| matroska::of(head))
-        .or_else(|| ogg::of(head))
-        .or_else(|| audio::of(head))
-        .or_else(|| archive::of(head, claimed))
-        .or_else(|| compound::of(head, claimed))
-        .or_else(|| text::of(head))
+    image::detect(head)
+        .or_else(|| isobmff::detect(head, claimed))
+        .or_else(|| riff::detect(head))
+        .or_else(|| matroska::detect(head))
+        .or_else(|| ogg::detect(head))
+        .or_else(|| audio::detect(head))
+        .or_else(|| archive::detect(head, claimed))
+        .or_else(|| compound::detect(head, claimed))
+        .or_else(|| text::detect(head))
 }
 
 /// What follows the last dot of `name`, in lower case; empty when it is longer than any we know.

@@ -4,7 +4,7 @@ use memchr::memmem;
 
 use super::format::Format;
 
-pub(super) fn of(head: &[u8]) -> Option<Format> {
+pub(super) fn detect(head: &[u8]) -> Option<Format> {
     const BEGINS_A_STREAM: u8 = 0x02;
     head.strip_prefix(b"OggS\0")?;
     if head.get(5)? & BEGINS_A_STREAM == 0 || has_video(head) {

@@ -10,7 +10,7 @@ pub struct Refused {
     pub looks_like: &'static str,
 }
 
-pub(super) fn of(head: &[u8]) -> Refused {
+pub(super) fn describe(head: &[u8]) -> Refused {
     let looks_like = unlisted(head)
         .or_else(|| text::known_beginning(head))
         .or_else(|| infer::get(head).and_then(|found| name(found.extension())))

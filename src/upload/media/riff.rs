@@ -4,7 +4,7 @@
 use super::field::{fourcc, is_plain};
 use super::format::Format;
 
-pub(super) fn of(head: &[u8]) -> Option<Format> {
+pub(super) fn detect(head: &[u8]) -> Option<Format> {
     head.strip_prefix(b"RIFF")?;
     let first_chunk = fourcc(head, 12).filter(|_| head.len() >= 20)?;
     match (&fourcc(head, 8)?, &first_chunk) {

@@ -9,7 +9,7 @@ use super::refusal::Refused;
 const BOM: &[u8] = b"\xEF\xBB\xBF";
 const BLANKS: [u8; 5] = *b" \t\n\x0c\r";
 
-pub(super) fn of(head: &[u8]) -> Option<Format> {
+pub(super) fn detect(head: &[u8]) -> Option<Format> {
     let begins_otherwise = known_beginning(head).is_some();
     (!head.is_empty() && !begins_otherwise && TextWatch::new(head).see(head).is_ok())
         .then_some(Format::Text)
