@@ -28,6 +28,9 @@ class Copy:
         for name in ("template.yaml", "s.yaml"):
             shutil.copy(ROOT / name, self.root / name)
         shutil.copytree(ROOT / "deploy", self.root / "deploy")
+        (self.root / "docs").mkdir()
+        for page in (*ROOT.glob("docs/deploy-*.md"), *ROOT.glob("docs/upgrade*.md")):
+            shutil.copy(page, self.root / "docs")
 
     def replace(self, name, old, new):
         path = self.root / name
@@ -36,8 +39,8 @@ class Copy:
             raise AssertionError(f"{name} no longer holds {old!r}; the test must follow it")
         path.write_text(text.replace(old, new, 1), encoding="utf-8")
 
-    def check(self, only):
-        command = [sys.executable, str(CHECK), "--root", str(self.root), "--only", only]
+    def check(self, only, *options):
+        command = [sys.executable, str(CHECK), "--root", str(self.root), "--only", only, *options]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         return done.returncode, done.stdout + done.stderr
 
@@ -45,12 +48,12 @@ class Copy:
 class TemplateCase(unittest.TestCase):
     cloud = ""
 
-    def assert_refused(self, name, old, new, expected):
+    def assert_refused(self, name, old, new, expected, options=("--own-rules",)):
         """With `old` replaced by `new`, the check fails and says `expected`."""
         files = Copy()
         self.addCleanup(files.folder.cleanup)
         files.replace(name, old, new)
-        code, output = files.check(self.cloud)
+        code, output = files.check(self.cloud, *options)
         self.assertEqual(code, 1, output)
         self.assertIn(expected, output)
 
@@ -67,29 +70,32 @@ class SamTemplate(TemplateCase):
     def broken(self, old, new, expected):
         self.assert_refused("template.yaml", old, new, expected)
 
+    def broken_for_cfn_lint(self, old, new, expected):
+        self.assert_refused("template.yaml", old, new, expected, options=())
+
     def test_unbroken_template_passes(self):
         self.assert_unbroken_passes()
 
     def test_wrong_runtime_is_found(self):
-        self.broken("Runtime: provided.al2023", "Runtime: rust1.x", "E3030 'rust1.x'")
+        self.broken_for_cfn_lint("Runtime: provided.al2023", "Runtime: rust1.x", "E3030 'rust1.x'")
 
     def test_older_runtime_is_found(self):
         self.broken("Runtime: provided.al2023", "Runtime: provided.al2", "Runtime must be provided.al2023")
 
     def test_riscv_architecture_is_found(self):
-        self.broken("Architectures: [!Ref Architecture]", "Architectures: [riscv]", "E3030 'riscv'")
+        self.broken_for_cfn_lint("Architectures: [!Ref Architecture]", "Architectures: [riscv]", "E3030 'riscv'")
 
     def test_riscv_among_allowed_architectures_is_found(self):
-        self.broken("AllowedValues: [arm64, x86_64]", "AllowedValues: [arm64, riscv]", "W1030")
+        self.broken_for_cfn_lint("AllowedValues: [arm64, x86_64]", "AllowedValues: [arm64, riscv]", "W1030")
 
     def test_dangling_ref_is_found(self):
-        self.broken("MemorySize: !Ref MemorySize", "MemorySize: !Ref MemorySise", "'MemorySise'")
+        self.broken_for_cfn_lint("MemorySize: !Ref MemorySize", "MemorySize: !Ref MemorySise", "'MemorySise'")
 
     def test_dangling_getatt_is_found(self):
-        self.broken("Role: !GetAtt UploadRole.Arn", "Role: !GetAtt UploadRoll.Arn", "UploadRoll")
+        self.broken_for_cfn_lint("Role: !GetAtt UploadRole.Arn", "Role: !GetAtt UploadRoll.Arn", "UploadRoll")
 
     def test_unknown_property_is_found(self):
-        self.broken("      Timeout: 29", "      Timeoutt: 29", "Timeoutt")
+        self.broken_for_cfn_lint("      Timeout: 29", "      Timeoutt: 29", "Timeoutt")
 
     def test_default_timeout_is_found(self):
         self.broken("      Timeout: 29\n", "", "Timeout is None")
@@ -197,6 +203,122 @@ class SamTemplate(TemplateCase):
         self.broken("      Timeout: 29", "      Timeout: 29\n      Timeout: 28", "Timeout")
 
 
+    def test_rule_that_is_gone_is_found(self):
+        self.broken(
+            '          - !Equals [!Ref AllowOpenUploads, "yes"]\n',
+            '          - !Equals [!Ref AllowOpenUploads, "no"]\n',
+            "no parameter is not refused by a rule SomebodyDecidedWhoMayUpload",
+        )
+
+    def test_rule_that_refuses_too_much_is_found(self):
+        self.broken(
+            '          - !Not [!Equals [!Ref JwtSecretVersion, ""]]\n',
+            '          - !Equals [!Ref JwtSecretVersion, "x"]\n',
+            "JwtSecretVersion=v is refused by SecretsOfSecretsManagerHaveAVersion",
+        )
+
+    def test_signed_reads_without_a_rule_about_their_secret_are_found(self):
+        self.broken(
+            '          - !Equals [!Ref PrivateReads, "no"]\n',
+            "          - !Equals [a, a]\n",
+            "PrivateReads=yes is not refused by a rule SignedReadsHaveTheirOwnSecret",
+        )
+
+    def test_dynamic_reference_without_version_is_found(self):
+        self.broken(":SecretString:::${JwtSecretVersion}}}", ":SecretString}}", "names no version from a parameter")
+
+    def test_dynamic_reference_to_a_stage_is_found(self):
+        self.broken("SecretString:::${SigningSecretVersion}", "SecretString::AWSCURRENT:", "names no version from a parameter")
+
+    def test_dynamic_reference_to_the_version_of_another_secret_is_found(self):
+        self.broken(":::${SigningSecretVersion}", ":::${JwtSecretVersion}", "names no version from a parameter")
+
+    def test_public_reads_in_private_mode_are_found(self):
+        self.broken("UPLOAD_READ: !If [UsePrivateReads, signed, public]", "UPLOAD_READ: public", "UPLOAD_READ must be signed")
+
+    def test_cloudfront_in_private_mode_is_found(self):
+        self.broken(", !Not [!Condition UsePrivateReads]]", ", !Equals [a, a]]", "CloudFront has 3 resources")
+
+    def test_cloudfront_missing_in_public_mode_is_found(self):
+        self.broken('!Equals [!Ref CloudFront, "yes"], !Not', '!Equals [!Ref CloudFront, "no"], !Not', "CloudFront has 0 resources")
+
+    def test_public_url_in_private_mode_is_found(self):
+        self.broken(
+            '!If [UseCloudFront, !Sub "https://${FilesDistribution.DomainName}", !Ref AWS::NoValue]',
+            "https://files.example",
+            "UPLOAD_PUBLIC_URL must be unset",
+        )
+
+    def test_bucket_cors_that_refuses_redirected_pages_is_found(self):
+        self.broken('{AllowedOrigins: ["*"]', "{AllowedOrigins: [https://a.example]", "the bucket's CORS must let * read")
+
+    def test_bucket_cors_open_to_everybody_in_public_mode_is_found(self):
+        self.broken(
+            "            - UsePrivateReads\n            - {AllowedOrigins",
+            "            - UseHttpApi\n            - {AllowedOrigins",
+            "the bucket's CORS must let * read",
+        )
+
+    def test_alarm_that_a_single_failure_raises_is_found(self):
+        self.broken("ComparisonOperator: GreaterThanThreshold", "ComparisonOperator: GreaterThanOrEqualToThreshold", "a single failure")
+
+    def test_alarm_without_stage_is_found(self):
+        self.broken("${Stage}: callers got", "callers got", "does not say which stage")
+
+    def test_missing_metric_is_found(self):
+        self.broken("MetricName: Failures", "MetricName: Failure", "no metric Failures")
+
+    def test_metric_of_a_field_no_line_has_is_found(self):
+        self.broken("MetricValue: $.store_ms", "MetricValue: $.storeMs", "reads 'storeMs'")
+
+    def test_metric_dimension_of_a_field_no_line_has_is_found(self):
+        self.broken("Value: $.code}", "Value: $.kode}", "reads 'kode'")
+
+    def test_metric_of_all_lines_is_found(self):
+        self.broken("'{ $.message = \"request\" && $.code", "'{ $.code", "counts other lines")
+
+    def test_http_api_without_access_log_is_found(self):
+        self.broken("        Format: >-\n", "        Formats: >-\n", "no access log")
+
+    def test_access_log_with_paths_is_found(self):
+        self.broken('"method":"$context.httpMethod"', '"path":"$context.path"', "would hold secrets through $context.path")
+
+    def test_access_log_that_is_not_json_is_found(self):
+        self.broken('"bytes":"$context.responseLength"', '"bytes":$context.responseLength', "would not be JSON")
+
+    def test_access_log_without_request_id_is_found(self):
+        self.broken('{"requestId":"$context.requestId",', "{", "lacks requestId")
+
+    def page_broken(self, old, new, expected):
+        self.assert_refused("docs/deploy-lambda.md", old, new, expected)
+
+    def test_guided_deployment_on_a_page_is_found(self):
+        self.page_broken("sam deploy --parameter", "sam deploy --guided --parameter", "--guided asks for hidden parameters")
+
+    def test_guided_deployment_in_a_workflow_is_found(self):
+        workflow = "deploy/github-actions/deploy-lambda.yml"
+        self.assert_refused(workflow, "sam deploy --no", "sam deploy --guided --no", "--guided asks for hidden parameters")
+
+    def test_unknown_parameter_on_a_page_is_found(self):
+        self.page_broken('"JwtSecret=', '"JwtSecrets=', "gives JwtSecrets, which is no parameter")
+
+    def test_parameter_that_a_page_does_not_give_is_found(self):
+        self.broken('    Default: ""\n    Description: HS256', "    Description: HS256", "does not give JwtSecret, which has no default")
+
+    def test_page_whose_first_deployment_is_refused_is_found(self):
+        self.page_broken('"JwtSecret=$UPLOAD_JWT_SECRET"', '"Stage=prod"', "the first sam deploy is refused by SomebodyDecided")
+
+    def test_page_without_deployment_is_found(self):
+        workflow = "deploy/github-actions/deploy-lambda.yml"
+        self.assert_refused(workflow, "sam deploy", "sam package", "no sam deploy command")
+
+    def test_languages_with_different_commands_are_found(self):
+        self.page_broken('curl "${ENDPOINT%/}/healthz"', 'curl "$ENDPOINT/healthz"', "has the command 'curl \"$ENDPOINT/healthz\"'")
+
+    def test_language_with_a_command_more_is_found(self):
+        self.page_broken("sam delete --stack-name chat-upload\n", "", "where deploy-lambda.zh-CN.md has 'sam delete")
+
+
 class ServerlessDevsTemplate(TemplateCase):
     cloud = "fc"
 
@@ -283,6 +405,44 @@ class ServerlessDevsTemplate(TemplateCase):
 
     def test_missing_role_is_found(self):
         self.broken("role: acs", "description: acs", "stands twice")
+
+    def test_function_without_bound_on_instances_is_found(self):
+        self.broken("      concurrencyConfig:\n        reservedConcurrency: 10\n", "", "no reservedConcurrency")
+
+    def test_misspelt_bound_on_instances_is_found(self):
+        self.broken("reservedConcurrency: 10", "reservedConcurency: 10", "'reservedConcurency' was unexpected")
+
+    def test_bound_of_no_instances_is_found(self):
+        self.broken("reservedConcurrency: 10", "reservedConcurrency: 0", "no reservedConcurrency")
+
+    def test_log_with_a_retention_of_the_vendor_is_found(self):
+        self.broken("      logConfig:\n", "      logConfig: auto\n      x-was:\n", "logConfig: auto keeps lines")
+
+    def test_function_that_two_stages_share_is_found(self):
+        self.broken("functionName: chat-upload-${vars.stage}", "functionName: chat-upload", "two stages would both be")
+
+    def test_bucket_that_two_stages_share_is_found(self):
+        self.broken("}-${vars.stage}\n        UPLOAD_REGION", "}-prod\n        UPLOAD_REGION", "deploy/fc/setup makes 'oss://my-chat-staging'")
+
+    def test_role_that_setup_does_not_make_is_found(self):
+        self.broken("role/chat-upload-${vars.stage}", "role/upload-${vars.stage}", "role/chat-upload-prod'")
+
+    def test_log_project_that_setup_does_not_make_is_found(self):
+        self.assert_refused("deploy/fc/setup", 'f"chat-upload-{stage}-{self.account}"', 'f"logs-{stage}"', "makes 'logs-prod'")
+
+    def test_mode_of_reading_that_cannot_be_chosen_is_found(self):
+        self.broken("        UPLOAD_READ: ${env('UPLOAD_READ', 'public')}\n", "", "no UPLOAD_READ")
+
+    def test_languages_with_different_commands_are_found(self):
+        self.assert_refused("docs/deploy-fc.md", "deploy/fc/setup --dry-run", "deploy/fc/setup -n", "has the command")
+
+    def test_absent_language_of_a_page_is_found(self):
+        files = Copy()
+        self.addCleanup(files.folder.cleanup)
+        (files.root / "docs" / "upgrade.zh-CN.md").unlink()
+        code, output = files.check("fc")
+        self.assertEqual(code, 1, output)
+        self.assertIn("there is no such page beside upgrade.md", output)
 
     def test_missing_build_step_is_found(self):
         self.broken("make package-fc", "true", "no pre-deploy step builds")
