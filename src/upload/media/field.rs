@@ -8,6 +8,11 @@ pub(super) fn le16(bytes: &[u8], at: usize) -> Option<u16> {
         .map(u16::from_le_bytes)
 }
 
+pub(super) fn le24(bytes: &[u8], at: usize) -> Option<u32> {
+    let [low, middle, high] = bytes.get(at..)?.first_chunk().copied()?;
+    Some(u32::from_le_bytes([low, middle, high, 0]))
+}
+
 pub(super) fn le32(bytes: &[u8], at: usize) -> Option<u32> {
     bytes
         .get(at..)?

@@ -12,12 +12,17 @@
 //!   hold of a file that passes.
 
 mod bmp;
+mod gif;
+mod heif;
 #[allow(
     dead_code,
     reason = "what overwrites metadata comes with the first walk that does"
 )]
 mod input;
+mod jpeg;
 mod png;
+mod tiff;
+mod webp;
 
 use std::{
     fmt,
@@ -194,14 +199,28 @@ impl fmt::Debug for Walker {
 }
 
 const fn has_walk(format: Format) -> bool {
-    matches!(format, Format::Bmp | Format::Png)
+    matches!(
+        format,
+        Format::Jpeg
+            | Format::Png
+            | Format::Gif
+            | Format::Webp
+            | Format::Bmp
+            | Format::Heic
+            | Format::Heif
+            | Format::Avif
+    )
 }
 
 async fn walk(format: Format, mut input: Input) -> Report {
     let mut facts = Facts::default();
     let walked = match format {
-        Format::Bmp => bmp::walk(&mut input, &mut facts).await,
+        Format::Jpeg => jpeg::walk(&mut input, &mut facts).await,
         Format::Png => png::walk(&mut input, &mut facts).await,
+        Format::Gif => gif::walk(&mut input, &mut facts).await,
+        Format::Webp => webp::walk(&mut input, &mut facts).await,
+        Format::Bmp => bmp::walk(&mut input, &mut facts).await,
+        Format::Heic | Format::Heif | Format::Avif => heif::walk(&mut input, &mut facts).await,
         _ => Ok(()),
     };
     if walked == Err(Stop::Broken) {

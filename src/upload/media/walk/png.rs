@@ -4,59 +4,72 @@ use super::{
     super::field::{be16, be32},
     Facts, MAX_ELEMENTS,
     input::{Input, Walked},
+    tiff,
 };
 
 /// Signature, length and type of the first chunk.
 const BEFORE_HEADER: u64 = 8 + 8;
+const CHECKSUM: u64 = 4;
+/// Largest EXIF chunk that is looked at.
+const MAX_EXIF: u64 = 1024 * 1024;
+
+/// Of the picture itself, as its chunks tell.
+#[derive(Debug, Default)]
+struct Picture {
+    is_turned: bool,
+    is_animation: bool,
+    frames: u32,
+    /// In millionths of a second.
+    duration: u64,
+}
 
 pub(super) async fn walk(input: &mut Input, facts: &mut Facts) -> Walked {
     input.skip(BEFORE_HEADER).await?;
-    let header = input.collect(13 + 4).await?;
+    let header = input.collect(13).await?;
+    input.skip(CHECKSUM).await?;
+    let mut picture = Picture::default();
+    let walked = chunks(input, &mut picture).await;
     if let (Some(width), Some(height)) = (be32(&header, 0), be32(&header, 4)) {
-        facts.set_size(width, height, false);
+        facts.set_size(width, height, picture.is_turned);
     }
-    let mut frames = Frames::default();
+    facts.animated = picture.frames > 1;
+    if facts.animated {
+        facts.set_duration(picture.duration, 1_000_000);
+    }
+    walked
+}
+
+async fn chunks(input: &mut Input, picture: &mut Picture) -> Walked {
+    let mut has_pixels = false;
     for _ in 0..MAX_ELEMENTS {
-        let Ok([a, b, c, d, kind @ ..]) = input.array::<8>().await else {
-            break;
-        };
-        let length = u32::from_be_bytes([a, b, c, d]);
-        let outer = input.enter(u64::from(length) + 4);
+        let length = u32::from_be_bytes(input.array().await?);
+        let kind = input.array::<4>().await?;
+        let outer = input.enter(u64::from(length) + CHECKSUM);
         match &kind {
-            b"acTL" => facts.animated = true,
-            b"fcTL" if facts.animated => frames.add(&input.take(26).await),
+            b"IDAT" => has_pixels = true,
+            b"IEND" => return Ok(()),
+            b"acTL" if !has_pixels => picture.is_animation = true,
+            b"fcTL" if picture.is_animation => picture.add_frame(&input.take(26).await),
+            // Browsers do not turn by what comes behind the pixels.
+            b"eXIf" if !has_pixels => {
+                let length = MAX_EXIF.min(length.into()) as usize;
+                picture.is_turned = tiff::is_turned(&input.take(length).await);
+            }
             _ => {}
         }
-        if input.leave(outer).await.is_err() {
-            break;
-        }
+        input.leave(outer).await?;
     }
-    frames.tell(facts);
     Ok(())
 }
 
-/// The frames of an animation.
-#[derive(Debug, Default)]
-struct Frames {
-    count: u32,
-    millionths: u64,
-}
-
-impl Frames {
+impl Picture {
     /// By the data of an `fcTL` chunk.
-    fn add(&mut self, data: &[u8]) {
+    fn add_frame(&mut self, data: &[u8]) {
         let (Some(delay), Some(parts)) = (be16(data, 20), be16(data, 22)) else {
             return;
         };
         let parts = if parts == 0 { 100 } else { u64::from(parts) };
-        self.count += 1;
-        self.millionths += u64::from(delay) * 1_000_000 / parts;
-    }
-
-    fn tell(&self, facts: &mut Facts) {
-        facts.animated = self.count > 1;
-        if facts.animated {
-            facts.set_duration(self.millionths, 1_000_000);
-        }
+        self.frames += 1;
+        self.duration += u64::from(delay) * 1_000_000 / parts;
     }
 }
