@@ -22,6 +22,7 @@ mod lambda;
 mod lane;
 mod limits;
 mod mutations;
+mod openapi;
 mod readme;
 mod recall;
 mod runtime_double;

@@ -108,7 +108,7 @@ fn defaults(readme: &str) -> BTreeMap<String, Vec<String>> {
 }
 
 /// Status and code, as `row(status, code, text)` gives them.
-fn failures_of_the_program() -> BTreeSet<(String, String)> {
+pub(crate) fn failures_of_the_program() -> BTreeSet<(String, String)> {
     let program = ERRORS.split("#[cfg(test)]").next().unwrap();
     let calls = program.split("row(").skip(1).filter_map(|call| {
         let (status, rest) = call.split_once(',')?;

@@ -1,0 +1,178 @@
+//! `docs/openapi.yaml` names the routes that there are, with their methods, and the failures that can be answered.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+};
+
+const OPENAPI: &str = include_str!("../../docs/openapi.yaml");
+/// Everything below the store's root; the fallback of the route table.
+const FILES: &str = "/{}";
+
+#[test]
+fn it_is_of_this_version() {
+    let version = format!("\n  version: {}\n", env!("CARGO_PKG_VERSION"));
+    assert!(OPENAPI.contains(&version), "{version}");
+}
+
+#[test]
+fn it_names_the_routes_of_the_program_and_no_others() {
+    let mut described: BTreeMap<_, _> = operations()
+        .into_iter()
+        .map(|(path, methods)| (without_names(&path), methods.into_keys().collect()))
+        .collect();
+    assert!(described.remove(FILES).is_some(), "{described:?}");
+    assert_eq!(described, routes_of_the_program());
+}
+
+#[test]
+fn it_names_the_failures_of_the_program_and_no_others() {
+    let codes = codes();
+    let mut described = BTreeSet::new();
+    for (path, methods) in operations() {
+        for (method, answers) in methods {
+            for (status, response) in answers {
+                let of_response = codes.get(&response).cloned().unwrap_or_default();
+                let is_failure = status.as_str() >= "400";
+                assert_eq!(
+                    is_failure,
+                    !of_response.is_empty(),
+                    "{method} {path} {status}"
+                );
+                described.extend(of_response.into_iter().map(|code| (status.clone(), code)));
+            }
+        }
+    }
+    assert_eq!(described, crate::readme::failures_of_the_program());
+}
+
+/// Path → method → status → name of the shared response, for those that have one.
+fn operations() -> BTreeMap<String, BTreeMap<String, BTreeMap<String, String>>> {
+    let mut found: BTreeMap<_, BTreeMap<_, BTreeMap<_, _>>> = BTreeMap::new();
+    let (mut path, mut method) = (String::new(), String::new());
+    for line in section("paths:") {
+        let (indent, line) = (line.len() - line.trim_start().len(), line.trim());
+        match (indent, line.strip_suffix(':')) {
+            (2, Some(named)) => path = named.to_owned(),
+            (4, Some(named)) if named != "parameters" => method = named.to_owned(),
+            (8, None) => {
+                if let Some((status, response)) =
+                    line.split_once(": { $ref: '#/components/responses/")
+                {
+                    let response = response.split('\'').next().unwrap().to_owned();
+                    let status = status.trim_matches('\'').to_owned();
+                    let methods = found.entry(path.clone()).or_default();
+                    let answers = methods.entry(method.clone()).or_default();
+                    answers.insert(status, response);
+                }
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+/// Name of a shared response → the codes it may carry.
+fn codes() -> BTreeMap<String, BTreeSet<String>> {
+    let mut found: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+    let mut response = String::new();
+    for line in section("  responses:") {
+        let named = line
+            .strip_prefix("    ")
+            .and_then(|line| line.strip_suffix(':'));
+        match named.filter(|name| !name.starts_with(' ')) {
+            Some(name) => response = name.to_owned(),
+            None => {
+                if let Some(codes) = line.trim().strip_prefix("code: { enum: [") {
+                    let codes = codes.split(']').next().unwrap().split(", ");
+                    let of_response = found.entry(response.clone()).or_default();
+                    of_response.extend(codes.map(str::to_owned));
+                }
+            }
+        }
+    }
+    found
+}
+
+/// The lines that are indented further than `head` and follow it.
+fn section(head: &str) -> impl Iterator<Item = &'static str> {
+    let indent = head.len() - head.trim_start().len();
+    let mut lines = OPENAPI.lines();
+    assert!(lines.any(|line| line == head), "{head}");
+    lines.take_while(move |line| {
+        line.is_empty() || line.len() - line.trim_start().len() > indent || line.starts_with('#')
+    })
+}
+
+/// `/s3/multipart/{uploadId}` → `/s3/multipart/{}`.
+fn without_names(path: &str) -> String {
+    let pieces = path.split('{').map(|piece| match piece.split_once('}') {
+        Some((_, rest)) => format!("{{}}{rest}"),
+        None => piece.to_owned(),
+    });
+    pieces.collect()
+}
+
+/// Path → methods, as the calls of `.route(path, methods)` in `src/api` give them.
+fn routes_of_the_program() -> BTreeMap<String, BTreeSet<String>> {
+    let mut sources = Vec::new();
+    read_all(
+        &Path::new(env!("CARGO_MANIFEST_DIR")).join("src/api"),
+        &mut sources,
+    );
+    let sources = sources.join("\n");
+    let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for call in sources.split(".route(").skip(1) {
+        let (path, rest) = call.split_once(',').unwrap();
+        let path = match path.trim().strip_prefix('"') {
+            Some(literal) => literal.trim_end_matches('"').to_owned(),
+            None => constant(&sources, path.trim()),
+        };
+        // It has no folder, and is there to say so.
+        if path.ends_with('/') && path != "/" {
+            continue;
+        }
+        let handlers = &rest[..closing_parenthesis(rest)];
+        let methods = ["get", "post", "delete"].into_iter();
+        let methods = methods.filter(|method| handlers.contains(&format!("{method}(")));
+        let of_path = found.entry(without_names(&path)).or_default();
+        of_path.extend(methods.map(str::to_owned));
+    }
+    found
+}
+
+fn read_all(folder: &Path, sources: &mut Vec<String>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path: PathBuf = entry.unwrap().path();
+        if path.is_dir() {
+            read_all(&path, sources);
+        } else {
+            sources.push(std::fs::read_to_string(path).unwrap());
+        }
+    }
+}
+
+/// The text of `const NAME: &str`, perhaps named with its module.
+fn constant(sources: &str, name: &str) -> String {
+    let name = name.rsplit(':').next().unwrap();
+    let (_, rest) = sources
+        .split_once(&format!("const {name}: &str = \""))
+        .unwrap_or_else(|| panic!("no constant {name}"));
+    rest.split('"').next().unwrap().to_owned()
+}
+
+/// Where the call that `text` is within ends.
+fn closing_parenthesis(text: &str) -> usize {
+    let mut depth = 1;
+    for (at, c) in text.char_indices() {
+        depth += match c {
+            '(' => 1,
+            ')' => -1,
+            _ => 0,
+        };
+        if depth == 0 {
+            return at;
+        }
+    }
+    panic!("a call without an end")
+}
