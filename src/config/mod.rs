@@ -1,23 +1,26 @@
-//! The environment → what each module wants to know. The only file that reads variables.
+//! Environment variables → the settings of each module. Nothing else reads the environment.
 //!
-//! Every variable is checked at start. All that cannot be used are named in one message, with what
-//! they held (never a secret) and what was expected.
+//! Every variable is checked at start. One message names all that cannot be used, with what they
+//! held (never a secret) and what was expected.
 
-use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
+mod bucket;
+mod vars;
+
+use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use axum::http::{HeaderValue, Uri};
 use chrono::FixedOffset;
 use tracing::Level;
 use tracing_subscriber::filter::Targets;
 
+use self::{
+    bucket::is_bucket_name,
+    vars::{Vars, base_url, on_or_off, positive},
+};
 use crate::{
     api::{self, AuthSettings, CorsOrigins, DirectSettings, Secrets},
     runtime::Runtime,
-    store::{
-        self, Agent, Authorization, Credentials,
-        bucket::{self, Certificates, Dialect, Patience, Signer},
-        disk,
-    },
+    store::{self, bucket::Dialect, disk},
     upload::{self, media::Kinds, naming::Folder},
 };
 
@@ -31,7 +34,7 @@ pub struct Config {
     pub addr: SocketAddr,
     /// Where files go: `UPLOAD_STORE` and its companions.
     pub store: store::Settings,
-    /// What the routes need to know.
+    /// Settings of the routes.
     pub api: api::Settings,
     /// `UPLOAD_WARM`, default on: connect to the bucket before the first request.
     pub warm: bool,
@@ -41,7 +44,7 @@ pub struct Config {
     pub warnings: Vec<String>,
 }
 
-/// The variables that cannot be used, all of them: a sentence for each.
+/// A sentence for each variable that cannot be used.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ConfigError(Vec<String>);
 
@@ -72,11 +75,7 @@ impl Config {
     /// # Errors
     /// [`ConfigError`]
     pub fn from_vars(vars: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
-        let mut vars = Vars {
-            get: &vars,
-            problems: Vec::new(),
-            warnings: Vec::new(),
-        };
+        let mut vars = Vars::new(&vars);
         let runtime = vars.runtime();
         let addr = vars.addr(runtime);
         let store = vars.store(runtime);
@@ -102,57 +101,8 @@ impl Config {
     }
 }
 
-struct Vars<'v> {
-    get: &'v dyn Fn(&str) -> Option<String>,
-    problems: Vec<String>,
-    warnings: Vec<String>,
-}
-
+/// The variables beside a bucket's own.
 impl Vars<'_> {
-    fn get(&self, variable: &str) -> Option<String> {
-        (self.get)(variable).filter(|value| !value.is_empty())
-    }
-
-    fn first_of(&self, variables: &[&str]) -> Option<String> {
-        variables.iter().find_map(|variable| self.get(variable))
-    }
-
-    fn refuse(&mut self, variable: &'static str, held: Option<String>, expected: &'static str) {
-        self.problems.push(match held.map(without_password) {
-            Some(held) => format!("{variable}={held:?}: expected {expected}"),
-            None => format!("{variable} is not set: expected {expected}"),
-        });
-    }
-
-    /// A variable's value as `read` understands it, else `default`, noting the problem.
-    fn read<T>(
-        &mut self,
-        variable: &'static str,
-        expected: &'static str,
-        default: T,
-        read: impl FnOnce(&str) -> Option<T>,
-    ) -> T {
-        let Some(held) = self.get(variable) else {
-            return default;
-        };
-        match read(&held) {
-            Some(value) => value,
-            None => {
-                self.refuse(variable, Some(held), expected);
-                default
-            }
-        }
-    }
-
-    fn parse<T: FromStr>(
-        &mut self,
-        variable: &'static str,
-        expected: &'static str,
-        default: T,
-    ) -> T {
-        self.read(variable, expected, default, |text| text.parse().ok())
-    }
-
     fn runtime(&self) -> Runtime {
         if self.get("AWS_LAMBDA_RUNTIME_API").is_some() {
             Runtime::Lambda
@@ -210,151 +160,6 @@ impl Vars<'_> {
             dialect,
             bucket.to_owned(),
         ))))
-    }
-
-    fn bucket(&mut self, runtime: Runtime, dialect: Dialect, bucket: String) -> bucket::Settings {
-        let given_endpoint = self.read(
-            "UPLOAD_ENDPOINT",
-            "a URL of scheme and host such as https://s3.example.com",
-            None,
-            |text| base_url(text).map(Some),
-        );
-        let region = self.region(given_endpoint.is_some());
-        let on_fc = runtime == Runtime::FunctionCompute;
-        let endpoint = given_endpoint.or_else(|| match dialect {
-            Dialect::S3 => None,
-            Dialect::Oss => {
-                let internal = if on_fc { "-internal" } else { "" };
-                Some(format!("https://s3.oss-{region}{internal}.aliyuncs.com"))
-            }
-        });
-        let signer = self.signer(dialect);
-        // On FC they come with each request.
-        if signer.is_none() && !(on_fc && dialect == Dialect::Oss) {
-            self.refuse(
-                "AWS_ACCESS_KEY_ID",
-                None,
-                "keys for the bucket, with AWS_SECRET_ACCESS_KEY",
-            );
-        }
-        let path_style = self.parse("UPLOAD_PATH_STYLE", "true or false", false);
-        bucket::Settings {
-            client_url: own_url(dialect, &bucket, &region, endpoint.as_deref(), path_style),
-            // Phones are not in the function's own network.
-            client_endpoint: endpoint
-                .as_deref()
-                .map(|endpoint| match is_aliyun(endpoint) {
-                    true => endpoint.replace("-internal.", "."),
-                    false => endpoint.to_owned(),
-                }),
-            dialect,
-            bucket,
-            region,
-            endpoint,
-            path_style,
-            certificates: self.read(
-                "SSL_CERT_FILE",
-                "a file of certificates in PEM",
-                Certificates::default(),
-                |path| Certificates::of_file(path.as_ref()),
-            ),
-            signer,
-            patience: Patience::default(),
-            one_copy_bytes: bucket::ONE_COPY_BYTES,
-            memory_bytes: self.read(
-                "UPLOAD_MEMORY_BYTES",
-                "a number of bytes, 16777216 or more",
-                self.memory_for_parts(),
-                |text| text.parse().ok().filter(|bytes| *bytes >= 16 << 20),
-            ),
-        }
-    }
-
-    /// Half of the memory that the platform gives the function; the other half is for everything
-    /// else.
-    fn memory_for_parts(&self) -> usize {
-        const NOT_ON_A_CLOUD: usize = 1 << 30;
-        const LEAST: usize = 16 << 20;
-        let sizes = ["AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "FC_FUNCTION_MEMORY_SIZE"];
-        let megabytes: Option<usize> = self.first_of(&sizes).and_then(|size| size.parse().ok());
-        megabytes.map_or(NOT_ON_A_CLOUD, |size| LEAST.max((size << 20) / 2))
-    }
-
-    fn region(&mut self, own_endpoint: bool) -> String {
-        let held = self.first_of(&["UPLOAD_REGION", "AWS_REGION", "FC_REGION"]);
-        let region = held
-            .as_deref()
-            .map(|region| region.strip_prefix("oss-").unwrap_or(region));
-        match region {
-            Some(region) if is_host_label(region) => region.to_owned(),
-            // A server of one's own has no regions; this is what they all accept.
-            None if own_endpoint => "us-east-1".to_owned(),
-            _ => {
-                self.refuse(
-                    "UPLOAD_REGION",
-                    held,
-                    "the bucket's region such as cn-hangzhou",
-                );
-                String::new()
-            }
-        }
-    }
-
-    fn signer(&mut self, dialect: Dialect) -> Option<Signer> {
-        let of =
-            |id, secret, token| Credentials::new(self.get(id)?, self.get(secret)?, self.get(token));
-        let aliyun = || {
-            of(
-                "ALIBABA_CLOUD_ACCESS_KEY_ID",
-                "ALIBABA_CLOUD_ACCESS_KEY_SECRET",
-                "ALIBABA_CLOUD_SECURITY_TOKEN",
-            )
-        };
-        let aws = || {
-            of(
-                "AWS_ACCESS_KEY_ID",
-                "AWS_SECRET_ACCESS_KEY",
-                "AWS_SESSION_TOKEN",
-            )
-        };
-        let keys = match dialect {
-            Dialect::S3 => aws(),
-            Dialect::Oss => aliyun().or_else(aws),
-        };
-        keys.map(Signer::Keys)
-            .or_else(|| self.agent().map(Signer::Agent))
-    }
-
-    /// The agent of a container that hands out keys.
-    fn agent(&mut self) -> Option<Agent> {
-        const FULL: &str = "AWS_CONTAINER_CREDENTIALS_FULL_URI";
-        const RELATIVE: &str = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI";
-        let file = self.get("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE");
-        let token = self.get("AWS_CONTAINER_AUTHORIZATION_TOKEN");
-        let authorization = match (file, token) {
-            (Some(file), _) => Authorization::TokenFile(file.into()),
-            (None, Some(token)) => Authorization::Token(token),
-            (None, None) => Authorization::None,
-        };
-        let (variable, held, agent) = match (self.get(RELATIVE), self.get(FULL)) {
-            (Some(path), _) => {
-                let agent = Agent::ecs(&path, authorization);
-                (RELATIVE, path, agent)
-            }
-            (None, Some(uri)) => {
-                let agent = Agent::at(&uri, authorization);
-                (FULL, uri, agent)
-            }
-            (None, None) => return None,
-        };
-        if agent.is_none() {
-            self.refuse(
-                variable,
-                Some(held),
-                "an http address of this machine or of a container's agent",
-            );
-        }
-        agent
     }
 
     fn api(&mut self, runtime: Runtime, store: Option<&store::Settings>) -> api::Settings {
@@ -542,53 +347,7 @@ const CHINA: FixedOffset = match FixedOffset::east_opt(8 * 60 * 60) {
     None => panic!("eight hours are less than a day"),
 };
 
-/// A URL may hold a name and a password before its host; nobody else is to read them.
-fn without_password(held: String) -> String {
-    match (held.split_once("://"), held.rsplit_once('@')) {
-        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://…@{host}"),
-        _ => held,
-    }
-}
-
-fn on_or_off(text: &str) -> Option<bool> {
-    match text {
-        "on" => Some(true),
-        "off" => Some(false),
-        _ => None,
-    }
-}
-
-fn positive(text: &str) -> Option<u64> {
-    text.parse().ok().filter(|number| *number > 0)
-}
-
-/// What S3 and OSS allow, dots included (S3: 3 to 63 characters).
-fn is_bucket_name(name: &str) -> bool {
-    (3..=63).contains(&name.len())
-        && name.bytes().all(|byte| {
-            byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.')
-        })
-}
-
-fn is_host_label(text: &str) -> bool {
-    (1..=63).contains(&text.len())
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-}
-
-/// Scheme, host and perhaps a path, without a slash at the end.
-fn base_url(text: &str) -> Option<String> {
-    let uri: Uri = text.parse().ok()?;
-    let is_http = matches!(uri.scheme_str(), Some("http" | "https"));
-    let has_host = uri.host().is_some_and(|host| !host.is_empty());
-    if !is_http || !has_host || text.contains(['?', '#', '@']) {
-        return None;
-    }
-    Some(text.trim_end_matches('/').to_owned())
-}
-
-/// `/prod`, whichever slashes it came with.
+/// `/prod`, with or without slashes around it.
 fn base_path(text: &str) -> Option<String> {
     let path = text.trim_matches('/');
     if path.is_empty() {
@@ -606,36 +365,6 @@ fn origin(text: &str) -> Option<HeaderValue> {
     (url == text && !authority.contains('/')).then(|| HeaderValue::from_str(text).ok())?
 }
 
-/// The bucket's own address for whoever is not in the function's network.
-fn own_url(
-    dialect: Dialect,
-    bucket: &str,
-    region: &str,
-    endpoint: Option<&str>,
-    path_style: bool,
-) -> String {
-    match (dialect, endpoint) {
-        (Dialect::S3, None) => {
-            let china = if region.starts_with("cn-") { ".cn" } else { "" };
-            format!("https://{bucket}.s3.{region}.amazonaws.com{china}")
-        }
-        (_, Some(endpoint)) if dialect == Dialect::S3 || !is_aliyun(endpoint) => {
-            let (scheme, host) = endpoint.split_once("://").unwrap_or(("https", endpoint));
-            if path_style {
-                format!("{scheme}://{host}/{bucket}")
-            } else {
-                format!("{scheme}://{bucket}.{host}")
-            }
-        }
-        // The function may write by another, internal, address.
-        (_, _) => format!("https://{bucket}.oss-{region}.aliyuncs.com"),
-    }
-}
-
-fn is_aliyun(endpoint: &str) -> bool {
-    endpoint.ends_with(".aliyuncs.com")
-}
-
 #[cfg(test)]
 mod tests {
     use std::{collections::HashMap, path::Path};
@@ -643,6 +372,10 @@ mod tests {
     use tracing::level_filters::LevelFilter;
 
     use super::*;
+    use crate::store::{
+        Credentials,
+        bucket::{self, Signer},
+    };
 
     fn config(vars: &[(&str, &str)]) -> Result<Config, ConfigError> {
         let vars: HashMap<_, _> = vars.iter().copied().collect();

@@ -1,0 +1,207 @@
+//! The variables of a bucket: where it is, and the credentials for it.
+
+use super::vars::{Vars, base_url};
+use crate::{
+    runtime::Runtime,
+    store::{
+        Agent, Authorization, Credentials,
+        bucket::{self, Certificates, Dialect, Patience, Signer},
+    },
+};
+
+impl Vars<'_> {
+    pub(super) fn bucket(
+        &mut self,
+        runtime: Runtime,
+        dialect: Dialect,
+        bucket: String,
+    ) -> bucket::Settings {
+        let given_endpoint = self.read(
+            "UPLOAD_ENDPOINT",
+            "a URL of scheme and host such as https://s3.example.com",
+            None,
+            |text| base_url(text).map(Some),
+        );
+        let region = self.region(given_endpoint.is_some());
+        let on_fc = runtime == Runtime::FunctionCompute;
+        let endpoint = given_endpoint.or_else(|| match dialect {
+            Dialect::S3 => None,
+            Dialect::Oss => {
+                let internal = if on_fc { "-internal" } else { "" };
+                Some(format!("https://s3.oss-{region}{internal}.aliyuncs.com"))
+            }
+        });
+        let signer = self.signer(dialect);
+        // On FC they come with each request.
+        if signer.is_none() && !(on_fc && dialect == Dialect::Oss) {
+            self.refuse(
+                "AWS_ACCESS_KEY_ID",
+                None,
+                "keys for the bucket, with AWS_SECRET_ACCESS_KEY",
+            );
+        }
+        let path_style = self.parse("UPLOAD_PATH_STYLE", "true or false", false);
+        bucket::Settings {
+            client_url: own_url(dialect, &bucket, &region, endpoint.as_deref(), path_style),
+            // Phones are not in the function's own network.
+            client_endpoint: endpoint
+                .as_deref()
+                .map(|endpoint| match is_aliyun(endpoint) {
+                    true => endpoint.replace("-internal.", "."),
+                    false => endpoint.to_owned(),
+                }),
+            dialect,
+            bucket,
+            region,
+            endpoint,
+            path_style,
+            certificates: self.read(
+                "SSL_CERT_FILE",
+                "a file of certificates in PEM",
+                Certificates::default(),
+                |path| Certificates::of_file(path.as_ref()),
+            ),
+            signer,
+            patience: Patience::default(),
+            one_copy_bytes: bucket::ONE_COPY_BYTES,
+            memory_bytes: self.read(
+                "UPLOAD_MEMORY_BYTES",
+                "a number of bytes, 16777216 or more",
+                self.memory_for_parts(),
+                |text| text.parse().ok().filter(|bytes| *bytes >= 16 << 20),
+            ),
+        }
+    }
+
+    /// Half of the memory that the platform gives the function; the other half is for everything
+    /// else.
+    fn memory_for_parts(&self) -> usize {
+        const NOT_ON_A_CLOUD: usize = 1 << 30;
+        const LEAST: usize = 16 << 20;
+        let sizes = ["AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "FC_FUNCTION_MEMORY_SIZE"];
+        let megabytes: Option<usize> = self.first_of(&sizes).and_then(|size| size.parse().ok());
+        megabytes.map_or(NOT_ON_A_CLOUD, |size| LEAST.max((size << 20) / 2))
+    }
+
+    fn region(&mut self, own_endpoint: bool) -> String {
+        let held = self.first_of(&["UPLOAD_REGION", "AWS_REGION", "FC_REGION"]);
+        let region = held
+            .as_deref()
+            .map(|region| region.strip_prefix("oss-").unwrap_or(region));
+        match region {
+            Some(region) if is_host_label(region) => region.to_owned(),
+            // A server of one's own has no regions; this is what they all accept.
+            None if own_endpoint => "us-east-1".to_owned(),
+            _ => {
+                self.refuse(
+                    "UPLOAD_REGION",
+                    held,
+                    "the bucket's region such as cn-hangzhou",
+                );
+                String::new()
+            }
+        }
+    }
+
+    fn signer(&mut self, dialect: Dialect) -> Option<Signer> {
+        let of =
+            |id, secret, token| Credentials::new(self.get(id)?, self.get(secret)?, self.get(token));
+        let aliyun = || {
+            of(
+                "ALIBABA_CLOUD_ACCESS_KEY_ID",
+                "ALIBABA_CLOUD_ACCESS_KEY_SECRET",
+                "ALIBABA_CLOUD_SECURITY_TOKEN",
+            )
+        };
+        let aws = || {
+            of(
+                "AWS_ACCESS_KEY_ID",
+                "AWS_SECRET_ACCESS_KEY",
+                "AWS_SESSION_TOKEN",
+            )
+        };
+        let keys = match dialect {
+            Dialect::S3 => aws(),
+            Dialect::Oss => aliyun().or_else(aws),
+        };
+        keys.map(Signer::Keys)
+            .or_else(|| self.agent().map(Signer::Agent))
+    }
+
+    /// The agent of a container that hands out keys.
+    fn agent(&mut self) -> Option<Agent> {
+        const FULL: &str = "AWS_CONTAINER_CREDENTIALS_FULL_URI";
+        const RELATIVE: &str = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI";
+        let file = self.get("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE");
+        let token = self.get("AWS_CONTAINER_AUTHORIZATION_TOKEN");
+        let authorization = match (file, token) {
+            (Some(file), _) => Authorization::TokenFile(file.into()),
+            (None, Some(token)) => Authorization::Token(token),
+            (None, None) => Authorization::None,
+        };
+        let (variable, held, agent) = match (self.get(RELATIVE), self.get(FULL)) {
+            (Some(path), _) => {
+                let agent = Agent::ecs(&path, authorization);
+                (RELATIVE, path, agent)
+            }
+            (None, Some(uri)) => {
+                let agent = Agent::at(&uri, authorization);
+                (FULL, uri, agent)
+            }
+            (None, None) => return None,
+        };
+        if agent.is_none() {
+            self.refuse(
+                variable,
+                Some(held),
+                "an http address of this machine or of a container's agent",
+            );
+        }
+        agent
+    }
+}
+
+/// What S3 and OSS allow, dots included (S3: 3 to 63 characters).
+pub(super) fn is_bucket_name(name: &str) -> bool {
+    (3..=63).contains(&name.len())
+        && name.bytes().all(|byte| {
+            byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.')
+        })
+}
+
+fn is_host_label(text: &str) -> bool {
+    (1..=63).contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+}
+
+/// The bucket's own address for whoever is not in the function's network.
+fn own_url(
+    dialect: Dialect,
+    bucket: &str,
+    region: &str,
+    endpoint: Option<&str>,
+    path_style: bool,
+) -> String {
+    match (dialect, endpoint) {
+        (Dialect::S3, None) => {
+            let china = if region.starts_with("cn-") { ".cn" } else { "" };
+            format!("https://{bucket}.s3.{region}.amazonaws.com{china}")
+        }
+        (_, Some(endpoint)) if dialect == Dialect::S3 || !is_aliyun(endpoint) => {
+            let (scheme, host) = endpoint.split_once("://").unwrap_or(("https", endpoint));
+            if path_style {
+                format!("{scheme}://{host}/{bucket}")
+            } else {
+                format!("{scheme}://{bucket}.{host}")
+            }
+        }
+        // The function may write by another, internal, address.
+        (_, _) => format!("https://{bucket}.oss-{region}.aliyuncs.com"),
+    }
+}
+
+fn is_aliyun(endpoint: &str) -> bool {
+    endpoint.ends_with(".aliyuncs.com")
+}
