@@ -20,6 +20,7 @@ mod heif;
 )]
 mod input;
 mod jpeg;
+mod movie;
 mod png;
 mod tiff;
 mod webp;
@@ -209,6 +210,12 @@ const fn has_walk(format: Format) -> bool {
             | Format::Heic
             | Format::Heif
             | Format::Avif
+            | Format::Mp4
+            | Format::M4v
+            | Format::M4a
+            | Format::Mov
+            | Format::ThreeGp
+            | Format::ThreeGpSound
     )
 }
 
@@ -221,6 +228,12 @@ async fn walk(format: Format, mut input: Input) -> Report {
         Format::Webp => webp::walk(&mut input, &mut facts).await,
         Format::Bmp => bmp::walk(&mut input, &mut facts).await,
         Format::Heic | Format::Heif | Format::Avif => heif::walk(&mut input, &mut facts).await,
+        Format::Mp4
+        | Format::M4v
+        | Format::M4a
+        | Format::Mov
+        | Format::ThreeGp
+        | Format::ThreeGpSound => movie::walk(&mut input, &mut facts, format).await,
         _ => Ok(()),
     };
     if walked == Err(Stop::Broken) {

@@ -1,0 +1,333 @@
+//! What a movie says about where and with what it was taken, beside its tracks: taken out while it
+//! passes, with every box in its place and as long as it was.
+
+use bytes::Bytes;
+
+use super::{
+    super::{
+        super::field::be32,
+        Strip,
+        input::{Input, Stop, Walked},
+    },
+    Header, Movie, ended,
+};
+
+/// Longest name of a key that is read.
+const MAX_KEY: usize = 1024;
+/// Most keys of one list that are taken out.
+const MAX_KEYS: usize = 1024;
+/// Most of a text that is looked at before it is taken out.
+const MAX_TEXT: usize = 64 * 1024;
+/// Most of an XMP packet that is; its box must still be within reach.
+const MAX_PACKET: usize = 512 * 1024;
+
+/// Any box of the file, of `moov` or of a track that the facts are not in.
+pub(super) async fn walk(input: &mut Input, movie: &mut Movie, header: Header) -> Walked {
+    if input.strip() == Strip::Off {
+        return Ok(());
+    }
+    match &header.kind {
+        b"udta" => user_data(input, movie).await,
+        b"meta" => meta(input, movie).await,
+        _ => leaf(input, header).await,
+    }
+}
+
+async fn user_data(input: &mut Input, movie: &mut Movie) -> Walked {
+    while !input.is_at_end().await {
+        let header = Header::read(input, movie).await?;
+        let outer = input.enter(header.payload);
+        let inside = match &header.kind {
+            b"meta" => meta(input, movie).await,
+            _ => leaf(input, header).await,
+        };
+        ended(input, inside);
+        input.leave(outer).await?;
+    }
+    Ok(())
+}
+
+async fn leaf(input: &mut Input, header: Header) -> Walked {
+    match &header.kind {
+        // The table of a dash-cam: what it points to lies among the samples.
+        b"gps " => {
+            take_out(input, header).await?;
+            input.keeps_something();
+            Ok(())
+        }
+        kind if is_place_box(kind) => take_out(input, header).await,
+        kind if is_device_box(kind) && input.strip() >= Strip::Device => {
+            take_out(input, header).await
+        }
+        b"XMP_" => packet(input, header).await,
+        b"uuid" => extension(input, header).await,
+        b"free" | b"skip" => space(input).await,
+        _ => Ok(()),
+    }
+}
+
+/// Boxes that tell a place or how the camera moved: Android's, old iPhones', 3GPP's, GoPro's and
+/// those of dash-cams.
+fn is_place_box(kind: &[u8; 4]) -> bool {
+    matches!(
+        kind,
+        b"\xA9xyz"
+            | b"loci"
+            | b"gps0"
+            | b"gpsa"
+            | b"gsen"
+            | b"gsea"
+            | b"gdat"
+            | b"GPMF"
+            | b"GPS "
+            | b"udat"
+    )
+}
+
+/// Boxes that tell a phone or a camera, its software, its owner, or a time; Samsung's and GoPro's
+/// among them.
+fn is_device_box(kind: &[u8; 4]) -> bool {
+    matches!(
+        kind,
+        b"\xA9mak"
+            | b"\xA9mod"
+            | b"\xA9swr"
+            | b"\xA9too"
+            | b"\xA9cmt"
+            | b"\xA9day"
+            | b"manu"
+            | b"modl"
+            | b"auth"
+            | b"smta"
+            | b"smrd"
+            | b"SDLN"
+            | b"FIRM"
+            | b"LENS"
+            | b"CAME"
+            | b"SETT"
+            | b"MUID"
+            | b"HMMT"
+            | b"BCID"
+            | b"GUMI"
+            | b"INFO"
+            | b"thum"
+    )
+}
+
+/// Gives a box that is being entered, or has just been, the name of empty space.
+pub(super) fn rename(input: &mut Input, header: Header) {
+    input.replace(header.at + 4, &header.kind, Bytes::from_static(b"free"));
+}
+
+async fn take_out(input: &mut Input, header: Header) -> Walked {
+    rename(input, header);
+    input.blank(input.left(), 0).await
+}
+
+/// A box whose kind is a UUID.
+async fn extension(input: &mut Input, header: Header) -> Walked {
+    const XMP: [u8; 16] = *b"\xbe\x7a\xcf\xcb\x97\xa9\x42\xe8\x9c\x71\x99\x94\x91\xe3\xaf\xac";
+    const GARMIN: [u8; 16] = *b"\x9b\x63\x0f\x8d\x63\x74\x40\xec\x82\x04\xbc\x5f\xf5\x09\x17\x28";
+    const FLY_360: [u8; 16] = *b"\xef\xe1\x58\x9a\xbb\x77\x49\xef\x80\x95\x27\x75\x9e\xb1\xdc\x6f";
+    const C2PA: [u8; 16] = *b"\xd8\xfe\xc3\xd6\x1b\x0e\x48\x3c\x92\x97\x58\x28\x87\x7e\xc4\x81";
+    let at = input.position();
+    let id = input.array::<16>().await?;
+    let goes = match id {
+        XMP => return packet(input, header).await,
+        GARMIN | FLY_360 => true,
+        C2PA => input.strip() >= Strip::Device,
+        _ => false,
+    };
+    if goes {
+        input.replace(at, &id, Bytes::from_static(&[0; 16]));
+        take_out(input, header).await?;
+    }
+    Ok(())
+}
+
+/// An XMP packet. No player needs it, so it goes as a whole when it tells what shall go.
+async fn packet(input: &mut Input, header: Header) -> Walked {
+    let at = input.position();
+    let start = input.take(MAX_PACKET).await;
+    if input.strip() >= Strip::Device || is_place(&start) {
+        rename(input, header);
+        input.replace(at, &start, vec![0; start.len()].into());
+        input.blank(input.left(), 0).await?;
+    } else if !input.is_at_end().await {
+        input.keeps_something();
+    }
+    Ok(())
+}
+
+/// Empty space, in which dash-cams write.
+async fn space(input: &mut Input) -> Walked {
+    let at = input.position();
+    let start = input.take(64).await;
+    let is_ligo = memchr::memmem::find(&start, b"LIGOGPSINFO").is_some();
+    if is_ligo || start.starts_with(b"GPS ") {
+        input.replace(at, &start, vec![0; start.len()].into());
+        input.blank(input.left(), 0).await?;
+    }
+    Ok(())
+}
+
+/// `meta`, whose children QuickTime puts at its start, and ISO behind a version.
+async fn meta(input: &mut Input, movie: &mut Movie) -> Walked {
+    let [a, b, c, d, e, f, g, h] = input.array().await?;
+    let (size, kind) = match [e, f, g, h] {
+        kind @ [b'h', b'd', b'l', b'r'] => ([a, b, c, d], kind),
+        size => (size, input.array().await?),
+    };
+    let payload = u64::from(u32::from_be_bytes(size)).checked_sub(8);
+    let payload = payload.ok_or(Stop::Broken)?;
+    let at = input.position() - 8;
+    let mut first = Some(Header { kind, at, payload });
+    let mut list = List::default();
+    while !input.is_at_end().await {
+        let header = match first.take() {
+            Some(first) => first,
+            None => Header::read(input, movie).await?,
+        };
+        let outer = input.enter(header.payload);
+        let inside = match &header.kind {
+            b"keys" => list.keys(input).await,
+            b"ilst" => list.values(input, movie).await,
+            b"xml " => text(input).await,
+            _ => leaf(input, header).await,
+        };
+        ended(input, inside);
+        input.leave(outer).await?;
+    }
+    Ok(())
+}
+
+/// A list of values, which iTunes names as it names boxes, and Apple's and Android's cameras by
+/// the place of their name in `keys`.
+#[derive(Debug, Default)]
+struct List {
+    /// Numbers of the keys whose values are to go.
+    going: Vec<u32>,
+    has_values: bool,
+}
+
+impl List {
+    async fn keys(&mut self, input: &mut Input) -> Walked {
+        let head = input.array::<8>().await?;
+        for number in 1..=be32(&head, 4).unwrap_or_default() {
+            let [a, b, c, d, ..] = input.array::<8>().await?;
+            let size = u64::from(u32::from_be_bytes([a, b, c, d]));
+            let outer = input.enter(size.checked_sub(8).ok_or(Stop::Broken)?);
+            let at = input.position();
+            let name = input.take(MAX_KEY).await;
+            if goes(&name, input.strip()) {
+                // Values that have passed cannot be told any more.
+                if self.has_values || self.going.len() >= MAX_KEYS {
+                    return Err(Stop::Broken);
+                }
+                self.going.push(number);
+                input.replace(at, &name, vec![b'x'; name.len()].into());
+            }
+            input.leave(outer).await?;
+        }
+        Ok(())
+    }
+
+    async fn values(&mut self, input: &mut Input, movie: &mut Movie) -> Walked {
+        self.has_values = true;
+        while !input.is_at_end().await {
+            let header = Header::read(input, movie).await?;
+            let outer = input.enter(header.payload);
+            let inside = if self.going.contains(&u32::from_be_bytes(header.kind)) {
+                values(input, movie).await
+            } else {
+                leaf(input, header).await
+            };
+            ended(input, inside);
+            input.leave(outer).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Overwrites every `data` of one key.
+async fn values(input: &mut Input, movie: &mut Movie) -> Walked {
+    const IS_TEXT: u32 = 1;
+    while !input.is_at_end().await {
+        let header = Header::read(input, movie).await?;
+        let outer = input.enter(header.payload);
+        if &header.kind == b"data" {
+            let kind = be32(&input.array::<8>().await?, 0);
+            let blank = if kind == Some(IS_TEXT) { b' ' } else { 0 };
+            input.blank(input.left(), blank).await?;
+        }
+        input.leave(outer).await?;
+    }
+    Ok(())
+}
+
+fn goes(key: &[u8], strip: Strip) -> bool {
+    is_place(key) || strip >= Strip::Device && is_device(key)
+}
+
+/// Whether the name of a key, or a text, speaks of a place.
+pub(super) fn is_place(text: &[u8]) -> bool {
+    contains_any(
+        text,
+        &[
+            "location",
+            "gps",
+            "latitude",
+            "longitude",
+            "direction",
+            "photoshop:city",
+            "photoshop:state",
+            "photoshop:country",
+            "countrycode",
+        ],
+    )
+}
+
+fn is_device(key: &[u8]) -> bool {
+    const WORDS: &[&str] = &[
+        "make",
+        "manufacturer",
+        "model",
+        "software",
+        "encoder",
+        "android.version",
+        "author",
+        "artist",
+        "owner",
+        "serial",
+        "camera",
+        "lens",
+        "creationdate",
+        "content.identifier",
+        "xiaomi",
+        "samsung",
+    ];
+    contains_any(key, WORDS)
+}
+
+/// Whether any of the words, which are in lower case, stands in `text` in any case.
+fn contains_any(text: &[u8], words: &[&str]) -> bool {
+    let text = text.to_ascii_lowercase();
+    let mut found = words
+        .iter()
+        .map(|word| memchr::memmem::find(&text, word.as_bytes()));
+    found.any(|at| at.is_some())
+}
+
+/// Sony's `xml `: camera, serial number, and sometimes a place.
+async fn text(input: &mut Input) -> Walked {
+    input.skip(4).await?;
+    let at = input.position();
+    let start = input.take(MAX_TEXT).await;
+    if input.strip() >= Strip::Device || is_place(&start) {
+        input.replace(at, &start, vec![b' '; start.len()].into());
+        input.blank(input.left(), b' ').await?;
+    } else if !input.is_at_end().await {
+        input.keeps_something();
+    }
+    Ok(())
+}

@@ -1,0 +1,264 @@
+//! Movies of the ISO base media family (ISO/IEC 14496-12, 3GPP TS 26.244, QuickTime File Format):
+//! MP4, M4V, M4A, 3GP and MOV, with `moov` before the media, behind it, or in fragments.
+//!
+//! Nothing is held but the small boxes that are read; tables are summed up while they pass. A box
+//! is taken out by the name `free` over its own and zeros over its payload, so that no offset moves.
+
+mod metadata;
+mod track;
+
+use self::track::Track;
+use super::{
+    super::{
+        Kind,
+        field::{be32, be64, is_plain},
+        format::Format,
+    },
+    Facts,
+    input::{Input, Stop, Walked},
+};
+
+/// Most boxes of one file that are looked at. A recording of hours in fragments of a second has
+/// some 100,000.
+const MAX_BOXES: u32 = 1 << 20;
+/// Most tracks that are remembered.
+const MAX_TRACKS: usize = 128;
+
+/// Walks to the end of the file, or of what was entered: a photo may have a movie behind it.
+pub(super) async fn walk(input: &mut Input, facts: &mut Facts, format: Format) -> Walked {
+    let mut movie = Movie::default();
+    let walked = boxes(input, &mut movie).await;
+    movie.tell(facts, format);
+    walked
+}
+
+/// What the boxes seen so far say.
+#[derive(Debug, Default)]
+struct Movie {
+    boxes: u32,
+    /// Units per second of `duration` and of edit lists.
+    timescale: u32,
+    duration: u64,
+    is_fragmented: bool,
+    fragments_duration: u64,
+    tracks: Vec<Track>,
+    /// Of each track's samples in fragments: its id and the duration of those without their own.
+    defaults: Vec<(u32, u32)>,
+}
+
+/// The header of a box; its payload follows.
+#[derive(Clone, Copy, Debug)]
+struct Header {
+    kind: [u8; 4],
+    at: u64,
+    payload: u64,
+}
+
+impl Header {
+    async fn read(input: &mut Input, movie: &mut Movie) -> Walked<Self> {
+        let at = input.position();
+        let [a, b, c, d, kind @ ..] = input.array::<8>().await?;
+        movie.boxes += 1;
+        if movie.boxes > MAX_BOXES {
+            return Err(Stop::Broken);
+        }
+        let payload = match u32::from_be_bytes([a, b, c, d]) {
+            // To the end of the file, or a zero that ends a list in QuickTime.
+            0 => Some(input.left()),
+            1 => u64::from_be_bytes(input.array().await?).checked_sub(16),
+            size => u64::from(size).checked_sub(8),
+        };
+        let payload = payload.ok_or(Stop::Broken)?;
+        Ok(Self { kind, at, payload })
+    }
+}
+
+/// The file's own boxes.
+async fn boxes(input: &mut Input, movie: &mut Movie) -> Walked {
+    while !input.is_at_end().await {
+        let header = Header::read(input, movie).await?;
+        if !is_plain(header.kind) {
+            return Err(Stop::Broken);
+        }
+        let outer = input.enter(header.payload);
+        let inside = match &header.kind {
+            b"moov" => moov(input, movie).await,
+            b"moof" => fragment(input, movie).await,
+            _ => metadata::walk(input, movie, header).await,
+        };
+        ended(input, inside);
+        if input.leave(outer).await.is_err() {
+            // A box that is cut off, or something else that a camera has put behind the last one.
+            if &header.kind != b"mdat" {
+                input.keeps_something();
+            }
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// A box that contradicts itself spoils only itself, since its own size is known; what it may have
+/// held stays.
+fn ended(input: &mut Input, inside: Walked) {
+    if inside == Err(Stop::Broken) {
+        input.keeps_something();
+    }
+}
+
+async fn moov(input: &mut Input, movie: &mut Movie) -> Walked {
+    while !input.is_at_end().await {
+        let header = Header::read(input, movie).await?;
+        let outer = input.enter(header.payload);
+        let inside = match &header.kind {
+            b"mvhd" => movie_header(input, movie).await,
+            b"mvex" => fragments_follow(input, movie).await,
+            b"trak" => track::walk(input, movie, header).await,
+            _ => metadata::walk(input, movie, header).await,
+        };
+        ended(input, inside);
+        input.leave(outer).await?;
+    }
+    Ok(())
+}
+
+async fn movie_header(input: &mut Input, movie: &mut Movie) -> Walked {
+    (movie.timescale, movie.duration) = times(&input.take(32).await).ok_or(Stop::Broken)?;
+    Ok(())
+}
+
+/// Units per second and duration in `mvhd` or `mdhd`; 0 for one that is not known.
+fn times(header: &[u8]) -> Option<(u32, u64)> {
+    let timescale_at = if *header.first()? == 1 { 20 } else { 12 };
+    Some((
+        be32(header, timescale_at)?,
+        number(header, 0, timescale_at + 4)?,
+    ))
+}
+
+/// A number of 64 bits where the version of a box is 1, else of 32; 0 for all ones, which says that
+/// it is not known.
+fn number(payload: &[u8], version_at: usize, at: usize) -> Option<u64> {
+    if *payload.get(version_at)? == 1 {
+        return be64(payload, at).map(|number| if number == u64::MAX { 0 } else { number });
+    }
+    be32(payload, at).map(|number| if number == u32::MAX { 0 } else { number.into() })
+}
+
+async fn fragments_follow(input: &mut Input, movie: &mut Movie) -> Walked {
+    movie.is_fragmented = true;
+    while !input.is_at_end().await {
+        let header = Header::read(input, movie).await?;
+        let outer = input.enter(header.payload);
+        let payload = match &header.kind {
+            b"mehd" | b"trex" => input.take(24).await,
+            _ => Default::default(),
+        };
+        match &header.kind {
+            b"mehd" => movie.fragments_duration = number(&payload, 0, 4).unwrap_or_default(),
+            b"trex" if movie.defaults.len() < MAX_TRACKS => {
+                movie
+                    .defaults
+                    .extend(be32(&payload, 4).zip(be32(&payload, 12)));
+            }
+            _ => {}
+        }
+        input.leave(outer).await?;
+    }
+    Ok(())
+}
+
+async fn fragment(input: &mut Input, movie: &mut Movie) -> Walked {
+    while !input.is_at_end().await {
+        let header = Header::read(input, movie).await?;
+        let outer = input.enter(header.payload);
+        if &header.kind == b"traf" {
+            let inside = track::fragment(input, movie).await;
+            ended(input, inside);
+        }
+        input.leave(outer).await?;
+    }
+    Ok(())
+}
+
+impl Movie {
+    fn tell(mut self, facts: &mut Facts, format: Format) {
+        // Some writers enable no track at all; players play them.
+        if self.tracks.iter().any(|track| track.is_enabled) {
+            self.tracks.retain(|track| track.is_enabled);
+        }
+        let is_sound = format.media("").kind == Kind::Audio;
+        // The chapters of an audio book have pictures for a track.
+        let is_picture =
+            |track: &&Track| &track.handler == b"vide" && !(is_sound && track.is_still());
+        let pictures = self.tracks.iter().filter(is_picture);
+        let largest = pictures.max_by_key(|track| track.area());
+        let has_sound = self.tracks.iter().any(|track| &track.handler == b"soun");
+        match largest {
+            Some(picture) => {
+                picture.tell_size(facts);
+                facts.kind = is_sound.then_some(Kind::Video);
+            }
+            None if has_sound => facts.kind = (!is_sound).then_some(Kind::Audio),
+            None => {}
+        }
+        if let Some((duration, timescale)) = self.duration() {
+            facts.set_duration(duration, timescale.into());
+        }
+    }
+
+    /// The duration, and its units per second.
+    fn duration(&self) -> Option<(u64, u32)> {
+        let fragments = || {
+            let whole = (self.fragments_duration, self.timescale);
+            known(whole).or_else(|| self.longest(|track| track.fragments_end))
+        };
+        if let Some(found) = self.is_fragmented.then(fragments).flatten() {
+            return Some(found);
+        }
+        let samples = self.longest(|track| track.samples_duration);
+        match (known((self.duration, self.timescale)), samples) {
+            (Some(movie), Some(samples)) if self.is_edited() || !differ(movie, samples) => {
+                Some(movie)
+            }
+            (movie, samples) => samples.or(movie),
+        }
+    }
+
+    fn longest(&self, duration: impl Fn(&Track) -> u64) -> Option<(u64, u32)> {
+        let durations = self
+            .tracks
+            .iter()
+            .map(|track| (duration(track), track.timescale));
+        durations
+            .filter_map(known)
+            .max_by(|one, other| product(*one, *other).cmp(&product(*other, *one)))
+    }
+
+    /// Whether the movie is as long as an edit list says: a film that was cut keeps samples that
+    /// nobody sees.
+    fn is_edited(&self) -> bool {
+        let edited = |track: &Track| {
+            track.edited_duration > 0 && track.edited_duration.abs_diff(self.duration) <= 1
+        };
+        self.tracks.iter().any(edited)
+    }
+}
+
+fn known((duration, timescale): (u64, u32)) -> Option<(u64, u32)> {
+    (duration > 0 && timescale > 0).then_some((duration, timescale))
+}
+
+/// For comparing two durations: each one's units times the other's units per second.
+fn product(one: (u64, u32), other: (u64, u32)) -> u128 {
+    u128::from(one.0) * u128::from(other.1)
+}
+
+/// Whether one of the durations is less than half of the other.
+fn differ(one: (u64, u32), other: (u64, u32)) -> bool {
+    let (one, other) = (product(one, other), product(other, one));
+    one.min(other) * 2 < one.max(other)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,335 @@
+//! One track of a movie, in `moov` or in a fragment: its picture's size and how long it is.
+
+use super::{
+    super::{
+        super::field::{be16, be32, be64, fourcc},
+        Facts, Strip,
+        input::{Input, Stop, Walked},
+    },
+    Header, MAX_TRACKS, Movie, ended, metadata, number, times,
+};
+
+#[derive(Debug, Default)]
+pub(super) struct Track {
+    id: u32,
+    pub(super) is_enabled: bool,
+    pub(super) handler: [u8; 4],
+    /// As displayed, before it is turned: 16.16.
+    width: u32,
+    height: u32,
+    is_turned: bool,
+    /// Of the samples: their format, and the sides of what is coded.
+    coding: [u8; 4],
+    coded: (u16, u16),
+    /// Units per second of what follows.
+    pub(super) timescale: u32,
+    pub(super) samples_duration: u64,
+    pub(super) fragments_end: u64,
+    /// In the movie's units.
+    pub(super) edited_duration: u64,
+    is_telemetry: bool,
+}
+
+impl Track {
+    /// Whether its samples are pictures by themselves.
+    pub(super) fn is_still(&self) -> bool {
+        matches!(&self.coding, b"jpeg" | b"png ")
+    }
+
+    pub(super) fn area(&self) -> u64 {
+        let (width, height) = self.sides();
+        u64::from(width) * u64::from(height)
+    }
+
+    pub(super) fn tell_size(&self, facts: &mut Facts) {
+        let (width, height) = self.sides();
+        facts.set_size(width, height, self.is_turned);
+    }
+
+    fn sides(&self) -> (u32, u32) {
+        let rounded = |side: u32| (side >> 16) + (side >> 15 & 1);
+        match (rounded(self.width), rounded(self.height)) {
+            (0, _) | (_, 0) => (self.coded.0.into(), self.coded.1.into()),
+            sides => sides,
+        }
+    }
+}
+
+/// `trak`.
+pub(super) async fn walk(input: &mut Input, movie: &mut Movie, trak: Header) -> Walked {
+    let mut track = Track::default();
+    let walked = boxes(input, movie, &mut track).await;
+    if track.is_telemetry && input.strip() >= Strip::Location {
+        // Its samples lie among the others, where they have passed or cannot be told from them.
+        metadata::rename(input, trak);
+        input.keeps_something();
+    }
+    if movie.tracks.len() < MAX_TRACKS {
+        movie.tracks.push(track);
+    }
+    walked
+}
+
+async fn boxes(input: &mut Input, movie: &mut Movie, track: &mut Track) -> Walked {
+    while !input.is_at_end().await {
+        let header = Header::read(input, movie).await?;
+        let outer = input.enter(header.payload);
+        let inside = match &header.kind {
+            b"tkhd" => track_header(input, track).await,
+            b"edts" => edits(input, movie, track).await,
+            b"mdia" => media(input, movie, track).await,
+            _ => metadata::walk(input, movie, header).await,
+        };
+        ended(input, inside);
+        input.leave(outer).await?;
+    }
+    Ok(())
+}
+
+async fn track_header(input: &mut Input, track: &mut Track) -> Walked {
+    const IS_ENABLED: u8 = 1;
+    let header = input.take(96).await;
+    let (id_at, matrix_at) = match header.first() {
+        Some(1) => (20, 52),
+        _ => (12, 40),
+    };
+    let field = |at| be32(&header, at).ok_or(Stop::Broken);
+    track.is_enabled = header.get(3).is_some_and(|flags| flags & IS_ENABLED != 0);
+    track.id = field(id_at)?;
+    // Turned by a quarter: x depends on y alone.
+    let [a, b, d] = [
+        field(matrix_at)?,
+        field(matrix_at + 4)?,
+        field(matrix_at + 16)?,
+    ];
+    track.is_turned = a == 0 && d == 0 && b != 0;
+    track.width = field(matrix_at + 36)?;
+    track.height = field(matrix_at + 40)?;
+    Ok(())
+}
+
+async fn edits(input: &mut Input, movie: &mut Movie, track: &mut Track) -> Walked {
+    while !input.is_at_end().await {
+        let header = Header::read(input, movie).await?;
+        let outer = input.enter(header.payload);
+        if &header.kind == b"elst" {
+            let list = input.array::<8>().await?;
+            let count = be32(&list, 4).unwrap_or_default();
+            let mut sum = 0_u64;
+            if list[0] == 1 {
+                let add = |edit: &[u8; 20]| {
+                    sum = sum.saturating_add(be64(edit, 0).unwrap_or_default());
+                };
+                entries(input, count, add).await?;
+            } else {
+                let add = |edit: &[u8; 12]| {
+                    sum = sum.saturating_add(be32(edit, 0).unwrap_or_default().into());
+                };
+                entries(input, count, add).await?;
+            }
+            track.edited_duration = sum;
+        }
+        input.leave(outer).await?;
+    }
+    Ok(())
+}
+
+async fn media(input: &mut Input, movie: &mut Movie, track: &mut Track) -> Walked {
+    while !input.is_at_end().await {
+        let header = Header::read(input, movie).await?;
+        let outer = input.enter(header.payload);
+        match &header.kind {
+            b"mdhd" => (track.timescale, _) = times(&input.take(32).await).unwrap_or_default(),
+            b"hdlr" => track.handler = fourcc(&input.take(12).await, 8).unwrap_or_default(),
+            b"minf" => {
+                let inside = media_information(input, movie, track).await;
+                ended(input, inside);
+            }
+            _ => {}
+        }
+        input.leave(outer).await?;
+    }
+    Ok(())
+}
+
+async fn media_information(input: &mut Input, movie: &mut Movie, track: &mut Track) -> Walked {
+    while !input.is_at_end().await {
+        let header = Header::read(input, movie).await?;
+        let outer = input.enter(header.payload);
+        if &header.kind == b"stbl" {
+            let inside = samples(input, movie, track).await;
+            ended(input, inside);
+        }
+        input.leave(outer).await?;
+    }
+    Ok(())
+}
+
+async fn samples(input: &mut Input, movie: &mut Movie, track: &mut Track) -> Walked {
+    while !input.is_at_end().await {
+        let header = Header::read(input, movie).await?;
+        let outer = input.enter(header.payload);
+        match &header.kind {
+            b"stsd" => sample_description(input, track).await,
+            b"stts" => {
+                let list = input.array::<8>().await?;
+                let add = |entry: &[u8; 8]| {
+                    let [count, delta] = pair(entry);
+                    let duration = u64::from(count) * u64::from(delta);
+                    track.samples_duration = track.samples_duration.saturating_add(duration);
+                };
+                // Fewer than it says are summed up as far as they go.
+                let count = be32(&list, 4).unwrap_or_default();
+                entries(input, count, add).await.or_else(at_end)?;
+            }
+            _ => {}
+        }
+        input.leave(outer).await?;
+    }
+    Ok(())
+}
+
+/// A list that ends early is no reason to doubt what follows it.
+fn at_end(stop: Stop) -> Walked {
+    match stop {
+        Stop::End => Ok(()),
+        Stop::Broken => Err(stop),
+    }
+}
+
+/// The first entry of `stsd`.
+async fn sample_description(input: &mut Input, track: &mut Track) {
+    // Keys of timed metadata stand in here, and nothing longer that counts.
+    const LONGEST: usize = 64 * 1024;
+    let entry = 8;
+    let head = input.take(entry + 36).await;
+    track.coding = fourcc(&head, entry + 4).unwrap_or_default();
+    if let (Some(width), Some(height)) = (be16(&head, entry + 32), be16(&head, entry + 34)) {
+        track.coded = (width, height);
+    }
+    track.is_telemetry = match &track.coding {
+        b"gpmd" | b"djmd" | b"dbgi" | b"camm" | b"rtmd" | b"CTMD" | b"marl" => true,
+        // Apple's keys say what they are: mostly faces and the way the phone was held.
+        b"mebx" => {
+            let keys = input.take(LONGEST).await;
+            metadata::is_place(&[&head[..], &keys[..]].concat())
+        }
+        _ => false,
+    };
+}
+
+/// `traf`.
+pub(super) async fn fragment(input: &mut Input, movie: &mut Movie) -> Walked {
+    let mut run = Run::default();
+    while !input.is_at_end().await {
+        let header = Header::read(input, movie).await?;
+        let outer = input.enter(header.payload);
+        match &header.kind {
+            b"tfhd" => run.begin(&input.take(32).await, movie),
+            b"tfdt" => run.starts_at(&input.take(12).await),
+            b"trun" => run.add(input).await.or_else(at_end)?,
+            _ => {}
+        }
+        input.leave(outer).await?;
+    }
+    if let Some(track) = movie.tracks.iter_mut().find(|track| track.id == run.track) {
+        let start = run.start.unwrap_or(track.fragments_end);
+        let end = start.saturating_add(run.duration);
+        track.fragments_end = track.fragments_end.max(end);
+    }
+    Ok(())
+}
+
+/// The samples of one track in one fragment.
+#[derive(Debug, Default)]
+struct Run {
+    track: u32,
+    default_duration: u32,
+    start: Option<u64>,
+    duration: u64,
+}
+
+impl Run {
+    fn begin(&mut self, tfhd: &[u8], movie: &Movie) {
+        const HAS_DURATION: u32 = 0x08;
+        let (Some(flags), Some(track)) = (be32(tfhd, 0), be32(tfhd, 4)) else {
+            return;
+        };
+        // The fields before it are there or not.
+        let before = [(0x01, 8), (0x02, 4)];
+        let skipped = before.iter().filter(|(flag, _)| flags & flag != 0);
+        let at = 8 + skipped.map(|(_, bytes)| bytes).sum::<usize>();
+        let own = be32(tfhd, at).filter(|_| flags & HAS_DURATION != 0);
+        let of_track = || movie.defaults.iter().find(|(id, _)| *id == track);
+        self.track = track;
+        self.default_duration = own
+            .or_else(|| of_track().map(|(_, duration)| *duration))
+            .unwrap_or_default();
+    }
+
+    fn starts_at(&mut self, tfdt: &[u8]) {
+        self.start = number(tfdt, 0, 4);
+    }
+
+    async fn add(&mut self, input: &mut Input) -> Walked {
+        const HAS_DURATIONS: u32 = 0x100;
+        let head = input.array::<8>().await?;
+        let [flags, count] = pair(&head);
+        let before = [0x01, 0x04]
+            .iter()
+            .filter(|flag| flags & **flag != 0)
+            .count();
+        input.skip(4 * before as u64).await?;
+        if flags & HAS_DURATIONS == 0 {
+            let duration = u64::from(count) * u64::from(self.default_duration);
+            self.duration = self.duration.saturating_add(duration);
+            return Ok(());
+        }
+        // The duration is the first field of each.
+        match (flags & 0xE00).count_ones() {
+            0 => self.add_each::<4>(input, count).await,
+            1 => self.add_each::<8>(input, count).await,
+            2 => self.add_each::<12>(input, count).await,
+            _ => self.add_each::<16>(input, count).await,
+        }
+    }
+
+    async fn add_each<const N: usize>(&mut self, input: &mut Input, count: u32) -> Walked {
+        let add = |sample: &[u8; N]| {
+            let duration = be32(sample, 0).unwrap_or_default();
+            self.duration = self.duration.saturating_add(duration.into());
+        };
+        entries(input, count, add).await
+    }
+}
+
+fn pair(bytes: &[u8; 8]) -> [u32; 2] {
+    let [a, b, c, d, e, f, g, h] = *bytes;
+    [
+        u32::from_be_bytes([a, b, c, d]),
+        u32::from_be_bytes([e, f, g, h]),
+    ]
+}
+
+/// Hands each entry of a table to `add`, as many of a chunk at a time as are whole in it.
+async fn entries<const N: usize>(
+    input: &mut Input,
+    count: u32,
+    mut add: impl FnMut(&[u8; N]),
+) -> Walked {
+    let mut left = count as usize;
+    while left > 0 {
+        input.fill().await?;
+        let (whole, _) = input.ready().as_chunks::<N>();
+        let whole = whole.get(..left).unwrap_or(whole);
+        let passed = whole.len();
+        whole.iter().for_each(&mut add);
+        if passed == 0 {
+            add(&input.array().await?);
+            left -= 1;
+        }
+        input.advance(passed * N);
+        left -= passed;
+    }
+    Ok(())
+}
