@@ -1,15 +1,16 @@
-//! The inner pieces of an upload, each beside the obvious alternative: `cargo bench`. Both sides of
-//! a comparison get the same bytes and must come to the same result before they are timed.
+//! Times the inner pieces of an upload, each beside the obvious alternative: `cargo bench`. Both sides
+//! of a comparison get the same bytes and must come to the same result before they are timed.
 
 use std::{hint::black_box, path::Path, time::SystemTime};
 
-use aws_credential_types::Credentials;
 use aws_sigv4::{
     http_request::{
-        PayloadChecksumKind, SignableBody, SignableRequest, SigningParams, SigningSettings, sign,
+        PayloadChecksumKind, PercentEncodingMode, SignableBody, SignableRequest, SigningParams,
+        SigningSettings, UriPathNormalizationMode, sign,
     },
     sign::v4,
 };
+use aws_smithy_runtime_api::client::identity::Identity;
 use axum::{
     body::Body,
     http::{HeaderMap, HeaderValue, header::CONTENT_TYPE},
@@ -19,16 +20,30 @@ use chat_upload::{
     api::form::{Form, Limits, Part},
     body::ReadError,
     runtime::gateway::GatewayEvent,
+    store::{
+        Credentials,
+        bucket::sigv4::{Signable, Signer, SigningKey, Stamp, UNSIGNED_PAYLOAD},
+    },
     upload::media::{HEAD_BYTES, Strip, judge},
 };
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use futures_util::{Stream, TryStreamExt as _, stream};
 use serde_json::json;
+use sha2::{Digest as _, Sha256};
 
 const SIZES: [(&str, usize); 2] = [("100 KB", 100_000), ("4.4 MB", 4_400_000)];
 const BOUNDARY: &str = "------------------------bench0123456789";
-/// What hyper reads at a time once a body has proved to be long.
+/// The size of hyper's reads once a body has proved to be long.
 const CHUNK: usize = 64 * 1024;
+const REGION: &str = "us-east-1";
+const HOST: &str = "bench.s3.us-east-1.amazonaws.com";
+const PATH: &str = "/images/20250417/1744866732481_20f90b51544f.png";
+const SIGNED_HEADERS: [(&str, &str); 4] = [
+    ("content-length", "100000"),
+    ("content-type", "image/png"),
+    ("host", HOST),
+    ("if-none-match", "*"),
+];
 
 criterion_group!(pieces, event, form, media_type, signature);
 criterion_main!(pieces);
@@ -93,16 +108,34 @@ fn media_type(criterion: &mut Criterion) {
     });
 }
 
-/// The signature of a PutObject: with the body left out of it, as over TLS, and with its SHA-256.
+/// The signature of a PutObject whose body is left out of it, as over TLS; then the SHA-256 that is
+/// added where it is not.
 fn signature(criterion: &mut Criterion) {
+    let secret = "wJalrXUtnFEMI/K7MDENG";
+    let credentials = Credentials::new("AKIDEXAMPLE", secret, None).expect("credentials");
+    let identity =
+        aws_credential_types::Credentials::new("AKIDEXAMPLE", secret, None, None, "bench");
+    let identity = Identity::from(identity);
+    let now = SystemTime::now();
+    let derive = || SigningKey::derive(secret, Stamp::at(now).date(), REGION, "s3");
+    let key = derive();
+    let ours = sign_by_signer(&credentials, &key, now);
+    assert!(ours.ends_with(&sign_by_aws_sigv4(&identity, now)), "{ours}");
+
     let mut group = criterion.benchmark_group("signature");
-    group.bench_function("unsigned payload", |bencher| {
-        bencher.iter(|| signature_of(SignableBody::UnsignedPayload));
+    group.bench_function("Signer", |bencher| {
+        bencher.iter(|| sign_by_signer(&credentials, &key, black_box(now)));
+    });
+    group.bench_function("Signer, new key", |bencher| {
+        bencher.iter(|| sign_by_signer(&credentials, &derive(), black_box(now)));
+    });
+    group.bench_function("aws_sigv4", |bencher| {
+        bencher.iter(|| sign_by_aws_sigv4(&identity, black_box(now)));
     });
     for (name, size) in SIZES {
         let body = picture(size);
-        group.bench_function(BenchmarkId::new("signed payload", name), |bencher| {
-            bencher.iter(|| signature_of(SignableBody::Bytes(black_box(&body))));
+        group.bench_function(BenchmarkId::new("SHA-256", name), |bencher| {
+            bencher.iter(|| Sha256::digest(black_box(&body)));
         });
     }
 }
@@ -155,32 +188,52 @@ fn chunks_of(whole: Vec<u8>) -> Vec<Bytes> {
         .collect()
 }
 
-fn signature_of(body: SignableBody<'_>) -> String {
-    let identity = Credentials::new("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG", None, None, "bench");
-    let identity = identity.into();
+/// The value of the header `Authorization`.
+fn sign_by_signer(credentials: &Credentials, key: &SigningKey, now: SystemTime) -> String {
+    let signer = Signer {
+        credentials,
+        key,
+        region: REGION,
+        stamp: Stamp::at(now),
+    };
+    let [length, media_type, host, if_none_match] = SIGNED_HEADERS;
+    let headers = [
+        length,
+        media_type,
+        host,
+        if_none_match,
+        ("x-amz-content-sha256", UNSIGNED_PAYLOAD),
+        ("x-amz-date", signer.stamp.as_str()),
+    ];
+    signer.authorization(&Signable {
+        method: "PUT",
+        path: PATH,
+        query: "",
+        headers: headers
+            .iter()
+            .map(|(name, value)| (*name, value.as_bytes())),
+        payload: UNSIGNED_PAYLOAD,
+    })
+}
+
+/// The signature alone; the headers are made as well and dropped.
+fn sign_by_aws_sigv4(identity: &Identity, now: SystemTime) -> String {
     let mut settings = SigningSettings::default();
     settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
+    settings.percent_encoding_mode = PercentEncodingMode::Single;
+    settings.uri_path_normalization_mode = UriPathNormalizationMode::Disabled;
     let params: SigningParams<'_> = v4::SigningParams::builder()
-        .identity(&identity)
-        .region("us-east-1")
+        .identity(identity)
+        .region(REGION)
         .name("s3")
-        .time(SystemTime::now())
+        .time(now)
         .settings(settings)
         .build()
         .expect("all that signing needs")
         .into();
-    let headers = [
-        ("content-length", "100000"),
-        ("content-type", "image/png"),
-        ("host", "bench.s3.us-east-1.amazonaws.com"),
-        ("if-none-match", "*"),
-    ];
-    let request = SignableRequest::new(
-        "PUT",
-        "https://bench.s3.us-east-1.amazonaws.com/images/20250417/1744866732481_20f90b51544f.png",
-        headers.into_iter(),
-        body,
-    );
+    let url = format!("https://{HOST}{PATH}");
+    let body = SignableBody::UnsignedPayload;
+    let request = SignableRequest::new("PUT", &url, SIGNED_HEADERS.into_iter(), body);
     let signed = sign(request.expect("a request"), &params).expect("a signature");
     signed.into_parts().1
 }
