@@ -42,7 +42,7 @@ Faults and rare shapes
                            illegal-base64   one character is outside the alphabet
                            url-safe-base64  the alphabet with - and _
                            wrapped-base64   lines of 76 characters
-  --mangled                the same as --body-as mangled
+  --mangled                short for --body-as mangled
   --upper-case-headers     the client wrote its header names in capitals
   --sorted                 keys in alphabetical order, as `sam local` writes them
   --escaped-slashes        every / written as \\/, as some JSON writers do
@@ -85,7 +85,7 @@ fn refuse(mistake: &Mistake) -> ExitCode {
     ExitCode::from(2)
 }
 
-/// What on the command line cannot be done, in words.
+/// A command line that cannot be carried out; says why.
 #[derive(Debug, PartialEq)]
 struct Mistake(String);
 
@@ -98,7 +98,7 @@ impl fmt::Display for Mistake {
 // ---------------------------------------------------------------------------------------------
 // The command line
 
-/// The command line, understood.
+/// The parsed command line.
 struct Wish {
     method: Option<String>,
     path: String,
@@ -445,7 +445,7 @@ impl BodyForm {
         choose("body form", name, &Self::ALL)
     }
 
-    /// What the client announced: the real length, also when the gateway mangles it afterwards.
+    /// Length that the client announced: the real one, also when the gateway mangles the body later.
     fn content_length(self, body: Option<&Multipart>) -> usize {
         match self {
             Self::Empty | Self::Null => 0,
@@ -768,7 +768,7 @@ fn amazon_host(request: &Request) -> (String, String) {
     (host, prefix)
 }
 
-/// What every front of Amazon's adds.
+/// Headers that every AWS gateway adds.
 fn forwarded(host: &str) -> [(&str, &str); 5] {
     [
         ("Host", host),

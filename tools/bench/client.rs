@@ -24,12 +24,12 @@ use tokio::{net::TcpStream, task::LocalSet};
 
 pub(crate) const UPLOAD: &str = "/api/chat/uploadAliyun";
 const BOUNDARY: &str = "------------------------bench0123456789";
-/// The longest run of bytes that a client hands to its socket at a time.
+/// Largest chunk that a client writes to its socket.
 const CHUNK: usize = 1024 * 1024;
 /// Longer than any answer takes, however busy the machine is.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What is sent: a picture of a given size, as it is or in a form.
+/// Body of an upload: a picture of a given size, bare or in a form.
 #[derive(Clone)]
 pub(crate) struct Payload {
     content_type: String,
@@ -40,7 +40,7 @@ pub(crate) struct Payload {
 impl Payload {
     /// The file's bytes alone.
     pub(crate) fn raw(size: usize) -> Self {
-        Self::of("image/png".to_owned(), picture(size))
+        Self::new("image/png".to_owned(), picture(size))
     }
 
     /// The file as browsers and apps send it.
@@ -53,10 +53,10 @@ impl Payload {
         let mut chunks = vec![head.into()];
         chunks.extend(picture(size));
         chunks.push(tail.into());
-        Self::of(format!("multipart/form-data; boundary={BOUNDARY}"), chunks)
+        Self::new(format!("multipart/form-data; boundary={BOUNDARY}"), chunks)
     }
 
-    fn of(content_type: String, chunks: Vec<Bytes>) -> Self {
+    fn new(content_type: String, chunks: Vec<Bytes>) -> Self {
         let len = chunks.iter().map(|chunk| chunk.len() as u64).sum();
         Self {
             content_type,
@@ -143,7 +143,7 @@ impl Body for Sending {
     }
 }
 
-/// What all clients do.
+/// Requests that a number of clients send, each over its own connection.
 #[derive(Clone)]
 pub(crate) struct Load {
     pub(crate) to: SocketAddr,
@@ -154,14 +154,14 @@ pub(crate) struct Load {
     pub(crate) bounds: Bounds,
 }
 
-/// Where a load ends.
+/// Ends a load: a number of requests or a time, whichever comes first.
 #[derive(Clone, Copy)]
 pub(crate) struct Bounds {
     pub(crate) requests: u64,
     pub(crate) time: Duration,
 }
 
-/// What was done.
+/// Result of a load.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Done {
     pub(crate) requests: u64,
@@ -209,7 +209,7 @@ impl Load {
         let mut done = 0;
         while begun.get() < self.bounds.requests && started.elapsed() < self.bounds.time {
             begun.set(begun.get() + 1);
-            let answered = tokio::time::timeout(PATIENCE, self.send(&mut connection)).await;
+            let answered = tokio::time::timeout(TIMEOUT, self.send(&mut connection)).await;
             answered.map_err(|_| io::Error::other("no answer for 60 s"))??;
             done += 1;
         }
@@ -222,7 +222,7 @@ impl Load {
             .uri(self.path)
             .header(HOST, self.to.to_string())
             .header(CONTENT_TYPE, &self.payload.content_type)
-            // What Function Compute adds to every request.
+            // Function Compute adds these to every request.
             .header("x-fc-request-id", "1-6800902c-12345678-0123456789ab")
             .header("x-fc-function-timeout", "60")
             .body(self.payload.body())
@@ -265,7 +265,7 @@ pub(crate) fn first_answer(
     let until = Instant::now() + Duration::from_secs(10);
     loop {
         if let Ok(mut stream) = std::net::TcpStream::connect(to) {
-            stream.set_read_timeout(Some(PATIENCE))?;
+            stream.set_read_timeout(Some(TIMEOUT))?;
             stream.write_all(request.as_bytes())?;
             let mut answer = Vec::new();
             stream.read_to_end(&mut answer)?;

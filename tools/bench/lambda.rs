@@ -1,5 +1,5 @@
-//! Lambda's runtime API as far as a function sees it, on a thread of its own: it tells when the
-//! function asks, hands it events and tells when they are answered.
+//! Stand-in for Lambda's runtime API, on a thread of its own: hands events to the function and
+//! reports when it asks for one and when it answers.
 //! <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>
 
 use std::{
@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 use crate::client::{Payload, UPLOAD};
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The runtime API for one function at a time.
 pub(crate) struct RuntimeApi {
@@ -31,7 +31,7 @@ pub(crate) struct RuntimeApi {
     seen: mpsc::Receiver<(Instant, Seen)>,
 }
 
-/// What the function did.
+/// A call of the function to the runtime API.
 #[derive(Debug)]
 enum Seen {
     /// It asked for an event.
@@ -88,7 +88,7 @@ impl RuntimeApi {
     }
 
     fn next_seen(&self) -> io::Result<(Instant, Seen)> {
-        self.seen.recv_timeout(PATIENCE).map_err(io::Error::other)
+        self.seen.recv_timeout(TIMEOUT).map_err(io::Error::other)
     }
 }
 
@@ -172,7 +172,7 @@ impl Shared {
     async fn next(&self) -> Response<Full<Bytes>> {
         self.tell(Seen::Asked);
         let event = self.queued.lock().await.recv().await.unwrap_or_default();
-        let deadline = SystemTime::now() + PATIENCE;
+        let deadline = SystemTime::now() + TIMEOUT;
         let deadline = deadline.duration_since(UNIX_EPOCH).unwrap_or_default();
         let mut response = Response::new(Full::new(event));
         for (name, value) in [

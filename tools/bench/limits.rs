@@ -1,5 +1,5 @@
-//! What the machine itself can do: copy memory, carry bytes over loopback, and take the same bytes
-//! as plain PUTs. No server can be faster, so figures are best read as multiples of these.
+//! Limits of the machine itself: copying memory, carrying bytes over loopback, and sending the
+//! benchmark's bytes as plain PUTs. No server can be faster, so read figures as multiples of these.
 
 use std::{
     io::{self, Read as _, Write as _},

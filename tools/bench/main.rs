@@ -32,7 +32,7 @@ const LARGE: usize = 100_000_000;
 /// Its event has 5.9 MB, near the 6 MB that Lambda takes.
 const LARGEST_IN_AN_EVENT: usize = 4_400_000;
 const CLIENTS: usize = 16;
-/// How many pieces a stream of uploads is cut into.
+/// Number of turns that a row's uploads are split into.
 const TURNS: u64 = 5;
 
 /// The rows by the names that `--only` knows, in the order of the table.
@@ -53,7 +53,7 @@ const ROWS: [(&str, Row); 13] = [
 ];
 
 type Row = fn(&Bench) -> Measured;
-/// What measuring a row gives.
+/// The lines of one row.
 type Measured = io::Result<Vec<Line>>;
 
 fn main() -> ExitCode {
@@ -206,9 +206,9 @@ impl Bench {
         }])
     }
 
-    /// Uploads of one size to a warm server: the best rate, the server's processor time for one, and
-    /// what a raw PUT of the same bytes takes. The two take turns, and of each the cheapest turn
-    /// counts: the others were disturbed by whatever else the machine did.
+    /// Measures uploads of one size to a warm server: the best rate, and the processor time of one
+    /// upload and of a raw PUT of its bytes. The two alternate, and the cheapest turn of each counts,
+    /// as the others were disturbed by other programs.
     fn stream(&self, size: usize, clients: usize, requests: u64) -> io::Result<Streamed> {
         let bounds = self.options.at_most(requests);
         let turn = Bounds {
@@ -401,7 +401,7 @@ impl Bench {
     }
 }
 
-/// What uploads of one size came to.
+/// Result of uploads of one size.
 struct Streamed {
     /// Requests a second.
     rate: f64,
@@ -488,7 +488,7 @@ fn once() -> Bounds {
     }
 }
 
-/// So that connections are there, buffers have their size and code has been read from disk.
+/// Opens the connections, grows the buffers and reads the code from disk.
 fn warm_up(clients: usize) -> Bounds {
     Bounds {
         requests: 2 * clients as u64,
@@ -510,7 +510,7 @@ fn memory(what: &str, to_reach: &'static str, bytes: u64) -> Line {
     }
 }
 
-/// The circumstances, without which no figure means anything.
+/// Prints processors and load, without which no figure means anything.
 fn describe(options: &Options) {
     let processors = std::thread::available_parallelism().map_or(0, usize::from);
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What a process is started from.
+/// Command to start a process with.
 #[derive(Clone, Debug)]
 pub(crate) struct Start {
     pub(crate) binary: PathBuf,
@@ -24,8 +24,8 @@ pub(crate) struct Process {
     pub(crate) started: Instant,
 }
 
-/// Starts processes from a thread of its own: a child may use the processors that its parent thread
-/// may, so nothing has to run before it, in its name and on its bill, to choose them.
+/// Starts processes from a thread of its own. A child inherits its parent thread's processor
+/// affinity, so no wrapper (such as taskset) has to run first and be counted with it.
 pub(crate) struct Starter(mpsc::Sender<(Start, mpsc::Sender<io::Result<Process>>)>);
 
 impl Starter {

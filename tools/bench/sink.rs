@@ -1,5 +1,5 @@
-//! An object store that keeps nothing: it reads a body, throws it away and answers at once. What a
-//! server costs then is its own.
+//! An object store that keeps nothing: it reads a body, drops it and answers at once, so that the
+//! measured cost is the server's own.
 
 use std::{
     convert::Infallible,
@@ -33,7 +33,7 @@ const COMPLETED: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
 /// A sink that listens. It lives as long as the process.
 pub(crate) struct Sink {
     pub(crate) address: SocketAddr,
-    /// The file with the certificate it shows, when it speaks TLS.
+    /// File with its certificate, when it speaks TLS.
     pub(crate) certificate: Option<NamedTempFile>,
     taken: Arc<AtomicU64>,
 }
@@ -68,7 +68,7 @@ impl Sink {
     }
 }
 
-/// A certificate for loopback (ECDSA, P-256), in a file, and what shows it.
+/// A self-signed certificate for loopback (ECDSA, P-256): its file, and the acceptor that uses it.
 fn self_signed() -> io::Result<(NamedTempFile, TlsAcceptor)> {
     let identity = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]);
     let identity = identity.map_err(io::Error::other)?;

@@ -10,9 +10,9 @@ pub(crate) struct Line {
     /// Wall time, requests a second or bytes.
     pub(crate) measured: String,
     pub(crate) cpu: String,
-    /// What the same bytes cost as plain PUTs in the same run.
+    /// Processor time of the same bytes as plain PUTs in the same run.
     pub(crate) raw: String,
-    /// How many times that.
+    /// `cpu` as a multiple of `raw`.
     pub(crate) ratio: String,
 }
 
