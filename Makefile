@@ -1,4 +1,4 @@
-# Packaging and checks. Cargo is enough for all else: `cargo run`, `cargo test`.
+# Packaging and template checks. Everything else is plain Cargo: `cargo run`, `cargo test`.
 #
 #   make package           both zips, for Lambda and for Function Compute
 #   make check-templates   template.yaml, s.yaml, deploy, and the commands on the deploy pages
@@ -7,10 +7,10 @@
 #   python3 -m venv .venv && .venv/bin/pip install cargo-lambda ziglang && export PATH="$PWD/.venv/bin:$PATH"
 # A release build with link-time optimisation took 8 minutes on two cores, each processor anew.
 
-# Processor of the Lambda function, arm64 or x86_64; the same as Architecture in template.yaml.
+# Processor of the Lambda function, arm64 or x86_64; must equal Architecture in template.yaml.
 # Function Compute has x86_64 only.
 LAMBDA_ARCH ?= arm64
-# More for `cargo lambda build`, such as --offline.
+# Further options for `cargo lambda build`, such as --offline.
 CARGO_FLAGS ?=
 PYTHON ?= python3
 # Apart from the .venv above: SAM and the checks want different versions of the same packages.
@@ -40,14 +40,14 @@ package-lambda: cargo-lambda $(LICENSES)
 	$(PYTHON) scripts/package $(LAMBDA_CODE)/bootstrap --arch $(LAMBDA_ARCH) --max-glibc $(LAMBDA_GLIBC) \
 		--with $(LICENSES) --zip target/lambda/chat-upload-$(LAMBDA_ARCH).zip
 
-# s.yaml takes the folder, the console takes the zip.
+# s.yaml deploys the folder; the zip is for the console.
 package-fc: cargo-lambda $(LICENSES)
 	$(BUILD) $(BUILD_FOR_x86_64) --lambda-dir $(FC_CODE) --flatten bootstrap
 	cp $(LICENSES) $(FC_CODE)/
 	$(PYTHON) scripts/package $(FC_CODE)/bootstrap --arch x86_64 --max-glibc $(FC_GLIBC) \
 		--with $(LICENSES) --zip target/fc/chat-upload-fc.zip
 
-# `sam build` calls this one, named after the function in template.yaml, and takes what lies in ARTIFACTS_DIR.
+# Called by `sam build`, which names it after the function in template.yaml and packages ARTIFACTS_DIR.
 build-UploadFunction: package-lambda
 	cp $(LAMBDA_CODE)/bootstrap $(LICENSES) "$(ARTIFACTS_DIR)/"
 
@@ -67,6 +67,6 @@ $(CHECKS_VENV)/ok: scripts/requirements-templates.txt
 check-templates: $(CHECKS_VENV)/ok
 	$(CHECKS_VENV)/bin/python scripts/check-templates
 
-# Breaks copies of the templates one fault at a time and sees that each is found; deploy/fc/setup against stand-ins.
+# Breaks copies of the templates, one fault at a time; check-templates has to find each. Runs deploy/fc/setup against stand-ins.
 test-templates: $(CHECKS_VENV)/ok
 	$(CHECKS_VENV)/bin/python -m unittest scripts/test_check_templates.py scripts/test_fc_setup.py

@@ -1,4 +1,4 @@
-"""The built program as a server of Function Compute, for the checks that run it as a whole."""
+"""Starts the built program the way Function Compute does, for checks of the whole program."""
 
 import contextlib
 import http.client
@@ -22,7 +22,7 @@ def add_arguments(parser):
 
 
 def built(arguments):
-    """The program's file."""
+    """Path of the program."""
     target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
     binary = arguments.binary or target / ("release" if arguments.release else "debug") / "bootstrap"
     if not binary.exists():
@@ -65,7 +65,7 @@ class Program:
                 self.changed.notify_all()
 
     def line_with(self, text, after=0):
-        """The first line of its log that holds `text`, of those after the first `after`."""
+        """The first log line containing `text`, not counting the first `after` lines."""
 
         def find():
             return next((line for line in self.lines[after:] if text in line), None)
@@ -76,7 +76,7 @@ class Program:
             return find()
 
     def request(self, method, path, body=None, headers=(), chunked=False):
-        """Status and JSON of the answer."""
+        """Status and JSON of the response."""
         connection = http.client.HTTPConnection(self.address, timeout=120)
         with contextlib.closing(connection):
             connection.request(method, path, body=body, headers=dict(headers), encode_chunked=chunked)
@@ -84,11 +84,11 @@ class Program:
             return answer.status, json.loads(answer.read())
 
     def peak_mib(self):
-        """Most memory it has had so far."""
+        """Peak resident memory so far."""
         status = pathlib.Path(f"/proc/{self.child.pid}/status").read_text()
         return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")) / KIB
 
     def cpu_ms(self):
-        """Processor time it has used so far, in its own code and in the kernel's."""
-        # What clock_getcpuclockid(3) makes of a process id; /proc counts in steps of 10 ms.
+        """Processor time used so far, user and system."""
+        # The clock id that clock_getcpuclockid(3) returns for a process; /proc counts in steps of 10 ms.
         return time.clock_gettime((~self.child.pid << 3) | 2) * 1000

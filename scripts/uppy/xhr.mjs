@@ -1,5 +1,5 @@
-// XMLHttpRequest as far as Uppy uses it, over node:http: Node has fetch, Blob and FormData, but not this one. Each
-// request is a connection of its own, so that whoever stands in between sees each of them begin.
+// The part of XMLHttpRequest that Uppy uses, over node:http: Node has fetch, Blob and FormData, but not this class. Each
+// request opens its own connection, so that a proxy sees each of them begin.
 
 import { request } from 'node:http'
 
@@ -47,7 +47,7 @@ export class XMLHttpRequest extends Target {
   }
 
   async #exchange(body) {
-    // Response knows how each kind of body is written, a form's boundary included.
+    // Response encodes every kind of body, including a form with its boundary.
     const written = new Response(body)
     const type = written.headers.get('content-type')
     const blob = body instanceof Blob ? body : await written.blob()
