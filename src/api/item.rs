@@ -3,7 +3,21 @@
 use serde::Serialize;
 
 use super::{Api, Error, routes::recall};
-use crate::upload::Stored;
+use crate::upload::{Stored, media::Facts};
+
+/// What a file is to whoever shows it; what is not known is left out.
+#[derive(Serialize)]
+struct About {
+    kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    width: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    height: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duration_ms: Option<u64>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    animated: bool,
+}
 
 /// As the main route answers it, and whoever completes a file.
 #[derive(Serialize)]
@@ -17,6 +31,8 @@ pub(super) struct Item {
     name: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     recall_token: Option<String>,
+    #[serde(flatten)]
+    about: About,
 }
 
 /// As the route with a folder answers it.
@@ -29,6 +45,8 @@ pub(super) struct FolderItem {
     name: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     recall_token: Option<String>,
+    #[serde(flatten)]
+    about: About,
 }
 
 impl Item {
@@ -48,6 +66,7 @@ impl Item {
             mime,
             name,
             recall_token,
+            about,
         } = FolderItem::of(file, base, user, api)?;
         Ok(Self {
             url,
@@ -58,6 +77,7 @@ impl Item {
             mime,
             name,
             recall_token,
+            about,
         })
     }
 }
@@ -71,6 +91,7 @@ impl FolderItem {
         api: &Api,
     ) -> Result<Self, Error> {
         let recall_token = recall::token(api, &file, user)?;
+        let about = About::new(&file);
         let (size, mime, name) = (file.size, file.media.mime, std::mem::take(&mut file.name));
         let path = file.keep().as_str().to_owned();
         Ok(Self {
@@ -80,6 +101,26 @@ impl FolderItem {
             mime,
             name,
             recall_token,
+            about,
         })
+    }
+}
+
+impl About {
+    fn new(file: &Stored) -> Self {
+        let Facts {
+            width,
+            height,
+            duration_ms,
+            animated,
+            kind,
+        } = file.facts;
+        Self {
+            kind: kind.unwrap_or(file.media.kind).as_str(),
+            width,
+            height,
+            duration_ms,
+            animated,
+        }
     }
 }

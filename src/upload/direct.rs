@@ -14,7 +14,7 @@ use chrono::Utc;
 
 use super::{
     Error, Settings, Stored, content_headers, judge,
-    media::{self, HEAD_BYTES, Media},
+    media::{self, Facts, HEAD_BYTES, Media},
     naming::Folder,
 };
 use crate::{
@@ -140,6 +140,7 @@ fn stored(
     Ok(Stored {
         key,
         media,
+        facts: Facts::default(),
         size,
         name,
         created,

@@ -13,7 +13,7 @@ use futures_util::TryStreamExt as _;
 use uuid::Uuid;
 
 use self::{
-    media::{Kind, Kinds, Media, Refused, Strip, Watch},
+    media::{Facts, Kind, Kinds, Media, Refused, Strip, Watch},
     naming::Folder,
 };
 use crate::{
@@ -47,6 +47,8 @@ pub struct Stored {
     pub key: ObjectKey,
     /// What it is.
     pub media: Media,
+    /// What a viewer wants to know of it; of a file that did not pass through here, nothing.
+    pub facts: Facts,
     /// Its size in bytes.
     pub size: u64,
     /// The client's name for it, fit for display.
@@ -131,11 +133,14 @@ pub async fn receive(
         writer.write(chunk).await?;
         next = file.content.try_next().await?;
     }
-    watch.end(&mut edits)?;
+    let facts = watch.end(&mut edits)?.facts;
+    // Some containers show only at their end that they hold no picture.
+    accept(settings, media, facts.kind.unwrap_or(media.kind))?;
     let (kept, store_time) = writer.finish().await?;
     Ok(Stored {
         key,
         media,
+        facts,
         size,
         name,
         created,
@@ -151,12 +156,18 @@ fn judge(settings: &Settings, head: &[u8], name: &str) -> Result<(Media, Watch),
         return Err(Error::Empty);
     }
     let (media, watch) = media::judge(head, name, Strip::Off)?;
-    if !settings.kinds.contains(media.kind) {
-        return Err(Error::Type {
-            looks_like: media.extension,
-        });
-    }
+    accept(settings, media, media.kind)?;
     Ok((media, watch))
+}
+
+fn accept(settings: &Settings, media: Media, kind: Kind) -> Result<(), Error> {
+    if settings.kinds.contains(kind) {
+        Ok(())
+    } else {
+        Err(Error::Type {
+            looks_like: media.extension,
+        })
+    }
 }
 
 /// The first bytes, as many as judging the type takes; fewer only when the file is shorter.

@@ -61,7 +61,7 @@ async fn a_file_takes_three_calls_over_every_store() {
         let expected = json!([{
             "url": format!("{base}/{key}"), "path": key, "image_class_id": 7,
             "create_time": millis / 1000, "size": PNG.len(), "mime": "image/png",
-            "name": "IMG_1.png",
+            "name": "IMG_1.png", "kind": "image",
         }]);
         assert_eq!(json!([lasting(&reply[0])]), expected, "{}", lane.kind());
         assert_eq!(reply.as_array().unwrap().len(), 1);

@@ -72,7 +72,7 @@ pub enum Geo {
 }
 
 /// What a viewer wants to know before it has the file.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
     /// As displayed, in pixels.
     pub width: Option<u32>,
