@@ -1,6 +1,6 @@
 // The transport of browsers, and of uni-app's H5: XMLHttpRequest, which alone tells how much was sent.
 
-const isBlob = (file) => typeof Blob !== 'undefined' && file instanceof Blob
+const isBlob = (file) => file instanceof Blob
 
 export const browser = {
   /** Parts in flight at once. */
@@ -10,10 +10,9 @@ export const browser = {
 
   /** A File, a Blob, what uni.choose* answers, or a `blob:` or `data:` address. */
   async open(file) {
-    if (typeof XMLHttpRequest === 'undefined') throw { code: 'unsupported' }
-    let blob = [file, file.tempFile, file.file].find(isBlob)
+    let blob = [file, file.tempFile].find(isBlob)
     if (!blob) {
-      const path = typeof file === 'string' ? file : file.tempFilePath || file.path || file.url
+      const path = typeof file === 'string' ? file : file.tempFilePath || file.path
       blob = await (await fetch(path)).blob()
     }
     const name = blob.name || file.name || ''
@@ -39,14 +38,10 @@ export const browser = {
     set: (key, text) => localStorage.setItem(key, text),
   },
 
-  online: () => typeof navigator === 'undefined' || navigator.onLine !== false,
+  online: () => navigator.onLine !== false,
 
-  /** Calls `changed` when the network is back, until the function it returns is called. */
-  watch(changed) {
-    if (typeof addEventListener === 'undefined') return () => {}
-    addEventListener('online', changed)
-    return () => removeEventListener('online', changed)
-  },
+  /** Calls `changed` whenever the network is back. */
+  watch: (changed) => addEventListener('online', changed),
 }
 
 function send({ method, url, headers, body, progress }, blob) {
@@ -54,8 +49,8 @@ function send({ method, url, headers, body, progress }, blob) {
   const answer = new Promise((resolve, reject) => {
     request.open(method, url)
     Object.keys(headers).forEach((name) => request.setRequestHeader(name, headers[name]))
-    if (progress) request.upload.onprogress = ({ loaded, total }) => progress(loaded, total)
-    request.onload = () => resolve({ status: request.status, text: request.responseText, header })
+    request.upload.onprogress = ({ loaded, total }) => progress(loaded, total)
+    request.onload = () => resolve({ status: request.status, text: request.responseText, headers: request.getAllResponseHeaders() })
     request.onabort = () => reject({ code: 'network' })
     // A file that has changed or is gone since it was chosen fails as the network does.
     request.onerror = () => (isBlob(blob) ? blob.slice(0, 1).arrayBuffer() : Promise.resolve()).then(
@@ -64,10 +59,5 @@ function send({ method, url, headers, body, progress }, blob) {
     )
     request.send(body)
   })
-  // Asking for a header that CORS does not expose is an error on the console; the list of all is not.
-  function header(name) {
-    const found = request.getAllResponseHeaders().split(/\r?\n/).find((line) => line.toLowerCase().startsWith(`${name}:`))
-    return found && found.slice(name.length + 1).trim()
-  }
   return { answer, stop: () => request.abort() }
 }

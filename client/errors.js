@@ -1,68 +1,46 @@
 // Why an upload failed. Codes are stable: those of the server, and those below for what happens on this side.
 
-// What a person is told, in Chinese and in English.
 const TEXTS = {
-  aborted: ['上传已取消', 'the upload was cancelled'],
-  check_size: ['文件太大', 'the file is too large'],
-  check_type: ['不支持的文件类型', 'files of this type are not accepted'],
-  file_unreadable: ['无法读取文件', 'the file cannot be read'],
-  offline: ['网络不可用，请检查网络后重试', 'there is no network'],
-  network: ['网络连接失败，请重试', 'the connection failed'],
-  timeout: ['网络超时，请重试', 'the request took too long'],
-  stalled: ['网络太慢，请重试', 'the connection stalled'],
-  interrupted: ['小程序进入后台，上传中断', 'the upload was interrupted in the background'],
-  not_ours: ['服务器返回异常', 'the answer is not that of an upload server'],
-  bucket_refused: ['存储服务拒绝了文件', 'the bucket refused the file'],
-  domain_not_listed: ['域名未加入小程序的合法域名列表', 'the domain is not on the list of the mini-program'],
-  internal: ['上传组件内部错误', 'a bug of the client'],
-  unsupported: ['当前平台不支持', 'this platform cannot do that'],
+  aborted: '上传已取消',
+  check_size: '文件太大',
+  domain_not_listed: '域名未加入小程序的合法域名列表',
+  file_unreadable: '无法读取文件',
+  token_missing: '无法取得登录令牌',
 }
 
 // Nothing was answered: the network, and nobody else, is at fault.
-const LOST = ['network', 'timeout', 'stalled', 'interrupted', 'offline']
-// Answers below 500 after which a second try may go through: the last three say that a body did not arrive whole.
-const AGAIN = ['too_many_requests', 'client_too_slow', 'body_truncated', 'RequestTimeout', 'IncompleteBody']
+const LOST = /^(network|timeout|stalled|interrupted|offline)$/
+// Tried again: refusals that say that a body did not arrive whole.
+const TRUNCATED = /^(body_truncated|RequestTimeout|IncompleteBody)$/
 
 export class UploadError extends Error {
-  constructor(code, more) {
-    const [chinese, english] = TEXTS[code] || [code, code]
-    super((more && more.message) || chinese)
-    this.name = 'UploadError'
-    this.code = code
-    this.status = 0
-    this.requestId = ''
-    this.phase = 'send'
-    this.attempts = 1
-    Object.assign(this, more)
-    this.english = this.english || english
-    this.lost = LOST.indexOf(code) >= 0
-    const { status } = this
-    const again = [code, this.cause].some((name) => AGAIN.indexOf(name) >= 0) || status === 408 || status === 429
-    this.retryable = this.lost || again || (status >= 500 && code !== 'store_refused')
+  constructor(code, more = {}) {
+    const lost = LOST.test(code)
+    super(more.message || TEXTS[code] || (lost ? '网络异常，请稍后重试' : '上传失败'))
+    const { status, cause } = more
+    const again = lost || TRUNCATED.test(code) || TRUNCATED.test(cause) || status === 408 || status === 429 || status > 499
+    const retryable = again && code !== 'store_refused'
+    const english = code.replace(/_/g, ' ')
+    Object.assign(this, { name: 'UploadError', code, english, status: 0, requestId: '', phase: 'send', attempts: 1, retryable, lost }, more)
   }
 }
 
-/** The body of an answer of our server: `{msg: 'ok'}`, `{msg: 'fail'}`, or one of Companion's shapes. */
-export function parsed(answer) {
+/** The JSON of an answer; an empty object where it is none. */
+export function parsed({ text }) {
   try {
-    const body = JSON.parse(answer.text)
-    return body && typeof body === 'object' ? body : undefined
+    return JSON.parse(text) || {}
   } catch (_) {
-    return undefined
+    return {}
   }
 }
 
 /** What an answer that is no success means. */
 export function failure(answer, phase, ofBucket) {
-  const { status } = answer
-  const seconds = parseInt(answer.header('retry-after'), 10)
-  const more = { status, phase, afterMs: seconds > 0 ? seconds * 1000 : 0 }
-  const body = parsed(answer)
-  if (body && body.msg === 'fail' && body.code) {
-    const texts = { message: body.data, english: body.message, requestId: body.request_id }
-    return new UploadError(body.code, Object.assign(more, texts))
-  }
-  const named = /<Code>([^<]*)<\/Code>/.exec(answer.text)
-  if (ofBucket) return new UploadError('bucket_refused', Object.assign(more, { cause: named ? named[1] : `HTTP ${status}` }))
-  return new UploadError('not_ours', Object.assign(more, { cause: `HTTP ${status}` }))
+  const { status, text, headers } = answer
+  const { msg, code, data, message, request_id } = parsed(answer)
+  const after = /retry-after\W+(\d+)/i.exec(headers)
+  const more = { status, phase, afterMs: after ? after[1] * 1000 : 0 }
+  if (msg === 'fail' && code) return new UploadError(code, { ...more, message: data, english: message || data, requestId: request_id })
+  const named = ofBucket && /<Code>(.*?)</.exec(text)
+  return new UploadError(ofBucket ? 'bucket_refused' : 'not_ours', { ...more, cause: named ? named[1] : `HTTP ${status}` })
 }

@@ -36,8 +36,8 @@ export type State = 'waiting' | 'sending' | 'finishing' | 'paused' | 'done' | 'f
 /** Codes of this side. Every other code is the server's own. */
 export type ClientCode =
   | 'aborted'
+  | 'token_missing'
   | 'check_size'
-  | 'check_type'
   | 'file_unreadable'
   | 'offline'
   | 'network'
@@ -53,9 +53,9 @@ export type ClientCode =
 export class UploadError extends Error {
   /** Stable. */
   readonly code: ClientCode | (string & {})
-  /** In Chinese, for a person. */
+  /** In Chinese, for a person: the server's own text where it has answered. */
   readonly message: string
-  /** The same in English. */
+  /** The server's text in English; for the codes of this side, the code in words. */
   readonly english: string
   /** HTTP status, 0 where nothing was answered. */
   readonly status: number
@@ -81,8 +81,6 @@ export interface Progress {
   percent: number
   /** Bytes per second. */
   speed: number
-  /** Seconds left, once the speed is known. */
-  eta?: number
   /** 1, and one more with every retry. */
   attempt: number
   /** False where the platform tells no true progress: show that something goes on, and no percentage. */
@@ -108,10 +106,9 @@ export interface UploadTask extends PromiseLike<Item> {
   /** False while `finishing` and at the end: what is out cannot be held back. */
   pause(): boolean
   resume(): boolean
-  /** Rejects with `aborted` at once, and leaves nothing behind as far as that can be helped. */
+  /** Rejects with `aborted` at once. What has arrived is deleted; while `finishing`, the answer is waited for, and recalled. */
   abort(): void
   catch<T = never>(failed: (error: UploadError) => T | PromiseLike<T>): Promise<Item | T>
-  finally(ended: () => void): Promise<Item>
 }
 
 /** A File or Blob, a path, or what `uni.choose*` and the recorder answer for one file. */
@@ -128,8 +125,6 @@ export interface UploadOptions {
   /** Stores under `public/uploads/Diy/<folder>`; always a form. */
   folder?: string
   lane?: 'auto' | Lane
-  /** An AbortSignal, where the platform has them. */
-  signal?: { readonly aborted: boolean; addEventListener(type: 'abort', listener: () => void): void }
 }
 
 export interface UploaderOptions {
@@ -148,16 +143,16 @@ export interface UploaderOptions {
   /** Parts in flight for each file; 3 in a browser, 2 in WeChat, 1 in an App. */
   parts?: number
   /**
-   * So many retries of a step, each after a random share of its delay; [0, 1000, 3000, 8000, 15000]. A step ends after
-   * `maxMs` in any case, time without a network included; 600000.
+   * So many retries, each after a random share of its delay; [0, 1000, 3000, 8000, 15000]. Counted anew whenever something
+   * got through; after `maxMs` in which nothing did, without a network or with one, it ends; 600000.
    */
   retry?: { delays?: number[]; maxMs?: number }
   /** Without progress for so long, a request counts as lost; 30000. */
   stallMs?: number
   /** Whether parts go on after a reload, and where that is noted; the platform's storage. */
   resume?: boolean | { get(key: string): string | null | undefined; set(key: string, text: string): void }
-  /** Checked before anything is sent, by name and size, beside the server's own limits; `false` leaves it to the server. */
-  check?: false | { types?: Array<'image' | 'video' | 'audio' | 'document'>; maxBytes?: number }
+  /** Largest file, beside the server's own limits; none. */
+  maxBytes?: number
   /** Another platform's. See `browser.js` for what one looks like. */
   transport?: Transport
 }
@@ -184,21 +179,22 @@ export interface Uploader {
     options?: UploadOptions,
   ): Promise<Array<{ status: 'done'; item: Item } | { status: 'failed' | 'aborted'; error: UploadError }>> & { tasks: UploadTask[] }
   /** Deletes what was uploaded a moment ago; the text is the server's. */
-  recall(item: Pick<Item, 'recall_token'>): Promise<string>
+  recall(item: Pick<Item, 'recall_token'>): PromiseLike<string>
   /** Uploads in parts that go on when the same file is uploaded again. */
   pending(): Array<{ name: string; size: number; at: number }>
-  health(): Promise<Health>
+  health(): PromiseLike<Health>
 }
 
 export interface Request {
   url: string
   headers: Record<string, string>
-  progress?: (bytes: number, total: number) => void
+  progress(bytes: number, total: number): void
 }
 
 /** A request under way. `stop` may leave `answer` open. A rejection may carry one of the codes above. */
 export interface Running {
-  answer: Promise<{ status: number; text: string; header(name: string): string | undefined }>
+  /** `headers` is a text in which `Retry-After` can be found. */
+  answer: Promise<{ status: number; text: string; headers?: string }>
   stop(): void
 }
 
@@ -221,7 +217,8 @@ export interface Transport {
   send(request: Request & { method: string; body?: unknown }): Running
   storage: { get(key: string): string | null | undefined; set(key: string, text: string): void }
   online(): boolean | Promise<boolean>
-  watch(changed: () => void): () => void
+  /** Calls `changed` whenever the network is back, or another one. */
+  watch(changed: () => void): void
 }
 
 export function createUploader(options: UploaderOptions): Uploader
