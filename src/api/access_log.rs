@@ -1,5 +1,5 @@
-//! One line in the log per request, one id in its answer, and the envelope of its failure: what
-//! needs to know both how a request came and how it ended.
+//! Access log: one line per request. The same middleware gives the answer its request id and a
+//! failure its envelope, since both need the id.
 
 use std::{
     error::Error as _,
@@ -20,10 +20,10 @@ use uuid::Uuid;
 use super::{Arrival, Error, error::Failure, reply};
 use crate::{store::ObjectKey, upload::Stored};
 
-/// The answer's header with the id that the log line has, too.
+/// Response header with the request id, which is in the log line, too.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// What a handler notes about its request for the log.
+/// Facts for the log line, noted by handlers.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Journal(Arc<Mutex<Entry>>);
 
@@ -36,19 +36,19 @@ struct Entry {
 }
 
 impl Journal {
-    /// Notes whose token it was.
+    /// Notes the user of the token.
     pub(super) fn user(&self, id: &str) {
         self.entry().user = Some(id.to_owned());
     }
 
     /// Notes a file that was stored.
     pub(super) fn stored(&self, file: &Stored) {
-        self.took(&file.key, file.size);
+        self.stored_bytes(&file.key, file.size);
         self.entry().store_time += file.store_time;
     }
 
     /// Notes bytes that were stored under a key.
-    pub(super) fn took(&self, key: &ObjectKey, bytes: u64) {
+    pub(super) fn stored_bytes(&self, key: &ObjectKey, bytes: u64) {
         let mut entry = self.entry();
         entry.bytes += bytes;
         if !entry.keys.is_empty() {
@@ -62,7 +62,7 @@ impl Journal {
     }
 }
 
-/// Gives the request an id, runs it, answers its failure, and writes its line.
+/// Gives the request an id, runs it, writes its failure's envelope and its log line.
 pub(super) async fn record(mut request: Request, next: Next) -> Response {
     let mut line = Line::begin(&request);
     request.extensions_mut().insert(line.journal.clone());
@@ -71,7 +71,7 @@ pub(super) async fn record(mut request: Request, next: Next) -> Response {
 
     let failure = response.extensions_mut().remove::<Failure>();
     if let Some(Failure(error)) = &failure {
-        // Also where the route itself was not reached, as when the process is full.
+        // By path: a full process refuses before the route is reached.
         let with_message = line.route.starts_with(reply::COMPANION);
         reply::fail(&mut response, error, &line.request_id, with_message);
     }
@@ -82,7 +82,7 @@ pub(super) async fn record(mut request: Request, next: Next) -> Response {
     response
 }
 
-/// The log line of one request; written when it is dropped, so also when the client goes away.
+/// The log line of one request, written on drop, so also when the client disconnects.
 struct Line {
     request_id: String,
     method: Method,
@@ -114,7 +114,7 @@ impl Line {
     }
 }
 
-/// `tracing` wants a line's level and fields written out where the line is.
+/// `tracing` takes level and fields as literals only.
 macro_rules! write_line {
     ($level:expr, $line:expr, $status:expr, $code:expr, $cause:expr) => {{
         let entry = $line.journal.entry();
@@ -145,16 +145,17 @@ impl Drop for Line {
             }
             Some((status, Some(error))) => {
                 let (code, cause) = (error.row().code, causes(&error));
-                match status.is_server_error() {
-                    true => write_line!(Level::ERROR, self, status.as_u16(), code, cause),
-                    false => write_line!(Level::WARN, self, status.as_u16(), code, cause),
+                if status.is_server_error() {
+                    write_line!(Level::ERROR, self, status.as_u16(), code, cause);
+                } else {
+                    write_line!(Level::WARN, self, status.as_u16(), code, cause);
                 }
             }
         }
     }
 }
 
-/// An error and all that caused it, in one line.
+/// The error and its chain of causes, in one line.
 fn causes(error: &Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

@@ -1,4 +1,4 @@
-//! What the routes without a form take: JSON, urlencoded pairs or a query, under the same names.
+//! Arguments of the routes without a form: JSON, urlencoded pairs or a query, under the same names.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -22,26 +22,28 @@ pub(super) const MAX_BODY_BYTES: usize = 64 * 1024;
 /// The arguments of one request. Those of the body come before those of the query.
 pub(super) struct Arguments(Named);
 
-/// One of them. JSON stays as it was sent until it is asked for, in a shape of ours: a body of 1 MiB
-/// can stand for 100 MiB of objects.
+/// One argument. JSON stays raw until it is read into a type of ours: parsed eagerly, a body of 1 MiB
+/// can take 100 MiB of objects.
 enum Argument {
     Json(Box<RawValue>),
     Text(String),
 }
 
 impl Arguments {
-    /// Reads the body, at most `max_bytes` of it, for as long as `patience`.
+    /// Reads the body, at most `max_bytes` of it, within `timeout`.
     pub(super) async fn read(
         parts: &Parts,
         body: Body,
         max_bytes: usize,
-        patience: Duration,
+        timeout: Duration,
     ) -> Result<Self, Error> {
-        if Arrival::of(parts).body_state == BodyState::Undecodable {
-            return Err(ReadError::Malformed("the event's base64 is broken").into());
+        // Mangled text may still be an argument.
+        let state = Arrival::from_parts(parts).body_state;
+        if state == BodyState::Undecodable {
+            state.check()?;
         }
-        let body = collected(body, max_bytes, patience).await?;
-        let mut arguments = of_body(&parts.headers, &body)?;
+        let body = collect(body, max_bytes, timeout).await?;
+        let mut arguments = parse_body(&parts.headers, &body)?;
         for (name, value) in pairs(parts.uri.query().unwrap_or_default().as_bytes()) {
             arguments.entry(name).or_insert(value);
         }
@@ -53,7 +55,7 @@ impl Arguments {
         let text = match self.0.get(name) {
             None => Some(String::new()),
             Some(Argument::Text(text)) => Some(text.clone()),
-            Some(Argument::Json(json)) => text_of(json.get()),
+            Some(Argument::Json(json)) => json_text(json.get()),
         };
         text.ok_or(Error::ParameterInvalid { name })
     }
@@ -83,7 +85,7 @@ impl Arguments {
         let nested = match self.0.get(name) {
             None => Some(Named::new()),
             Some(Argument::Json(json)) if json.get() == NULL => Some(Named::new()),
-            Some(Argument::Json(json)) => of_json(json.get().as_bytes()),
+            Some(Argument::Json(json)) => parse_json(json.get().as_bytes()),
             Some(Argument::Text(_)) => None,
         };
         nested.map(Self).ok_or(Error::ParameterInvalid { name })
@@ -93,7 +95,7 @@ impl Arguments {
 const NULL: &str = "null";
 
 /// A string's text, or a number as it was sent.
-fn text_of(json: &str) -> Option<String> {
+fn json_text(json: &str) -> Option<String> {
     match json.as_bytes().first()? {
         b'"' => serde_json::from_str(json).ok(),
         b'-' | b'0'..=b'9' => Some(json.to_owned()),
@@ -102,7 +104,7 @@ fn text_of(json: &str) -> Option<String> {
 }
 
 /// The members of an object.
-fn of_json(text: &[u8]) -> Option<Named> {
+fn parse_json(text: &[u8]) -> Option<Named> {
     let members: BTreeMap<String, Box<RawValue>> = serde_json::from_slice(text).ok()?;
     let arguments = members.into_iter();
     Some(
@@ -112,20 +114,21 @@ fn of_json(text: &[u8]) -> Option<Named> {
     )
 }
 
-async fn collected(body: Body, max_bytes: usize, patience: Duration) -> Result<Bytes, Error> {
+async fn collect(body: Body, max_bytes: usize, timeout: Duration) -> Result<Bytes, Error> {
     let all = Limited::new(body, max_bytes).collect();
-    match tokio::time::timeout(patience, all).await {
+    match tokio::time::timeout(timeout, all).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
             Err(ReadError::FieldTooLarge { limit: max_bytes }.into())
         }
         Ok(Err(_)) => Err(ReadError::Truncated.into()),
-        Err(_) => Err(ReadError::TooSlow { idle: patience }.into()),
+        Err(_) => Err(ReadError::TooSlow { idle: timeout }.into()),
     }
 }
 
-/// JSON where the headers say so or the body looks so: not every client names the type.
-fn of_body(headers: &HeaderMap, body: &[u8]) -> Result<Named, Error> {
+/// Parses JSON where the headers announce it or the body looks like it: not every client sets the
+/// type.
+fn parse_body(headers: &HeaderMap, body: &[u8]) -> Result<Named, Error> {
     const BODY: Error = Error::ParameterInvalid { name: "body" };
     let kind = headers.get(CONTENT_TYPE).map(|kind| kind.as_bytes());
     let kind = kind.unwrap_or_default().to_ascii_lowercase();
@@ -133,7 +136,7 @@ fn of_body(headers: &HeaderMap, body: &[u8]) -> Result<Named, Error> {
     if body.is_empty() {
         Ok(Named::new())
     } else if kind.starts_with(b"application/json") || body.starts_with(b"{") {
-        of_json(body).ok_or(BODY)
+        parse_json(body).ok_or(BODY)
     } else if kind.starts_with(b"application/x-www-form-urlencoded") {
         let mut arguments = Named::new();
         for (name, value) in pairs(body) {
@@ -229,7 +232,7 @@ mod tests {
     fn what_is_nested_is_not_read_before_it_is_asked_for() {
         // Whoever builds it stops at a depth of 128.
         let nested = format!("{}{}", "[".repeat(200), "]".repeat(200));
-        let read = of_json(format!("{{\"name\":\"a\",\"x\":{nested}}}").as_bytes());
+        let read = parse_json(format!("{{\"name\":\"a\",\"x\":{nested}}}").as_bytes());
         let arguments = Arguments(read.expect("an object"));
         assert_eq!(arguments.text("name").expect("a text"), "a");
         assert!(arguments.text("x").is_err() && arguments.value::<Vec<u8>>("x").is_err());

@@ -2,10 +2,31 @@
 
 use serde::Serialize;
 
-use super::{Api, Error, routes::recall};
+use super::{
+    Error,
+    access::{caller::Caller, recall_token},
+};
 use crate::upload::{Stored, media::Facts};
 
-/// What a file is to whoever shows it; what is not known is left out.
+/// A stored file. The class id and the time are answered by all routes but the one with a folder.
+#[derive(Serialize)]
+pub(super) struct Item {
+    pub(super) url: String,
+    path: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    image_class_id: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    create_time: Option<i64>,
+    size: u64,
+    mime: &'static str,
+    name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recall_token: Option<String>,
+    #[serde(flatten)]
+    about: About,
+}
+
+/// Facts for showing the file; unknown ones are left out.
 #[derive(Serialize)]
 struct About {
     kind: &'static str,
@@ -19,84 +40,24 @@ struct About {
     animated: bool,
 }
 
-/// As the main route answers it, and whoever completes a file.
-#[derive(Serialize)]
-pub(super) struct Item {
-    pub(super) url: String,
-    path: String,
-    image_class_id: u64,
-    create_time: i64,
-    size: u64,
-    mime: &'static str,
-    name: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    recall_token: Option<String>,
-    #[serde(flatten)]
-    about: About,
-}
-
-/// As the route with a folder answers it.
-#[derive(Serialize)]
-pub(super) struct FolderItem {
-    url: String,
-    path: String,
-    size: u64,
-    mime: &'static str,
-    name: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    recall_token: Option<String>,
-    #[serde(flatten)]
-    about: About,
-}
-
 impl Item {
-    /// The file stays from here on: its answer is being written.
-    pub(super) fn of(
-        file: Stored,
-        image_class_id: u64,
-        base: &str,
-        user: Option<&str>,
-        api: &Api,
-    ) -> Result<Self, Error> {
-        let create_time = file.created.timestamp();
-        let FolderItem {
-            url,
-            path,
-            size,
-            mime,
-            name,
-            recall_token,
-            about,
-        } = FolderItem::of(file, base, user, api)?;
-        Ok(Self {
-            url,
-            path,
-            image_class_id,
-            create_time,
-            size,
-            mime,
-            name,
-            recall_token,
-            about,
-        })
-    }
-}
-
-impl FolderItem {
-    /// The file stays from here on: its answer is being written.
-    pub(super) fn of(
+    /// Keeps the file: from here on its answer is being written.
+    pub(super) fn new(
         mut file: Stored,
-        base: &str,
-        user: Option<&str>,
-        api: &Api,
+        class_id: Option<u64>,
+        base_url: &str,
+        caller: &Caller,
     ) -> Result<Self, Error> {
-        let recall_token = recall::token(api, &file, user)?;
+        let recall_token = recall_token::sign(&file, caller)?;
+        let create_time = class_id.map(|_| file.created.timestamp());
         let about = About::new(&file);
         let (size, mime, name) = (file.size, file.media.mime, std::mem::take(&mut file.name));
         let path = file.keep().as_str().to_owned();
         Ok(Self {
-            url: format!("{base}/{path}"),
+            url: format!("{base_url}/{path}"),
             path,
+            image_class_id: class_id,
+            create_time,
             size,
             mime,
             name,

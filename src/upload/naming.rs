@@ -16,23 +16,15 @@ const MAX_LEVEL_BYTES: usize = 64;
 /// Longest file name shown, in bytes.
 const MAX_NAME_BYTES: usize = 255;
 
-/// The text cannot be a folder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a folder name")]
-pub struct InvalidFolder;
-
 impl Folder {
     /// The folder a caller names; `_` nests: `a_b` is `a/b`. Each level is 1 to 64 of
-    /// `A-Z a-z 0-9 -`, at most five levels.
-    ///
-    /// # Errors
-    /// [`InvalidFolder`] for anything else.
-    pub fn named(text: &str) -> Result<Self, InvalidFolder> {
+    /// `A-Z a-z 0-9 -`, at most five levels; `None` for anything else.
+    pub fn named(text: &str) -> Option<Self> {
         let levels: Vec<_> = text.split('_').take(MAX_LEVELS + 1).collect();
         if levels.len() > MAX_LEVELS || !levels.iter().copied().all(is_level) {
-            return Err(InvalidFolder);
+            return None;
         }
-        Self::parse(format!("{NAMED_FOLDERS}/{}", levels.join("/"))).map_err(|_| InvalidFolder)
+        Self::parse(format!("{NAMED_FOLDERS}/{}", levels.join("/"))).ok()
     }
 }
 
@@ -124,7 +116,7 @@ mod tests {
         ] {
             assert_eq!(
                 Folder::named(named).map(|folder| folder.to_string()),
-                Ok(folder.to_owned())
+                Some(folder.to_owned())
             );
         }
         let (level, nested) = ("x".repeat(65), "a_b_c_d_e_f");
@@ -132,7 +124,7 @@ mod tests {
             "", "_", "a__b", "_a", "a_", "..", ".._.._x", "a/b", "a.b", "a b", "图", "a%2fb",
             "a\0", nested, &level,
         ] {
-            assert_eq!(Folder::named(bad), Err(InvalidFolder), "{bad:?}");
+            assert_eq!(Folder::named(bad), None, "{bad:?}");
         }
     }
 

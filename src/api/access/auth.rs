@@ -1,6 +1,6 @@
-//! Who may upload: finds the token in a request, judges it, and says what its user may do.
+//! Authentication: finds the token of a request, verifies it, and says what its user may store.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header::AUTHORIZATION, request::Parts};
 
@@ -13,16 +13,16 @@ use crate::api::{
 };
 use crate::upload::{self, media::Kinds};
 
-/// The header, the query parameter and the form field that hold a token.
+/// Name of the header, query parameter and form field that hold a token.
 pub(in crate::api) const TOKEN: &str = "token";
 const TOKEN_HEADER: HeaderName = HeaderName::from_static(TOKEN);
 
-/// Who may upload what.
+/// Tokens and guests.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// `UPLOAD_JWT_SECRET`; with none, everybody may.
+    /// `UPLOAD_JWT_SECRET`; with none, everybody may upload.
     pub secrets: Secrets,
-    /// `UPLOAD_GUESTS`: whether users of role `visitor` may.
+    /// `UPLOAD_GUESTS`: whether users of role `visitor` may upload.
     pub guests_may_upload: bool,
     /// `UPLOAD_GUEST_MAX_BYTES`: a guest's largest file, in bytes.
     pub guest_max_bytes: u64,
@@ -30,78 +30,72 @@ pub struct Settings {
     pub guest_kinds: Kinds,
 }
 
-/// Whether a request may store something, as far as is known.
+/// Identity of a request's sender.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::api) enum Access {
-    /// No secret is set.
-    Open,
-    /// A good token was there.
+pub(in crate::api) enum Identity {
+    /// No secret is set, so nobody is asked.
+    Anyone,
+    /// The user of a valid token.
     User(User),
-    /// None was there yet; the form may bring one before its file.
+    /// No token yet; the form may bring one before its file.
     Unknown,
 }
 
 impl Settings {
     /// Looks for a token in the header `token`, then in `Authorization`, then in the query. The
-    /// first one found is the one that counts.
-    pub(in crate::api) fn of_request(&self, parts: &Parts) -> Result<Access, Error> {
+    /// first one found counts.
+    pub(in crate::api) fn identify(&self, parts: &Parts) -> Result<Identity, Error> {
         if self.secrets.is_empty() {
-            return Ok(Access::Open);
+            return Ok(Identity::Anyone);
         }
-        let from_header = of_headers(&parts.headers);
-        match from_header.or_else(|| of_query(parts.uri.query())) {
-            Some(token) => self.of_token(&token),
-            None => Ok(Access::Unknown),
+        let from_header = header_token(&parts.headers);
+        match from_header.or_else(|| query_token(parts.uri.query())) {
+            Some(token) => self.verify(&token),
+            None => Ok(Identity::Unknown),
         }
     }
 
-    /// Judges a token, wherever it stood.
-    pub(in crate::api) fn of_token(&self, token: &[u8]) -> Result<Access, Error> {
-        let user = jwt::verify(token, &self.secrets, now().as_secs_f64());
+    /// Verifies a token from any place.
+    pub(in crate::api) fn verify(&self, token: &[u8]) -> Result<Identity, Error> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let user = jwt::verify(token, &self.secrets, now.unwrap_or_default().as_secs_f64());
         match user {
             Ok(user) if user.is_guest && !self.guests_may_upload => Err(Error::GuestDenied),
-            Ok(user) => Ok(Access::User(user)),
+            Ok(user) => Ok(Identity::User(user)),
             Err(Rejected::Expired) => Err(Error::TokenExpired),
             Err(Rejected::Invalid) => Err(Error::TokenInvalid),
         }
     }
 }
 
-impl Access {
-    /// What this access may upload, or that it may nothing.
+impl Identity {
+    /// The rules for this sender's files: the general ones, or narrower ones for a guest.
     pub(in crate::api) fn rules(
         &self,
-        everybody: &upload::Settings,
+        general: &upload::Settings,
         settings: &Settings,
     ) -> Result<upload::Settings, Error> {
         match self {
             Self::Unknown => Err(Error::TokenMissing),
             Self::User(User { is_guest: true, .. }) => Ok(upload::Settings {
-                max_bytes: everybody.max_bytes.min(settings.guest_max_bytes),
-                kinds: everybody.kinds.and(settings.guest_kinds),
-                ..*everybody
+                max_bytes: general.max_bytes.min(settings.guest_max_bytes),
+                kinds: general.kinds.and(settings.guest_kinds),
+                ..*general
             }),
-            Self::User(_) | Self::Open => Ok(*everybody),
+            Self::User(_) | Self::Anyone => Ok(*general),
         }
     }
 
-    /// Whose token it is.
+    /// The user id in the token.
     pub(in crate::api) fn user(&self) -> Option<&str> {
         match self {
             Self::User(user) => Some(&user.id),
-            Self::Open | Self::Unknown => None,
+            Self::Anyone | Self::Unknown => None,
         }
     }
 }
 
-/// The time since 1970.
-pub(in crate::api) fn now() -> Duration {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
-}
-
-fn of_headers(headers: &HeaderMap) -> Option<Vec<u8>> {
+fn header_token(headers: &HeaderMap) -> Option<Vec<u8>> {
     let value = |name| {
         headers
             .get(name)
@@ -119,7 +113,7 @@ fn of_headers(headers: &HeaderMap) -> Option<Vec<u8>> {
     (!token.is_empty()).then(|| token.to_vec())
 }
 
-fn of_query(query: Option<&str>) -> Option<Vec<u8>> {
+fn query_token(query: Option<&str>) -> Option<Vec<u8>> {
     let mut pairs = form_urlencoded::parse(query?.as_bytes());
     let (_, token) = pairs.find(|(name, value)| name == TOKEN && !value.trim().is_empty())?;
     Some(token.trim().as_bytes().to_vec())
@@ -143,7 +137,7 @@ mod tests {
     fn e59_the_header_comes_before_bearer_and_bearer_before_the_query() {
         let found = |uri: &str, headers: &[(&str, &str)]| {
             let parts = parts(uri, headers);
-            let token = of_headers(&parts.headers).or_else(|| of_query(parts.uri.query()));
+            let token = header_token(&parts.headers).or_else(|| query_token(parts.uri.query()));
             token.map(|token| String::from_utf8(token).expect("UTF-8"))
         };
         let all = [("token", "a"), ("authorization", "Bearer b")];

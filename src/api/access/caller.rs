@@ -1,118 +1,172 @@
-//! Whoever sends a request, and what the request may store.
+//! The caller of a request, as extractors for handlers: who it is, what it may store, and the rate
+//! limit.
 
-use axum::{body::Body, http::request::Parts};
+use std::net::IpAddr;
+
+use axum::{body::Body, extract::FromRequestParts, http::request::Parts};
+use chrono::{DateTime, Utc};
+use serde::{Serialize, de::DeserializeOwned};
 
 use crate::api::{
     Api, Error,
-    access::auth::{self, Access},
+    access::{
+        auth::{self, Identity},
+        jwt::Rejected,
+        signed::{self, Purpose},
+    },
     access_log::Journal,
     arguments::{Arguments, MAX_BODY_BYTES},
+    origin,
 };
 use crate::upload;
 
-/// One request's sender, known or not yet known.
-pub(in crate::api) struct Caller<'r> {
-    pub(in crate::api) api: &'r Api,
-    pub(in crate::api) journal: &'r Journal,
-    parts: &'r Parts,
-    access: Access,
-    /// The rules for somebody of whom nothing is known.
-    everybody: upload::Settings,
+/// Caller of a route whose files pass through this function. The upload counts for the rate limit.
+pub(in crate::api) struct Caller {
+    pub(in crate::api) api: Api,
+    pub(in crate::api) journal: Journal,
+    address: Option<IpAddr>,
+    identity: Identity,
+    /// The rules for callers that are no guests.
+    general_rules: upload::Settings,
     is_counted: bool,
-    /// Known once the caller is admitted.
+    /// Set once the caller is authorised.
     rules: Option<upload::Settings>,
 }
 
-impl<'r> Caller<'r> {
-    /// Judges the token that stands outside the form, if one does. The upload is counted.
-    pub(in crate::api) fn of(
-        api: &'r Api,
-        journal: &'r Journal,
-        parts: &'r Parts,
-    ) -> Result<Self, Error> {
-        Self::under(api.settings.upload, true, api, journal, parts)
-    }
+/// Caller that begins a direct upload.
+pub(in crate::api) struct DirectCaller(pub(in crate::api) Caller);
 
-    /// The same for a file that does not come through this function.
-    pub(in crate::api) fn of_direct(
-        api: &'r Api,
-        journal: &'r Journal,
-        parts: &'r Parts,
-    ) -> Result<Self, Error> {
-        Self::under(api.direct_rules(), true, api, journal, parts)
-    }
+/// Caller that continues, completes or recalls an upload, which was counted when it began.
+pub(in crate::api) struct ReturningCaller(pub(in crate::api) Caller);
 
-    /// The same for what goes on with something that was counted when it began.
-    pub(in crate::api) fn of_more(
-        api: &'r Api,
-        journal: &'r Journal,
-        parts: &'r Parts,
-    ) -> Result<Self, Error> {
-        Self::under(api.direct_rules(), false, api, journal, parts)
-    }
+impl FromRequestParts<Api> for Caller {
+    type Rejection = Error;
 
-    fn under(
-        everybody: upload::Settings,
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Error> {
+        Self::new(api, parts, api.settings.upload, true)
+    }
+}
+
+impl FromRequestParts<Api> for DirectCaller {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Error> {
+        api.signing_secrets()?;
+        Caller::new(api, parts, api.direct_rules(), true).map(Self)
+    }
+}
+
+impl FromRequestParts<Api> for ReturningCaller {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Error> {
+        api.signing_secrets()?;
+        Caller::new(api, parts, api.direct_rules(), false).map(Self)
+    }
+}
+
+impl Caller {
+    /// Verifies the token outside the body, if there is one.
+    fn new(
+        api: &Api,
+        parts: &Parts,
+        general_rules: upload::Settings,
         is_counted: bool,
-        api: &'r Api,
-        journal: &'r Journal,
-        parts: &'r Parts,
     ) -> Result<Self, Error> {
-        let access = api.settings.auth.of_request(parts)?;
+        let identity = api.settings.auth.identify(parts)?;
+        let journal = parts.extensions.get::<Journal>();
         let mut caller = Self {
-            api,
-            journal,
-            parts,
-            access,
-            everybody,
+            api: api.clone(),
+            journal: journal.cloned().unwrap_or_default(),
+            address: origin::client_address(parts, api.settings.trusted_hops),
+            identity,
+            general_rules,
             is_counted,
             rules: None,
         };
-        if caller.access != Access::Unknown {
-            caller.admitted()?;
+        if caller.identity != Identity::Unknown {
+            caller.authorize()?;
         }
         Ok(caller)
     }
 
-    /// Judges a token of the form, unless one outside counts already.
-    pub(in crate::api) fn presents(&mut self, token: &[u8]) -> Result<(), Error> {
+    /// Verifies a token found in the body, unless one outside it counts already.
+    pub(in crate::api) fn use_form_token(&mut self, token: &[u8]) -> Result<(), Error> {
         let token = token.trim_ascii();
-        if self.access == Access::Unknown && !token.is_empty() {
-            self.access = self.api.settings.auth.of_token(token)?;
-            self.admitted()?;
+        if self.identity == Identity::Unknown && !token.is_empty() {
+            self.identity = self.api.settings.auth.verify(token)?;
+            self.authorize()?;
         }
         Ok(())
     }
 
-    /// Reads what is asked for, a token perhaps among it. Whoever may not upload is told so then.
-    pub(in crate::api) async fn asks(&mut self, body: Body) -> Result<Arguments, Error> {
-        let patience = self.api.settings.idle;
-        let arguments = Arguments::read(self.parts, body, MAX_BODY_BYTES, patience).await?;
-        self.presents(arguments.text(auth::TOKEN)?.as_bytes())?;
-        self.admitted()?;
+    /// Reads a body of arguments, which may hold the token, and authorises the caller.
+    pub(in crate::api) async fn read_arguments(
+        &mut self,
+        parts: &Parts,
+        body: Body,
+    ) -> Result<Arguments, Error> {
+        let idle = self.api.settings.idle;
+        let arguments = Arguments::read(parts, body, MAX_BODY_BYTES, idle).await?;
+        self.use_form_token(arguments.text(auth::TOKEN)?.as_bytes())?;
+        self.authorize()?;
         Ok(arguments)
     }
 
-    /// The rules for this caller's files, once it may upload at all.
-    pub(in crate::api) fn admitted(&mut self) -> Result<upload::Settings, Error> {
+    /// The rules for this caller's files. The first success counts the upload.
+    pub(in crate::api) fn authorize(&mut self) -> Result<upload::Settings, Error> {
         if let Some(rules) = self.rules {
             return Ok(rules);
         }
         let rules = self
-            .access
-            .rules(&self.everybody, &self.api.settings.auth)?;
-        let user = self.access.user();
-        if let Some(id) = user {
+            .identity
+            .rules(&self.general_rules, &self.api.settings.auth)?;
+        if let Some(id) = self.identity.user() {
             self.journal.user(id);
         }
         if self.is_counted {
-            self.api.count(user, self.parts)?;
+            self.count_upload()?;
         }
         Ok(*self.rules.insert(rules))
     }
 
-    /// Whose token it is; `None` where everybody may upload.
+    /// Counts by user, else by address; a client without either is not limited.
+    fn count_upload(&self) -> Result<(), Error> {
+        let Some(limiter) = &self.api.limiter else {
+            return Ok(());
+        };
+        let client = match (self.identity.user(), self.address) {
+            (Some(id), _) => format!("user {id}"),
+            (None, Some(address)) => format!("address {address}"),
+            (None, None) => return Ok(()),
+        };
+        let taken = limiter.take(&client, std::time::Instant::now());
+        taken.map_err(|after| Error::TooManyRequests { after })
+    }
+
+    /// The user id in the token; `None` where uploads are open.
     pub(in crate::api) fn user(&self) -> Option<&str> {
-        self.access.user()
+        self.identity.user()
+    }
+
+    /// Signs a token for this caller; `None` without a signing secret.
+    pub(in crate::api) fn sign(
+        &self,
+        purpose: Purpose,
+        expires_at: DateTime<Utc>,
+        content: &impl Serialize,
+    ) -> Result<Option<String>, Error> {
+        let secrets = &self.api.settings.direct.secrets;
+        signed::sign(secrets, purpose, self.user(), expires_at, content)
+    }
+
+    /// Reads a token that was signed for this caller.
+    pub(in crate::api) fn open<T: DeserializeOwned>(
+        &self,
+        purpose: Purpose,
+        token: &str,
+    ) -> Result<T, Rejected> {
+        let secrets = &self.api.settings.direct.secrets;
+        signed::open(secrets, purpose, token, self.user(), Utc::now())
     }
 }

@@ -1,8 +1,8 @@
-//! JSON Web Tokens as this API takes them: compact, HS256, with a claim `id`. Pure: the clock is an
-//! argument.
+//! JSON Web Tokens: compact, HS256, with a claim `id`. Pure: the clock is an argument.
 //!
-//! Of RFC 7515 and RFC 7519 this is the one corner that is needed; a general library would bring the
-//! key types and algorithms whose confusion is what goes wrong with tokens.
+//! This is the small part of RFC 7515 and RFC 7519 that is needed. The crate `jsonwebtoken` 11 builds
+//! only with aws-lc or with rsa, p256, p384 and ed25519, and confusing those algorithms is the
+//! classic fault of token checks.
 
 use base64_simd::URL_SAFE_NO_PAD;
 use serde::Deserialize;
@@ -14,22 +14,22 @@ use crate::api::Secrets;
 const MAX_TOKEN_BYTES: usize = 8 * 1024;
 /// Longest user id, in bytes.
 const MAX_ID_BYTES: usize = 128;
-/// The role of those who have not registered.
+/// Role of users who have not registered.
 const GUEST_ROLE: &str = "visitor";
 
-/// Whoever a token was made for.
+/// Subject of a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
-    /// As the token's issuer numbers or names them.
+    /// The issuer's number or name for the user.
     pub id: String,
-    /// Not registered.
+    /// Whether the user has not registered.
     pub is_guest: bool,
 }
 
-/// Why a token does not count.
+/// Why a token is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rejected {
-    /// It was good once.
+    /// It was valid once.
     Expired,
     /// Anything else.
     Invalid,
@@ -42,7 +42,7 @@ struct Header {
     crit: Option<Value>,
 }
 
-/// The claims that count. Numbers are seconds since 1970 and may have a fraction (RFC 7519 §2).
+/// The claims that are read. Numbers are seconds since 1970 and may have a fraction (RFC 7519 §2).
 #[derive(Deserialize)]
 struct Claims {
     id: Value,
@@ -51,7 +51,7 @@ struct Claims {
     nbf: Option<f64>,
 }
 
-/// Says whom a token was made for. `now` is in seconds since 1970.
+/// Verifies a token and returns its user. `now` is in seconds since 1970.
 pub fn verify(token: &[u8], secrets: &Secrets, now: f64) -> Result<User, Rejected> {
     if token.len() > MAX_TOKEN_BYTES {
         return Err(Rejected::Invalid);

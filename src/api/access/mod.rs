@@ -1,8 +1,10 @@
-//! Who may do what: tokens and their users, rates, and the tokens that this function signs itself.
+//! Authorisation: the chat server's tokens and their users, rate limits, and our own signed tokens.
 
 pub(super) mod auth;
 pub(super) mod caller;
 pub mod jwt;
 pub(super) mod rate_limit;
+pub(super) mod recall_token;
 pub(super) mod secrets;
 pub(super) mod signed;
+pub(super) mod ticket;

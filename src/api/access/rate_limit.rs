@@ -1,5 +1,5 @@
-//! How often one client may upload: a bucket of tokens for each, in the memory of this process. An
-//! instance knows nothing of the others; the gateway's own throttling is the fence around them all.
+//! Rate limit per client: a token bucket for each, in the memory of this process. Instances do not
+//! know of each other; only the gateway's own throttling limits them all.
 
 use std::{
     collections::HashMap,
@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Most clients remembered. Who is forgotten begins anew with a full bucket.
+/// Most clients remembered. A forgotten client begins again with a full bucket.
 const MAX_CLIENTS: usize = 10_000;
 
 /// Buckets of uploads, refilled as time passes.
@@ -32,7 +32,7 @@ impl Limiter {
         }
     }
 
-    /// Takes one upload of `client`'s; otherwise says after how long there will be one.
+    /// Takes one upload from `client`'s bucket; `Err` is the wait until there is one.
     pub(in crate::api) fn take(&self, client: &str, now: Instant) -> Result<(), Duration> {
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         if clients.len() >= MAX_CLIENTS && !clients.contains_key(client) {
@@ -60,7 +60,7 @@ impl Limiter {
         (bucket.left + passed * self.per_minute / 60.0).min(self.per_minute)
     }
 
-    /// Forgets whoever has a full bucket by now, and, if none has, everybody.
+    /// Forgets the clients with a full bucket and, if there is none, all.
     fn forget(&self, clients: &mut HashMap<String, Bucket>, now: Instant) {
         clients.retain(|_, bucket| self.refilled(bucket, now) < self.per_minute);
         if clients.len() >= MAX_CLIENTS {

@@ -1,13 +1,11 @@
-//! The secrets that vouch for what comes from outside: a token of the chat's own server, or a
-//! statement that this function made itself.
+//! Secrets that sign tokens: those of the chat's own server, and ours.
 
 use std::fmt;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
-/// The secrets that this function signs with and expects signatures of: one, and another while it is
-/// being replaced. `Debug` shows none of them.
+/// One secret, or several while one is being replaced. `Debug` shows none of them.
 #[derive(Clone, Default)]
 pub struct Secrets(Vec<Vec<u8>>);
 
@@ -47,10 +45,10 @@ impl Secrets {
             }
             secrets.push(secret.as_bytes().to_vec());
         }
-        match secrets.is_empty() {
-            true => Err(InvalidSecrets::Empty),
-            false => Ok(Self(secrets)),
+        if secrets.is_empty() {
+            return Err(InvalidSecrets::Empty);
         }
+        Ok(Self(secrets))
     }
 
     /// Whether one is short enough to deserve a warning.
@@ -58,7 +56,7 @@ impl Secrets {
         self.all().any(|secret| secret.len() < Self::ADVISED_BYTES)
     }
 
-    /// The one that signs; the others only vouch for what was signed before they were replaced.
+    /// The one that signs; the others only verify older signatures.
     pub(in crate::api) fn first(&self) -> Option<&[u8]> {
         self.all().next()
     }

@@ -1,33 +1,38 @@
-//! Statements that this function signs, hands to a client and gets back: what somebody may upload,
-//! and what somebody may take back. They make it stateless.
+//! Signed tokens (HMAC-SHA256, one derived key per purpose) that we hand to a client and get back:
+//! what it may upload, complete or recall. They carry all state, so nothing is remembered between
+//! requests.
 //!
-//! A sealed statement is `1.<statement>.<signature>`: JSON and the first 16 bytes of its HMAC-SHA256
-//! (RFC 2104 §5 allows half), both base64url. The key is derived from the secret for one [`Purpose`]
-//! and version, so that no statement counts as another, nor as a token of the chat's server. Pure:
-//! whoever opens one compares its times with the clock.
+//! A token is `1.<claims>.<signature>`: JSON and the first 16 bytes of its HMAC (RFC 2104 §5 allows
+//! half), both base64url. The key is derived from the secret for one [`Purpose`] and version, so no
+//! token counts for another purpose, nor as a JWT of the chat's server. User and expiry are part of
+//! every token and checked in one place, [`open`]. Pure: the clock is an argument.
 
 use base64_simd::URL_SAFE_NO_PAD;
+use chrono::{DateTime, Utc};
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::Sha256;
 
-use crate::api::{Error, access::secrets::Secrets};
+use crate::api::{
+    Error,
+    access::{jwt::Rejected, secrets::Secrets},
+};
 
-/// Longest sealed statement, in bytes.
+/// Longest token, in bytes.
 const MAX_BYTES: usize = 4096;
 const SIGNATURE_BYTES: usize = 16;
 const VERSION: &str = "1.";
 
-/// What a statement is for.
+/// Use that a token is signed for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::api) enum Purpose {
-    /// A file that may be put into the store and completed.
+    /// Completes a file that the client puts into the store.
     Ticket,
-    /// The same in parts.
+    /// Identifies a multipart upload of the client.
     PartUpload,
-    /// A form that a disk store takes.
+    /// Policy of a form that a disk store takes.
     Form,
-    /// An object that may be taken back.
+    /// Deletes an object that was just uploaded.
     Recall,
 }
 
@@ -42,52 +47,80 @@ impl Purpose {
     }
 }
 
-/// Signs a statement with the first secret.
-pub(in crate::api) fn seal(
-    secrets: &Secrets,
-    purpose: Purpose,
-    statement: &impl Serialize,
-) -> Result<String, Error> {
-    let secret = secrets.first().ok_or(Error::DirectDisabled)?;
-    let statement =
-        serde_json::to_vec(statement).map_err(|error| Error::Internal(error.to_string()))?;
-    let signature = signature(secret, purpose, &statement)
-        .and_then(|mac| mac.get(..SIGNATURE_BYTES).map(<[u8]>::to_vec))
-        .unwrap_or_default();
-    let [statement, signature] =
-        [statement, signature].map(|part| URL_SAFE_NO_PAD.encode_to_string(part));
-    Ok(format!("{VERSION}{statement}.{signature}"))
+/// Signed part of a token.
+#[derive(Deserialize, Serialize)]
+struct Claims<U, T> {
+    #[serde(rename = "u")]
+    user: Option<U>,
+    /// Seconds since 1970.
+    #[serde(rename = "x")]
+    expires_at: i64,
+    #[serde(rename = "c")]
+    content: T,
 }
 
-/// Reads a statement back; `None` when none of the secrets signed it for this purpose.
+/// Signs a token for `user` with the first secret; `None` when there is no secret.
+pub(in crate::api) fn sign(
+    secrets: &Secrets,
+    purpose: Purpose,
+    user: Option<&str>,
+    expires_at: DateTime<Utc>,
+    content: &impl Serialize,
+) -> Result<Option<String>, Error> {
+    let Some(mac) = secrets.first().and_then(|secret| keyed(secret, purpose)) else {
+        return Ok(None);
+    };
+    let claims = Claims {
+        user,
+        expires_at: expires_at.timestamp(),
+        content,
+    };
+    let claims = serde_json::to_vec(&claims).map_err(|error| Error::Internal(error.to_string()))?;
+    let mut signature = mac.chain_update(&claims).finalize().into_bytes().to_vec();
+    signature.truncate(SIGNATURE_BYTES);
+    let [claims, signature] =
+        [claims, signature].map(|part| URL_SAFE_NO_PAD.encode_to_string(part));
+    Ok(Some(format!("{VERSION}{claims}.{signature}")))
+}
+
+/// Reads the content of a token that one of the secrets signed for this purpose and user.
 pub(in crate::api) fn open<T: DeserializeOwned>(
     secrets: &Secrets,
     purpose: Purpose,
-    sealed: &str,
-) -> Option<T> {
-    if sealed.len() > MAX_BYTES {
+    token: &str,
+    user: Option<&str>,
+    now: DateTime<Utc>,
+) -> Result<T, Rejected> {
+    let claims = verified(secrets, purpose, token).ok_or(Rejected::Invalid)?;
+    let claims: Claims<String, T> =
+        serde_json::from_slice(&claims).map_err(|_| Rejected::Invalid)?;
+    if claims.user.as_deref() != user {
+        return Err(Rejected::Invalid);
+    }
+    if now.timestamp() >= claims.expires_at {
+        return Err(Rejected::Expired);
+    }
+    Ok(claims.content)
+}
+
+/// The claims, if the signature is right.
+fn verified(secrets: &Secrets, purpose: Purpose, token: &str) -> Option<Vec<u8>> {
+    if token.len() > MAX_BYTES {
         return None;
     }
-    let (statement, signature) = sealed.strip_prefix(VERSION)?.split_once('.')?;
-    let statement = URL_SAFE_NO_PAD.decode_to_vec(statement).ok()?;
+    let (claims, signature) = token.strip_prefix(VERSION)?.split_once('.')?;
+    let claims = URL_SAFE_NO_PAD.decode_to_vec(claims).ok()?;
     let signature = URL_SAFE_NO_PAD.decode_to_vec(signature).ok()?;
     let is_ours = secrets.all().any(|secret| {
         keyed(secret, purpose).is_some_and(|mac| {
-            let mac = mac.chain_update(&statement);
+            let mac = mac.chain_update(&claims);
             signature.len() == SIGNATURE_BYTES && mac.verify_truncated_left(&signature).is_ok()
         })
     });
-    is_ours
-        .then(|| serde_json::from_slice(&statement).ok())
-        .flatten()
+    is_ours.then_some(claims)
 }
 
-fn signature(secret: &[u8], purpose: Purpose, statement: &[u8]) -> Option<Vec<u8>> {
-    let mac = keyed(secret, purpose)?.chain_update(statement);
-    Some(mac.finalize().into_bytes().to_vec())
-}
-
-/// HMAC under the key that is derived for `purpose`; it takes a key of any length.
+/// HMAC under the key that is derived for `purpose`; HMAC takes a key of any length.
 fn keyed(secret: &[u8], purpose: Purpose) -> Option<Hmac<Sha256>> {
     let derived = Hmac::<Sha256>::new_from_slice(secret).ok()?;
     let derived = derived.chain_update(purpose.label()).finalize();
@@ -104,24 +137,31 @@ mod tests {
         Purpose::Form,
         Purpose::Recall,
     ];
+    const EXPIRY: i64 = 1_744_866_732;
 
-    fn opened(secrets: &str, purpose: Purpose, sealed: &str) -> Option<(String, u64)> {
-        open(&Secrets::parse(secrets).expect("secrets"), purpose, sealed)
+    fn at(seconds: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(seconds, 0).expect("in range")
     }
 
-    fn sealed(secrets: &str, purpose: Purpose) -> String {
-        seal(
-            &Secrets::parse(secrets).expect("secrets"),
-            purpose,
-            &("a name", 7),
-        )
-        .expect("sealed")
+    fn opened(secrets: &str, purpose: Purpose, token: &str) -> Option<(String, u64)> {
+        let secrets = Secrets::parse(secrets).expect("secrets");
+        open(&secrets, purpose, token, Some("7"), at(0)).ok()
+    }
+
+    fn signed(secrets: &str, purpose: Purpose) -> String {
+        signed_for(secrets, purpose, Some("7"))
+    }
+
+    fn signed_for(secrets: &str, purpose: Purpose, user: Option<&str>) -> String {
+        let secrets = Secrets::parse(secrets).expect("secrets");
+        let token = sign(&secrets, purpose, user, at(EXPIRY), &("a name", 7));
+        token.expect("signed").expect("a secret")
     }
 
     #[test]
-    fn a_statement_is_read_back_for_its_purpose_alone() {
+    fn a_token_is_read_back_for_its_purpose_alone() {
         for purpose in ALL {
-            let text = sealed("a secret", purpose);
+            let text = signed("a secret", purpose);
             for other in ALL {
                 let expected = (other == purpose).then(|| ("a name".to_owned(), 7));
                 assert_eq!(opened("a secret", other, &text), expected, "{other:?}");
@@ -130,19 +170,43 @@ mod tests {
     }
 
     #[test]
+    fn a_token_is_its_users_until_its_time_is_up() {
+        let secrets = Secrets::parse("a secret").expect("secrets");
+        let judged = |made_for, user, now| {
+            let token = signed_for("a secret", Purpose::Ticket, made_for);
+            open::<(String, u64)>(&secrets, Purpose::Ticket, &token, user, at(now)).map(drop)
+        };
+        assert_eq!(judged(None, None, EXPIRY - 1), Ok(()));
+        assert_eq!(judged(Some("7"), Some("7"), 0), Ok(()));
+        assert_eq!(judged(None, None, EXPIRY), Err(Rejected::Expired));
+        assert_eq!(judged(Some("7"), Some("7"), EXPIRY), Err(Rejected::Expired));
+        for (made_for, user, now) in [
+            (Some("7"), Some("8"), 0),
+            (Some("7"), Some("8"), EXPIRY),
+            (Some("7"), None, 0),
+            (None, Some("7"), 0),
+            (None, Some(""), 0),
+        ] {
+            let judged = judged(made_for, user, now);
+            assert_eq!(judged, Err(Rejected::Invalid), "{made_for:?} {user:?}");
+        }
+    }
+
+    #[test]
     fn the_first_secret_signs_and_each_vouches() {
-        let old = sealed("old secret", Purpose::Ticket);
+        let old = signed("old secret", Purpose::Ticket);
         assert!(opened("new secret, old secret", Purpose::Ticket, &old).is_some());
-        let new = sealed("new secret, old secret", Purpose::Ticket);
+        let new = signed("new secret, old secret", Purpose::Ticket);
         assert_eq!(opened("old secret", Purpose::Ticket, &new), None);
         assert!(opened("new secret", Purpose::Ticket, &new).is_some());
-        assert!(seal(&Secrets::default(), Purpose::Ticket, &1).is_err());
+        let unsigned = sign(&Secrets::default(), Purpose::Ticket, None, at(0), &1);
+        assert_eq!(unsigned.expect("no failure"), None);
         assert_eq!(opened("12345678", Purpose::Ticket, &new), None);
     }
 
     #[test]
-    fn what_was_changed_anywhere_is_no_statement() {
-        let text = sealed("a secret", Purpose::Recall);
+    fn what_was_changed_anywhere_is_no_token() {
+        let text = signed("a secret", Purpose::Recall);
         for at in 0..text.len() {
             let mut changed = text.clone().into_bytes();
             changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
@@ -168,7 +232,7 @@ mod tests {
 
     #[test]
     fn the_signature_has_128_bits() {
-        let text = sealed("a secret", Purpose::Form);
+        let text = signed("a secret", Purpose::Form);
         let signature = text.rsplit('.').next().expect("three parts");
         assert_eq!(signature.len(), 22);
     }

@@ -1,27 +1,25 @@
-//! `Content`: the bytes of one file of a form, as long as it is not too large. Large chunks are
-//! handed on as they came; small ones are put together, since each costs its way through the whole
-//! program, and may hold a buffer many times its size.
+//! `Content`: the bytes of one file of a form, up to its limit. Large chunks pass unchanged; small
+//! ones are coalesced, since each costs a pass through the whole program and may pin a buffer many
+//! times its size.
 
 use std::{
-    future::poll_fn,
     mem,
     pin::Pin,
-    sync::{Arc, Mutex},
     task::{Context, Poll, ready},
 };
 
 use bytes::{Bytes, BytesMut};
 use futures_util::Stream;
 
-use super::reader::{Reader, locked};
+use super::reader::Reader;
 use crate::body::ReadError;
 
-/// Chunks below this many bytes are put together until there are as many, or no more for now.
+/// Chunks below this many bytes are coalesced until there are as many, or none is ready.
 const SMALL_CHUNK: usize = 8 * 1024;
 
 /// A file being read.
-pub(super) struct Content {
-    reader: Arc<Mutex<Reader>>,
+pub(super) struct Content<'f> {
+    reader: &'f mut Reader,
     /// Largest file, in bytes.
     limit: u64,
     /// How much may still come, in bytes.
@@ -33,8 +31,8 @@ pub(super) struct Content {
     is_read: bool,
 }
 
-impl Content {
-    pub(super) fn new(reader: Arc<Mutex<Reader>>, limit: u64) -> Self {
+impl<'f> Content<'f> {
+    pub(super) fn new(reader: &'f mut Reader, limit: u64) -> Self {
         Self {
             reader,
             limit,
@@ -45,23 +43,12 @@ impl Content {
         }
     }
 
-    /// Whether the file has no bytes.
-    pub(super) async fn is_empty(&mut self) -> Result<bool, ReadError> {
-        poll_fn(|cx| {
-            while !self.is_read && !self.has_bytes() {
-                ready!(self.poll_more(cx))?;
-            }
-            Poll::Ready(Ok(!self.has_bytes()))
-        })
-        .await
-    }
-
     fn has_bytes(&self) -> bool {
         !self.gathered.is_empty() || !self.large.is_empty()
     }
 
     fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ReadError>> {
-        let Some(cut) = ready!(locked(&self.reader).poll_content(cx))? else {
+        let Some(cut) = ready!(self.reader.poll_content(cx))? else {
             self.is_read = true;
             return Poll::Ready(Ok(()));
         };
@@ -77,7 +64,7 @@ impl Content {
         Poll::Ready(Ok(()))
     }
 
-    /// What is worth handing on.
+    /// The next chunk that is large enough to pass on.
     fn chunk(&mut self) -> Option<Bytes> {
         let is_enough =
             self.is_read || !self.large.is_empty() || self.gathered.len() >= SMALL_CHUNK;
@@ -88,7 +75,7 @@ impl Content {
     }
 }
 
-impl Stream for Content {
+impl Stream for Content<'_> {
     type Item = Result<Bytes, ReadError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -106,7 +93,7 @@ impl Stream for Content {
                     self.gathered.clear();
                     return Poll::Ready(Some(Err(error)));
                 }
-                // A client that pauses need not wait for what it has sent to go on.
+                // Bytes of a client that pauses go on without waiting for more.
                 Poll::Pending if self.has_bytes() => {
                     return Poll::Ready(Some(Ok(mem::take(&mut self.gathered).freeze())));
                 }

@@ -1,9 +1,9 @@
 //! A multipart form, part by part: text fields with a limit, files as streams.
 //!
-//! multer reads the structure: boundaries, their lines, the headers of parts. What it leaves to
-//! others is here: where a part's content ends, every limit, how many parts, and what
-//! Content-Disposition says. `source.rs` is the body as it comes, `reader.rs` deals it out, `search.rs`
-//! finds the ends of things in it, `content.rs` is a file on its way out.
+//! multer parses the structure: boundary lines and part headers. Contents do not pass through it,
+//! since it would copy them (4 MB: 0.57 instead of 0.47 s of CPU per GB); where a content ends, all
+//! limits and Content-Disposition are read here. `source.rs` is the body with its limits, `reader.rs`
+//! the state of reading, `search.rs` finds delimiters across chunks, `content.rs` is a file's stream.
 
 mod content;
 pub mod header_params;
@@ -13,7 +13,6 @@ mod source;
 
 use std::{
     future::poll_fn,
-    sync::{Arc, Mutex},
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -30,7 +29,7 @@ use multer::{Field, Multipart};
 use self::header_params::{Broken, Params};
 use self::{
     content::Content,
-    reader::{Feed, Reader, locked},
+    reader::{Feed, Reader},
     source::Source,
 };
 use super::Error;
@@ -40,12 +39,12 @@ use crate::body::{ByteStream, ReadError};
 const MAX_TEXT_BYTES: usize = 64 * 1024;
 /// Most parts of a form, files and text fields together.
 const MAX_PARTS: usize = 100;
-/// What a form may be larger than its files: boundaries, headers, text fields.
+/// Allowance beyond the files: boundaries, headers, text fields.
 const OVERHEAD_BYTES: u64 = 1024 * 1024;
 /// Longest boundary (RFC 2046 §5.1.1).
 const MAX_BOUNDARY_BYTES: usize = 70;
 
-/// How much a form may hold and how long a client may pause.
+/// Limits of a form and of a client's pauses.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Largest file, in bytes.
@@ -64,16 +63,16 @@ impl Limits {
     }
 }
 
-/// A form that is being read. A part must be dropped before the next one is asked for.
+/// A form that is being read.
 pub struct Form {
     multipart: Multipart<'static>,
-    reader: Arc<Mutex<Reader>>,
+    reader: Reader,
     max_file_bytes: u64,
     parts: usize,
 }
 
 /// One part of a form.
-pub enum Part {
+pub enum Part<'f> {
     /// A text field, read whole.
     Text {
         /// The field's name.
@@ -82,21 +81,21 @@ pub enum Part {
         value: Vec<u8>,
     },
     /// A part with a file name or a content type of its own, not yet read.
-    File(FilePart),
+    File(FilePart<'f>),
 }
 
 /// A file of a form, not yet read.
-pub struct FilePart {
+pub struct FilePart<'f> {
     /// The field's name.
     pub field: String,
     /// As the client called it; `""` when it did not.
     pub name: String,
     /// Its bytes.
-    pub content: ByteStream<'static>,
+    pub content: ByteStream<'f>,
 }
 
 impl Form {
-    /// Looks at the headers and the announced length; reads nothing yet.
+    /// Checks the headers and the announced length; reads nothing yet.
     ///
     /// # Errors
     /// Not a multipart form, no or two boundaries, or larger than all files it may hold.
@@ -112,43 +111,40 @@ impl Form {
         let reader = Reader::new(Source::new(body, limits), &boundary, feed.clone());
         Ok(Self {
             multipart: Multipart::new(feed, boundary),
-            reader: Arc::new(Mutex::new(reader)),
+            reader,
             max_file_bytes: limits.max_file_bytes,
             parts: 0,
         })
     }
 
     /// The next part, `None` after the closing boundary. An empty file input (no name, no bytes)
-    /// is no part.
-    pub async fn next(&mut self) -> Result<Option<Part>, ReadError> {
-        while let Some(about) = self.next_headers().await? {
+    /// is skipped.
+    pub async fn next(&mut self) -> Result<Option<Part<'_>>, ReadError> {
+        loop {
+            let Some(about) = self.next_headers().await? else {
+                return Ok(None);
+            };
             let Some(name) = about.file_name else {
                 return Ok(Some(Part::Text {
                     name: about.field,
                     value: self.text().await?,
                 }));
             };
-            let mut content = Content::new(Arc::clone(&self.reader), self.max_file_bytes);
-            if name.is_empty() && content.is_empty().await? {
+            if name.is_empty() && poll_fn(|cx| self.reader.poll_is_empty(cx)).await? {
                 continue;
             }
             return Ok(Some(Part::File(FilePart {
                 field: about.field,
                 name,
-                content: Box::pin(content),
+                content: Box::pin(Content::new(&mut self.reader, self.max_file_bytes)),
             })));
         }
-        Ok(None)
     }
 
-    /// What the next part says about itself; its content is then the next to be read.
+    /// The headers of the next part; its content is read next.
     async fn next_headers(&mut self) -> Result<Option<About>, ReadError> {
         const BROKEN: ReadError = ReadError::Malformed("broken part headers");
-        if Arc::strong_count(&self.reader) > 1 {
-            // Somebody holds the last part, whose content would be taken away.
-            return Err(BROKEN);
-        }
-        poll_fn(|cx| locked(&self.reader).poll_boundary(cx)).await?;
+        poll_fn(|cx| self.reader.poll_boundary(cx)).await?;
         let Some(field) = poll_fn(|cx| self.poll_field(cx)).await? else {
             return Ok(None);
         };
@@ -156,7 +152,7 @@ impl Form {
         if self.parts > MAX_PARTS {
             return Err(ReadError::Malformed("too many parts"));
         }
-        locked(&self.reader).begin_content();
+        self.reader.begin_content();
         About::read(field.headers())
             .map(Some)
             .map_err(|Broken| BROKEN)
@@ -168,15 +164,15 @@ impl Form {
     ) -> Poll<Result<Option<Field<'static>>, ReadError>> {
         loop {
             if let Poll::Ready(field) = self.multipart.poll_next_field(cx) {
-                return Poll::Ready(field.map_err(|error| judge(&error)));
+                return Poll::Ready(field.map_err(|error| malformed(&error)));
             }
-            ready!(locked(&self.reader).poll_headers(cx))?;
+            ready!(self.reader.poll_headers(cx))?;
         }
     }
 
     async fn text(&mut self) -> Result<Vec<u8>, ReadError> {
         let mut value = Vec::new();
-        while let Some(cut) = poll_fn(|cx| locked(&self.reader).poll_content(cx)).await? {
+        while let Some(cut) = poll_fn(|cx| self.reader.poll_content(cx)).await? {
             if value.len() + cut.len() > MAX_TEXT_BYTES {
                 return Err(ReadError::FieldTooLarge {
                     limit: MAX_TEXT_BYTES,
@@ -189,8 +185,8 @@ impl Form {
     }
 }
 
-/// What is wrong for multer. It is never told of the body's end: what is wrong stands in the form.
-fn judge(error: &multer::Error) -> ReadError {
+/// Maps multer's error. It is never told of the body's end, so the fault is in the form.
+fn malformed(error: &multer::Error) -> ReadError {
     ReadError::Malformed(match error {
         multer::Error::IncompleteStream => "broken boundaries",
         _ => "broken part headers",
@@ -233,7 +229,7 @@ fn boundary(headers: &HeaderMap) -> Result<String, Error> {
     }
 }
 
-/// What the headers of a part say about it.
+/// Headers of a part.
 struct About {
     field: String,
     /// `Some` when the part is a file, `""` when the client gave it no name.
@@ -257,8 +253,8 @@ impl About {
     }
 }
 
-/// Whether the part's bytes are not the file's bytes: forms inside forms, and the transfer
-/// encodings of mail, which RFC 7578 §4.7 deprecates. Nobody would decode them after us.
+/// Whether the part's bytes are not the file's bytes: nested forms, and the transfer encodings of
+/// mail, which RFC 7578 §4.7 deprecates and nothing here decodes.
 fn is_encoded(headers: &HeaderMap) -> bool {
     const TRANSFER_ENCODING: HeaderName = HeaderName::from_static("content-transfer-encoding");
     let nested = headers.get(CONTENT_TYPE).is_some_and(|value| {

@@ -1,13 +1,12 @@
-//! `Reader`: where in a form reading stands, and what of the body goes where: the line of a
-//! boundary and the headers after it to multer, the content of a part to whoever reads the part.
+//! `Reader`: the position in a form. It routes the body: boundary lines and headers to multer,
+//! contents to the reader of the part.
 //!
-//! multer copies what it gets into a buffer and searches all of that whenever more comes, so it
-//! gets nothing beyond the headers that it is to read. Then it holds nothing that is not its own,
-//! and contents pass by it as the chunks they came in.
+//! multer copies its input into a buffer and searches all of that whenever more comes, so it gets
+//! the headers and nothing beyond them. Contents pass by as the chunks they came in.
 //!
 //! A content ends where multer would end it: at the first line break, two hyphens and the boundary,
-//! whatever follows. That is multer's to judge: the hyphens of the last boundary, white space up to
-//! the end of the line, or something that makes it no boundary and the form malformed.
+//! with anything after them. That is left to multer: the hyphens of the last boundary, white space up
+//! to the end of the line, or bytes that make the form malformed.
 
 use std::{
     convert::Infallible,
@@ -26,15 +25,15 @@ use super::{
 };
 use crate::body::ReadError;
 
-/// Most that multer gets before it is asked what it makes of it.
+/// Most bytes that multer gets between two polls.
 const FEED_BYTES: usize = 64 * 1024;
-/// Most that may come without a part beginning: a preamble, or the headers of one part.
+/// Most bytes outside of contents at a time: a preamble, or the headers of one part.
 const MAX_UNPARSED: usize = 128 * 1024;
 
-/// What comes next in the body.
+/// Next section of the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
-    /// What may stand before the first boundary.
+    /// Bytes before the first boundary.
     Preamble,
     /// The end of a boundary's line, and headers; multer has the boundary itself.
     Headers,
@@ -42,7 +41,7 @@ enum Place {
     Content,
 }
 
-/// A form's body, shared by the form and the part that is being read.
+/// A form's body and the position in it.
 pub(super) struct Reader {
     source: Source,
     place: Place,
@@ -56,6 +55,8 @@ pub(super) struct Reader {
     /// The body begins otherwise than with its boundary.
     begins_otherwise: bool,
     feed: Feed,
+    /// Content that was read ahead.
+    peeked: Option<Cut>,
 }
 
 impl Reader {
@@ -70,10 +71,11 @@ impl Reader {
             unparsed: 0,
             begins_otherwise: false,
             feed,
+            peeked: None,
         }
     }
 
-    /// Skips what stands before the next boundary: the preamble, or what nobody read of a part.
+    /// Skips to the next boundary: over the preamble, or the unread rest of a part.
     pub(super) fn poll_boundary(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ReadError>> {
         while self.place == Place::Preamble {
             ready!(self.poll_unparsed(cx))?;
@@ -96,9 +98,9 @@ impl Reader {
         }
     }
 
-    /// Gives multer a portion of the headers, all that is there if it is not too much. A failure or
-    /// the body's end is only told when multer has seen all that came before: what it finds wrong
-    /// counts first, however the body was cut.
+    /// Feeds multer the headers that are there, up to a portion. A failure or the body's end is reported
+    /// only when multer has seen all bytes before it: its own errors come first, however the body was
+    /// cut into chunks.
     pub(super) fn poll_headers(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ReadError>> {
         let mut portion = FEED_BYTES;
         while portion > 0 {
@@ -123,7 +125,7 @@ impl Reader {
         Poll::Ready(Ok(()))
     }
 
-    /// Waits for more of what is no content.
+    /// Waits for more bytes outside of contents.
     fn poll_unparsed(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ReadError>> {
         Poll::Ready(match ready!(self.source.poll_refill(cx)) {
             Ok(true) if self.unparsed < MAX_UNPARSED => Ok(()),
@@ -136,10 +138,16 @@ impl Reader {
         })
     }
 
-    /// multer has read a part's headers: what follows is the part's content.
+    /// The part's content begins: multer has parsed its headers.
     pub(super) fn begin_content(&mut self) {
         self.place = Place::Content;
         self.unparsed = 0;
+    }
+
+    /// Whether the part has no content; reads ahead as far as needed.
+    pub(super) fn poll_is_empty(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, ReadError>> {
+        self.peeked = ready!(self.poll_content(cx))?;
+        Poll::Ready(Ok(self.peeked.is_none()))
     }
 
     /// The next bytes of the part, `None` at its end.
@@ -147,6 +155,9 @@ impl Reader {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<Cut>, ReadError>> {
+        if let Some(cut) = self.peeked.take() {
+            return Poll::Ready(Ok(Some(cut)));
+        }
         while self.place == Place::Content {
             if !ready!(self.source.poll_refill(cx))? {
                 return Poll::Ready(Err(ReadError::Truncated));
@@ -164,13 +175,18 @@ impl Reader {
     }
 }
 
-/// What multer gets next. It never ends: whether it may end is judged by [`Reader`].
+/// Input of multer. It never ends: [`Reader`] decides whether the form may end.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Feed(Arc<Mutex<BytesMut>>);
 
 impl Feed {
+    fn lock(&self) -> MutexGuard<'_, BytesMut> {
+        // No panic can leave a buffer half changed.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn push(&self, bytes: &[u8]) {
-        locked(&self.0).extend_from_slice(bytes);
+        self.lock().extend_from_slice(bytes);
     }
 }
 
@@ -178,16 +194,11 @@ impl Stream for Feed {
     type Item = Result<Bytes, Infallible>;
 
     fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let fed = mem::take(&mut *locked(&self.0));
-        // Whoever polls multer feeds it and polls again: nobody need be woken.
-        match fed.is_empty() {
-            true => Poll::Pending,
-            false => Poll::Ready(Some(Ok(fed.freeze()))),
+        let fed = mem::take(&mut *self.lock());
+        if fed.is_empty() {
+            // Needs no waker: the caller of multer feeds it and polls again.
+            return Poll::Pending;
         }
+        Poll::Ready(Some(Ok(fed.freeze())))
     }
-}
-
-/// No panic can leave what is behind these locks half done.
-pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

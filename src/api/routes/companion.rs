@@ -1,45 +1,45 @@
-//! Uploads in parts, resumable: the S3 routes of Uppy's Companion, so that its clients work as they
-//! are. The id of an upload that a client gets holds the bucket's own and says whose it is.
+//! Resumable multipart uploads: the S3 routes of Uppy's Companion, so that its clients work
+//! unchanged. The upload id that a client gets is a signed token around the bucket's own id.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use axum::{
     Router,
-    extract::{Extension, FromRequestParts, Path, Request, State},
-    http::request::Parts,
+    body::Body,
+    extract::{FromRequest, FromRequestParts, Path, Request},
+    http::{Method, request::Parts},
     response::Response,
     routing::{get, post},
 };
 use chrono::Utc;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, json};
 
 use crate::api::{
     Api, Error,
     access::{
-        auth::{self, Access},
-        caller::Caller,
-        signed::{self, Purpose},
+        caller::{Caller, DirectCaller, ReturningCaller},
+        signed::Purpose,
+        ticket::{DirectRequest, Ticket},
     },
-    access_log::Journal,
     arguments::{Arguments, MAX_BODY_BYTES},
     item::Item,
     reply,
-    routes::direct::{Asked, TICKET_GRACE, Ticket},
+    routes::direct,
 };
 use crate::{
-    store::{self, ListedPart, ObjectKey, PartUploads, Session, bucket::MAX_PARTS},
+    store::{self, ListedPart, ObjectKey, PartUploads, Session, Store, bucket::MAX_PARTS},
     upload,
 };
 
 /// Largest body of a completion, in bytes: 10,000 parts with their ETags.
 const MAX_PARTS_BYTES: usize = 1024 * 1024;
-/// Most addresses signed at once.
+/// Most URLs signed at once.
 const MAX_BATCH: usize = 1000;
-/// How long an upload may be resumed; the bucket ends it after a day, too.
+/// How long an upload may be resumed; the bucket's lifecycle rule ends it after a day, too.
 const LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What the id of an upload says.
+/// Content of an upload id.
 #[derive(Deserialize, Serialize)]
 struct PartUpload {
     #[serde(flatten)]
@@ -63,18 +63,17 @@ pub(in crate::api) fn routes() -> Router<Api> {
 
 /// `GET /s3/params?filename&type`: a form for a file in one piece. Uppy makes no call at its end, so
 /// the ticket goes along.
-async fn params(
-    State(api): State<Api>,
-    Extension(journal): Extension<Journal>,
-    request: Request,
-) -> Result<Response, Error> {
-    let asked = Call::read(&api, request, MAX_BODY_BYTES).await?;
-    let mut caller = Caller::of_direct(&api, &journal, &asked.parts)?;
-    let (stem, mut ticket) = Asked::of(&asked.arguments, "filename")?.granted(&mut caller)?;
-    let form = api.form(&asked.parts, &stem, ticket.max_bytes).await?;
-    ticket.lasts_until(form.expires_at, TICKET_GRACE);
-    let ticket = signed::seal(api.signing_secrets()?, Purpose::Ticket, &ticket)?;
+async fn params(beginning: Beginning) -> Result<Response, Error> {
+    let Beginning {
+        mut caller,
+        parts,
+        arguments,
+    } = beginning;
+    let wanted = DirectRequest::parse(&arguments, "filename")?;
+    let (stem, ticket) = wanted.authorize(&mut caller)?;
+    let form = caller.api.form(&parts, &stem, ticket.max_bytes).await?;
     let expires = form.expires_at.signed_duration_since(Utc::now());
+    let ticket = ticket.sign(&caller, form.expires_at)?;
     let fields: Map<_, _> = form
         .fields
         .into_iter()
@@ -90,67 +89,47 @@ async fn params(
 }
 
 /// `POST /s3/multipart {filename, type, metadata}`
-async fn begin(
-    State(api): State<Api>,
-    Extension(journal): Extension<Journal>,
-    request: Request,
-) -> Result<Response, Error> {
-    let asked = Call::read(&api, request, MAX_BODY_BYTES).await?;
-    let mut caller = Caller::of_direct(&api, &journal, &asked.parts)?;
-    let metadata = asked.arguments.nested("metadata")?;
-    let wanted = Asked::of(&asked.arguments, "filename")?.with_class_id_of(&metadata)?;
-    let (stem, mut ticket) = wanted.granted(&mut caller)?;
-    ticket.lasts_until(Utc::now(), LIFE);
+async fn begin(beginning: Beginning) -> Result<Response, Error> {
+    let Beginning {
+        mut caller,
+        parts,
+        arguments,
+    } = beginning;
+    let metadata = arguments.nested("metadata")?;
+    let wanted = DirectRequest::parse(&arguments, "filename")?.with_metadata(&metadata)?;
+    let (stem, ticket) = wanted.authorize(&mut caller)?;
     let key = ObjectKey::pending(&stem);
-    let session = api.session(&asked.parts)?;
-    let work = async { Ok(part_uploads(&session)?.begin(&key).await?) };
-    let id = api.in_time(&session, work).await?;
+    let work = async |session: &Session| Ok(part_uploads(session)?.begin(&key).await?);
+    let id = caller.api.with_store(&parts, work).await?;
     let upload = PartUpload { ticket, id };
-    let id = signed::seal(api.signing_secrets()?, Purpose::PartUpload, &upload)?;
+    let id = caller.sign(Purpose::PartUpload, Utc::now() + LIFE, &upload)?;
+    let id = id.ok_or(Error::DirectDisabled)?;
     reply::bare(json!({"key": key.as_str(), "uploadId": id}))
 }
 
 /// `GET /s3/multipart/{uploadId}?key`
-async fn list(
-    State(api): State<Api>,
-    Extension(journal): Extension<Journal>,
-    InPath(id): InPath<String>,
-    request: Request,
-) -> Result<Response, Error> {
-    let (_, of) = Ours::find(&api, &journal, &id, request, MAX_BODY_BYTES).await?;
-    let session = api.session(&of.parts)?;
-    let work = async {
-        let parts = part_uploads(&session)?.list(&of.key, &of.id);
-        parts.await.map_err(gone)
+async fn list(upload: OwnedUpload) -> Result<Response, Error> {
+    let work = async |session: &Session| {
+        let parts = part_uploads(session)?.list(&upload.key, &upload.id);
+        parts.await.map_err(incomplete_if_missing)
     };
-    let parts = api.in_time(&session, work).await?;
+    let parts = upload.caller.api.with_store(&upload.parts, work).await?;
     reply::bare(parts.into_iter().map(listed).collect::<Vec<_>>())
 }
 
 /// `GET /s3/multipart/{uploadId}/{partNumber}?key`
-async fn sign(
-    State(api): State<Api>,
-    Extension(journal): Extension<Journal>,
-    InPath((id, number)): InPath<(String, String)>,
-    request: Request,
-) -> Result<Response, Error> {
-    let (_, of) = Ours::find(&api, &journal, &id, request, MAX_BODY_BYTES).await?;
-    let number = part_number("partNumber", &number)?;
-    let addresses = of.addresses(&api, &[number]).await?;
-    let url = addresses.into_iter().next().map(|(_, url)| url);
-    reply::bare(json!({"url": url, "expires": api.settings.direct.form_life.as_secs()}))
+async fn sign(upload: OwnedUpload) -> Result<Response, Error> {
+    let number = part_number("partNumber", &upload.number)?;
+    let urls = upload.sign_urls(&[number]).await?;
+    let url = urls.into_iter().next().map(|(_, url)| url);
+    let life = upload.caller.api.settings.direct.form_life;
+    reply::bare(json!({"url": url, "expires": life.as_secs()}))
 }
 
 /// `GET /s3/multipart/{uploadId}/batch?key&partNumbers=1,2`
-async fn sign_batch(
-    State(api): State<Api>,
-    Extension(journal): Extension<Journal>,
-    InPath(id): InPath<String>,
-    request: Request,
-) -> Result<Response, Error> {
+async fn sign_batch(upload: OwnedUpload) -> Result<Response, Error> {
     const NAME: &str = "partNumbers";
-    let (arguments, of) = Ours::find(&api, &journal, &id, request, MAX_BODY_BYTES).await?;
-    let numbers = arguments.text(NAME)?;
+    let numbers = upload.arguments.text(NAME)?;
     let numbers: Vec<_> = numbers
         .split(',')
         .take(MAX_BATCH + 1)
@@ -159,8 +138,8 @@ async fn sign_batch(
     if numbers.len() > MAX_BATCH {
         return Err(Error::ParameterInvalid { name: NAME });
     }
-    let addresses = of.addresses(&api, &numbers).await?;
-    let urls: Map<_, _> = addresses
+    let urls = upload.sign_urls(&numbers).await?;
+    let urls: Map<_, _> = urls
         .into_iter()
         .map(|(number, url)| (number.to_string(), url.into()))
         .collect();
@@ -168,139 +147,138 @@ async fn sign_batch(
 }
 
 /// `POST /s3/multipart/{uploadId}/complete?key {parts: [{PartNumber, ETag}]}`
-async fn complete(
-    State(api): State<Api>,
-    Extension(journal): Extension<Journal>,
-    InPath(id): InPath<String>,
-    request: Request,
-) -> Result<Response, Error> {
+async fn complete(upload: OwnedUpload) -> Result<Response, Error> {
     #[derive(Serialize)]
     struct Completed {
         location: String,
         #[serde(flatten)]
         item: Item,
     }
-    let (arguments, of) = Ours::find(&api, &journal, &id, request, MAX_PARTS_BYTES).await?;
-    let parts = named_parts(&arguments)?;
-    let session = api.session(&of.parts)?;
-    let work = async {
-        let completed = part_uploads(&session)?.complete(&of.key, &of.id, parts);
-        ended(completed.await)
+    let parts = parse_parts(&upload.arguments)?;
+    let work = async |session: &Session| {
+        let completed = part_uploads(session)?.complete(&upload.key, &upload.id, parts);
+        completed_or_missing(completed.await)
     };
-    api.in_time(&session, work).await?;
-    let mut caller = Caller::of_more(&api, &journal, &of.parts)?;
-    let item = of.ticket.complete(&mut caller, &of.parts).await?;
+    upload.caller.api.with_store(&upload.parts, work).await?;
+    let mut caller = upload.caller;
+    let item = direct::complete_ticket(upload.ticket, &mut caller, &upload.parts).await?;
     reply::bare(Completed {
         location: item.url.clone(),
         item,
     })
 }
 
-/// `DELETE /s3/multipart/{uploadId}?key`: the parts go, and what a completion made of them that went
-/// no further.
-async fn abort(
-    State(api): State<Api>,
-    Extension(journal): Extension<Journal>,
-    InPath(id): InPath<String>,
-    request: Request,
-) -> Result<Response, Error> {
-    let (_, of) = Ours::find(&api, &journal, &id, request, MAX_BODY_BYTES).await?;
-    let session = api.session(&of.parts)?;
-    let work = async {
-        part_uploads(&session)?.abort(&of.key, &of.id).await?;
-        Ok(session.remove(&of.key).await?)
+/// `DELETE /s3/multipart/{uploadId}?key`: removes the parts, and the pending object of a completion
+/// that went no further.
+async fn abort(upload: OwnedUpload) -> Result<Response, Error> {
+    let work = async |session: &Session| {
+        part_uploads(session)?
+            .abort(&upload.key, &upload.id)
+            .await?;
+        Ok(session.remove(&upload.key).await?)
     };
-    api.in_time(&session, work).await?;
+    upload.caller.api.with_store(&upload.parts, work).await?;
     reply::bare(json!({}))
 }
 
-/// What stands in a path. What is no text there was not given out by us.
-struct InPath<T>(T);
-
-impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for InPath<T> {
-    type Rejection = Error;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
-        let found = Path::from_request_parts(parts, state).await;
-        found
-            .map(|Path(text)| Self(text))
-            .map_err(|_| Error::TicketInvalid)
-    }
-}
-
-/// A request to one of these routes, read whole.
-struct Call {
+/// A request that begins an upload.
+struct Beginning {
+    caller: Caller,
     parts: Parts,
     arguments: Arguments,
 }
 
-impl Call {
-    /// Reads at most `max_bytes` of a body, and none without a token: none of these bodies holds one.
-    async fn read(api: &Api, request: Request, max_bytes: usize) -> Result<Self, Error> {
-        api.signing_secrets()?;
-        if matches!(api.store, store::Store::Disk(_)) {
-            return Err(Error::DirectDisabled);
-        }
-        let (parts, body) = request.into_parts();
-        if api.settings.auth.of_request(&parts)? == Access::Unknown {
-            return Err(Error::TokenMissing);
-        }
-        let arguments = Arguments::read(&parts, body, max_bytes, api.settings.idle).await?;
-        Ok(Self { parts, arguments })
+impl FromRequest<Api> for Beginning {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, api: &Api) -> Result<Self, Error> {
+        let (mut parts, body) = request.into_parts();
+        let DirectCaller(mut caller) = DirectCaller::from_request_parts(&mut parts, api).await?;
+        let arguments = read_arguments(&mut caller, &parts, body, MAX_BODY_BYTES).await?;
+        Ok(Self {
+            caller,
+            parts,
+            arguments,
+        })
     }
 }
 
-/// An upload of the caller's own.
-struct Ours {
+/// A request about an upload that was begun by its caller.
+struct OwnedUpload {
+    caller: Caller,
     parts: Parts,
+    arguments: Arguments,
     ticket: Ticket,
     key: ObjectKey,
+    /// The bucket's id.
     id: String,
+    /// The part number in the path, where the route has one.
+    number: String,
 }
 
-impl Ours {
-    /// Reads the id; the key must be the one that was given out with it.
-    async fn find(
-        api: &Api,
-        journal: &Journal,
-        id: &str,
-        request: Request,
-        max_bytes: usize,
-    ) -> Result<(Arguments, Self), Error> {
-        let Call { parts, arguments } = Call::read(api, request, max_bytes).await?;
-        let mut caller = Caller::of_more(api, journal, &parts)?;
-        caller.admitted()?;
-        let upload: Option<PartUpload> =
-            signed::open(api.signing_secrets()?, Purpose::PartUpload, id);
-        let PartUpload { ticket, id } = upload.ok_or(Error::TicketInvalid)?;
-        ticket.judge(caller.user(), auth::now())?;
+impl FromRequest<Api> for OwnedUpload {
+    type Rejection = Error;
+
+    /// Opens the upload id; the argument `key` must be the one that was given out with it.
+    async fn from_request(request: Request, api: &Api) -> Result<Self, Error> {
+        let (mut parts, body) = request.into_parts();
+        let ReturningCaller(mut caller) =
+            ReturningCaller::from_request_parts(&mut parts, api).await?;
+        // The only POST among these routes is the completion.
+        let max_bytes = match parts.method {
+            Method::POST => MAX_PARTS_BYTES,
+            _ => MAX_BODY_BYTES,
+        };
+        let arguments = read_arguments(&mut caller, &parts, body, max_bytes).await?;
+        let path = Path::<BTreeMap<String, String>>::from_request_parts(&mut parts, api).await;
+        let Path(mut path) = path.map_err(|_| Error::TicketInvalid)?;
+        let mut take = |name| path.remove(name).unwrap_or_default();
+        let upload = caller.open(Purpose::PartUpload, &take("id"));
+        let PartUpload { ticket, id } = upload.map_err(|_| Error::TicketInvalid)?;
         let key = ObjectKey::pending(&ticket.stem()?);
         if arguments.text("key")? != key.as_str() {
             return Err(Error::TicketInvalid);
         }
-        let ours = Self {
+        Ok(Self {
+            caller,
             parts,
+            arguments,
             ticket,
             key,
             id,
-        };
-        Ok((arguments, ours))
+            number: take("number"),
+        })
     }
+}
 
-    async fn addresses(&self, api: &Api, numbers: &[i32]) -> Result<Vec<(i32, String)>, Error> {
-        let life = api.settings.direct.form_life;
-        let session = api.session(&self.parts)?;
-        let work = async {
-            let uploads = part_uploads(&session)?;
-            let mut addresses = Vec::with_capacity(numbers.len());
+impl OwnedUpload {
+    async fn sign_urls(&self, numbers: &[i32]) -> Result<Vec<(i32, String)>, Error> {
+        let life = self.caller.api.settings.direct.form_life;
+        let work = async |session: &Session| {
+            let uploads = part_uploads(session)?;
+            let mut urls = Vec::with_capacity(numbers.len());
             for number in numbers {
-                let address = uploads.address(&self.key, &self.id, *number, life).await?;
-                addresses.push((*number, address));
+                let url = uploads.address(&self.key, &self.id, *number, life).await?;
+                urls.push((*number, url));
             }
-            Ok(addresses)
+            Ok(urls)
         };
-        api.in_time(&session, work).await
+        self.caller.api.with_store(&self.parts, work).await
     }
+}
+
+/// Authorises the caller before the body is read: no body of these routes holds a token.
+async fn read_arguments(
+    caller: &mut Caller,
+    parts: &Parts,
+    body: Body,
+    max_bytes: usize,
+) -> Result<Arguments, Error> {
+    if matches!(caller.api.store, Store::Disk(_)) {
+        return Err(Error::DirectDisabled);
+    }
+    caller.authorize()?;
+    Arguments::read(parts, body, max_bytes, caller.api.settings.idle).await
 }
 
 fn part_uploads(session: &Session) -> Result<PartUploads<'_>, Error> {
@@ -320,7 +298,7 @@ fn part_number(name: &'static str, text: &str) -> Result<i32, Error> {
 }
 
 /// The parts of a completion, in order; each number once.
-fn named_parts(arguments: &Arguments) -> Result<Vec<(i32, String)>, Error> {
+fn parse_parts(arguments: &Arguments) -> Result<Vec<(i32, String)>, Error> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
     struct Named {
@@ -340,25 +318,25 @@ fn named_parts(arguments: &Arguments) -> Result<Vec<(i32, String)>, Error> {
         .iter()
         .zip(parts.iter().skip(1))
         .all(|(part, next)| part.0 != next.0);
-    match !parts.is_empty() && once && parts.iter().all(in_range) {
-        true => Ok(parts),
-        false => Err(INVALID),
+    if parts.is_empty() || !once || !parts.iter().all(in_range) {
+        return Err(INVALID);
     }
+    Ok(parts)
 }
 
-/// What the bucket says about an upload that has ended, or was never begun.
-fn gone(error: store::Error) -> Error {
+/// The bucket does not know an upload that has ended or was never begun.
+fn incomplete_if_missing(error: store::Error) -> Error {
     match error {
         store::Error::Refused { status: 404, .. } => Error::Upload(upload::Error::Incomplete),
         error => error.into(),
     }
 }
 
-/// Whether the parts are an object now, or may have become one before.
-fn ended(completed: Result<(), store::Error>) -> Result<(), Error> {
+/// A missing upload may have been completed before.
+fn completed_or_missing(completed: Result<(), store::Error>) -> Result<(), Error> {
     match completed {
         Ok(()) | Err(store::Error::Refused { status: 404, .. }) => Ok(()),
-        // A part is missing, or too small, or another one than named.
+        // A part is missing, too small, or has another ETag.
         Err(store::Error::Refused { status: 400, .. }) => {
             Err(Error::Upload(upload::Error::Incomplete))
         }

@@ -120,12 +120,17 @@ pub(crate) fn read(
 async fn read_parts(mut form: Form) -> Reading {
     let (mut parts, mut begun) = (Vec::new(), Vec::new());
     let end = loop {
-        match form.next().await {
-            Ok(Some(Part::Text { name, value })) => {
+        let part = match form.next().await {
+            Ok(Some(part)) => part,
+            Ok(None) => break Ok(()),
+            Err(error) => break Err(error),
+        };
+        match part {
+            Part::Text { name, value } => {
                 assert!(value.len() <= MAX_TEXT_BYTES, "a text over its limit");
                 parts.push(Read::Text { field: name, value });
             }
-            Ok(Some(Part::File(file))) => {
+            Part::File(file) => {
                 if let Err(error) = read_content(file.content, &mut begun).await {
                     break Err(error);
                 }
@@ -135,14 +140,12 @@ async fn read_parts(mut form: Form) -> Reading {
                     content: std::mem::take(&mut begun),
                 });
             }
-            Ok(None) => {
-                let again = form.next().await;
-                assert!(matches!(again, Ok(None)), "something after the end");
-                break Ok(());
-            }
-            Err(error) => break Err(error),
         }
     };
+    if end.is_ok() {
+        let again = form.next().await;
+        assert!(matches!(again, Ok(None)), "something after the end");
+    }
     Reading { parts, begun, end }
 }
 

@@ -1,0 +1,96 @@
+//! The class id that clients send with a file: two spellings, one whole number.
+
+use super::{Error, arguments::Arguments};
+
+/// Names of the field, in the order in which they count.
+const NAMES: [&str; 2] = ["imageClassId", "image_class_id"];
+/// Largest class id: JavaScript's largest safe integer.
+const MAX: u64 = (1 << 53) - 1;
+
+pub(super) fn is_name(name: &str) -> bool {
+    NAMES.contains(&name)
+}
+
+/// Reads a value; `None` when it is empty.
+pub(super) fn parse(value: &[u8]) -> Result<Option<u64>, Error> {
+    if value.is_empty() {
+        return Ok(None);
+    }
+    if !value.iter().all(u8::is_ascii_digit) {
+        return Err(Error::ClassIdInvalid);
+    }
+    let id = std::str::from_utf8(value)
+        .ok()
+        .and_then(|digits| digits.parse().ok());
+    match id {
+        Some(id @ ..=MAX) => Ok(Some(id)),
+        _ => Err(Error::ClassIdInvalid),
+    }
+}
+
+pub(super) fn from_query(query: Option<&str>) -> Result<Option<u64>, Error> {
+    let pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
+    let mut ids = pairs.filter(|(name, value)| is_name(name) && !value.is_empty());
+    ids.next()
+        .map_or(Ok(None), |(_, value)| parse(value.as_bytes()))
+}
+
+pub(super) fn from_arguments(arguments: &Arguments) -> Result<Option<u64>, Error> {
+    for name in NAMES {
+        let text = arguments.text(name).map_err(|_| Error::ClassIdInvalid)?;
+        if let Some(id) = parse(text.as_bytes())? {
+            return Ok(Some(id));
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_class_id_is_a_whole_number() {
+        for (value, id) in [
+            ("", None),
+            ("0", Some(0)),
+            ("007", Some(7)),
+            ("9007199254740991", Some(MAX)),
+        ] {
+            assert_eq!(parse(value.as_bytes()).expect("valid"), id, "{value:?}");
+        }
+        for bad in [
+            "abc",
+            "-1",
+            "+1",
+            "1e9",
+            "NaN",
+            "0x10",
+            "1.0",
+            " 1",
+            "9007199254740992",
+            "12345678901234567890",
+            "１",
+        ] {
+            assert!(
+                matches!(parse(bad.as_bytes()), Err(Error::ClassIdInvalid)),
+                "{bad:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_query_names_a_class_in_either_spelling() {
+        for (query, id) in [
+            (None, None),
+            (Some("imageClassId=3"), Some(3)),
+            (Some("a=b&image_class_id=4"), Some(4)),
+            (Some("imageClassId=&image_class_id=4"), Some(4)),
+            (Some("imageClassId="), None),
+            (Some("imageClassId[]=5"), None),
+        ] {
+            assert_eq!(from_query(query).expect("valid"), id, "{query:?}");
+        }
+        assert!(from_query(Some("imageClassId=x")).is_err());
+    }
+}

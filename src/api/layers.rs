@@ -1,0 +1,81 @@
+//! Middleware around the routes: CORS, the base path, and panics answered as failures.
+
+use std::{any::Any, time::Duration};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::Request,
+    http::{
+        HeaderValue, Method, Uri,
+        header::{ACCEPT_RANGES, CONTENT_RANGE, ETAG, RETRY_AFTER},
+        uri::PathAndQuery,
+    },
+    response::{IntoResponse as _, Response},
+};
+use tower::{Layer as _, util::MapRequestLayer};
+use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
+
+use super::{Error, access_log::REQUEST_ID};
+
+/// Origins whose pages may call the API.
+#[derive(Clone, Debug)]
+pub enum CorsOrigins {
+    /// `*`
+    Any,
+    /// These, as browsers write them: `https://chat.example.com`.
+    List(Vec<HeaderValue>),
+}
+
+pub(super) fn cors(origins: &CorsOrigins) -> CorsLayer {
+    const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+    let origins = match origins {
+        CorsOrigins::Any => AllowOrigin::any(),
+        CorsOrigins::List(list) => AllowOrigin::list(list.iter().cloned()),
+    };
+    CorsLayer::new()
+        .allow_origin(origins)
+        .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::DELETE])
+        // Pages send `token`, `Authorization`, and tracing headers of their own.
+        .allow_headers(AllowHeaders::mirror_request())
+        .expose_headers([REQUEST_ID, RETRY_AFTER, ETAG, ACCEPT_RANGES, CONTENT_RANGE])
+        .max_age(PREFLIGHT_MAX_AGE)
+}
+
+/// Answers a panic like every other failure.
+pub(super) fn panic_response(panic: Box<dyn Any + Send + 'static>) -> Response {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = text
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_default();
+    Error::Internal(text).into_response()
+}
+
+/// Strips `base_path` from every request's path before routing. A gateway may have removed it
+/// already, so a path without it is routed unchanged.
+pub(super) fn strip_base_path(routes: Router, base_path: String) -> Router {
+    if base_path.is_empty() {
+        return routes;
+    }
+    let strip = MapRequestLayer::new(move |mut request: Request<Body>| {
+        if let Some(uri) = stripped(request.uri(), &base_path) {
+            *request.uri_mut() = uri;
+        }
+        request
+    });
+    Router::new().fallback_service(strip.layer(routes))
+}
+
+fn stripped(uri: &Uri, base_path: &str) -> Option<Uri> {
+    let rest = uri.path().strip_prefix(base_path)?;
+    if !rest.starts_with('/') {
+        return None;
+    }
+    let query = uri
+        .query()
+        .map(|query| format!("?{query}"))
+        .unwrap_or_default();
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = Some(PathAndQuery::try_from(format!("{rest}{query}")).ok()?);
+    Uri::from_parts(parts).ok()
+}

@@ -1,0 +1,101 @@
+//! Facts about a request beyond its HTTP: how the platform delivered it, where the client is, and
+//! under which address it called us.
+
+use std::net::IpAddr;
+
+use axum::http::{
+    HeaderMap, HeaderName, HeaderValue, header::HOST, request::Parts, uri::Authority,
+};
+use tokio::time::Instant;
+
+use super::Error;
+use crate::{body::ReadError, store::Credentials};
+
+/// Facts that a runtime knows; it puts them into the request's extensions.
+#[derive(Clone, Debug, Default)]
+pub struct Arrival {
+    /// The platform's id for the request.
+    pub request_id: Option<String>,
+    /// The client's address, as the platform saw it.
+    pub client: Option<IpAddr>,
+    /// Credentials that came with the request.
+    pub credentials: Option<Credentials>,
+    /// When the platform ends the request.
+    pub ends_at: Option<Instant>,
+    /// Whether a gateway changed the body.
+    pub body_state: BodyState,
+}
+
+/// Whether a body is still the client's bytes after a gateway passed it on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BodyState {
+    /// It is.
+    #[default]
+    Whole,
+    /// The gateway decoded it as text and lost bytes.
+    Mangled,
+    /// The gateway announced base64 that cannot be decoded.
+    Undecodable,
+}
+
+impl Arrival {
+    pub(super) fn from_parts(parts: &Parts) -> &Self {
+        static UNKNOWN: Arrival = Arrival {
+            request_id: None,
+            client: None,
+            credentials: None,
+            ends_at: None,
+            body_state: BodyState::Whole,
+        };
+        parts.extensions.get().unwrap_or(&UNKNOWN)
+    }
+}
+
+impl BodyState {
+    /// Refuses a body that is not the client's any more.
+    pub(super) fn check(self) -> Result<(), Error> {
+        match self {
+            Self::Whole => Ok(()),
+            Self::Mangled => Err(Error::BodyMangled),
+            Self::Undecodable => {
+                Err(ReadError::Malformed("the event's base64 cannot be decoded").into())
+            }
+        }
+    }
+}
+
+/// The client's address as the last `trusted_hops` proxies report it; where they name none, as the
+/// platform does. So a client that finds a way around the proxies still has an address.
+pub(super) fn client_address(parts: &Parts, trusted_hops: usize) -> Option<IpAddr> {
+    let hop = trusted_hops.checked_sub(1);
+    hop.and_then(|hop| forwarded_for(&parts.headers, hop))
+        .or(Arrival::from_parts(parts).client)
+}
+
+/// The address that a proxy wrote into `X-Forwarded-For`; `hop` counts proxies from the last one.
+fn forwarded_for(headers: &HeaderMap, hop: usize) -> Option<IpAddr> {
+    const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+    let values = headers.get_all(FORWARDED_FOR).iter();
+    let texts: Vec<_> = values.filter_map(|value| value.to_str().ok()).collect();
+    // Each proxy appends the address it saw; everything before is the client's own word.
+    let mut entries = texts.iter().rev().flat_map(|text| text.rsplit(','));
+    entries.nth(hop)?.trim().parse().ok()
+}
+
+/// Scheme and host of the client's request, `""` where it named no host.
+pub(super) fn requested_origin(parts: &Parts) -> String {
+    const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+    let header = |name| {
+        parts
+            .headers
+            .get(name)
+            .and_then(|value: &HeaderValue| value.to_str().ok())
+    };
+    let https = header(FORWARDED_PROTO).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"));
+    let scheme = if https { "https" } else { "http" };
+    let authority = header(HOST).and_then(|host| host.parse::<Authority>().ok());
+    match authority.as_ref().or(parts.uri.authority()) {
+        Some(authority) => format!("{scheme}://{authority}"),
+        None => String::new(),
+    }
+}
