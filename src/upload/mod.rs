@@ -13,7 +13,7 @@ use futures_util::TryStreamExt as _;
 use uuid::Uuid;
 
 use self::{
-    media::{Facts, Kind, Kinds, Media, Refused, Strip, Watch},
+    media::{Facts, Kind, Kinds, Media, Refused, Strip, Verdict, Watch},
     naming::Folder,
 };
 use crate::{
@@ -155,7 +155,10 @@ fn judge(settings: &Settings, head: &[u8], name: &str) -> Result<(Media, Watch),
     if head.is_empty() {
         return Err(Error::Empty);
     }
-    let (media, watch) = media::judge(head, name, Strip::Off)?;
+    let (media, watch) = match media::judge(head, name, Strip::Off)? {
+        Verdict::Is(media, watch) => (media, watch),
+        Verdict::Later(undecided) => undecided.by_name(),
+    };
     accept(settings, media, media.kind)?;
     Ok((media, watch))
 }

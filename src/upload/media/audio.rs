@@ -3,25 +3,48 @@
 //! A sync word is two bytes and proves little, so a frame must also be followed by another of its
 //! kind, or by the end of what we see.
 
-use super::field::be16;
 use super::format::Format;
 
-pub(super) fn detect(head: &[u8]) -> Option<Format> {
-    match id3_tag(head) {
-        Some(tag) => tagged(head, &tag),
-        None => bare(head),
+/// What the head shows of a sound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    Is(Format),
+    /// Its first frame stands so many bytes further on, or behind them.
+    Behind(usize),
+}
+
+/// Looks for a first frame at the start of `bytes`, or behind a tag there. `is_whole` says that the
+/// file ends with them.
+pub(super) fn detect(bytes: &[u8], is_whole: bool) -> Option<Found> {
+    match id3_tag(bytes) {
+        Some(_) => tagged(bytes, is_whole),
+        None => bare(bytes).map(Found::Is),
     }
+}
+
+/// Looks for a first frame anywhere in `bytes`, which follow a tag: taggers leave debris, and tell
+/// wrong lengths.
+pub(super) fn detect_behind_tag(bytes: &[u8], is_whole: bool) -> Option<Found> {
+    // A frame that begins further in may end, with those that must follow it, in what comes next.
+    const OVERLAP: usize = 8 * 1024;
+    match tagged(bytes, is_whole) {
+        Some(Found::Behind(0)) => Some(Found::Behind(bytes.len().saturating_sub(OVERLAP).max(1))),
+        found => found,
+    }
+}
+
+/// A sound that begins within a frame, as those do that were cut out of a broadcast.
+pub(super) fn behind_junk(bytes: &[u8]) -> Option<Format> {
+    let starts = memchr::memchr_iter(0xFF, bytes).filter_map(|at| bytes.get(at..));
+    starts.filter_map(frames).next()
 }
 
 fn bare(head: &[u8]) -> Option<Format> {
     if flac(head) {
         return Some(Format::Flac);
     }
-    if frames_follow(head, mpeg_layer_3_bytes) {
-        return Some(Format::Mp3);
-    }
-    if frames_follow(head, adts_bytes) {
-        return Some(Format::Aac);
+    if let found @ Some(_) = frames(head) {
+        return found;
     }
     let narrow = head
         .strip_prefix(b"#!AMR\n")
@@ -31,6 +54,14 @@ fn bare(head: &[u8]) -> Option<Format> {
             .map(|frames| frames_follow(frames, amr_wb_bytes))
     };
     narrow.or_else(wide)?.then_some(Format::Amr)
+}
+
+/// MP3 or AAC by the frames at the start of `bytes`.
+fn frames(bytes: &[u8]) -> Option<Format> {
+    if frames_follow(bytes, mpeg_layer_3_bytes) {
+        return Some(Format::Mp3);
+    }
+    frames_follow(bytes, adts_bytes).then_some(Format::Aac)
 }
 
 /// Whether `bytes` begin with a whole frame, and with several of them where they are long
@@ -58,51 +89,91 @@ fn has_trailing_tag(rest: &[u8]) -> bool {
     rest.starts_with(b"TAG") || rest.starts_with(b"APETAGEX") || rest.starts_with(&[0; 4])
 }
 
-/// Length of an MPEG audio frame of layer III, header included (ISO/IEC 11172-3, 2.4.1.3).
-fn mpeg_layer_3_bytes(frame: &[u8]) -> Option<usize> {
+/// A frame of sound, by its header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Frame {
+    /// Its length, header included.
+    pub(super) bytes: usize,
+    pub(super) samples: u32,
+    /// Samples per second.
+    pub(super) rate: u32,
+    /// Those bits of the header that all frames of a sound share.
+    pub(super) kind: u32,
+}
+
+/// An MPEG audio frame of layer III (ISO/IEC 11172-3, 2.4.1.3).
+#[inline]
+pub(super) fn mpeg_layer_3(header: &[u8; 4]) -> Option<Frame> {
     const LAYER_3: u8 = 0b01;
-    let [sync, second, third, _] = *frame.first_chunk()?;
+    const KIND: u32 = 0xFFFE_0C00;
+    let [sync, second, third, _] = *header;
     let (version, layer) = (second >> 3 & 3, second >> 1 & 3);
-    let (bitrate, rate) = (usize::from(third >> 4), usize::from(third >> 2 & 3));
     if sync != 0xFF || second < 0xE0 || layer != LAYER_3 {
         return None;
     }
+    let (bitrate, rate) = (usize::from(third >> 4), usize::from(third >> 2 & 3));
     let (kilobits, samples, divisor) = match version {
-        0b11 => (&MPEG_1_KILOBITS, 144_000, 1),
-        0b10 => (&MPEG_2_KILOBITS, 72_000, 2),
-        0b00 => (&MPEG_2_KILOBITS, 72_000, 4),
+        0b11 => (&MPEG_1_KILOBITS, 1152, 1),
+        0b10 => (&MPEG_2_KILOBITS, 576, 2),
+        0b00 => (&MPEG_2_KILOBITS, 576, 4),
         _ => return None,
     };
-    let kilobits = kilobits.get(bitrate).filter(|&&kilobits| kilobits > 0)?;
-    let hertz = [44_100, 48_000, 32_000].get(rate)? / divisor;
-    let padding = usize::from(third >> 1 & 1);
-    Some(samples * kilobits / hertz + padding)
+    let kilobits = *kilobits.get(bitrate).filter(|&&kilobits| kilobits > 0)?;
+    let rate = [44_100, 48_000, 32_000].get(rate)? / divisor;
+    let padding = u32::from(third >> 1 & 1);
+    // Kilobits per second, in bytes.
+    Some(Frame {
+        bytes: (samples * 125 * kilobits / rate + padding) as usize,
+        samples,
+        rate,
+        kind: u32::from_be_bytes(*header) & KIND,
+    })
+}
+
+fn mpeg_layer_3_bytes(frame: &[u8]) -> Option<usize> {
+    mpeg_layer_3(frame.first_chunk()?).map(|frame| frame.bytes)
 }
 
 /// By the bitrate index; 0 is "free", whose frames nobody can measure.
-const MPEG_1_KILOBITS: [usize; 15] = [
+const MPEG_1_KILOBITS: [u32; 15] = [
     0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320,
 ];
-const MPEG_2_KILOBITS: [usize; 15] = [0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160];
+const MPEG_2_KILOBITS: [u32; 15] = [0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160];
 
-/// Length of an ADTS frame, header included (ISO/IEC 13818-7, 6.2).
-fn adts_bytes(frame: &[u8]) -> Option<usize> {
-    const HEADER: usize = 7;
-    let header: [u8; HEADER] = *frame.first_chunk()?;
-    let is_sync = header[0] == 0xFF && header[1] & 0xF6 == 0xF0;
-    let has_known_rate = header[2] >> 2 & 0xF < 13;
+/// An ADTS frame (ISO/IEC 13818-7, 6.2).
+#[inline]
+pub(super) fn adts(header: &[u8; 7]) -> Option<Frame> {
+    const RATES: [u32; 13] = [
+        96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025,
+        8_000, 7_350,
+    ];
+    const SAMPLES: u32 = 1024;
+    const KIND: u32 = 0xFFFE_FC00;
+    let [first @ .., fifth, sixth, blocks] = *header;
+    let [sync, second, third, fourth] = first;
+    let is_sync = sync == 0xFF && second & 0xF6 == 0xF0;
+    let rate = *RATES.get(usize::from(third >> 2 & 0xF))?;
     // 13 bits that begin and end inside a byte.
-    let bytes = usize::from(be16(&header, 3)? & 0x3FF) << 3 | usize::from(header[5] >> 5);
-    (is_sync && has_known_rate && bytes >= HEADER).then_some(bytes)
+    let bytes = usize::from(fourth & 3) << 11 | usize::from(fifth) << 3 | usize::from(sixth >> 5);
+    (is_sync && bytes >= header.len()).then_some(Frame {
+        bytes,
+        samples: SAMPLES * (u32::from(blocks & 3) + 1),
+        rate,
+        kind: u32::from_be_bytes(first) & KIND,
+    })
+}
+
+fn adts_bytes(frame: &[u8]) -> Option<usize> {
+    adts(frame.first_chunk()?).map(|frame| frame.bytes)
 }
 
 /// Length of a narrow-band AMR frame by its frame type (RFC 4867, 5.3).
-fn amr_bytes(frame: &[u8]) -> Option<usize> {
+pub(super) fn amr_bytes(frame: &[u8]) -> Option<usize> {
     amr_frame_bytes(frame, &[12, 13, 15, 17, 19, 20, 26, 31, 5])
 }
 
 /// Length of a wide-band AMR frame by its frame type (RFC 4867, 5.3).
-fn amr_wb_bytes(frame: &[u8]) -> Option<usize> {
+pub(super) fn amr_wb_bytes(frame: &[u8]) -> Option<usize> {
     amr_frame_bytes(frame, &[17, 23, 32, 36, 40, 46, 50, 58, 60, 5])
 }
 
@@ -130,11 +201,11 @@ fn flac(head: &[u8]) -> bool {
 }
 
 /// An ID3v2 header (ID3v2.4, 3.1) and where it claims that its tag ends.
-struct Id3Tag {
-    ends: usize,
+pub(super) struct Id3Tag {
+    pub(super) ends: usize,
 }
 
-fn id3_tag(head: &[u8]) -> Option<Id3Tag> {
+pub(super) fn id3_tag(head: &[u8]) -> Option<Id3Tag> {
     const HEADER: usize = 10;
     const HAS_FOOTER: u8 = 0x10;
     let header: [u8; HEADER] = *head.first_chunk()?;
@@ -153,31 +224,18 @@ fn id3_tag(head: &[u8]) -> Option<Id3Tag> {
     })
 }
 
-/// What follows a tag; when that is further than we see, the tag's first frame must do.
-fn tagged(head: &[u8], tag: &Id3Tag) -> Option<Format> {
-    if let Some(mut rest) = head.get(tag.ends..) {
-        while let [0, after @ ..] = rest {
-            rest = after;
-        }
-        return after_tag(rest);
+/// A sound behind tags, if there are any; its first frame may be out of sight.
+fn tagged(bytes: &[u8], is_whole: bool) -> Option<Found> {
+    let mut at = 0;
+    while let Some(tag) = bytes.get(at..).and_then(id3_tag) {
+        at += tag.ends;
     }
-    let first_frame = head.get(10..14)?;
-    let is_frame = first_frame
-        .iter()
-        .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
-    let is_padding = first_frame == [0; 4];
-    let ends_beyond_head = head.len() == super::HEAD_BYTES;
-    (ends_beyond_head && (is_frame || is_padding)).then_some(Format::Mp3)
-}
-
-/// Sound behind a tag; taggers leave a little debris, so the first frame may be searched for.
-fn after_tag(rest: &[u8]) -> Option<Format> {
-    const DEBRIS: usize = 1024;
-    if let found @ Some(_) = bare(rest) {
-        return found;
-    }
-    (0..DEBRIS)
-        .map_while(|start| rest.get(start..))
-        .any(|rest| frames_follow(rest, mpeg_layer_3_bytes))
-        .then_some(Format::Mp3)
+    let rest = bytes.get(at..).unwrap_or_default();
+    // What is left of a longer tag.
+    let zeros = rest.iter().take_while(|byte| **byte == 0).count();
+    let rest = rest.get(zeros..).unwrap_or_default();
+    bare(rest)
+        .or_else(|| behind_junk(rest))
+        .map(Found::Is)
+        .or_else(|| (!is_whole).then_some(Found::Behind(at + zeros)))
 }

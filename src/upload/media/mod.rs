@@ -40,6 +40,7 @@ pub use refusal::Refused;
 pub use walk::{Edit, Facts, Geo, Overwrite, REACH, Report, Strip};
 pub use watch::Watch;
 
+use audio::Found;
 use format::Format;
 
 /// How many first bytes of a file [`judge`] wants to see; fewer only when the file is shorter.
@@ -49,32 +50,109 @@ use format::Format;
 /// 16 KiB reaches them in most files and costs nothing to hold.
 pub const HEAD_BYTES: usize = 16 * 1024;
 
+/// What the bytes of a file say so far.
+#[derive(Debug)]
+pub enum Verdict {
+    /// What it is, and what looks at all of it.
+    Is(Media, Watch),
+    /// Further bytes tell.
+    Later(Undecided),
+}
+
+/// A file of which the head does not tell what it is: a sound behind a long tag.
+#[derive(Debug)]
+pub struct Undecided {
+    at: u64,
+    claimed: String,
+    strip: Strip,
+}
+
 /// Says what a file is. `head` is its first [`HEAD_BYTES`], or all of it when it is shorter; what
 /// it holds beyond them is not looked at. `name` is the client's name for the file, `strip` says
 /// what the watch shall overwrite.
 ///
 /// # Errors
 /// [`Refused`] when the bytes are of no accepted type.
-pub fn judge(head: &[u8], name: &str, strip: Strip) -> Result<(Media, Watch), Refused> {
+pub fn judge(head: &[u8], name: &str, strip: Strip) -> Result<Verdict, Refused> {
     let head = head.get(..HEAD_BYTES).unwrap_or(head);
     let claimed = claimed_extension(name);
-    let format = format_of(head, &claimed).ok_or_else(|| refusal::describe(head))?;
+    let format = match detect(head, &claimed)? {
+        Found::Is(format) => format,
+        Found::Behind(at) => {
+            return Ok(Verdict::Later(Undecided {
+                at: at as u64,
+                claimed,
+                strip,
+            }));
+        }
+    };
     let watch = Watch::new(format, head, strip);
     // A short file is known whole already, so its refusal need not wait.
     watch::replay(format, head)?;
-    Ok((format.media(&claimed), watch))
+    Ok(Verdict::Is(format.media(&claimed), watch))
 }
 
-fn format_of(head: &[u8], claimed: &str) -> Option<Format> {
+impl Undecided {
+    /// From where on [`HEAD_BYTES`] are wanted, or as many as there are.
+    pub fn at(&self) -> u64 {
+        self.at
+    }
+
+    /// Goes on with these bytes. More may be wanted then, further on each time.
+    ///
+    /// # Errors
+    /// [`Refused`] when the file ends without a frame of sound.
+    pub fn decide(mut self, bytes: &[u8]) -> Result<Verdict, Refused> {
+        let bytes = bytes.get(..HEAD_BYTES).unwrap_or(bytes);
+        match audio::detect_behind_tag(bytes, bytes.len() < HEAD_BYTES) {
+            Some(Found::Is(format)) => {
+                let (media, watch) = self.media(format);
+                Ok(Verdict::Is(media, watch))
+            }
+            Some(Found::Behind(distance)) => {
+                self.at = self.at.saturating_add(distance as u64);
+                Ok(Verdict::Later(self))
+            }
+            None => Err(refusal::DAMAGED_MP3),
+        }
+    }
+
+    /// Decides without more bytes, for a file of which no more can be held: by the client's name.
+    pub fn by_name(&self) -> (Media, Watch) {
+        self.media(match self.claimed.as_str() {
+            "flac" => Format::Flac,
+            "aac" => Format::Aac,
+            _ => Format::Mp3,
+        })
+    }
+
+    fn media(&self, format: Format) -> (Media, Watch) {
+        let watch = Watch::new(format, &[], self.strip);
+        (format.media(&self.claimed), watch)
+    }
+}
+
+fn detect(head: &[u8], claimed: &str) -> Result<Found, Refused> {
+    let is_whole = head.len() < HEAD_BYTES;
     image::detect(head)
         .or_else(|| isobmff::detect(head, claimed))
         .or_else(|| riff::detect(head))
         .or_else(|| matroska::detect(head))
         .or_else(|| ogg::detect(head))
-        .or_else(|| audio::detect(head))
-        .or_else(|| archive::detect(head, claimed))
-        .or_else(|| compound::detect(head, claimed))
-        .or_else(|| text::detect(head))
+        .map(Found::Is)
+        .or_else(|| audio::detect(head, is_whole))
+        .or_else(|| archive::detect(head, claimed).map(Found::Is))
+        .or_else(|| compound::detect(head, claimed).map(Found::Is))
+        .or_else(|| text::detect(head).map(Found::Is))
+        .map_or_else(|| detect_behind_junk(head), Ok)
+}
+
+/// A sound that begins with something else, unless that is what a refused format begins with.
+fn detect_behind_junk(head: &[u8]) -> Result<Found, Refused> {
+    let refused = refusal::describe(head);
+    let may_be = refused.looks_like == "unknown" || refused == refusal::DAMAGED_MP3;
+    let found = audio::behind_junk(head).filter(|_| may_be);
+    found.map(Found::Is).ok_or(refused)
 }
 
 /// What follows the last dot of `name`, in lower case; empty when it is longer than any we know.

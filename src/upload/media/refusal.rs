@@ -10,6 +10,11 @@ pub struct Refused {
     pub looks_like: &'static str,
 }
 
+/// A tag without a sound behind it, or the beginning of a frame that none follows.
+pub(super) const DAMAGED_MP3: Refused = Refused {
+    looks_like: "damaged MP3",
+};
+
 pub(super) fn describe(head: &[u8]) -> Refused {
     let looks_like = unlisted(head)
         .or_else(|| text::known_beginning(head))
@@ -81,7 +86,7 @@ fn name(extension: &str) -> Option<&'static str> {
         "heif" | "avif" => "damaged HEIF",
         "mp4" | "m4v" | "m4a" | "mov" => "damaged MP4",
         "mkv" | "webm" => "damaged WebM",
-        "mp3" => "damaged MP3",
+        "mp3" => DAMAGED_MP3.looks_like,
         "aac" => "damaged AAC",
         "amr" => "damaged AMR",
         "flac" => "damaged FLAC",

@@ -78,7 +78,16 @@ fn bytes_of(file: &str) -> &'static [u8] {
 /// The whole way of a file: judged by its head, then watched in pieces that end at `cuts`.
 fn receive(bytes: &[u8], name: &str, cuts: &[usize]) -> Result<Media, Refused> {
     let head = &bytes[..bytes.len().min(HEAD_BYTES)];
-    let (media, mut watch) = judge(head, name, Strip::Off)?;
+    let mut verdict = judge(head, name, Strip::Off)?;
+    let (media, mut watch) = loop {
+        match verdict {
+            Verdict::Is(media, watch) => break (media, watch),
+            Verdict::Later(undecided) => {
+                let from = bytes.len().min(undecided.at() as usize);
+                verdict = undecided.decide(&bytes[from..])?;
+            }
+        }
+    };
     let mut rest = Bytes::copy_from_slice(bytes);
     let mut edits = Vec::new();
     let mut begins = 0;
@@ -529,7 +538,7 @@ fn a_header_that_no_reader_would_take_is_refused() {
             joined(&[b"OggS\0\x02", &[0; 20], b"\x01\x08fishead\0"]),
         ),
     ] {
-        let answer = judge(&bytes, "x.png", Strip::Off).map(|(media, _)| media);
+        let answer = receive(&bytes, "x.png", &[]);
         assert!(answer.is_err(), "{case}: {answer:?}");
     }
 }
@@ -540,10 +549,9 @@ fn odd_but_possible_headers_are_taken() {
         b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\x01\x86\xa0\0\x01\x86\xa0\x08\x06\0\0\0crc_\0\0\0\0";
     let mut upside_down = bytes_of("v3.bmp").to_vec();
     upside_down[22..26].copy_from_slice(&(-16_i32).to_le_bytes());
+    let rf64 = joined(&[b"RF64\xFF\xFF\xFF\xFFWAVEds64", &bytes_of("pcm.wav")[16..]]);
     let mut endless = bytes_of("pcm.wav").to_vec();
     endless[4..8].fill(0xFF);
-    let mut art = joined(&[b"ID3\x03\0\0\0\x7F\x7F\x7FAPIC", &[0x80; HEAD_BYTES]]);
-    art.truncate(HEAD_BYTES);
     let debris = joined(&[
         b"ID3\x03\0\0\0\0\0\x04\0\0\0\0",
         b"debris",
@@ -554,7 +562,7 @@ fn odd_but_possible_headers_are_taken() {
         ("PNG of 100,000 by 100,000", big.as_slice(), "png"),
         ("BMP of negative height", &upside_down, "bmp"),
         ("WAV of 4 GiB", &endless, "wav"),
-        ("MP3 whose cover fills the head", &art, "mp3"),
+        ("WAV of more", &rf64, "wav"),
         ("MP3 with debris behind its tag", &debris, "mp3"),
         ("AMR of one frame", one_frame, "amr"),
         (
@@ -584,6 +592,112 @@ fn odd_but_possible_headers_are_taken() {
         ),
     ] {
         assert_eq!(extension_of(bytes, ""), Ok(extension), "{case}");
+    }
+}
+
+/// An ID3 tag of this version and flags with so many bytes behind its header.
+fn id3(version: u8, flags: u8, content: &[u8]) -> Vec<u8> {
+    let digit = |place: u32| (content.len() >> (7 * place)) as u8 & 0x7F;
+    let size = [digit(3), digit(2), digit(1), digit(0)];
+    joined(&[b"ID3", &[version, 0, flags], &size, content])
+}
+
+#[test]
+fn a_sound_is_found_behind_tags_of_any_length() {
+    let (mp3, aac, flac) = (
+        bytes_of("mpeg1.mp3"),
+        bytes_of("adts.aac"),
+        bytes_of("tone.flac"),
+    );
+    let frame = |name: &str, bytes: usize| joined(&[name.as_bytes(), &vec![0x55; bytes]]);
+    let reach = HEAD_BYTES - 10;
+    // Around the end of the head, and around that of the bytes looked at next.
+    let lengths = [
+        4,
+        100,
+        reach - 9000,
+        reach - 500,
+        reach - 50,
+        reach - 5,
+        reach - 4,
+    ];
+    let longer = [reach - 1, reach, reach + 1, 20_000, 2 * HEAD_BYTES, 300_000];
+    for bytes in lengths.into_iter().chain(longer) {
+        for (case, tag) in [
+            ("2.3", id3(3, 0, &frame("TIT2", bytes))),
+            (
+                "2.2, whose names are shorter",
+                id3(2, 0, &frame("PIC\0", bytes)),
+            ),
+            (
+                "an extended header",
+                id3(3, 0x40, &frame("\0\0\0\x06", bytes)),
+            ),
+            ("empty", id3(4, 0, &vec![0; bytes])),
+            (
+                "two tags",
+                joined(&[
+                    &id3(3, 0, &frame("TIT2", bytes)),
+                    &id3(4, 0, &frame("APIC", 30_000)),
+                ]),
+            ),
+            (
+                "zeros behind it",
+                joined(&[&id3(3, 0, &frame("TIT2", bytes)), &[0; 20_000]]),
+            ),
+            (
+                "junk behind it",
+                joined(&[&id3(3, 0, &frame("TIT2", bytes)), &[0x55; 40_000]]),
+            ),
+        ] {
+            for (sound, expected) in [(mp3, "mp3"), (aac, "aac"), (flac, "flac")] {
+                if expected == "flac" && case == "junk behind it" {
+                    continue;
+                }
+                let answer = extension_of(&joined(&[&tag, sound]), "voice");
+                assert_eq!(answer, Ok(expected), "{case}, {bytes} bytes");
+            }
+            let answer = extension_of(&tag, "x.mp3");
+            assert_eq!(
+                answer,
+                Err("damaged MP3"),
+                "{case}, {bytes} bytes and no sound"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_sound_that_is_out_of_reach_goes_by_its_name() {
+    let head = joined(&[b"ID3\x03\0\0\x7F\x7F\x7F\x7FAPIC", &[0x80; HEAD_BYTES]]);
+    for (name, expected) in [
+        ("x.mp3", "mp3"),
+        ("x.flac", "flac"),
+        ("x.AAC", "aac"),
+        ("x.png", "mp3"),
+        ("", "mp3"),
+    ] {
+        let Ok(Verdict::Later(undecided)) = judge(&head, name, Strip::Off) else {
+            panic!("{name} is decided");
+        };
+        assert_eq!(undecided.at(), 10 + (1 << 28) - 1);
+        assert_eq!(undecided.by_name().0.extension, expected, "{name}");
+    }
+}
+
+#[test]
+fn a_sound_may_begin_in_the_middle_of_a_frame() {
+    for (sound, expected) in [
+        (bytes_of("mpeg1.mp3"), "mp3"),
+        (bytes_of("adts.aac"), "aac"),
+    ] {
+        for cut in [1, 2, 100, 200] {
+            assert_eq!(extension_of(&sound[cut..], ""), Ok(expected), "{cut}");
+        }
+        let zeros = joined(&[&[0; 5000], sound]);
+        assert_eq!(extension_of(&zeros, ""), Ok(expected));
+        let exe = joined(&[b"MZ\x90\0\x03\0\0\0\x04\0\0\0\xFF\xFF", &[0; 60], sound]);
+        assert_eq!(extension_of(&exe, ""), Err("Windows program"));
     }
 }
 

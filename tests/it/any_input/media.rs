@@ -2,7 +2,9 @@
 //! does not depend on the chunks in which a file came.
 
 use bytes::Bytes;
-use chat_upload::upload::media::{HEAD_BYTES, Media, Refused, Strip, by_extension, judge};
+use chat_upload::upload::media::{
+    HEAD_BYTES, Media, Refused, Strip, Verdict, Watch, by_extension, judge,
+};
 
 use super::chopped::Chopped;
 
@@ -23,8 +25,7 @@ pub(crate) fn check(input: &[u8]) {
 }
 
 fn judged(content: &[u8], name: &str, chunks: Vec<Bytes>) -> Result<Media, Refused> {
-    let head = &content[..content.len().min(HEAD_BYTES)];
-    let (media, mut watch) = judge(head, name, Strip::Off)?;
+    let (media, mut watch) = decided(content, name)?;
     let mut edits = Vec::new();
     let mut chunks = chunks.iter();
     let rest = chunks.try_for_each(|chunk| watch.see(chunk, &mut edits));
@@ -35,10 +36,22 @@ fn judged(content: &[u8], name: &str, chunks: Vec<Bytes>) -> Result<Media, Refus
     seen.map(|()| media)
 }
 
+/// What the file is by its head and, where that does not tell, by what follows.
+fn decided(content: &[u8], name: &str) -> Result<(Media, Watch), Refused> {
+    let mut verdict = judge(&content[..content.len().min(HEAD_BYTES)], name, Strip::Off)?;
+    loop {
+        match verdict {
+            Verdict::Is(media, watch) => return Ok((media, watch)),
+            Verdict::Later(undecided) => {
+                let from = content.len().min(undecided.at() as usize);
+                verdict = undecided.decide(&content[from..])?;
+            }
+        }
+    }
+}
+
 /// A name makes no bytes acceptable that are not without it, nor the other way round.
 fn assert_name_only_chooses(content: &[u8], media: Media) {
-    let head = &content[..content.len().min(HEAD_BYTES)];
-    let named =
-        judge(head, &format!("x.{}", media.extension), Strip::Off).expect("its own name fits");
+    let named = decided(content, &format!("x.{}", media.extension)).expect("its own name fits");
     assert_eq!(named.0, media);
 }
