@@ -21,6 +21,14 @@ pub(super) fn le32(bytes: &[u8], at: usize) -> Option<u32> {
         .map(u32::from_le_bytes)
 }
 
+pub(super) fn le64(bytes: &[u8], at: usize) -> Option<u64> {
+    bytes
+        .get(at..)?
+        .first_chunk()
+        .copied()
+        .map(u64::from_le_bytes)
+}
+
 pub(super) fn be16(bytes: &[u8], at: usize) -> Option<u16> {
     bytes
         .get(at..)?

@@ -12,18 +12,25 @@
 //!   hold of a file that passes.
 
 mod bmp;
+mod flac;
+mod frames;
 mod gif;
 mod heif;
+mod id3;
 #[allow(
     dead_code,
     reason = "what overwrites metadata comes with the first walk that does"
 )]
 mod input;
 mod jpeg;
+mod matroska;
 mod movie;
+mod ogg;
 mod png;
+mod riff;
 mod tiff;
 mod webp;
+mod words;
 
 use std::{
     fmt,
@@ -216,6 +223,18 @@ const fn has_walk(format: Format) -> bool {
             | Format::Mov
             | Format::ThreeGp
             | Format::ThreeGpSound
+            | Format::Webm
+            | Format::WebmSound
+            | Format::Mkv
+            | Format::MkvSound
+            | Format::Avi
+            | Format::Mp3
+            | Format::Aac
+            | Format::Amr
+            | Format::Wav
+            | Format::Ogg
+            | Format::Opus
+            | Format::Flac
     )
 }
 
@@ -234,6 +253,16 @@ async fn walk(format: Format, mut input: Input) -> Report {
         | Format::Mov
         | Format::ThreeGp
         | Format::ThreeGpSound => movie::walk(&mut input, &mut facts, format).await,
+        Format::Webm | Format::WebmSound | Format::Mkv | Format::MkvSound => {
+            matroska::walk(&mut input, &mut facts, format).await
+        }
+        Format::Avi => riff::avi(&mut input, &mut facts).await,
+        Format::Wav => riff::wav(&mut input, &mut facts).await,
+        Format::Mp3 => frames::mp3(&mut input, &mut facts).await,
+        Format::Aac => frames::adts(&mut input, &mut facts).await,
+        Format::Amr => frames::amr(&mut input, &mut facts).await,
+        Format::Ogg | Format::Opus => ogg::walk(&mut input, &mut facts).await,
+        Format::Flac => flac::walk(&mut input, &mut facts).await,
         _ => Ok(()),
     };
     if walked == Err(Stop::Broken) {

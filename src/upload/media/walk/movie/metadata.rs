@@ -8,6 +8,7 @@ use super::{
         super::field::be32,
         Strip,
         input::{Input, Stop, Walked},
+        words::{is_device, is_place},
     },
     Header, Movie, ended,
 };
@@ -267,55 +268,6 @@ async fn values(input: &mut Input, movie: &mut Movie) -> Walked {
 
 fn goes(key: &[u8], strip: Strip) -> bool {
     is_place(key) || strip >= Strip::Device && is_device(key)
-}
-
-/// Whether the name of a key, or a text, speaks of a place.
-pub(super) fn is_place(text: &[u8]) -> bool {
-    contains_any(
-        text,
-        &[
-            "location",
-            "gps",
-            "latitude",
-            "longitude",
-            "direction",
-            "photoshop:city",
-            "photoshop:state",
-            "photoshop:country",
-            "countrycode",
-        ],
-    )
-}
-
-fn is_device(key: &[u8]) -> bool {
-    const WORDS: &[&str] = &[
-        "make",
-        "manufacturer",
-        "model",
-        "software",
-        "encoder",
-        "android.version",
-        "author",
-        "artist",
-        "owner",
-        "serial",
-        "camera",
-        "lens",
-        "creationdate",
-        "content.identifier",
-        "xiaomi",
-        "samsung",
-    ];
-    contains_any(key, WORDS)
-}
-
-/// Whether any of the words, which are in lower case, stands in `text` in any case.
-fn contains_any(text: &[u8], words: &[&str]) -> bool {
-    let text = text.to_ascii_lowercase();
-    let mut found = words
-        .iter()
-        .map(|word| memchr::memmem::find(&text, word.as_bytes()));
-    found.any(|at| at.is_some())
 }
 
 /// Sony's `xml `: camera, serial number, and sometimes a place.

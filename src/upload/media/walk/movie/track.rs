@@ -5,6 +5,7 @@ use super::{
         super::field::{be16, be32, be64, fourcc},
         Facts, Strip,
         input::{Input, Stop, Walked},
+        words,
     },
     Header, MAX_TRACKS, Movie, ended, metadata, number, times,
 };
@@ -212,7 +213,7 @@ async fn sample_description(input: &mut Input, track: &mut Track) {
         // Apple's keys say what they are: mostly faces and the way the phone was held.
         b"mebx" => {
             let keys = input.take(LONGEST).await;
-            metadata::is_place(&[&head[..], &keys[..]].concat())
+            words::is_place(&[&head[..], &keys[..]].concat())
         }
         _ => false,
     };

@@ -1,0 +1,464 @@
+//! Sounds that are a row of frames: MP3, AAC (ADTS) and AMR. Each frame is looked at, since no
+//! header tells how many there are; where one ends, the next must begin.
+
+use super::{
+    super::audio::{self, Frame},
+    Facts, id3,
+    input::{Input, Walked},
+};
+
+/// MP3, with tags in front of it and between its frames.
+pub(super) async fn mp3(input: &mut Input, facts: &mut Facts) -> Walked {
+    let mut sum = Sum::default();
+    let walked = mp3_frames(input, &mut sum).await;
+    sum.tell(facts);
+    walked
+}
+
+async fn mp3_frames(input: &mut Input, sum: &mut Sum) -> Walked {
+    let mut carry = Carry::<4>::default();
+    carry.put(&id3::skip(input).await);
+    // Encoders write into the first frame how many follow, and no sound.
+    let header = carry.whole();
+    if let Some((header, frame)) = header.zip(header.as_ref().and_then(audio::mpeg_layer_3)) {
+        carry.clear();
+        let body = input.take(frame.bytes - header.len()).await;
+        if !is_index(&header, &body) {
+            sum.step(Some(frame));
+        }
+    }
+    frames(input, carry, audio::mpeg_layer_3, sum).await
+}
+
+/// AAC in ADTS, with tags in front of it.
+pub(super) async fn adts(input: &mut Input, facts: &mut Facts) -> Walked {
+    let mut sum = Sum::default();
+    let mut carry = Carry::<7>::default();
+    carry.put(&id3::skip(input).await);
+    let walked = frames(input, carry, audio::adts, &mut sum).await;
+    sum.tell(facts);
+    walked
+}
+
+/// AMR of either band. A frame of a kind that is not defined ends it, since its length is not known.
+pub(super) async fn amr(input: &mut Input, facts: &mut Facts) -> Walked {
+    const MILLISECONDS: u64 = 20;
+    let mut count = 0;
+    let walked = amr_frames(input, &mut count).await;
+    facts.set_duration(count * MILLISECONDS, 1000);
+    walked
+}
+
+async fn amr_frames(input: &mut Input, count: &mut u64) -> Walked {
+    let bytes_of: fn(&[u8]) -> Option<usize> = match &input.array::<6>().await? {
+        b"#!AMR\n" => audio::amr_bytes,
+        b"#!AMR-" => match &input.array::<3>().await? {
+            b"WB\n" => audio::amr_wb_bytes,
+            _ => return Ok(()),
+        },
+        _ => return Ok(()),
+    };
+    loop {
+        input.fill().await?;
+        let ready = input.ready();
+        let mut at = 0;
+        while let Some(frame) = ready.get(at..).filter(|frame| !frame.is_empty()) {
+            let Some(bytes) = bytes_of(frame) else {
+                return Ok(());
+            };
+            at += bytes;
+            *count += 1;
+        }
+        pass(input, at).await?;
+    }
+}
+
+/// Goes over so many bytes, some of which are not ready.
+async fn pass(input: &mut Input, bytes: usize) -> Walked {
+    let ready = input.ready().len().min(bytes);
+    input.advance(ready);
+    input.skip((bytes - ready) as u64).await
+}
+
+/// Whether the first frame is one that tells about the others: `Xing` or `Info`, or `VBRI`.
+fn is_index(header: &[u8; 4], body: &[u8]) -> bool {
+    const VBRI_AT: usize = 32;
+    let is_version_1 = header[1] & 0x08 != 0;
+    let is_mono = header[3] >> 6 == 0b11;
+    let side_information = match (is_version_1, is_mono) {
+        (true, false) => 32,
+        (true, true) | (false, false) => 17,
+        (false, true) => 9,
+    };
+    let has = |at: usize, name: &[u8]| body.get(at..).is_some_and(|body| body.starts_with(name));
+    has(VBRI_AT, b"VBRI") || has(side_information, b"Xing") || has(side_information, b"Info")
+}
+
+/// Bytes that have passed and may be the beginning of a header.
+struct Carry<const H: usize> {
+    bytes: [u8; H],
+    count: usize,
+}
+
+impl<const H: usize> Default for Carry<H> {
+    fn default() -> Self {
+        Self {
+            bytes: [0; H],
+            count: 0,
+        }
+    }
+}
+
+impl<const H: usize> Carry<H> {
+    /// Adds as many as there is room for, and says how many.
+    fn put(&mut self, bytes: &[u8]) -> usize {
+        let room = self.bytes.get_mut(self.count..).unwrap_or_default();
+        let put = room.len().min(bytes.len());
+        room.iter_mut()
+            .zip(bytes)
+            .for_each(|(to, from)| *to = *from);
+        self.count += put;
+        put
+    }
+
+    fn whole(&self) -> Option<[u8; H]> {
+        (self.count == H).then_some(self.bytes)
+    }
+
+    fn clear(&mut self) {
+        self.count = 0;
+    }
+
+    fn drop_first(&mut self) {
+        self.bytes.rotate_left(1);
+        self.count = self.count.saturating_sub(1);
+    }
+}
+
+/// Goes from frame to frame. Where no frame begins, the next one is looked for byte by byte.
+async fn frames<const H: usize>(
+    input: &mut Input,
+    mut carry: Carry<H>,
+    read: fn(&[u8; H]) -> Option<Frame>,
+    sum: &mut Sum,
+) -> Walked {
+    loop {
+        // A header that begins in one chunk and ends in the next.
+        while carry.count > 0 {
+            if carry.whole().is_none() {
+                input.fill().await?;
+                let put = carry.put(input.ready());
+                input.advance(put);
+            } else if let Some(header) = carry.whole() {
+                match sum.step(read(&header)) {
+                    Some(bytes) => {
+                        carry.clear();
+                        input.skip(bytes.saturating_sub(H) as u64).await?;
+                    }
+                    None => carry.drop_first(),
+                }
+            }
+        }
+        input.fill().await?;
+        let ready = input.ready();
+        let mut at = 0;
+        while let Some(header) = ready.get(at..).and_then(<[u8]>::first_chunk) {
+            at += match sum.step(read(header)) {
+                Some(bytes) => bytes,
+                None => to_next_sync(ready.get(at + 1..).unwrap_or_default()) + 1,
+            };
+        }
+        let rest = ready.get(at..).unwrap_or_default();
+        carry.put(rest);
+        pass(input, at.max(ready.len())).await?;
+    }
+}
+
+fn to_next_sync(bytes: &[u8]) -> usize {
+    memchr::memchr(0xFF, bytes).unwrap_or(bytes.len())
+}
+
+/// The frames seen so far. One counts when another of its kind follows: a sync word is two bytes and
+/// stands in pictures and in noise too.
+#[derive(Debug, Default)]
+struct Sum {
+    last: Option<Frame>,
+    /// Stands alone so far.
+    first: Option<Frame>,
+    rate: u32,
+    /// At this rate.
+    samples: u64,
+    /// At the rates before it.
+    nanoseconds: u64,
+}
+
+impl Sum {
+    /// Takes what is at the next place, and says how long it is when it is a frame.
+    #[inline]
+    fn step(&mut self, frame: Option<Frame>) -> Option<usize> {
+        match (frame, self.last) {
+            (Some(frame), Some(last)) if frame.kind == last.kind => {
+                if let Some(first) = self.first.take() {
+                    self.add(first);
+                }
+                self.add(frame);
+            }
+            _ => self.first = frame,
+        }
+        self.last = frame;
+        frame.map(|frame| frame.bytes)
+    }
+
+    #[inline]
+    fn add(&mut self, frame: Frame) {
+        if frame.rate != self.rate {
+            self.flush();
+            self.rate = frame.rate;
+        }
+        self.samples += u64::from(frame.samples);
+    }
+
+    fn flush(&mut self) {
+        const A_SECOND: u128 = 1_000_000_000;
+        let nanoseconds = u128::from(self.samples) * A_SECOND / u128::from(self.rate.max(1));
+        self.nanoseconds += u64::try_from(nanoseconds).unwrap_or_default();
+        self.samples = 0;
+    }
+
+    fn tell(mut self, facts: &mut Facts) {
+        if self.samples == 0 && self.nanoseconds == 0 {
+            // A sound of one frame.
+            if let Some(only) = self.first.take() {
+                self.add(only);
+            }
+        }
+        self.flush();
+        facts.set_duration(self.nanoseconds, 1_000_000_000);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::{
+        super::format::Format,
+        Strip,
+        tests::{pass, pass_in_any_chunks},
+    };
+
+    macro_rules! sample {
+        ($file:literal) => {
+            include_bytes!(concat!("../../../../tests/media/", $file)).as_slice()
+        };
+    }
+
+    fn duration_of(format: Format, file: &[u8]) -> Option<u64> {
+        let passed = pass_in_any_chunks(format, Strip::Device, file);
+        assert!(passed.bytes == file);
+        passed.report.facts.duration_ms
+    }
+
+    /// Stereo of version 1 at 44.1 kHz and 128 kbit/s: 417 bytes, 1,152 samples.
+    fn stereo() -> Vec<u8> {
+        [b"\xFF\xFB\x90\x00".as_slice(), &[0x55; 413]].concat()
+    }
+
+    /// Mono of version 2 at 24 kHz and 160 kbit/s: 480 bytes, 576 samples.
+    fn mono() -> Vec<u8> {
+        [b"\xFF\xF3\xE4\xC0".as_slice(), &[0x55; 476]].concat()
+    }
+
+    /// The first frame of many encoders, with its tag at this place.
+    fn index(frame: &[u8], at: usize, tag: &[u8]) -> Vec<u8> {
+        let mut frame = frame.to_vec();
+        frame[4 + at..4 + at + tag.len()].copy_from_slice(tag);
+        frame
+    }
+
+    /// AAC at 48 kHz, so many bytes with the header, of two blocks if wanted.
+    fn adts(bytes: usize, blocks: u8) -> Vec<u8> {
+        let length = [
+            (bytes >> 11) as u8 | 0x80,
+            (bytes >> 3) as u8,
+            (bytes << 5) as u8 | 0x1F,
+        ];
+        let header = [&[0xFF, 0xF1, 0x4C], &length[..], &[0xFC | (blocks - 1)]].concat();
+        [header, vec![0x55; bytes - 7]].concat()
+    }
+
+    #[test]
+    fn real_sounds_are_as_long_as_ffprobe_says() {
+        for (format, file, expected) in [
+            (Format::Mp3, sample!("xing.mp3"), 396),
+            (Format::Mp3, sample!("id3.mp3"), 396),
+            (Format::Mp3, sample!("mpeg1.mp3"), 340),
+            (Format::Aac, sample!("adts.aac"), 384),
+            (Format::Amr, sample!("amr-nb.amr"), 100),
+            (Format::Amr, sample!("amr-wb.amr"), 100),
+        ] {
+            let duration = duration_of(format, file).expect("a duration");
+            assert!(duration.abs_diff(expected) <= 1, "{format:?}: {duration}");
+        }
+    }
+
+    #[test]
+    fn every_frame_counts_and_nothing_else_does() {
+        let ten = stereo().repeat(10);
+        let tag = [b"ID3\x03\0\0\0\0\x02\x00".as_slice(), &[0xFF; 256]].concat();
+        let cover = b"\xFF\xD8\xFF\xE0\xFF\xFB\x90\x00\xFF\xFB\x90\x00".repeat(30);
+        let lying = [b"Xing\0\0\0\x01".as_slice(), &[0xFF; 4]].concat();
+        let frame = 1152.0 / 44.1;
+        for (case, file, expected) in [
+            ("frames", ten.clone(), 10.0 * frame),
+            ("one", stereo(), frame),
+            ("a tag", [tag.clone(), ten.clone()].concat(), 10.0 * frame),
+            (
+                "two tags",
+                [tag.clone(), tag.clone(), ten.clone()].concat(),
+                10.0 * frame,
+            ),
+            (
+                "Xing that lies",
+                [index(&stereo(), 32, &lying), ten.clone()].concat(),
+                10.0 * frame,
+            ),
+            (
+                "Info",
+                [index(&stereo(), 32, b"Info"), ten.clone()].concat(),
+                10.0 * frame,
+            ),
+            (
+                "Info, mono",
+                [index(&mono(), 9, b"Info"), mono().repeat(9)].concat(),
+                9.0 * 24.0,
+            ),
+            (
+                "VBRI",
+                [index(&stereo(), 32, b"VBRI"), ten.clone()].concat(),
+                10.0 * frame,
+            ),
+            (
+                "ID3v1",
+                [ten.clone(), b"TAG".to_vec(), vec![b' '; 125]].concat(),
+                10.0 * frame,
+            ),
+            (
+                "APE",
+                [ten.clone(), b"APETAGEX".to_vec(), cover.clone()].concat(),
+                10.0 * frame,
+            ),
+            (
+                "junk before",
+                [vec![0x55; 99], ten.clone()].concat(),
+                10.0 * frame,
+            ),
+            (
+                "junk between",
+                [ten.clone(), vec![0xFF; 99], ten.clone()].concat(),
+                20.0 * frame,
+            ),
+            (
+                "a tag between",
+                [ten.clone(), tag, ten.clone()].concat(),
+                20.0 * frame,
+            ),
+            // One frame begins in what is taken for one and ends behind it.
+            (
+                "a picture between",
+                [ten.clone(), cover, ten.clone()].concat(),
+                19.0 * frame,
+            ),
+            (
+                "another rate",
+                [ten.clone(), mono().repeat(10)].concat(),
+                10.0 * frame + 240.0,
+            ),
+            ("cut off", ten[..ten.len() - 200].to_vec(), 10.0 * frame),
+        ] {
+            let duration = duration_of(Format::Mp3, &file).expect(case);
+            assert_eq!(duration, f64::round(expected) as u64, "{case}");
+        }
+    }
+
+    #[test]
+    fn blocks_of_aac_count() {
+        let frames = [adts(300, 1), adts(8000, 1), adts(7, 2)].concat().repeat(3);
+        let noise = [frames.clone(), vec![0x55; 5000], frames.clone()].concat();
+        for (case, file, expected) in [
+            ("frames", frames.clone(), 256),
+            ("one", adts(100, 4), 85),
+            ("noise between", noise, 512),
+            (
+                "reserved rate",
+                b"\xFF\xF1\x7C\x80\x0C\x9F\xFC".repeat(9),
+                0,
+            ),
+        ] {
+            let expected = Some(expected).filter(|expected| *expected > 0);
+            assert_eq!(duration_of(Format::Aac, &file), expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn frames_of_amr_are_twenty_milliseconds_whatever_their_rate() {
+        let each: Vec<u8> = [12, 13, 15, 17, 19, 20, 26, 31, 5]
+            .iter()
+            .enumerate()
+            .flat_map(|(kind, bytes)| [vec![(kind as u8) << 3 | 4], vec![0xFF; *bytes]].concat())
+            .collect();
+        let empty = b"\x7C";
+        for (case, file, expected) in [
+            (
+                "each kind",
+                [b"#!AMR\n".as_slice(), &each].concat(),
+                Some(180),
+            ),
+            (
+                "nothing sent",
+                [b"#!AMR\n".as_slice(), &each, empty].concat(),
+                Some(200),
+            ),
+            (
+                "reserved",
+                [b"#!AMR\n".as_slice(), &each, b"\x4C", &each].concat(),
+                Some(180),
+            ),
+            (
+                "wide",
+                [b"#!AMR-WB\n".as_slice(), b"\x04", &[0; 17]].concat(),
+                Some(20),
+            ),
+            (
+                "several channels",
+                [b"#!AMR_MC1.0\n".as_slice(), &each].concat(),
+                None,
+            ),
+            ("none", b"#!AMR\n".to_vec(), None),
+        ] {
+            assert_eq!(duration_of(Format::Amr, &file), expected, "{case}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) })]
+
+        #[test]
+        fn chunks_do_not_matter(
+            pieces in prop::collection::vec(prop_oneof![
+                Just(stereo()),
+                Just(mono()),
+                Just(adts(9, 1)),
+                Just(b"ID3\x03\0\0\0\0\0\x09".to_vec()),
+                prop::collection::vec(prop_oneof![Just(0xFF), Just(0xFB), Just(0x90), any::<u8>()], 0..40),
+            ], 0..20),
+            size in 1..900_usize,
+        ) {
+            let file = pieces.concat();
+            for format in [Format::Mp3, Format::Aac, Format::Amr] {
+                let whole = pass(format, Strip::Off, &file, file.len().max(1));
+                prop_assert_eq!(pass(format, Strip::Off, &file, size), whole);
+            }
+        }
+    }
+}

@@ -1,0 +1,996 @@
+//! WebM and Matroska (RFC 9559, RFC 8794).
+//!
+//! A browser that records does not know how long its recording will be: it writes no duration, and
+//! a segment and clusters without a size. Then the times of the blocks tell.
+
+use bytes::Bytes;
+
+use super::{
+    super::{Kind, field::be16, format::Format},
+    Facts, Strip,
+    input::{Input, Stop, Walked},
+    words::is_place,
+};
+
+/// Most elements of one file that are looked at: blocks above all, some 100 a second.
+const MAX_ELEMENTS: u32 = 1 << 22;
+/// Most tracks that are remembered.
+const MAX_TRACKS: usize = 128;
+/// Most of a list of tags, or of attached files, that is looked at before it is taken out.
+const MAX_LIST: usize = 64 * 1024;
+
+const EBML: u32 = 0x1A45_DFA3;
+const MAX_ID_LENGTH: u32 = 0x42F2;
+const SEGMENT: u32 = 0x1853_8067;
+const INFO: u32 = 0x1549_A966;
+const TIMESTAMP_SCALE: u32 = 0x2A_D7B1;
+const DURATION: u32 = 0x4489;
+const MUXING_APP: u32 = 0x4D80;
+const WRITING_APP: u32 = 0x5741;
+const TRACKS: u32 = 0x1654_AE6B;
+const TRACK_ENTRY: u32 = 0xAE;
+const TRACK_NUMBER: u32 = 0xD7;
+const TRACK_TYPE: u32 = 0x83;
+const CODEC: u32 = 0x86;
+const DEFAULT_DURATION: u32 = 0x23_E383;
+const VIDEO: u32 = 0xE0;
+const PIXEL_WIDTH: u32 = 0xB0;
+const PIXEL_HEIGHT: u32 = 0xBA;
+const CROP_BOTTOM: u32 = 0x54AA;
+const CROP_TOP: u32 = 0x54BB;
+const CROP_LEFT: u32 = 0x54CC;
+const CROP_RIGHT: u32 = 0x54DD;
+const DISPLAY_WIDTH: u32 = 0x54B0;
+const DISPLAY_HEIGHT: u32 = 0x54BA;
+const DISPLAY_UNIT: u32 = 0x54B2;
+const PROJECTION: u32 = 0x7670;
+const PROJECTION_ROLL: u32 = 0x7675;
+const CLUSTER: u32 = 0x1F43_B675;
+const CLUSTER_TIME: u32 = 0xE7;
+const SIMPLE_BLOCK: u32 = 0xA3;
+const BLOCK_GROUP: u32 = 0xA0;
+const BLOCK: u32 = 0xA1;
+const BLOCK_DURATION: u32 = 0x9B;
+const TAGS: u32 = 0x1254_C367;
+const TAG_NAME: [u8; 2] = [0x45, 0xA3];
+const ATTACHMENTS: u32 = 0x1941_A469;
+const CRC: u32 = 0xBF;
+const VOID: u8 = 0xEC;
+
+pub(super) async fn walk(input: &mut Input, facts: &mut Facts, format: Format) -> Walked {
+    let mut film = Film::default();
+    let walked = film.elements(input).await;
+    film.tell(facts, format);
+    walked
+}
+
+/// What the elements seen so far say.
+#[derive(Debug, Default)]
+struct Film {
+    elements: u32,
+    /// Of a unit of time, in nanoseconds.
+    scale: Option<u64>,
+    duration: f64,
+    tracks: Vec<Track>,
+    cluster_time: u64,
+    /// Where the last block ends, in nanoseconds.
+    end: u64,
+}
+
+#[derive(Debug, Default)]
+struct Track {
+    number: u64,
+    kind: u64,
+    is_opus: bool,
+    /// Of a block, in nanoseconds.
+    default_duration: u64,
+    pixels: Sides,
+    crop: Sides,
+    display: Sides,
+    display_unit: u64,
+    is_turned: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Sides {
+    width: u64,
+    height: u64,
+}
+
+/// The header of an element; its data follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Element {
+    id: u32,
+    /// `None` when it ends where its parent does or one of a higher level begins.
+    size: Option<u64>,
+    header_bytes: usize,
+}
+
+/// Longest header: an id of four bytes and a size of eight.
+const LONGEST_HEADER: usize = 12;
+
+impl Element {
+    /// From the start of `bytes`; `Ok(None)` when they end within it.
+    fn parse(bytes: &[u8]) -> Walked<Option<Self>> {
+        let Some(id_bytes) = bytes.first().map(|first| length(*first)) else {
+            return Ok(None);
+        };
+        if id_bytes > 4 {
+            return Err(Stop::Broken);
+        }
+        let Some(size_bytes) = bytes.get(id_bytes).map(|first| length(*first)) else {
+            return Ok(None);
+        };
+        if size_bytes > 8 {
+            return Err(Stop::Broken);
+        }
+        let header_bytes = id_bytes + size_bytes;
+        let Some(size) = bytes.get(id_bytes..header_bytes) else {
+            return Ok(None);
+        };
+        // The bit that tells the length is part of an id, but not of a size.
+        let mask = (1_u64 << (7 * size_bytes)) - 1;
+        let size = unsigned(size) & mask;
+        let id = bytes.get(..id_bytes).map(unsigned);
+        Ok(id.and_then(|id| u32::try_from(id).ok()).map(|id| Self {
+            id,
+            size: (size != mask).then_some(size),
+            header_bytes,
+        }))
+    }
+
+    fn known_size(self) -> Walked<u64> {
+        self.size.ok_or(Stop::Broken)
+    }
+}
+
+/// How many bytes a number has that begins with this one; above 8 when none does.
+fn length(first: u8) -> usize {
+    first.leading_zeros() as usize + 1
+}
+
+fn unsigned(bytes: &[u8]) -> u64 {
+    bytes
+        .iter()
+        .fold(0, |number, byte| number << 8 | u64::from(*byte))
+}
+
+impl Film {
+    async fn next(&mut self, input: &mut Input) -> Walked<Element> {
+        self.elements += 1;
+        if self.elements > MAX_ELEMENTS {
+            return Err(Stop::Broken);
+        }
+        input.fill().await?;
+        if let Some(element) = Element::parse(input.ready())? {
+            input.advance(element.header_bytes);
+            return Ok(element);
+        }
+        let mut header = [0; LONGEST_HEADER];
+        for count in 1..=LONGEST_HEADER {
+            let [byte] = input.array().await?;
+            if let Some(last) = header.get_mut(count - 1) {
+                *last = byte;
+            }
+            if let Some(element) = Element::parse(header.get(..count).unwrap_or_default())? {
+                return Ok(element);
+            }
+        }
+        Err(Stop::Broken)
+    }
+
+    /// The elements of the file and of the segment. What has no size ends by itself: its children
+    /// are told from what may follow it by their ids.
+    async fn elements(&mut self, input: &mut Input) -> Walked {
+        while !input.is_at_end().await {
+            let at = input.position();
+            let element = self.next(input).await?;
+            match (element.id, element.size) {
+                (SEGMENT, _) | (CLUSTER, None) => continue,
+                // Nothing in there is of use when the duration is known.
+                (CLUSTER, Some(size)) if self.duration > 0.0 => {
+                    input.skip(size).await?;
+                    continue;
+                }
+                _ => {}
+            }
+            let outer = input.enter(element.known_size()?);
+            let inside = match element.id {
+                EBML => self.header(input).await,
+                INFO => self.info(input).await,
+                TRACKS => self.tracks(input).await,
+                CLUSTER => self.blocks(input).await,
+                TAGS => list(input, element, at, is_place_named).await,
+                ATTACHMENTS => list(input, element, at, |_| false).await,
+                _ => self.block(input, element).await,
+            };
+            if inside == Err(Stop::Broken) {
+                // An element without a size in one that has none: nothing tells where it ends.
+                input.keeps_something();
+            }
+            input.leave(outer).await?;
+        }
+        Ok(())
+    }
+
+    async fn header(&mut self, input: &mut Input) -> Walked {
+        while !input.is_at_end().await {
+            let element = self.next(input).await?;
+            let outer = input.enter(element.known_size()?);
+            if element.id == MAX_ID_LENGTH && number(input).await? != 4 {
+                self.elements = MAX_ELEMENTS;
+            }
+            input.leave(outer).await?;
+        }
+        Ok(())
+    }
+
+    async fn info(&mut self, input: &mut Input) -> Walked {
+        let mut crc = None;
+        while !input.is_at_end().await {
+            let at = input.position();
+            let element = self.next(input).await?;
+            let outer = input.enter(element.known_size()?);
+            match element.id {
+                CRC => crc = Some((at, input.take(4).await)),
+                TIMESTAMP_SCALE => self.scale = Some(number(input).await?),
+                DURATION => self.duration = float(input).await?,
+                MUXING_APP | WRITING_APP if input.strip() >= Strip::Device => {
+                    input.blank(input.left(), b' ').await?;
+                    if let Some((at, sum)) = crc.take() {
+                        void_checksum(input, at, &sum);
+                    }
+                }
+                _ => {}
+            }
+            input.leave(outer).await?;
+        }
+        Ok(())
+    }
+
+    async fn tracks(&mut self, input: &mut Input) -> Walked {
+        while !input.is_at_end().await {
+            let element = self.next(input).await?;
+            let outer = input.enter(element.known_size()?);
+            if element.id == TRACK_ENTRY && self.tracks.len() < MAX_TRACKS {
+                let mut track = Track::default();
+                let inside = self.track(input, &mut track).await;
+                self.tracks.push(track);
+                if inside == Err(Stop::Broken) {
+                    return inside;
+                }
+            }
+            input.leave(outer).await?;
+        }
+        Ok(())
+    }
+
+    async fn track(&mut self, input: &mut Input, track: &mut Track) -> Walked {
+        while !input.is_at_end().await {
+            let element = self.next(input).await?;
+            let outer = input.enter(element.known_size()?);
+            match element.id {
+                TRACK_NUMBER => track.number = number(input).await?,
+                TRACK_TYPE => track.kind = number(input).await?,
+                CODEC => track.is_opus = &input.take(6).await[..] == b"A_OPUS",
+                DEFAULT_DURATION => track.default_duration = number(input).await?,
+                VIDEO => self.video(input, track).await?,
+                _ => {}
+            }
+            input.leave(outer).await?;
+        }
+        Ok(())
+    }
+
+    async fn video(&mut self, input: &mut Input, track: &mut Track) -> Walked {
+        while !input.is_at_end().await {
+            let element = self.next(input).await?;
+            let outer = input.enter(element.known_size()?);
+            match element.id {
+                PIXEL_WIDTH => track.pixels.width = number(input).await?,
+                PIXEL_HEIGHT => track.pixels.height = number(input).await?,
+                CROP_LEFT | CROP_RIGHT => {
+                    track.crop.width = track.crop.width.saturating_add(number(input).await?);
+                }
+                CROP_TOP | CROP_BOTTOM => {
+                    track.crop.height = track.crop.height.saturating_add(number(input).await?);
+                }
+                DISPLAY_WIDTH => track.display.width = number(input).await?,
+                DISPLAY_HEIGHT => track.display.height = number(input).await?,
+                DISPLAY_UNIT => track.display_unit = number(input).await?,
+                PROJECTION => self.projection(input, track).await?,
+                _ => {}
+            }
+            input.leave(outer).await?;
+        }
+        Ok(())
+    }
+
+    async fn projection(&mut self, input: &mut Input, track: &mut Track) -> Walked {
+        while !input.is_at_end().await {
+            let element = self.next(input).await?;
+            let outer = input.enter(element.known_size()?);
+            if element.id == PROJECTION_ROLL {
+                track.is_turned = float(input).await?.abs().rem_euclid(180.0) == 90.0;
+            }
+            input.leave(outer).await?;
+        }
+        Ok(())
+    }
+
+    /// The children of a cluster.
+    async fn blocks(&mut self, input: &mut Input) -> Walked {
+        while !input.is_at_end().await {
+            let element = self.next(input).await?;
+            let outer = input.enter(element.known_size()?);
+            self.block(input, element).await?;
+            input.leave(outer).await?;
+        }
+        Ok(())
+    }
+
+    /// A child of a cluster.
+    async fn block(&mut self, input: &mut Input, element: Element) -> Walked {
+        match element.id {
+            CLUSTER_TIME => self.cluster_time = number(input).await?,
+            SIMPLE_BLOCK => self.time(&input.take(BLOCK_HEAD).await, None),
+            BLOCK_GROUP => self.group(input).await?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    async fn group(&mut self, input: &mut Input) -> Walked {
+        let mut block = Bytes::new();
+        let mut duration = None;
+        while !input.is_at_end().await {
+            let element = self.next(input).await?;
+            let outer = input.enter(element.known_size()?);
+            match element.id {
+                BLOCK => block = input.take(BLOCK_HEAD).await,
+                BLOCK_DURATION => duration = Some(number(input).await?),
+                _ => {}
+            }
+            input.leave(outer).await?;
+        }
+        self.time(&block, duration);
+        Ok(())
+    }
+
+    /// Notes when a block ends, by its head and its duration in units of time.
+    fn time(&mut self, block: &[u8], duration: Option<u64>) {
+        let Some(number_bytes) = block.first().map(|first| length(*first)) else {
+            return;
+        };
+        let (Some(number), Some(time)) = (block.get(..number_bytes), be16(block, number_bytes))
+        else {
+            return;
+        };
+        let number = unsigned(number) & !(1 << (7 * number_bytes));
+        let scale = self.scale();
+        let start = self
+            .cluster_time
+            .saturating_add_signed(i64::from(time.cast_signed()));
+        let start = start.saturating_mul(scale);
+        let own = duration.map(|duration| duration.saturating_mul(scale));
+        let track = self.tracks.iter().find(|track| track.number == number);
+        let of_track = |track: &Track| {
+            if track.default_duration > 0 || !track.is_opus {
+                track.default_duration
+            } else {
+                opus_duration(block.get(number_bytes + 3..).unwrap_or_default())
+            }
+        };
+        let duration = own.or_else(|| track.map(of_track)).unwrap_or_default();
+        self.end = self.end.max(start.saturating_add(duration));
+    }
+
+    fn scale(&self) -> u64 {
+        self.scale.unwrap_or(1_000_000)
+    }
+
+    fn tell(self, facts: &mut Facts, format: Format) {
+        const PICTURE: u64 = 1;
+        const SOUND: u64 = 2;
+        const A_SECOND: u64 = 1_000_000_000;
+        let pictures = self.tracks.iter().filter(|track| track.kind == PICTURE);
+        let largest = pictures.max_by_key(|track| track.sides().area());
+        if let Some(picture) = largest {
+            let Sides { width, height } = picture.sides();
+            if let (Ok(width), Ok(height)) = (width.try_into(), height.try_into()) {
+                facts.set_size(width, height, picture.is_turned);
+            }
+        } else if self.tracks.iter().any(|track| track.kind == SOUND) {
+            let is_known = format.media("").kind == Kind::Audio;
+            facts.kind = (!is_known).then_some(Kind::Audio);
+        }
+        // Out of range it becomes the largest number, which no duration is.
+        let told = (self.duration * self.scale() as f64) as u64;
+        facts.set_duration(if told > 0 { told } else { self.end }, A_SECOND);
+    }
+}
+
+impl Track {
+    /// As displayed, before it is turned.
+    fn sides(&self) -> Sides {
+        const PIXELS: u64 = 0;
+        const UNKNOWN: u64 = 4;
+        let shown = Sides {
+            width: self.pixels.width.saturating_sub(self.crop.width),
+            height: self.pixels.height.saturating_sub(self.crop.height),
+        };
+        let display = self.display;
+        match self.display_unit {
+            _ if display.area() == 0 => shown,
+            PIXELS => display,
+            UNKNOWN => shown,
+            // Centimetres, inches, or the ratio alone.
+            _ => Sides {
+                width: shown
+                    .height
+                    .saturating_mul(display.width)
+                    .saturating_add(display.height / 2)
+                    / display.height.max(1),
+                ..shown
+            },
+        }
+    }
+}
+
+impl Sides {
+    fn area(self) -> u64 {
+        self.width.saturating_mul(self.height)
+    }
+}
+
+/// As much of a block as tells its track, its time and how long a packet of Opus is.
+const BLOCK_HEAD: usize = 8 + 2 + 1 + 2;
+
+/// How long a packet of Opus is (RFC 6716, 3.1 and 3.2), in nanoseconds.
+fn opus_duration(packet: &[u8]) -> u64 {
+    let Some(first) = packet.first() else {
+        return 0;
+    };
+    let config = first >> 3;
+    let size = usize::from(config & 3);
+    let microseconds = match config {
+        0..12 => [10_000, 20_000, 40_000, 60_000].get(size),
+        12..16 => [10_000, 20_000].get(size & 1),
+        _ => [2_500, 5_000, 10_000, 20_000].get(size),
+    };
+    let frames = match first & 3 {
+        0 => 1,
+        1 | 2 => 2,
+        _ => packet.get(1).map_or(0, |second| second & 63),
+    };
+    microseconds.map_or(0, |frame| frame * 1000 * u64::from(frames))
+}
+
+/// The data of the element that was entered, as an unsigned number.
+async fn number(input: &mut Input) -> Walked<u64> {
+    if input.left() > 8 {
+        return Err(Stop::Broken);
+    }
+    Ok(unsigned(&input.take(8).await))
+}
+
+/// The same as a float.
+async fn float(input: &mut Input) -> Walked<f64> {
+    let data = input.take(9).await;
+    let number = match (data.first_chunk(), data.first_chunk()) {
+        (_, Some(eight)) if data.len() == 8 => f64::from_be_bytes(*eight),
+        (Some(four), _) if data.len() == 4 => f32::from_be_bytes(*four).into(),
+        _ => 0.0,
+    };
+    Ok(number)
+}
+
+/// Tags or attached files, which become empty space when they tell what shall go.
+async fn list(
+    input: &mut Input,
+    element: Element,
+    at: u64,
+    tells_place: fn(&[u8]) -> bool,
+) -> Walked {
+    if input.strip() == Strip::Off {
+        return Ok(());
+    }
+    let data_at = input.position();
+    let start = input.take(MAX_LIST).await;
+    if input.strip() < Strip::Device && !tells_place(&start) {
+        // A photo may be attached, or the list may go on.
+        if !input.is_at_end().await || memchr::memmem::find(&start, b"image/jpeg").is_some() {
+            input.keeps_something();
+        }
+        return Ok(());
+    }
+    let mut header = element.id.to_be_bytes().to_vec();
+    header.extend(encoded(
+        element.size.unwrap_or_default(),
+        element.header_bytes.saturating_sub(header.len()),
+    ));
+    input.replace(at, &header, void(element).into());
+    input.replace(data_at, &start, vec![0; start.len()].into());
+    input.blank(input.left(), 0).await
+}
+
+/// Whether a list of tags has one with a place for a name.
+fn is_place_named(tags: &[u8]) -> bool {
+    const LONGEST: usize = 256;
+    let name = |at: usize| {
+        let element = Element::parse(tags.get(at..)?).ok()??;
+        let size = usize::try_from(element.size?).ok()?.min(LONGEST);
+        let starts = at + element.header_bytes;
+        tags.get(starts..starts + size)
+    };
+    memchr::memmem::find_iter(tags, &TAG_NAME)
+        .filter_map(name)
+        .any(is_place)
+}
+
+/// The header of empty space in the place of another one: a size of up to eight bytes, and what is
+/// spare then counts as data.
+fn void(element: Element) -> Vec<u8> {
+    let size_bytes = element.header_bytes.saturating_sub(1).min(8);
+    let spare = element.header_bytes.saturating_sub(1 + size_bytes);
+    let size = element
+        .size
+        .unwrap_or_default()
+        .saturating_add(spare as u64);
+    let mut header = vec![VOID];
+    header.extend(encoded(size, size_bytes));
+    header.resize(element.header_bytes, 0);
+    header
+}
+
+/// A size in so many bytes, up to eight.
+fn encoded(size: u64, bytes: usize) -> impl Iterator<Item = u8> {
+    let marked = 1_u64 << (7 * bytes) | size;
+    marked.to_be_bytes().into_iter().skip(8 - bytes)
+}
+
+/// The sum of a list in which something has changed becomes empty space.
+fn void_checksum(input: &mut Input, at: u64, sum: &[u8]) {
+    const SUM_BYTES: u8 = 0x84;
+    let before = [&[CRC as u8, SUM_BYTES], sum].concat();
+    let mut after = vec![0; before.len()];
+    after.splice(..2, [VOID, SUM_BYTES]);
+    input.replace(at, &before, after.into());
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::{
+        Geo,
+        tests::{pass, pass_in_any_chunks},
+    };
+    use super::*;
+
+    macro_rules! sample {
+        ($file:literal) => {
+            include_bytes!(concat!("../../../../tests/media/", $file)).as_slice()
+        };
+    }
+
+    fn id(id: u32) -> Vec<u8> {
+        let bytes = id.to_be_bytes().into_iter();
+        bytes.skip_while(|byte| *byte == 0).collect()
+    }
+
+    fn element(id_: u32, data: &[&[u8]]) -> Vec<u8> {
+        let data = data.concat();
+        let size: Vec<u8> = encoded(data.len() as u64, 3).collect();
+        [id(id_), size, data].concat()
+    }
+
+    fn endless(id_: u32, data: &[&[u8]]) -> Vec<u8> {
+        [
+            id(id_),
+            b"\x01\xFF\xFF\xFF\xFF\xFF\xFF\xFF".to_vec(),
+            data.concat(),
+        ]
+        .concat()
+    }
+
+    fn number(id: u32, value: u32) -> Vec<u8> {
+        element(id, &[&value.to_be_bytes()])
+    }
+
+    fn float(id: u32, value: f32) -> Vec<u8> {
+        element(id, &[&value.to_be_bytes()])
+    }
+
+    fn ebml() -> Vec<u8> {
+        element(
+            EBML,
+            &[&number(MAX_ID_LENGTH, 4), &element(0x4282, &[b"webm"])],
+        )
+    }
+
+    fn picture(more: &[&[u8]]) -> Vec<u8> {
+        let sides = [number(PIXEL_WIDTH, 64), number(PIXEL_HEIGHT, 48)].concat();
+        let video = element(VIDEO, &[&sides, &more.concat()]);
+        element(
+            TRACK_ENTRY,
+            &[&number(TRACK_NUMBER, 1), &number(TRACK_TYPE, 1), &video],
+        )
+    }
+
+    fn sound(codec: &[u8], more: &[u8]) -> Vec<u8> {
+        element(
+            TRACK_ENTRY,
+            &[
+                &number(TRACK_NUMBER, 2),
+                &number(TRACK_TYPE, 2),
+                &element(CODEC, &[codec]),
+                more,
+            ],
+        )
+    }
+
+    fn block(track: u8, time: i16, packet: &[u8]) -> Vec<u8> {
+        element(
+            SIMPLE_BLOCK,
+            &[&[0x80 | track], &time.to_be_bytes(), &[0], packet],
+        )
+    }
+
+    fn file(segment: &[&[u8]]) -> Vec<u8> {
+        [ebml(), endless(SEGMENT, segment)].concat()
+    }
+
+    fn facts_of(format: Format, file: &[u8]) -> Facts {
+        let passed = pass_in_any_chunks(format, Strip::Location, file);
+        assert!(passed.bytes == file);
+        passed.report.facts
+    }
+
+    #[test]
+    fn facts_of_real_files_are_those_that_ffprobe_finds() {
+        let film = Facts {
+            width: Some(64),
+            height: Some(48),
+            duration_ms: Some(600),
+            ..Facts::default()
+        };
+        let sound = |kind| Facts {
+            duration_ms: Some(308),
+            kind,
+            ..Facts::default()
+        };
+        assert_eq!(facts_of(Format::Webm, sample!("vp8.webm")), film);
+        assert_eq!(facts_of(Format::Mkv, sample!("h264.mkv")), film);
+        let recorded = sample!("recorder-audio.weba");
+        assert_eq!(facts_of(Format::WebmSound, recorded), sound(None));
+        assert_eq!(facts_of(Format::Webm, recorded), sound(Some(Kind::Audio)));
+    }
+
+    #[test]
+    fn a_film_is_as_large_as_it_is_shown() {
+        let display = |width, height, unit| {
+            [
+                number(DISPLAY_WIDTH, width),
+                number(DISPLAY_HEIGHT, height),
+                number(DISPLAY_UNIT, unit),
+            ]
+            .concat()
+        };
+        let crop = [
+            number(CROP_LEFT, 2),
+            number(CROP_RIGHT, 2),
+            number(CROP_TOP, 8),
+        ]
+        .concat();
+        let roll = |degrees| element(PROJECTION, &[&float(PROJECTION_ROLL, degrees)]);
+        for (case, more, expected) in [
+            ("pixels", vec![], Some((64, 48))),
+            ("another size", display(128, 96, 0), Some((128, 96))),
+            ("a ratio", display(16, 9, 3), Some((85, 48))),
+            ("an unknown unit", display(16, 9, 4), Some((64, 48))),
+            ("no height", display(128, 0, 0), Some((64, 48))),
+            ("cropped", crop, Some((60, 40))),
+            ("cropped away", number(CROP_LEFT, u32::MAX), None),
+            ("turned", roll(90.0), Some((48, 64))),
+            ("turned back", roll(-90.0), Some((48, 64))),
+            ("upside down", roll(180.0), Some((64, 48))),
+            ("turned by nothing", roll(f32::NAN), Some((64, 48))),
+        ] {
+            let facts = facts_of(
+                Format::Mkv,
+                &file(&[&element(TRACKS, &[&picture(&[&more])])]),
+            );
+            assert_eq!(facts.width.zip(facts.height), expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn the_blocks_tell_what_the_header_does_not() {
+        // 20 ms, 60 ms, and three frames of 10 ms.
+        let (short, long, three) = (
+            b"\x08..".as_slice(),
+            b"\x18..".as_slice(),
+            b"\x03\x03.".as_slice(),
+        );
+        let told = |milliseconds| element(INFO, &[&float(DURATION, milliseconds)]);
+        let in_microseconds = element(
+            INFO,
+            &[&number(TIMESTAMP_SCALE, 1000), &float(DURATION, 5e6)],
+        );
+        let opus = element(TRACKS, &[&sound(b"A_OPUS", b"")]);
+        let vorbis = element(
+            TRACKS,
+            &[&sound(b"A_VORBIS", &number(DEFAULT_DURATION, 25_000_000))],
+        );
+        let time = |time| number(CLUSTER_TIME, time);
+        let group = element(
+            BLOCK_GROUP,
+            &[
+                &element(BLOCK, &[b"\x82\x00\x05\x00", short]),
+                &number(BLOCK_DURATION, 33),
+            ],
+        );
+        let cluster = |begins, block: Vec<u8>| endless(CLUSTER, &[&time(begins), &block]);
+        for (case, segment, expected) in [
+            (
+                "told",
+                vec![told(5000.0), opus.clone(), cluster(9, block(2, 0, short))],
+                Some(5000),
+            ),
+            (
+                "in other units",
+                vec![in_microseconds, opus.clone()],
+                Some(5000),
+            ),
+            (
+                "zero",
+                vec![told(0.0), opus.clone(), cluster(9, block(2, 0, short))],
+                Some(29),
+            ),
+            (
+                "no number",
+                vec![told(f32::NAN), opus.clone(), cluster(9, block(2, 0, short))],
+                Some(29),
+            ),
+            ("infinite", vec![told(f32::INFINITY), opus.clone()], None),
+            (
+                "below zero",
+                vec![told(-5.0), opus.clone(), cluster(9, block(2, 0, short))],
+                Some(29),
+            ),
+            (
+                "a longer packet",
+                vec![opus.clone(), cluster(100, block(2, 7, long))],
+                Some(167),
+            ),
+            (
+                "three frames",
+                vec![opus.clone(), cluster(100, block(2, -7, three))],
+                Some(123),
+            ),
+            (
+                "its own duration",
+                vec![opus.clone(), cluster(100, group)],
+                Some(138),
+            ),
+            (
+                "the track's duration",
+                vec![vorbis, cluster(100, block(2, 0, b"x"))],
+                Some(125),
+            ),
+            (
+                "an unknown track",
+                vec![opus.clone(), cluster(100, block(9, 0, long))],
+                Some(100),
+            ),
+            (
+                "clusters of a size",
+                vec![
+                    opus.clone(),
+                    element(CLUSTER, &[&time(0), &block(2, 0, short)]),
+                    element(CLUSTER, &[&time(500), &block(2, 0, short)]),
+                ],
+                Some(520),
+            ),
+            (
+                "the last one is not the latest",
+                vec![
+                    opus.clone(),
+                    cluster(500, block(2, 0, short)),
+                    cluster(0, block(2, 0, short)),
+                ],
+                Some(520),
+            ),
+            ("none", vec![opus.clone()], None),
+            (
+                "as late as can be",
+                vec![
+                    opus.clone(),
+                    element(
+                        CLUSTER,
+                        &[&element(CLUSTER_TIME, &[&[0xFF; 8]]), &block(2, 0, short)],
+                    ),
+                ],
+                None,
+            ),
+        ] {
+            let segment: Vec<&[u8]> = segment.iter().map(Vec::as_slice).collect();
+            assert_eq!(
+                facts_of(Format::WebmSound, &file(&segment)).duration_ms,
+                expected,
+                "{case}"
+            );
+        }
+    }
+
+    #[test]
+    fn elements_that_lie_cost_nothing() {
+        let tracks = element(TRACKS, &[&picture(&[])]);
+        let behind = |start: &[u8]| file(&[start, &tracks]);
+        for (case, file, expected) in [
+            (
+                "a size of 2^56",
+                behind(b"\xEC\x01\xFF\xFF\xFF\xFF\xFF\xFF\xFE"),
+                None,
+            ),
+            ("no size", behind(b"\xEC\xFF"), None),
+            ("no id", behind(b"\0\0\0\0"), None),
+            (
+                "ids of eight bytes",
+                [element(EBML, &[&number(MAX_ID_LENGTH, 8)]), tracks.clone()].concat(),
+                None,
+            ),
+            (
+                "a number of nine bytes",
+                file(&[
+                    &element(
+                        TRACKS,
+                        &[&element(TRACK_ENTRY, &[&element(TRACK_NUMBER, &[&[1; 9]])])],
+                    ),
+                    &tracks,
+                ]),
+                Some(64),
+            ),
+            (
+                "a child past its parent",
+                file(&[&element(INFO, &[b"\x44\x89\x1F\xFF"]), &tracks]),
+                Some(64),
+            ),
+            (
+                "segments in segments",
+                endless(SEGMENT, &[&endless(SEGMENT, &[&tracks])]),
+                Some(64),
+            ),
+        ] {
+            let report = pass_in_any_chunks(Format::Webm, Strip::Location, &file).report;
+            assert_eq!(report.facts.width, expected, "{case}");
+        }
+        let many = b"\xEC\x80".repeat(MAX_ELEMENTS as usize);
+        let report = pass(
+            Format::Webm,
+            Strip::Location,
+            &file(&[&many, &tracks]),
+            1 << 16,
+        )
+        .report;
+        assert_eq!((report.facts, report.geo), (Facts::default(), Geo::Kept));
+    }
+
+    const PLACE: &[u8] = b"+27.2939+112.6932/";
+
+    fn tag(name: &[u8], value: &[u8]) -> Vec<u8> {
+        let simple = element(
+            0x67C8,
+            &[&element(0x45A3, &[name]), &element(0x4487, &[value])],
+        );
+        element(TAGS, &[&element(0x7373, &[&simple])])
+    }
+
+    fn finds(bytes: &[u8], text: &[u8]) -> bool {
+        memchr::memmem::find(bytes, text).is_some()
+    }
+
+    #[test]
+    fn tags_with_a_place_become_empty_space() {
+        let tracks = element(TRACKS, &[&picture(&[])]);
+        let title = tag(b"TITLE", b"where the location is");
+        for name in [
+            b"LOCATION".as_slice(),
+            b"RECORDING_LOCATION",
+            b"com.apple.quicktime.location.ISO6709",
+        ] {
+            for strip in [Strip::Location, Strip::Device] {
+                let before = file(&[&tracks, &title, &tag(name, PLACE)]);
+                let passed = pass_in_any_chunks(Format::Mkv, strip, &before);
+                assert_eq!(passed.report.geo, Geo::Removed);
+                assert_eq!(
+                    passed.report.facts,
+                    pass(Format::Mkv, Strip::Off, &before, 99).report.facts
+                );
+                assert!(!finds(&passed.bytes, PLACE) && !finds(&passed.bytes, name));
+                assert_eq!(finds(&passed.bytes, b"TITLE"), strip == Strip::Location);
+                let again = pass(Format::Mkv, strip, &passed.bytes, 99);
+                assert!(again.bytes == passed.bytes);
+            }
+        }
+    }
+
+    #[test]
+    fn empty_space_is_as_long_as_what_it_replaces() {
+        for size_bytes in 1..=8 {
+            let header_bytes = 4 + size_bytes;
+            let old = Element {
+                id: TAGS,
+                size: Some(100),
+                header_bytes,
+            };
+            let header = void(old);
+            assert_eq!(header.len(), header_bytes);
+            let new = Element::parse(&header).expect("sound").expect("whole");
+            assert_eq!(new.id, u32::from(VOID));
+            let end = new.header_bytes as u64 + new.size.expect("a size");
+            assert_eq!(end, header_bytes as u64 + 100);
+        }
+    }
+
+    #[test]
+    fn a_programs_name_goes_with_the_device() {
+        let info = element(
+            INFO,
+            &[
+                &element(CRC, &[b"\x11\x22\x33\x44"]),
+                &float(DURATION, 5000.0),
+                &element(MUXING_APP, &[b"Lavf59"]),
+                &element(WRITING_APP, &[b"Recorder 3"]),
+            ],
+        );
+        let before = file(&[&info]);
+        assert_eq!(facts_of(Format::Mkv, &before).duration_ms, Some(5000));
+        let passed = pass_in_any_chunks(Format::Mkv, Strip::Device, &before);
+        assert_eq!(passed.report.facts.duration_ms, Some(5000));
+        for gone in [b"Lavf59".as_slice(), b"Recorder", b"\x11\x22\x33\x44"] {
+            assert!(!finds(&passed.bytes, gone));
+        }
+    }
+
+    #[test]
+    fn an_attached_photo_is_said_to_be_kept() {
+        let photo = element(ATTACHMENTS, &[b"image/jpeg \xFF\xD8\xFF\xE1 Exif"]);
+        let font = element(ATTACHMENTS, &[b"font/ttf"]);
+        for (attached, geo) in [(photo, Geo::Kept), (font, Geo::None)] {
+            let before = file(&[&attached]);
+            let passed = pass_in_any_chunks(Format::Mkv, Strip::Location, &before);
+            assert_eq!(passed.report.geo, geo);
+            assert!(passed.bytes == before);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) })]
+
+        #[test]
+        fn any_bytes_in_any_chunks_keep_their_length_and_facts(
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..8),
+            size in 1..400_usize,
+        ) {
+            let made = file(&[
+                &element(TRACKS, &[&picture(&[]), &sound(b"A_OPUS", b"")]),
+                &tag(b"LOCATION", PLACE),
+                &endless(CLUSTER, &[&number(CLUSTER_TIME, 7), &block(2, 9, b"\x08"), &block(1, 9, b"x")]),
+                &tag(b"TITLE", b"x"),
+            ]);
+            for mut file in [made, sample!("recorder-audio.weba").to_vec()] {
+                for (at, byte) in &changes {
+                    let at = at.index(file.len());
+                    file[at] = *byte;
+                }
+                let whole = pass(Format::Webm, Strip::Location, &file, file.len());
+                prop_assert_eq!(&pass(Format::Webm, Strip::Location, &file, size), &whole);
+                let again = pass(Format::Webm, Strip::Location, &whole.bytes, size);
+                prop_assert!(again.bytes == whole.bytes);
+                prop_assert_eq!(again.report.facts, whole.report.facts);
+            }
+        }
+    }
+}

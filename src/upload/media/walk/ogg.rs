@@ -1,0 +1,310 @@
+//! Ogg (RFC 3533) with Opus, Vorbis, Speex or FLAC in it. A page tells how many samples end in it;
+//! the last one of a stream, less what Opus says to skip, is its length.
+
+use super::{
+    super::field::{le16, le32, le64},
+    Facts, flac,
+    input::{Input, Walked},
+};
+
+/// Most streams that play at a time and are remembered.
+const MAX_STREAMS: usize = 32;
+/// As much of a stream's first packet as tells its rate.
+const PACKET_HEAD: usize = 64;
+const CAPTURE: &[u8; 4] = b"OggS";
+const A_SECOND: u64 = 1_000_000_000;
+
+pub(super) async fn walk(input: &mut Input, facts: &mut Facts) -> Walked {
+    let mut sound = Sound::default();
+    let walked = sound.pages(input).await;
+    sound.chain();
+    facts.set_duration(sound.nanoseconds, A_SECOND);
+    walked
+}
+
+#[derive(Debug, Default)]
+struct Sound {
+    /// Of the streams that were played to their end, one group after the other.
+    nanoseconds: u64,
+    /// The streams that play at a time.
+    streams: Vec<Stream>,
+    has_begun: bool,
+}
+
+#[derive(Debug)]
+struct Stream {
+    serial: u32,
+    rate: u32,
+    skipped: u64,
+    samples: u64,
+}
+
+impl Sound {
+    async fn pages(&mut self, input: &mut Input) -> Walked {
+        const BEGINS_A_STREAM: u8 = 0x02;
+        const NO_PACKET_ENDS: u64 = u64::MAX;
+        loop {
+            find_page(input).await?;
+            let header = input.array::<23>().await?;
+            let [version, flags, .., lacing_values] = header;
+            if version != 0 {
+                // The word stood in the sound.
+                continue;
+            }
+            let lacing = input.take(lacing_values.into()).await;
+            let outer = input.enter(lacing.iter().map(|length| u64::from(*length)).sum());
+            let serial = le32(&header, 10).unwrap_or_default();
+            let samples = le64(&header, 2).filter(|samples| *samples != NO_PACKET_ENDS);
+            if flags & BEGINS_A_STREAM != 0 {
+                if self.has_begun {
+                    self.chain();
+                }
+                let packet = input.take(PACKET_HEAD).await;
+                if self.streams.len() < MAX_STREAMS {
+                    self.streams.extend(Stream::new(serial, &packet));
+                }
+            } else {
+                self.has_begun = true;
+                let stream = self
+                    .streams
+                    .iter_mut()
+                    .find(|stream| stream.serial == serial);
+                if let (Some(stream), Some(samples)) = (stream, samples) {
+                    // Below zero it is part of what is skipped.
+                    let samples = u64::try_from(samples.cast_signed()).unwrap_or_default();
+                    stream.samples = samples;
+                }
+            }
+            input.leave(outer).await?;
+        }
+    }
+
+    /// The streams have ended; others may follow.
+    fn chain(&mut self) {
+        let longest = self
+            .streams
+            .drain(..)
+            .map(|stream| stream.nanoseconds())
+            .max();
+        self.nanoseconds = self.nanoseconds.saturating_add(longest.unwrap_or_default());
+        self.has_begun = false;
+    }
+}
+
+impl Stream {
+    /// By the beginning of its first packet.
+    fn new(serial: u32, packet: &[u8]) -> Option<Self> {
+        const OPUS_RATE: u32 = 48_000;
+        let (rate, skipped) = if packet.starts_with(b"OpusHead") {
+            (OPUS_RATE, le16(packet, 10)?.into())
+        } else if packet.starts_with(b"\x01vorbis") {
+            (le32(packet, 12)?, 0)
+        } else if packet.starts_with(b"Speex   ") {
+            (le32(packet, 36)?, 0)
+        } else if packet.starts_with(b"\x7FFLAC") {
+            (flac::rate(packet.get(17..)?)?, 0)
+        } else {
+            return None;
+        };
+        Some(Self {
+            serial,
+            rate,
+            skipped,
+            samples: 0,
+        })
+    }
+
+    fn nanoseconds(&self) -> u64 {
+        let samples = u128::from(self.samples.saturating_sub(self.skipped));
+        let nanoseconds = samples * u128::from(A_SECOND) / u128::from(self.rate.max(1));
+        u64::try_from(nanoseconds).unwrap_or(u64::MAX)
+    }
+}
+
+/// Goes behind the next word that begins a page; it is the next one unless the file is damaged.
+async fn find_page(input: &mut Input) -> Walked {
+    let mut matched = 0;
+    while let Some(wanted) = CAPTURE.get(matched) {
+        input.fill().await?;
+        let ready = input.ready();
+        if matched == 0 {
+            let at = memchr::memchr(*wanted, ready);
+            let passed = at.map_or(ready.len(), |at| at + 1);
+            matched = usize::from(at.is_some());
+            input.advance(passed);
+        } else if ready.first() == Some(wanted) {
+            matched += 1;
+            input.advance(1);
+        } else {
+            // Stays, since it may begin the word itself.
+            matched = 0;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::{
+        super::format::Format,
+        Strip,
+        tests::{pass, pass_in_any_chunks},
+    };
+
+    macro_rules! sample {
+        ($file:literal) => {
+            include_bytes!(concat!("../../../../tests/media/", $file)).as_slice()
+        };
+    }
+
+    fn duration_of(file: &[u8]) -> Option<u64> {
+        let passed = pass_in_any_chunks(Format::Ogg, Strip::Device, file);
+        assert!(passed.bytes == file);
+        passed.report.facts.duration_ms
+    }
+
+    fn page(flags: u8, samples: i64, serial: u32, body: &[u8]) -> Vec<u8> {
+        let lacing: Vec<u8> = body.chunks(255).map(|part| part.len() as u8).collect();
+        [
+            &[b'O', b'g', b'g', b'S', 0, flags],
+            &samples.to_le_bytes()[..],
+            &serial.to_le_bytes(),
+            &[0; 8],
+            &[lacing.len() as u8],
+            &lacing,
+            body,
+        ]
+        .concat()
+    }
+
+    /// The first page of Opus that begins with 312 samples to skip.
+    fn opus(serial: u32) -> Vec<u8> {
+        let head = [
+            b"OpusHead\x01\x01".as_slice(),
+            &312_u16.to_le_bytes(),
+            &[0; 7],
+        ]
+        .concat();
+        page(2, 0, serial, &head)
+    }
+
+    fn vorbis(rate: u32, serial: u32) -> Vec<u8> {
+        let head = [
+            b"\x01vorbis\0\0\0\0\x01".as_slice(),
+            &rate.to_le_bytes(),
+            &[0; 14],
+        ]
+        .concat();
+        page(2, 0, serial, &head)
+    }
+
+    #[test]
+    fn real_sounds_are_as_long_as_ffprobe_says() {
+        for (file, expected) in [
+            (sample!("note.opus"), 300),
+            (sample!("vorbis.ogg"), 100),
+            (sample!("speex.ogg"), 291),
+            (sample!("flac-in.ogg"), 100),
+        ] {
+            assert_eq!(duration_of(file), Some(expected));
+        }
+    }
+
+    #[test]
+    fn the_last_page_of_each_stream_tells() {
+        let second = |at: i64| page(0, 312 + at * 48_000, 7, &[1; 600]);
+        let opus_of_2 = [opus(7), second(1), second(2)].concat();
+        let vorbis_of_3 = [vorbis(8000, 9), page(0, 24_000, 9, b"sound")].concat();
+        for (case, file, expected) in [
+            ("Opus", opus_of_2.clone(), Some(2000)),
+            ("Vorbis", vorbis_of_3.clone(), Some(3000)),
+            (
+                "a page on which none ends",
+                [opus_of_2.clone(), page(0, -1, 7, b"x")].concat(),
+                Some(2000),
+            ),
+            (
+                "below zero",
+                [opus(7), page(0, -500, 7, b"x")].concat(),
+                None,
+            ),
+            (
+                "less than is skipped",
+                [opus(7), page(0, 311, 7, b"x")].concat(),
+                None,
+            ),
+            (
+                "another stream's page",
+                [opus_of_2.clone(), page(0, 1 << 40, 8, b"x")].concat(),
+                Some(2000),
+            ),
+            (
+                "one after the other",
+                [opus_of_2.clone(), vorbis_of_3.clone()].concat(),
+                Some(5000),
+            ),
+            (
+                "at a time",
+                [
+                    opus(7),
+                    vorbis(8000, 9),
+                    second(2),
+                    page(0, 24_000, 9, b"x"),
+                ]
+                .concat(),
+                Some(3000),
+            ),
+            (
+                "at no rate",
+                [vorbis(0, 9), page(0, 24_000, 9, b"x")].concat(),
+                Some(24_000_000),
+            ),
+            (
+                "noise between pages",
+                [
+                    opus(7),
+                    second(1),
+                    b"OOggOggSOgg".to_vec(),
+                    vec![0; 500],
+                    second(2),
+                ]
+                .concat(),
+                Some(2000),
+            ),
+            (
+                "cut off",
+                opus_of_2[..opus_of_2.len() - 9].to_vec(),
+                Some(2000),
+            ),
+            ("an unknown stream", page(2, 0, 1, b"fishead\0"), None),
+            (
+                "the largest number",
+                [opus(7), page(0, i64::MAX, 7, b"x")].concat(),
+                None,
+            ),
+        ] {
+            assert_eq!(duration_of(&file), expected, "{case}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) })]
+
+        #[test]
+        fn chunks_do_not_matter(
+            pieces in prop::collection::vec(prop_oneof![
+                Just(opus(7)),
+                Just(vorbis(8000, 7)),
+                (any::<u8>(), any::<i64>()).prop_map(|(flags, samples)| page(flags, samples, 7, &[1; 300])),
+                prop::collection::vec(prop_oneof![Just(b'O'), Just(b'g'), Just(b'S'), any::<u8>()], 0..40),
+            ], 0..12),
+            size in 1..400_usize,
+        ) {
+            let file = pieces.concat();
+            let whole = pass(Format::Ogg, Strip::Off, &file, file.len().max(1));
+            prop_assert_eq!(pass(Format::Ogg, Strip::Off, &file, size), whole);
+        }
+    }
+}
