@@ -117,7 +117,7 @@ fn signature(criterion: &mut Criterion) {
         aws_credential_types::Credentials::new("AKIDEXAMPLE", secret, None, None, "bench");
     let identity = Identity::from(identity);
     let now = SystemTime::now();
-    let derive = || SigningKey::derive(secret, Stamp::at(now).date(), REGION, "s3");
+    let derive = || SigningKey::derive(secret, Stamp::new(now).date(), REGION, "s3");
     let key = derive();
     let ours = sign_by_signer(&credentials, &key, now);
     assert!(ours.ends_with(&sign_by_aws_sigv4(&identity, now)), "{ours}");
@@ -190,11 +190,12 @@ fn chunks_of(whole: Vec<u8>) -> Vec<Bytes> {
 
 /// The value of the header `Authorization`.
 fn sign_by_signer(credentials: &Credentials, key: &SigningKey, now: SystemTime) -> String {
+    let stamp = Stamp::new(now);
     let signer = Signer {
         credentials,
         key,
         region: REGION,
-        stamp: Stamp::at(now),
+        stamp: &stamp,
     };
     let [length, media_type, host, if_none_match] = SIGNED_HEADERS;
     let headers = [
@@ -203,7 +204,7 @@ fn sign_by_signer(credentials: &Credentials, key: &SigningKey, now: SystemTime) 
         host,
         if_none_match,
         ("x-amz-content-sha256", UNSIGNED_PAYLOAD),
-        ("x-amz-date", signer.stamp.as_str()),
+        ("x-amz-date", stamp.as_str()),
     ];
     signer.authorization(&Signable {
         method: "PUT",

@@ -4,8 +4,8 @@ use super::vars::{Vars, base_url};
 use crate::{
     runtime::Runtime,
     store::{
-        Agent, Authorization, Credentials,
-        bucket::{self, Certificates, Dialect, Patience, Signer},
+        Authorization, ContainerEndpoint, Credentials, CredentialsProvider,
+        bucket::{self, Certificates, Dialect, Timeouts},
     },
 };
 
@@ -26,30 +26,19 @@ impl Vars<'_> {
         let on_fc = runtime == Runtime::FunctionCompute;
         let endpoint = given_endpoint.or_else(|| match dialect {
             Dialect::S3 => None,
-            Dialect::Oss => {
-                let internal = if on_fc { "-internal" } else { "" };
-                Some(format!("https://s3.oss-{region}{internal}.aliyuncs.com"))
-            }
+            Dialect::Oss => Some(bucket::oss_endpoint(&region, on_fc)),
         });
-        let signer = self.signer(dialect);
+        let credentials = self.credentials(dialect);
         // On FC they come with each request.
-        if signer.is_none() && !(on_fc && dialect == Dialect::Oss) {
+        if credentials.is_none() && !(on_fc && dialect == Dialect::Oss) {
             self.refuse(
                 "AWS_ACCESS_KEY_ID",
                 None,
-                "keys for the bucket, with AWS_SECRET_ACCESS_KEY",
+                "credentials for the bucket, with AWS_SECRET_ACCESS_KEY",
             );
         }
         let path_style = self.parse("UPLOAD_PATH_STYLE", "true or false", false);
         bucket::Settings {
-            client_url: own_url(dialect, &bucket, &region, endpoint.as_deref(), path_style),
-            // Phones are not in the function's own network.
-            client_endpoint: endpoint
-                .as_deref()
-                .map(|endpoint| match is_aliyun(endpoint) {
-                    true => endpoint.replace("-internal.", "."),
-                    false => endpoint.to_owned(),
-                }),
             dialect,
             bucket,
             region,
@@ -59,10 +48,10 @@ impl Vars<'_> {
                 "SSL_CERT_FILE",
                 "a file of certificates in PEM",
                 Certificates::default(),
-                |path| Certificates::of_file(path.as_ref()),
+                |path| Certificates::from_file(path.as_ref()),
             ),
-            signer,
-            patience: Patience::default(),
+            credentials,
+            timeouts: Timeouts::default(),
             one_copy_bytes: bucket::ONE_COPY_BYTES,
             memory_bytes: self.read(
                 "UPLOAD_MEMORY_BYTES",
@@ -103,33 +92,34 @@ impl Vars<'_> {
         }
     }
 
-    fn signer(&mut self, dialect: Dialect) -> Option<Signer> {
-        let of =
+    fn credentials(&mut self, dialect: Dialect) -> Option<CredentialsProvider> {
+        let read =
             |id, secret, token| Credentials::new(self.get(id)?, self.get(secret)?, self.get(token));
         let aliyun = || {
-            of(
+            read(
                 "ALIBABA_CLOUD_ACCESS_KEY_ID",
                 "ALIBABA_CLOUD_ACCESS_KEY_SECRET",
                 "ALIBABA_CLOUD_SECURITY_TOKEN",
             )
         };
         let aws = || {
-            of(
+            read(
                 "AWS_ACCESS_KEY_ID",
                 "AWS_SECRET_ACCESS_KEY",
                 "AWS_SESSION_TOKEN",
             )
         };
-        let keys = match dialect {
+        let credentials = match dialect {
             Dialect::S3 => aws(),
             Dialect::Oss => aliyun().or_else(aws),
         };
-        keys.map(Signer::Keys)
-            .or_else(|| self.agent().map(Signer::Agent))
+        match credentials {
+            Some(credentials) => Some(CredentialsProvider::Static(credentials)),
+            None => self.container_endpoint().map(CredentialsProvider::from),
+        }
     }
 
-    /// The agent of a container that hands out keys.
-    fn agent(&mut self) -> Option<Agent> {
+    fn container_endpoint(&mut self) -> Option<ContainerEndpoint> {
         const FULL: &str = "AWS_CONTAINER_CREDENTIALS_FULL_URI";
         const RELATIVE: &str = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI";
         let file = self.get("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE");
@@ -139,25 +129,22 @@ impl Vars<'_> {
             (None, Some(token)) => Authorization::Token(token),
             (None, None) => Authorization::None,
         };
-        let (variable, held, agent) = match (self.get(RELATIVE), self.get(FULL)) {
+        let (variable, held, endpoint) = match (self.get(RELATIVE), self.get(FULL)) {
             (Some(path), _) => {
-                let agent = Agent::ecs(&path, authorization);
-                (RELATIVE, path, agent)
+                let endpoint = ContainerEndpoint::from_relative_uri(&path, authorization);
+                (RELATIVE, path, endpoint)
             }
             (None, Some(uri)) => {
-                let agent = Agent::at(&uri, authorization);
-                (FULL, uri, agent)
+                let endpoint = ContainerEndpoint::from_full_uri(&uri, authorization);
+                (FULL, uri, endpoint)
             }
             (None, None) => return None,
         };
-        if agent.is_none() {
-            self.refuse(
-                variable,
-                Some(held),
-                "an http address of this machine or of a container's agent",
-            );
+        if endpoint.is_none() {
+            let expected = "an http address of this machine or of a container credential endpoint";
+            self.refuse(variable, Some(held), expected);
         }
-        agent
+        endpoint
     }
 }
 
@@ -174,34 +161,4 @@ fn is_host_label(text: &str) -> bool {
         && text
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-}
-
-/// The bucket's own address for whoever is not in the function's network.
-fn own_url(
-    dialect: Dialect,
-    bucket: &str,
-    region: &str,
-    endpoint: Option<&str>,
-    path_style: bool,
-) -> String {
-    match (dialect, endpoint) {
-        (Dialect::S3, None) => {
-            let china = if region.starts_with("cn-") { ".cn" } else { "" };
-            format!("https://{bucket}.s3.{region}.amazonaws.com{china}")
-        }
-        (_, Some(endpoint)) if dialect == Dialect::S3 || !is_aliyun(endpoint) => {
-            let (scheme, host) = endpoint.split_once("://").unwrap_or(("https", endpoint));
-            if path_style {
-                format!("{scheme}://{host}/{bucket}")
-            } else {
-                format!("{scheme}://{bucket}.{host}")
-            }
-        }
-        // The function may write by another, internal, address.
-        (_, _) => format!("https://{bucket}.oss-{region}.aliyuncs.com"),
-    }
-}
-
-fn is_aliyun(endpoint: &str) -> bool {
-    endpoint.ends_with(".aliyuncs.com")
 }

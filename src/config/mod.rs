@@ -196,10 +196,7 @@ impl Vars<'_> {
             max_files: self.read("UPLOAD_MAX_FILES", "a number, 1 to 90", 9, |text| {
                 text.parse().ok().filter(|files| (1..=90).contains(files))
             }),
-            public_url: public_url.or_else(|| match store? {
-                store::Settings::Disk(_) => None,
-                store::Settings::Bucket(bucket) => Some(bucket.client_url.clone()),
-            }),
+            public_url: public_url.or_else(|| self.own_url(store?)),
             cors: self.cors_origins(),
             direct: self.direct(&auth.secrets),
             auth,
@@ -226,6 +223,21 @@ impl Vars<'_> {
             ),
             idle: self.seconds("UPLOAD_IDLE_SECS", runtime, 30),
             request_limit: self.seconds("UPLOAD_REQUEST_SECS", runtime, 900),
+        }
+    }
+
+    /// The address of a bucket; a folder has none.
+    fn own_url(&mut self, store: &store::Settings) -> Option<String> {
+        let store::Settings::Bucket(bucket) = store else {
+            return None;
+        };
+        match bucket.public_url() {
+            Ok(url) => Some(url),
+            Err(error) => {
+                let problem = format!("UPLOAD_STORE: the bucket has no usable address: {error}");
+                self.problems.push(problem);
+                None
+            }
         }
     }
 
@@ -372,10 +384,7 @@ mod tests {
     use tracing::level_filters::LevelFilter;
 
     use super::*;
-    use crate::store::{
-        Credentials,
-        bucket::{self, Signer},
-    };
+    use crate::store::{Credentials, CredentialsProvider, bucket};
 
     fn config(vars: &[(&str, &str)]) -> Result<Config, ConfigError> {
         let vars: HashMap<_, _> = vars.iter().copied().collect();
@@ -386,13 +395,13 @@ mod tests {
         config(vars).expect("a usable environment")
     }
 
-    const KEYS: [(&str, &str); 2] = [
+    const CREDENTIALS: [(&str, &str); 2] = [
         ("AWS_ACCESS_KEY_ID", "id"),
         ("AWS_SECRET_ACCESS_KEY", "s3cr3t"),
     ];
 
     fn bucket_of(vars: &[(&str, &str)]) -> (bucket::Settings, Option<String>) {
-        let config = good(&[vars, &KEYS].concat());
+        let config = good(&[vars, &CREDENTIALS].concat());
         match config.store {
             store::Settings::Bucket(bucket) => (*bucket, config.api.public_url),
             store::Settings::Disk(_) => panic!("not a bucket"),
@@ -478,6 +487,23 @@ mod tests {
             ),
             (
                 vec![
+                    ("UPLOAD_STORE", "s3://my.chat"),
+                    ("UPLOAD_REGION", "eu-west-1"),
+                ],
+                None,
+                "https://s3.eu-west-1.amazonaws.com/my.chat",
+            ),
+            (
+                vec![
+                    ("UPLOAD_STORE", "s3://bucket"),
+                    ("UPLOAD_REGION", "eu-west-1"),
+                    ("UPLOAD_PATH_STYLE", "true"),
+                ],
+                None,
+                "https://s3.eu-west-1.amazonaws.com/bucket",
+            ),
+            (
+                vec![
                     ("UPLOAD_STORE", "oss://bucket"),
                     ("UPLOAD_REGION", "oss-cn-hangzhou"),
                 ],
@@ -526,8 +552,15 @@ mod tests {
         }
     }
 
+    fn held(bucket: bucket::Settings) -> Option<Credentials> {
+        match bucket.credentials {
+            Some(CredentialsProvider::Static(credentials)) => Some(credentials),
+            Some(CredentialsProvider::Container(_)) | None => None,
+        }
+    }
+
     #[test]
-    fn oss_prefers_the_keys_of_its_own_cloud() {
+    fn oss_prefers_the_credentials_of_its_own_cloud() {
         let aliyun = [
             ("ALIBABA_CLOUD_ACCESS_KEY_ID", "a"),
             ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", "b"),
@@ -536,18 +569,16 @@ mod tests {
         let region = ("UPLOAD_REGION", "cn-hangzhou");
         let (oss, _) =
             bucket_of(&[&aliyun[..], &[("UPLOAD_STORE", "oss://bucket"), region]].concat());
-        assert_eq!(
-            oss.signer,
-            Credentials::new("a", "b", Some("c".into())).map(Signer::Keys)
-        );
+        let of_aliyun = Credentials::new("a", "b", Some("c".into()));
+        assert_eq!(held(oss), of_aliyun);
         let (s3, _) =
             bucket_of(&[&aliyun[..], &[("UPLOAD_STORE", "s3://bucket"), region]].concat());
         let aws = Credentials::new("id", "s3cr3t", None);
-        assert_eq!(s3.signer, aws.map(Signer::Keys));
+        assert_eq!(held(s3), aws);
     }
 
     #[test]
-    fn oss_on_fc_needs_no_keys_at_start() {
+    fn oss_on_fc_needs_no_credentials_at_start() {
         good(&[
             ("FC_INSTANCE_ID", "i"),
             ("UPLOAD_STORE", "oss://bucket"),
@@ -595,6 +626,20 @@ mod tests {
             assert!(error.contains(named), "{named} in {error}");
         }
         assert!(!error.contains("s3cr3t"));
+    }
+
+    #[test]
+    fn a_bucket_without_a_usable_address_stops_the_start() {
+        let express = [
+            ("UPLOAD_STORE", "s3://chat--euw1-az1--x-s3"),
+            ("UPLOAD_REGION", "eu-west-1"),
+        ];
+        let error = config(&[&express[..], &CREDENTIALS].concat());
+        let error = error.expect_err("unusable").to_string();
+        assert!(
+            error.contains("UPLOAD_STORE: the bucket has no usable address"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -10,6 +10,8 @@ mod chunks;
 mod credentials;
 pub mod disk;
 mod key;
+#[cfg(test)]
+mod test_server;
 
 use std::{io, time::Duration};
 
@@ -19,12 +21,14 @@ use tokio::{sync::oneshot, time::Instant};
 use tokio_util::task::TaskTracker;
 
 pub use self::{
-    bucket::{FormTerms, ListedPart, PartUploads, PostForm},
-    credentials::{Agent, Authorization, Credentials},
+    bucket::{ClientMultipart, ListedPart, PostConditions, PresignedPost},
+    credentials::{Authorization, ContainerEndpoint, Credentials, CredentialsProvider},
     key::{Folder, InvalidKey, ObjectKey, Stem},
 };
 
-/// What to store into.
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A folder or a bucket.
 #[derive(Clone, Debug)]
 pub enum Settings {
     /// `disk:<folder>`
@@ -48,7 +52,7 @@ pub enum Error {
         /// The vendor's request id; both clouds ask for it in a support case.
         request_id: String,
         /// What the SDK says.
-        source: Box<dyn std::error::Error + Send + Sync>,
+        source: BoxError,
     },
     /// The bucket answered 5xx, or could not be reached, after retries.
     #[error("{operation} failed: {detail}")]
@@ -58,7 +62,7 @@ pub enum Error {
         /// Status, code and request id where there was an answer.
         detail: String,
         /// What the SDK says.
-        source: Box<dyn std::error::Error + Send + Sync>,
+        source: BoxError,
     },
     /// The time for the operation or for the whole request ran out.
     #[error("{operation} took too long")]
@@ -66,8 +70,8 @@ pub enum Error {
         /// S3 operation.
         operation: &'static str,
     },
-    /// Neither the request nor the environment brought keys to sign with.
-    #[error("no credentials: the function has no role and the environment holds no keys")]
+    /// Neither the request nor the environment brought credentials.
+    #[error("no credentials: the function has no role and the environment holds none")]
     NoCredentials,
     /// The folder could not be written.
     #[error("cannot {action}")]
@@ -97,6 +101,10 @@ impl ContentHeaders {
         mime: "application/octet-stream",
         attachment: true,
     };
+
+    fn disposition(self) -> Option<&'static str> {
+        self.attachment.then_some("attachment")
+    }
 }
 
 /// When a request's work with the store must be done.
@@ -142,7 +150,7 @@ impl Store {
     pub fn open(settings: Settings) -> Result<Self, Error> {
         match settings {
             Settings::Disk(settings) => disk::Disk::open(settings).map(Self::Disk),
-            Settings::Bucket(settings) => Ok(Self::Bucket(bucket::Bucket::new(*settings))),
+            Settings::Bucket(settings) => bucket::Bucket::new(*settings).map(Self::Bucket),
         }
     }
 
@@ -170,7 +178,7 @@ impl Store {
         };
         let place = match self {
             Self::Disk(disk) => Place::Disk(disk.clone()),
-            Self::Bucket(bucket) => Place::Bucket(bucket.access(credentials, limit)?),
+            Self::Bucket(bucket) => Place::Bucket(bucket.session(credentials, limit)?),
         };
         Ok(Session {
             place,
@@ -212,7 +220,7 @@ pub struct Session {
 #[derive(Clone, Debug)]
 enum Place {
     Disk(disk::Disk),
-    Bucket(bucket::Access),
+    Bucket(bucket::Session),
 }
 
 impl Session {
@@ -220,8 +228,8 @@ impl Session {
     pub fn create(&self, key: ObjectKey, content: ContentHeaders) -> Writer {
         match &self.place {
             Place::Disk(disk) => Writer::Disk(disk.create(key, self.tasks.clone())),
-            Place::Bucket(access) => {
-                Writer::Bucket(access.create(key, content, self.tasks.clone()))
+            Place::Bucket(bucket) => {
+                Writer::Bucket(bucket.create(key, content, self.tasks.clone()))
             }
         }
     }
@@ -247,7 +255,7 @@ impl Session {
     pub async fn look(&self, key: &ObjectKey, head_bytes: usize) -> Result<Option<Seen>, Error> {
         match &self.place {
             Place::Disk(disk) => disk.look(key, head_bytes, &self.tasks).await,
-            Place::Bucket(access) => access.look(key, head_bytes).await,
+            Place::Bucket(bucket) => bucket.look(key, head_bytes).await,
         }
     }
 
@@ -266,7 +274,7 @@ impl Session {
     ) -> Result<Published, Error> {
         match &self.place {
             Place::Disk(disk) => disk.publish(from, to, &self.tasks).await,
-            Place::Bucket(access) => access.copy(from, seen, to, content, &self.tasks).await,
+            Place::Bucket(bucket) => bucket.copy(from, seen, to, content).await,
         }
     }
 
@@ -278,7 +286,7 @@ impl Session {
         let before_extension = format!("{folder}/{stem}.");
         match &self.place {
             Place::Disk(disk) => disk.find(before_extension, &self.tasks).await,
-            Place::Bucket(access) => access.find(&before_extension).await,
+            Place::Bucket(bucket) => bucket.find(&before_extension).await,
         }
     }
 
@@ -289,7 +297,7 @@ impl Session {
     pub async fn remove(&self, key: &ObjectKey) -> Result<(), Error> {
         match &self.place {
             Place::Disk(disk) => disk.remove(key, &self.tasks).await,
-            Place::Bucket(access) => access.remove(key).await,
+            Place::Bucket(bucket) => bucket.remove(key).await,
         }
     }
 
@@ -301,24 +309,27 @@ impl Session {
         }
     }
 
-    /// Signs a form with which a client puts one object into the bucket by itself; `None` where the
-    /// store is a folder.
+    /// Presigns a POST form with which a client puts one object into the bucket itself; `None` where
+    /// the store is a folder.
     ///
     /// # Errors
-    /// [`Error::NoCredentials`], or why a container's agent gave none.
-    pub async fn sign_form(&self, terms: FormTerms<'_>) -> Result<Option<PostForm>, Error> {
+    /// [`Error::Unavailable`] when there are no credentials to sign with.
+    pub async fn presign_post(
+        &self,
+        conditions: PostConditions<'_>,
+    ) -> Result<Option<PresignedPost>, Error> {
         match &self.place {
             Place::Disk(_) => Ok(None),
-            Place::Bucket(access) => access.sign_form(terms).await.map(Some),
+            Place::Bucket(bucket) => bucket.presign_post(conditions).await.map(Some),
         }
     }
 
-    /// Uploads whose parts a client puts into the bucket by itself; `None` where the store is a
-    /// folder.
-    pub fn part_uploads(&self) -> Option<PartUploads<'_>> {
+    /// Multipart uploads whose parts a client puts into the bucket itself; `None` where the store
+    /// is a folder.
+    pub fn client_multipart(&self) -> Option<ClientMultipart<'_>> {
         match &self.place {
             Place::Disk(_) => None,
-            Place::Bucket(access) => Some(PartUploads::new(access, &self.tasks)),
+            Place::Bucket(bucket) => Some(ClientMultipart::new(bucket)),
         }
     }
 

@@ -15,8 +15,8 @@ use bytes::Bytes;
 use chat_upload::{
     api::Arrival,
     store::{
-        self, Credentials,
-        bucket::{self, PART_BYTES, Signer},
+        self, Credentials, CredentialsProvider,
+        bucket::{self, PART_BYTES},
     },
 };
 use futures_util::{StreamExt as _, future::join_all, stream};
@@ -96,7 +96,7 @@ impl Scene {
     /// With so little patience that an answer that never comes is noticed within a test.
     async fn impatient() -> Self {
         Self::of(Dialect::S3, |settings| {
-            settings.patience.operation = Duration::from_secs(2);
+            settings.timeouts.operation = Duration::from_secs(2);
         })
         .await
     }
@@ -176,7 +176,7 @@ async fn an_answer_that_never_comes_or_too_late_is_asked_for_again() {
         .flat_map(|step| [Fault::Hang, late].map(|fault| (step, fault)));
     let cases = cases.map(async |((operation, size), fault)| {
         let scene = Scene::of(Dialect::S3, |settings| {
-            settings.patience.attempt = Duration::from_secs(3);
+            settings.timeouts.attempt = Duration::from_secs(3);
         })
         .await;
         scene.bucket.fail(operation, fault, 1);
@@ -381,7 +381,7 @@ async fn a_delete_that_fails_is_logged_and_the_answer_is_right_all_the_same() {
         "上传失败: imageClassId 必须是非负整数",
     );
     let key = scene.bucket.objects().into_keys().next().unwrap();
-    let said = "an object that is not wanted could not be removed";
+    let said = "an object of a failed request could not be removed";
     log.assert_line_with(&[said, "AccessDenied", &key]);
 }
 
@@ -540,7 +540,7 @@ async fn the_requests_time_limit_ends_a_client_that_never_ends() {
 
 #[tokio::test]
 async fn without_keys_nothing_is_sent() {
-    let scene = Scene::of(Dialect::Oss, |settings| settings.signer = None).await;
+    let scene = Scene::of(Dialect::Oss, |settings| settings.credentials = None).await;
     for size in [SMALL, LARGE] {
         let reply = scene.upload(size).await;
         scene.assert_failed(&reply, REFUSED);
@@ -560,7 +560,8 @@ async fn wrong_keys_are_502_and_the_log_knows_why() {
         for size in [SMALL, LARGE] {
             let scene = Scene::of(Dialect::Oss, |settings| {
                 let token = token.map(str::to_owned);
-                settings.signer = Credentials::new(key_id, secret, token).map(Signer::Keys);
+                settings.credentials =
+                    Credentials::new(key_id, secret, token).map(CredentialsProvider::Static);
             })
             .await;
             let another = "another-token";
@@ -639,8 +640,8 @@ async fn the_log_has_what_a_support_case_asks_for_and_no_secret() {
     ];
     let cases = cases.map(async |(dialect, operation, size, fault)| {
         let scene = Scene::of(dialect, |settings| {
-            settings.signer =
-                Credentials::new("STS.k", SECRET, Some("its-token".to_owned())).map(Signer::Keys);
+            settings.credentials = Credentials::new("STS.k", SECRET, Some("its-token".to_owned()))
+                .map(CredentialsProvider::Static);
         })
         .await;
         scene.bucket.allow("STS.k", SECRET, Some("its-token"));

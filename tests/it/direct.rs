@@ -689,7 +689,7 @@ async fn impatient(dialect: Dialect) -> Lane {
     let bucket = BucketDouble::start(dialect).await;
     Lane::of(Some(bucket), &[], |config| {
         if let store::Settings::Bucket(settings) = &mut config.store {
-            settings.patience.operation = Duration::from_secs(2);
+            settings.timeouts.operation = Duration::from_secs(2);
         }
     })
 }

@@ -10,8 +10,9 @@ use std::{
 
 use bytes::Bytes;
 use chat_upload::store::{
-    self, ContentHeaders, Credentials, Error, Kept, ObjectKey, Session, Settings, Store,
-    bucket::{self, Bucket, Certificates, Connections, PART_BYTES, Patience, Signer, Trusted},
+    self, ContentHeaders, Credentials, CredentialsProvider, Error, Kept, ObjectKey, Session,
+    Settings, Store,
+    bucket::{self, Bucket, Certificates, Connections, PART_BYTES, Timeouts, Trusted},
     disk,
 };
 use sha2::{Digest as _, Sha256};
@@ -135,11 +136,9 @@ fn settings(bucket: &BucketDouble) -> bucket::Settings {
         region: format!("r-{}", Uuid::new_v4()),
         endpoint: Some(bucket.endpoint()),
         path_style: true,
-        client_url: format!("{}/{BUCKET}", bucket.endpoint()),
-        client_endpoint: Some(bucket.endpoint()),
         certificates: Certificates::default(),
-        signer: Credentials::new(KEY_ID, SECRET, None).map(Signer::Keys),
-        patience: Patience::default(),
+        credentials: Credentials::new(KEY_ID, SECRET, None).map(CredentialsProvider::Static),
+        timeouts: Timeouts::default(),
         one_copy_bytes: bucket::ONE_COPY_BYTES,
         memory_bytes: 64 * MIB,
     }
@@ -355,9 +354,9 @@ async fn oss_is_called_by_the_buckets_host_with_a_signed_payload_where_others_co
         path_style: false,
         ..settings(&bucket)
     };
-    let patience = settings.patience.connect;
-    let connections = Connections::all_to(bucket.addr(), Trusted::Nobody, patience);
-    let store = Store::Bucket(Bucket::over(settings, connections));
+    let patience = settings.timeouts.connect;
+    let connections = Connections::to_address(bucket.addr(), Trusted::Nobody, patience);
+    let store = Store::Bucket(Bucket::over(settings, connections).unwrap());
     let content = picture_of(PART_BYTES + 1);
     let (first, last) = content.split_at(PART_BYTES);
     for request in requests_of_both_ways(bucket, &store).await {
@@ -409,7 +408,7 @@ async fn a_writer_takes_no_more_than_three_parts_while_the_bucket_takes_none() {
     let bucket = BucketDouble::start(Dialect::S3).await;
     bucket.fail(Operation::UploadPart, Fault::Hang, usize::MAX);
     let mut settings = settings(&bucket);
-    settings.patience.operation = Duration::from_secs(1);
+    settings.timeouts.operation = Duration::from_secs(1);
     let store = Store::open(Settings::Bucket(settings.into())).unwrap();
     let session = store.session(None, None).unwrap();
 

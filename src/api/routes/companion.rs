@@ -28,7 +28,7 @@ use crate::api::{
     routes::direct,
 };
 use crate::{
-    store::{self, ListedPart, ObjectKey, PartUploads, Session, Store, bucket::MAX_PARTS},
+    store::{self, ClientMultipart, ListedPart, ObjectKey, Session, Store, bucket::MAX_PARTS},
     upload,
 };
 
@@ -99,7 +99,7 @@ async fn begin(beginning: Beginning) -> Result<Response, Error> {
     let wanted = DirectRequest::parse(&arguments, "filename")?.with_metadata(&metadata)?;
     let (stem, ticket) = wanted.authorize(&mut caller)?;
     let key = ObjectKey::pending(&stem);
-    let work = async |session: &Session| Ok(part_uploads(session)?.begin(&key).await?);
+    let work = async |session: &Session| Ok(part_uploads(session)?.create(&key).await?);
     let id = caller.api.with_store(&parts, work).await?;
     let upload = PartUpload { ticket, id };
     let id = caller.sign(Purpose::PartUpload, Utc::now() + LIFE, &upload)?;
@@ -258,7 +258,9 @@ impl OwnedUpload {
             let uploads = part_uploads(session)?;
             let mut urls = Vec::with_capacity(numbers.len());
             for number in numbers {
-                let url = uploads.address(&self.key, &self.id, *number, life).await?;
+                let url = uploads
+                    .presign_part(&self.key, &self.id, *number, life)
+                    .await?;
                 urls.push((*number, url));
             }
             Ok(urls)
@@ -281,8 +283,8 @@ async fn read_arguments(
     Arguments::read(parts, body, max_bytes, caller.api.settings.idle).await
 }
 
-fn part_uploads(session: &Session) -> Result<PartUploads<'_>, Error> {
-    session.part_uploads().ok_or(Error::DirectDisabled)
+fn part_uploads(session: &Session) -> Result<ClientMultipart<'_>, Error> {
+    session.client_multipart().ok_or(Error::DirectDisabled)
 }
 
 fn listed(part: ListedPart) -> serde_json::Value {

@@ -28,7 +28,7 @@ use crate::api::{
 };
 use crate::{
     body::ReadError,
-    store::{ContentHeaders, FormTerms, ObjectKey, PostForm, Session, Stem},
+    store::{ContentHeaders, ObjectKey, PostConditions, PresignedPost, Session, Stem},
     upload::{self, direct::Pending, naming},
 };
 
@@ -181,16 +181,16 @@ impl Api {
         parts: &Parts,
         stem: &Stem,
         max_bytes: u64,
-    ) -> Result<PostForm, Error> {
+    ) -> Result<PresignedPost, Error> {
         let now = Utc::now();
         let key = ObjectKey::pending(stem);
-        let terms = FormTerms {
+        let terms = PostConditions {
             key: &key,
             max_bytes,
             now,
             expires_at: now + self.settings.direct.form_life,
         };
-        let work = async |session: &Session| Ok(session.sign_form(terms).await?);
+        let work = async |session: &Session| Ok(session.presign_post(terms).await?);
         match self.with_store(parts, work).await? {
             Some(form) => Ok(form),
             None => self.disk_form(parts, stem, terms),
@@ -201,8 +201,8 @@ impl Api {
         &self,
         parts: &Parts,
         stem: &Stem,
-        terms: FormTerms<'_>,
-    ) -> Result<PostForm, Error> {
+        terms: PostConditions<'_>,
+    ) -> Result<PresignedPost, Error> {
         let form = DiskForm {
             stem: stem.to_string(),
             max_bytes: terms.max_bytes,
@@ -211,7 +211,7 @@ impl Api {
         // A form goes without the user's token, as to a bucket.
         let policy = signed::sign(secrets, Purpose::Form, None, terms.expires_at, &form)?;
         let (answer, status) = ANSWER_200;
-        Ok(PostForm {
+        Ok(PresignedPost {
             url: format!("{}{PENDING_ROUTE}", self.base_url(parts)),
             fields: vec![
                 ("key", terms.key.to_string()),

@@ -1,147 +1,95 @@
-//! Uploads in parts that a client puts into the bucket by itself: the function begins and ends them
-//! and signs an address for each part.
+//! Multipart uploads whose parts a client puts into the bucket itself: the function creates,
+//! completes or aborts the upload and presigns a URL for each part.
 
 use std::time::Duration;
 
-use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
-
 use super::{
-    Access, MAX_PARTS,
+    ListedPart, Session,
+    multipart::{CompletePart, Overwrite},
     request::Call,
-    sigv4::{self, Presigned},
-    write::Object,
+    retry::Attempts,
+    sigv4::{PresignedUrl, Signer, Stamp},
 };
-use crate::store::{ContentHeaders, Error, ObjectKey, Tasks};
+use crate::store::{ContentHeaders, Error, ObjectKey};
 
-/// A part that the bucket has.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ListedPart {
-    /// 1 to 10,000.
-    pub number: i32,
-    /// In bytes.
-    pub size: u64,
-    /// As the bucket names its content.
-    pub etag: String,
-}
-
-/// Uploads whose parts clients put into the bucket.
+/// The multipart uploads of clients.
 #[derive(Clone, Copy, Debug)]
-pub struct PartUploads<'s> {
-    access: &'s Access,
-    tasks: &'s Tasks,
+pub struct ClientMultipart<'s> {
+    session: &'s Session,
 }
 
-impl<'s> PartUploads<'s> {
-    pub(in crate::store) fn new(access: &'s Access, tasks: &'s Tasks) -> Self {
-        Self { access, tasks }
+impl<'s> ClientMultipart<'s> {
+    pub(in crate::store) fn new(session: &'s Session) -> Self {
+        Self { session }
     }
 
-    /// Begins an upload; returns the bucket's id for it. One whose id got lost is aborted.
+    /// Creates an upload and returns the bucket's id for it. One whose id got lost is aborted.
     ///
     /// # Errors
-    /// Why the bucket did not.
-    pub async fn begin(self, key: &ObjectKey) -> Result<String, Error> {
-        let Self { access, tasks } = self;
-        let object = Object {
-            access: access.clone(),
-            key: key.clone(),
-            content: ContentHeaders::UNKNOWN,
-            tasks: tasks.clone(),
-        };
-        object.create_upload().await
+    /// As for every call to the bucket.
+    pub async fn create(self, key: &ObjectKey) -> Result<String, Error> {
+        let content = ContentHeaders::UNKNOWN;
+        self.session.create_multipart(key, content).await
     }
 
     /// The parts that the bucket has, in order.
     ///
     /// # Errors
-    /// Why the bucket does not tell; [`Error::Refused`] with 404 when the upload has ended.
+    /// As for every call to the bucket; [`Error::Refused`] with 404 when the upload has ended.
     pub async fn list(self, key: &ObjectKey, id: &str) -> Result<Vec<ListedPart>, Error> {
-        let Self { access, .. } = self;
-        let mut parts = Vec::new();
-        let mut after = None;
-        loop {
-            let call = access
-                .client
-                .list_parts()
-                .bucket(access.bucket())
-                .key(key.as_str())
-                .upload_id(id)
-                .set_part_number_marker(after.take())
-                .send();
-            let page = access.within("ListParts", call).await?;
-            parts.extend(page.parts().iter().filter_map(|part| {
-                Some(ListedPart {
-                    number: part.part_number()?,
-                    size: part.size()?.try_into().ok()?,
-                    etag: part.e_tag()?.to_owned(),
-                })
-            }));
-            after = page.next_part_number_marker;
-            let is_last =
-                page.is_truncated != Some(true) || page.parts.is_none_or(|page| page.is_empty());
-            if is_last || parts.len() >= MAX_PARTS as usize {
-                return Ok(parts);
-            }
-        }
+        self.session.list_parts(key, id).await
     }
 
-    /// An address that takes one part, by `PUT`, for as long as `life`.
+    /// A presigned URL that takes one part, by `PUT`, for as long as `expires`.
     ///
     /// # Errors
-    /// [`Error::NoCredentials`], or why a container's agent gave none.
-    pub async fn address(
+    /// [`Error::Unavailable`] when there are no credentials to sign with.
+    pub async fn presign_part(
         self,
         key: &ObjectKey,
         id: &str,
         number: i32,
-        life: Duration,
+        expires: Duration,
     ) -> Result<String, Error> {
-        let Self { access, .. } = self;
-        let keys = access.keys().await?;
-        let address = access.bucket.client_address().await?;
-        let request = Presigned {
+        let bucket = &self.session.bucket.0;
+        let credentials = self.session.credentials.current().await?;
+        let address = &bucket.addresses.clients;
+        let stamp = Stamp::new(bucket.clock.now());
+        let signer = Signer {
+            credentials: &credentials,
+            key: &bucket
+                .signing_keys
+                .key(&credentials, address.region(), &stamp),
+            region: address.region(),
+            stamp: &stamp,
+        };
+        Ok(signer.presign(PresignedUrl {
             method: "PUT",
             scheme: address.scheme(),
             host: address.host().to_str().unwrap_or_default(),
             path: &address.path_of(key.as_str()),
             query: &[("partNumber", &number.to_string()), ("uploadId", id)],
-            expires: life,
-        };
-        let now = access.bucket.0.clock.now();
-        Ok(sigv4::presigned(request, &keys, address.region(), now))
+            expires,
+        }))
     }
 
     /// Makes an object of the parts named, each with its ETag.
     ///
     /// # Errors
-    /// Why the bucket did not; [`Error::Refused`] with 400 for parts it does not have, with 404 when
-    /// the upload has ended.
+    /// As for every call to the bucket; [`Error::Refused`] with 400 for parts it does not have, with
+    /// 404 when the upload has ended.
     pub async fn complete(
         self,
         key: &ObjectKey,
         id: &str,
         parts: Vec<(i32, String)>,
     ) -> Result<(), Error> {
-        let Self { access, .. } = self;
-        let parts = parts.into_iter().map(|(number, etag)| {
-            CompletedPart::builder()
-                .part_number(number)
-                .e_tag(etag)
-                .build()
-        });
-        let parts = CompletedMultipartUpload::builder()
-            .set_parts(Some(parts.collect()))
-            .build();
-        let call = access
-            .client
-            .complete_multipart_upload()
-            .bucket(access.bucket())
-            .key(key.as_str())
-            .upload_id(id)
-            .multipart_upload(parts)
-            .send();
-        let completed = access.within("CompleteMultipartUpload", call).await;
-        completed.map(|_| ())
+        let parts = parts.into_iter();
+        let parts = parts.map(|(number, etag)| CompletePart { number, etag });
+        let (parts, attempts) = (parts.collect(), Attempts::default());
+        self.session
+            .complete_multipart(key, id, parts, Overwrite::Allowed, &attempts)
+            .await
     }
 
     /// Ends an upload without an object, also when it has ended already.
@@ -149,7 +97,60 @@ impl<'s> PartUploads<'s> {
     /// # Errors
     /// Why it may still be open.
     pub async fn abort(self, key: &ObjectKey, id: &str) -> Result<(), Error> {
-        let Self { access, .. } = self;
-        access.end(Call::abort(key.as_str(), id)).await
+        self.session.end(Call::abort(key.as_str(), id)).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{
+        bucket::{
+            Settings,
+            fixture::{key, scripted, session, settings},
+        },
+        test_server::{answer, error_body},
+    };
+
+    #[tokio::test]
+    async fn an_aborted_upload_need_not_be_there_but_a_refusal_is_an_error() {
+        let denied = answer(403, "", &error_body("AccessDenied"));
+        let answers = [answer(204, "", ""), answer(404, "", ""), denied];
+        let (server, session) = scripted(answers).await;
+        let uploads = ClientMultipart::new(&session);
+        for _ in 0..2 {
+            let aborted = uploads.abort(&key("pending/a"), "a+b/=").await;
+            aborted.expect("ended");
+        }
+        let refused = uploads.abort(&key("pending/a"), "a+b/=").await;
+        let error = refused.expect_err("refused");
+        assert!(
+            matches!(error, Error::Refused { status: 403, .. }),
+            "{error}"
+        );
+        let line = "DELETE /s3/chat/pending/a?uploadId=a%2Bb%2F%3D HTTP/1.1";
+        assert!(server.requests().iter().all(|it| it.line() == line));
+    }
+
+    #[tokio::test]
+    async fn parts_are_presigned_for_the_address_where_clients_reach_the_bucket() {
+        let session = session(Settings {
+            endpoint: Some("https://s3.oss-cn-hangzhou-internal.aliyuncs.com".to_owned()),
+            path_style: false,
+            ..settings("")
+        });
+        let uploads = ClientMultipart::new(&session);
+        let life = Duration::from_secs(900);
+        let key = key("pending/a");
+        let url = uploads.presign_part(&key, "a+b/=", 7, life);
+        let url = url.await.expect("a URL");
+        let start = "https://chat.s3.oss-cn-hangzhou.aliyuncs.com/pending/a?X-Amz-Algorithm=";
+        assert!(url.starts_with(start), "{url}");
+        for part in [
+            "&X-Amz-Expires=900&X-Amz-Security-Token=token&X-Amz-SignedHeaders=host&",
+            "&partNumber=7&uploadId=a%2Bb%2F%3D&X-Amz-Signature=",
+        ] {
+            assert!(url.contains(part), "{url}");
+        }
     }
 }

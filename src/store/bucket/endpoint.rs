@@ -1,12 +1,68 @@
-//! Where the bucket is. The SDK's own rules are asked once, so that its calls and ours agree on
-//! partitions, path style, dots in names and endpoints with a path.
+//! The only rule for a bucket's addresses: host, path, region and public URL. S3's own rules are
+//! asked once, so that every address agrees on partitions, path style, dots in names and endpoints
+//! with a path; OSS has a host of its own for clients.
 
-use aws_sdk_s3::config::endpoint::{DefaultResolver, Endpoint, Params, ResolveEndpoint as _};
+use std::net::IpAddr;
+
 use axum::http::{HeaderValue, Uri, uri::PathAndQuery};
 
-use super::{Settings, sigv4::encoded_path};
+use super::{Dialect, Settings, sdk, sigv4::encoded_path};
+use crate::store::BoxError;
 
-pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
+/// Where the function and its clients find a bucket.
+#[derive(Debug)]
+pub(super) struct Addresses {
+    /// For the function's own calls.
+    pub(super) own: Address,
+    /// For the calls of clients, which are not in the function's network.
+    pub(super) clients: Address,
+    /// Base of what clients read and post forms to, without a slash at its end.
+    pub(super) public_url: String,
+}
+
+impl Addresses {
+    pub(super) fn resolve(settings: &Settings) -> Result<Self, BoxError> {
+        let endpoint = settings.endpoint.as_deref();
+        let public = endpoint.map(|endpoint| match is_aliyun(endpoint) {
+            true => endpoint.replace("-internal.", "."),
+            false => endpoint.to_owned(),
+        });
+        let clients = Address::resolve(settings, public.as_deref())?;
+        let public_url = match settings.dialect {
+            // Its S3-compatible hosts neither take its own forms nor serve everybody.
+            Dialect::Oss if endpoint.is_none_or(is_aliyun) => {
+                let Settings { bucket, region, .. } = settings;
+                format!("https://{bucket}.oss-{region}.aliyuncs.com")
+            }
+            Dialect::S3 | Dialect::Oss => clients.url(),
+        };
+        Ok(Self {
+            own: Address::resolve(settings, endpoint)?,
+            clients,
+            public_url,
+        })
+    }
+}
+
+/// OSS's S3-compatible endpoint; the internal one is for functions in its region.
+pub fn oss_endpoint(region: &str, internal: bool) -> String {
+    let internal = if internal { "-internal" } else { "" };
+    format!("https://s3.oss-{region}{internal}.aliyuncs.com")
+}
+
+fn is_aliyun(endpoint: &str) -> bool {
+    endpoint.ends_with(".aliyuncs.com")
+}
+
+impl Settings {
+    /// The bucket's own address for readers, without a slash at its end.
+    ///
+    /// # Errors
+    /// Why it cannot be derived; a directory bucket (S3 Express) has none.
+    pub fn public_url(&self) -> Result<String, BoxError> {
+        Addresses::resolve(self).map(|addresses| addresses.public_url)
+    }
+}
 
 /// Host and path of a bucket, and the region its signatures name.
 #[derive(Debug)]
@@ -21,22 +77,12 @@ pub(super) struct Address {
 }
 
 impl Address {
-    /// Of the bucket behind `endpoint`, or behind AWS's own.
-    pub(super) async fn of(settings: &Settings, endpoint: Option<&str>) -> Result<Self, BoxError> {
-        let params = Params::builder()
-            .bucket(&settings.bucket)
-            .region(&settings.region)
-            .set_endpoint(endpoint.map(as_a_folder))
-            .force_path_style(settings.path_style)
-            .build()?;
-        let endpoint = DefaultResolver::new().resolve_endpoint(&params).await?;
-        let region = signing_region(&endpoint)
-            .ok_or("buckets of this kind want signatures that this program does not make")?;
-        let base: Uri = endpoint.url().parse()?;
+    fn resolve(settings: &Settings, endpoint: Option<&str>) -> Result<Self, BoxError> {
+        let (base, region) = sdk::resolve(settings, endpoint)?;
         Ok(Self {
-            host: HeaderValue::try_from(host_of(&base)?)?,
+            host: HeaderValue::try_from(host_header(&base)?)?,
             path: base.path().trim_end_matches('/').to_owned(),
-            region: region.to_owned(),
+            region,
             base,
         })
     }
@@ -54,12 +100,12 @@ impl Address {
         &self.region
     }
 
-    /// The path of an object, encoded; of the bucket, when the key is empty.
+    /// The encoded path of an object; of the bucket, when the key is empty.
     pub(super) fn path_of(&self, key: &str) -> String {
         format!("{}/{}", self.path, encoded_path(key))
     }
 
-    /// What is asked for at a path of [`Address::path_of`].
+    /// The URI of a path from [`Address::path_of`].
     pub(super) fn uri(&self, path: &str, query: &str) -> Result<Uri, axum::http::Error> {
         let path_and_query = match query {
             "" => PathAndQuery::try_from(path),
@@ -69,14 +115,26 @@ impl Address {
         parts.path_and_query = Some(path_and_query?);
         Ok(Uri::from_parts(parts)?)
     }
+
+    /// The bucket's URL, without a slash at its end.
+    fn url(&self) -> String {
+        self.base.to_string().trim_end_matches('/').to_owned()
+    }
+
+    /// Whether requests go to another machine by plain HTTP.
+    pub(super) fn crosses_a_network_in_clear(&self) -> bool {
+        let host = self.base.host().unwrap_or_default();
+        let ip = host.trim_matches(['[', ']']).parse::<IpAddr>();
+        let is_loopback = match ip {
+            Ok(ip) => ip.is_loopback(),
+            // RFC 6761: so is every name below `localhost`.
+            Err(_) => host == "localhost" || host.ends_with(".localhost"),
+        };
+        self.scheme() == "http" && !is_loopback
+    }
 }
 
-/// The endpoint as the SDK's rules need it: they put a bucket's name right behind the path.
-pub(super) fn as_a_folder(endpoint: &str) -> String {
-    format!("{}/", endpoint.trim_end_matches('/'))
-}
-
-fn host_of(base: &Uri) -> Result<String, BoxError> {
+fn host_header(base: &Uri) -> Result<String, BoxError> {
     let host = base.host().ok_or("the endpoint has no host")?;
     Ok(match (base.port_u16(), base.scheme_str()) {
         (Some(443), Some("https")) | (Some(80), Some("http")) | (None, _) => host.to_owned(),
@@ -84,114 +142,157 @@ fn host_of(base: &Uri) -> Result<String, BoxError> {
     })
 }
 
-/// The region that signatures of Version 4 name. `None` when the bucket wants something else: a
-/// directory bucket (S3 Express) wants a session first.
-fn signing_region(endpoint: &Endpoint) -> Option<&str> {
-    let mut schemes = endpoint.auth_schemes().iter();
-    let sigv4 = schemes.find(|scheme| scheme.name() == "sigv4")?;
-    sigv4.get("signingRegion")?.as_string()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::bucket::{Certificates, Dialect, Patience};
+    use crate::store::bucket::fixture;
 
-    async fn address(bucket: &str, endpoint: Option<&str>, path_style: bool) -> Option<Address> {
-        let region = if bucket.ends_with("-cn") {
-            "cn-north-1"
-        } else {
-            "eu-west-1"
+    fn settings(
+        dialect: Dialect,
+        bucket: &str,
+        endpoint: Option<&str>,
+        path_style: bool,
+    ) -> Settings {
+        let region = match (dialect, bucket.ends_with("-cn")) {
+            (Dialect::Oss, _) => "cn-hangzhou",
+            (_, true) => "cn-north-1",
+            (_, false) => "eu-west-1",
         };
-        let settings = Settings {
-            dialect: Dialect::S3,
+        Settings {
+            dialect,
             bucket: bucket.to_owned(),
             region: region.to_owned(),
-            endpoint: None,
+            endpoint: endpoint.map(str::to_owned),
             path_style,
-            client_url: String::new(),
-            client_endpoint: None,
-            certificates: Certificates::default(),
-            signer: None,
-            patience: Patience::default(),
-            one_copy_bytes: 0,
-            memory_bytes: 0,
-        };
-        Address::of(&settings, endpoint).await.ok()
+            ..fixture::settings("")
+        }
     }
 
-    #[tokio::test]
-    async fn an_object_is_where_the_sdk_would_look_for_it() {
-        for (bucket, endpoint, path_style, host, uri) in [
+    /// S3 has one rule for objects, `url`, presigned addresses and POST forms; the certificate for
+    /// `*.s3…` covers no name with dots.
+    #[test]
+    fn every_address_of_a_bucket_of_s3_has_the_same_host_and_path() {
+        for (bucket, endpoint, path_style, url, host) in [
             (
                 "chat",
                 None,
                 false,
-                "chat.s3.eu-west-1.amazonaws.com",
-                "https://chat.s3.eu-west-1.amazonaws.com/images/a.png?x=1",
+                "https://chat.s3.eu-west-1.amazonaws.com",
+                "",
             ),
             (
                 "chat",
                 None,
                 true,
-                "s3.eu-west-1.amazonaws.com",
-                "https://s3.eu-west-1.amazonaws.com/chat/images/a.png?x=1",
+                "https://s3.eu-west-1.amazonaws.com/chat",
+                "",
             ),
             (
                 "chat-cn",
                 None,
                 false,
-                "chat-cn.s3.cn-north-1.amazonaws.com.cn",
-                "https://chat-cn.s3.cn-north-1.amazonaws.com.cn/images/a.png?x=1",
+                "https://chat-cn.s3.cn-north-1.amazonaws.com.cn",
+                "",
             ),
-            // A certificate for *.s3… does not cover a name with dots.
             (
                 "my.chat",
                 None,
                 false,
-                "s3.eu-west-1.amazonaws.com",
-                "https://s3.eu-west-1.amazonaws.com/my.chat/images/a.png?x=1",
+                "https://s3.eu-west-1.amazonaws.com/my.chat",
+                "",
             ),
             (
-                "chat",
-                Some("https://s3.oss-cn-hangzhou.aliyuncs.com"),
+                "my.chat",
+                Some("https://storage.example.com"),
                 false,
-                "chat.s3.oss-cn-hangzhou.aliyuncs.com",
-                "https://chat.s3.oss-cn-hangzhou.aliyuncs.com/images/a.png?x=1",
+                "https://storage.example.com/my.chat",
+                "",
             ),
             (
                 "chat",
                 Some("http://127.0.0.1:8333"),
                 true,
+                "http://127.0.0.1:8333/chat",
                 "127.0.0.1:8333",
-                "http://127.0.0.1:8333/chat/images/a.png?x=1",
             ),
             (
                 "chat",
                 Some("https://storage.example.com:443/s3"),
                 true,
+                "https://storage.example.com:443/s3/chat",
                 "storage.example.com",
-                "https://storage.example.com:443/s3/chat/images/a.png?x=1",
             ),
             (
                 "chat",
-                Some("https://storage.example.com/s3"),
+                Some("https://storage.example.com/s3/"),
                 false,
-                "chat.storage.example.com",
-                "https://chat.storage.example.com/s3/images/a.png?x=1",
+                "https://chat.storage.example.com/s3",
+                "",
             ),
         ] {
-            let address = address(bucket, endpoint, path_style).await;
-            let address = address.expect("an address");
-            assert_eq!(address.host(), host);
-            let path = address.path_of("images/a.png");
-            let there = address.uri(&path, "x=1").expect("a URI");
-            assert_eq!(there.to_string(), uri);
+            let settings = settings(Dialect::S3, bucket, endpoint, path_style);
+            let addresses = Addresses::resolve(&settings).expect("addresses");
+            let authority = url.split("://").nth(1).expect("a URL").split('/').next();
+            let host = if host.is_empty() {
+                authority
+            } else {
+                Some(host)
+            };
+            for address in [&addresses.own, &addresses.clients] {
+                let path = address.path_of("images/a.png");
+                let uri = address.uri(&path, "x=1").expect("a URI");
+                assert_eq!(uri.to_string(), format!("{url}/images/a.png?x=1"));
+                assert_eq!(address.host().to_str().ok(), host);
+            }
+            assert_eq!(addresses.public_url, url);
         }
     }
 
-    #[tokio::test]
-    async fn a_bucket_that_wants_sessions_is_refused() {
-        assert!(address("chat--euw1-az1--x-s3", None, false).await.is_none());
+    #[test]
+    fn oss_has_hosts_for_the_function_for_clients_parts_and_for_everything_else() {
+        for (endpoint, own) in [
+            (
+                "https://s3.oss-cn-hangzhou-internal.aliyuncs.com",
+                "chat.s3.oss-cn-hangzhou-internal.aliyuncs.com",
+            ),
+            (
+                "https://s3.oss-cn-hangzhou.aliyuncs.com",
+                "chat.s3.oss-cn-hangzhou.aliyuncs.com",
+            ),
+        ] {
+            let settings = settings(Dialect::Oss, "chat", Some(endpoint), false);
+            let addresses = Addresses::resolve(&settings).expect("addresses");
+            assert_eq!(addresses.own.host(), own);
+            let clients = "chat.s3.oss-cn-hangzhou.aliyuncs.com";
+            assert_eq!(addresses.clients.host(), clients);
+            let url = "https://chat.oss-cn-hangzhou.aliyuncs.com";
+            assert_eq!(addresses.public_url, url);
+        }
+    }
+
+    #[test]
+    fn a_bucket_that_needs_sessions_has_no_address() {
+        let express = settings(Dialect::S3, "chat--euw1-az1--x-s3", None, false);
+        assert!(express.public_url().is_err());
+    }
+
+    #[test]
+    fn payloads_are_signed_only_where_others_could_change_them() {
+        for (endpoint, expected) in [
+            ("https://s3.oss-cn-hangzhou.aliyuncs.com", false),
+            ("http://127.0.0.1:8333", false),
+            ("http://[::1]:8333/", false),
+            ("http://localhost:9000", false),
+            ("http://minio:9000", true),
+            ("http://10.0.0.5:9000/x", true),
+            ("http://127.0.0.1.example.com", true),
+            ("http://localhost.example.com", true),
+        ] {
+            for path_style in [true, false] {
+                let settings = settings(Dialect::S3, "chat", Some(endpoint), path_style);
+                let address = Addresses::resolve(&settings).expect("addresses").own;
+                assert_eq!(address.crosses_a_network_in_clear(), expected, "{endpoint}");
+            }
+        }
     }
 }

@@ -1,5 +1,5 @@
-//! The connections to the bucket: one pool for our own calls and the SDK's. HTTP/1.1 alone, since a
-//! bucket gives each connection its own share of the network, and parts use several.
+//! The pool of connections to the bucket, for our own calls and the SDK's. HTTP/1.1 alone: a bucket
+//! gives each connection its own share of the network, and parts use several.
 
 use std::{
     fmt,
@@ -11,7 +11,6 @@ use std::{
     time::Duration,
 };
 
-use aws_sdk_s3::primitives::SdkBody;
 use axum::http::{Request, Uri};
 use futures_util::FutureExt as _;
 use http_body_util::Either;
@@ -33,26 +32,26 @@ use rustls::{
 use tokio::net::TcpStream;
 use tower::Service;
 
-use crate::store::chunks::PartBody;
+use super::sdk::SdkBody;
+use crate::store::{BoxError, chunks::PartBody};
 
-/// How long a connection may wait for its next request. S3 closes one after about as long; of one
-/// that waited longer in a frozen process nobody has told us yet.
-const IDLE: Duration = Duration::from_secs(20);
-/// Most connections that wait: as many as uploads are let in by default, with one part each.
+/// How long an idle connection is kept. S3 closes one after about as long, and a process that was
+/// frozen does not learn of it.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
+/// Most idle connections: one for each upload let in by default.
 const MAX_IDLE: usize = 200;
 
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
-/// What is sent: bytes of ours, or a request of the SDK.
-pub(super) type Sent = Either<PartBody, SdkBody>;
-pub(super) type Failure = hyper_util::client::legacy::Error;
+/// A request's body: a part of ours, or the SDK's.
+pub(super) type RequestBody = Either<PartBody, SdkBody>;
+pub(super) type SendError = hyper_util::client::legacy::Error;
 
-/// Whom TLS trusts beside the authorities that are compiled in.
+/// Certificates that TLS trusts beside the authorities that are compiled in.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Certificates(Arc<[CertificateDer<'static>]>);
 
 impl Certificates {
-    /// Of a file in PEM. `None` when it cannot be read or holds no certificate that can be used.
-    pub fn of_file(path: &Path) -> Option<Self> {
+    /// From a file in PEM. `None` when it cannot be read or holds no usable certificate.
+    pub fn from_file(path: &Path) -> Option<Self> {
         let read: Result<Arc<[_]>, _> = CertificateDer::pem_file_iter(path).ok()?.collect();
         let certificates = Self(read.ok()?);
         let (usable, _) = certificates.add_to(&mut RootCertStore::empty());
@@ -73,7 +72,7 @@ impl fmt::Debug for Certificates {
 
 /// The connections to one bucket; cheap to clone.
 #[derive(Clone)]
-pub struct Connections(Client<Dialer, Sent>);
+pub struct Connections(Client<Dialer, RequestBody>);
 
 impl fmt::Debug for Connections {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -82,39 +81,39 @@ impl fmt::Debug for Connections {
 }
 
 impl Connections {
-    /// To wherever a request's host is, within `patience` from name to TLS.
-    pub fn new(trusted: Trusted<'_>, patience: Duration) -> Self {
-        Self::through(Hosts::Named(GaiResolver::new()), trusted, patience)
+    /// Connections to the host of each request; `timeout` is for name, TCP and TLS together.
+    pub fn new(trusted: Trusted<'_>, timeout: Duration) -> Self {
+        Self::with_resolver(Hosts::Named(GaiResolver::new()), trusted, timeout)
     }
 
-    /// To this address, whatever the host of a request is.
-    pub fn all_to(address: SocketAddr, trusted: Trusted<'_>, patience: Duration) -> Self {
-        Self::through(Hosts::One(address), trusted, patience)
+    /// Connections to this address for every host.
+    pub fn to_address(address: SocketAddr, trusted: Trusted<'_>, timeout: Duration) -> Self {
+        Self::with_resolver(Hosts::One(address), trusted, timeout)
     }
 
-    fn through(hosts: Hosts, trusted: Trusted<'_>, patience: Duration) -> Self {
+    fn with_resolver(hosts: Hosts, trusted: Trusted<'_>, timeout: Duration) -> Self {
         let mut tcp = HttpConnector::new_with_resolver(hosts);
         tcp.set_nodelay(true);
-        // The scheme is the next layer's matter.
+        // The layer above handles `https`.
         tcp.enforce_http(false);
         let dialer = Dialer {
             connector: HttpsConnector::from((tcp, trusted.tls())),
-            patience,
+            timeout,
         };
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE)
+            .pool_idle_timeout(IDLE_TIMEOUT)
             .pool_max_idle_per_host(MAX_IDLE)
             .build(dialer);
         Self(client)
     }
 
-    pub(super) fn send(&self, request: Request<Sent>) -> ResponseFuture {
+    pub(super) fn send(&self, request: Request<RequestBody>) -> ResponseFuture {
         self.0.request(request)
     }
 }
 
-/// Whom TLS trusts.
+/// Authorities that TLS trusts.
 #[derive(Clone, Copy, Debug)]
 pub enum Trusted<'c> {
     /// Nobody: the endpoint is plain HTTP.
@@ -136,11 +135,11 @@ impl Trusted<'_> {
     }
 }
 
-/// Connects, with one time limit for all of name, TCP and TLS.
+/// Connects, with one timeout for name, TCP and TLS together.
 #[derive(Clone)]
 struct Dialer {
     connector: HttpsConnector<HttpConnector<Hosts>>,
-    patience: Duration,
+    timeout: Duration,
 }
 
 impl Service<Uri> for Dialer {
@@ -153,17 +152,17 @@ impl Service<Uri> for Dialer {
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let connected = tokio::time::timeout(self.patience, self.connector.call(uri));
+        let connected = tokio::time::timeout(self.timeout, self.connector.call(uri));
         connected.map(|connected| connected?).boxed()
     }
 }
 
-/// Where hosts are.
+/// Resolves the names of hosts.
 #[derive(Clone)]
 enum Hosts {
-    /// As the system resolves names.
+    /// By the system's resolver.
     Named(GaiResolver),
-    /// All of them here.
+    /// All to one address.
     One(SocketAddr),
 }
 
@@ -201,19 +200,19 @@ mod tests {
     use super::*;
 
     const HOST: &str = "chat.bucket.example";
-    const PATIENCE: Duration = Duration::from_secs(3);
+    const TIMEOUT: Duration = Duration::from_secs(3);
 
     fn self_signed() -> CertifiedKey<KeyPair> {
         generate_simple_self_signed([HOST.to_owned()]).expect("a certificate")
     }
 
-    fn of_file(pem: &str) -> Option<Certificates> {
+    fn from_file(pem: &str) -> Option<Certificates> {
         let file = tempfile::NamedTempFile::new().expect("a file");
         std::fs::write(file.path(), pem).expect("written");
-        Certificates::of_file(file.path())
+        Certificates::from_file(file.path())
     }
 
-    /// A server that shows this certificate and answers whoever trusts it.
+    /// A server with this certificate that answers every client that trusts it.
     async fn server(identity: &CertifiedKey<KeyPair>) -> SocketAddr {
         let key = PrivateKeyDer::try_from(identity.signing_key.serialize_der());
         let chain = vec![identity.cert.der().clone()];
@@ -240,7 +239,7 @@ mod tests {
 
     async fn reaches(address: SocketAddr, certificates: &Certificates, host: &str) -> bool {
         let trusted = Trusted::Public(certificates);
-        let connections = Connections::all_to(address, trusted, PATIENCE);
+        let connections = Connections::to_address(address, trusted, TIMEOUT);
         let mut request = Request::new(Either::Right(SdkBody::empty()));
         *request.uri_mut() = format!("https://{host}/").parse().expect("a URI");
         connections.send(request).await.is_ok()
@@ -250,8 +249,8 @@ mod tests {
     async fn a_server_is_trusted_by_the_certificates_of_the_file_and_under_its_name_only() {
         let identity = self_signed();
         let address = server(&identity).await;
-        let its_own = of_file(&identity.cert.pem()).expect("certificates");
-        let another = of_file(&self_signed().cert.pem()).expect("certificates");
+        let its_own = from_file(&identity.cert.pem()).expect("certificates");
+        let another = from_file(&self_signed().cert.pem()).expect("certificates");
         for (certificates, host, trusted) in [
             (&its_own, HOST, true),
             (&its_own, "other.example", false),
@@ -272,7 +271,7 @@ mod tests {
         let address = listener.local_addr().expect("an address");
         let certificates = Certificates::default();
         let trusted = Trusted::Public(&certificates);
-        let connections = Connections::all_to(address, trusted, Duration::from_millis(20));
+        let connections = Connections::to_address(address, trusted, Duration::from_millis(20));
         let mut request = Request::new(Either::Right(SdkBody::empty()));
         *request.uri_mut() = Uri::from_static("https://bucket.example/");
         let failure = connections.send(request).await.expect_err("no handshake");
@@ -283,9 +282,9 @@ mod tests {
     fn a_file_without_a_usable_certificate_is_none() {
         let empty = "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n";
         for pem in ["", "not a certificate", empty] {
-            assert_eq!(of_file(pem), None, "{pem}");
+            assert_eq!(from_file(pem), None, "{pem}");
         }
-        assert_eq!(Certificates::of_file("/nowhere/ca.pem".as_ref()), None);
-        assert!(of_file(&self_signed().cert.pem()).is_some());
+        assert_eq!(Certificates::from_file("/nowhere/ca.pem".as_ref()), None);
+        assert!(from_file(&self_signed().cert.pem()).is_some());
     }
 }

@@ -1,46 +1,78 @@
-//! Signed POST forms: leave to put one object under one key, which a client sends to the bucket with
-//! a file behind it. Pure: the clock and the keys are arguments.
+//! Presigned POST: a signed form with which a client puts one object under one key into the bucket
+//! itself.
 //!
-//! Amazon's Signature Version 4 and OSS's own one differ in words alone:
+//! Amazon's Signature Version 4 and OSS's own one differ in their words alone:
 //! <https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-UsingHTTPPOST.html>,
 //! <https://www.alibabacloud.com/help/en/oss/developer-reference/postobject>.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::json;
 
-use super::sigv4::{self, SigningKey, Stamp};
-use crate::store::{Credentials, ObjectKey};
+use super::{
+    Dialect, Session,
+    sigv4::{self, SigningKey, Stamp},
+};
+use crate::store::{Credentials, Error, ObjectKey};
 
-/// What a form may do: put one object under one key.
-pub(super) struct Terms<'a> {
-    /// The bucket's name.
-    pub(super) bucket: &'a str,
-    /// The bucket's region, `cn-hangzhou`.
-    pub(super) region: &'a str,
-    /// The one key it may write.
-    pub(super) key: &'a ObjectKey,
+/// Conditions of a presigned POST.
+#[derive(Clone, Copy, Debug)]
+pub struct PostConditions<'a> {
+    /// The only key it puts.
+    pub key: &'a ObjectKey,
     /// Largest file, in bytes; the smallest has one.
-    pub(super) max_bytes: u64,
+    pub max_bytes: u64,
     /// When it is signed.
-    pub(super) now: DateTime<Utc>,
-    /// Until when the bucket takes it, to the millisecond.
-    pub(super) expires_at: DateTime<Utc>,
+    pub now: DateTime<Utc>,
+    /// When it expires, to the millisecond.
+    pub expires_at: DateTime<Utc>,
 }
 
-/// The words of one kind of signature.
+/// A signed form.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PresignedPost {
+    /// Where it is sent.
+    pub url: String,
+    /// Its fields in the order to send them; the file comes after them.
+    pub fields: Vec<(&'static str, String)>,
+    /// When it expires.
+    pub expires_at: DateTime<Utc>,
+}
+
+impl Session {
+    /// A form expires no later than the credentials that signed it.
+    pub(in crate::store) async fn presign_post(
+        &self,
+        mut conditions: PostConditions<'_>,
+    ) -> Result<PresignedPost, Error> {
+        let bucket = &self.bucket.0;
+        let credentials = self.credentials.current().await?;
+        if let Some(end) = credentials.expires_at() {
+            conditions.expires_at = conditions.expires_at.min(end.into());
+        }
+        let scheme = Scheme::new(bucket.settings.dialect);
+        let region = bucket.addresses.clients.region();
+        Ok(PresignedPost {
+            url: format!("{}/", bucket.addresses.public_url),
+            fields: scheme.form(self.name(), region, &conditions, &credentials),
+            expires_at: conditions.expires_at,
+        })
+    }
+}
+
+/// The field names and constants of a vendor's signature.
 struct Scheme {
-    /// Field and value that say which signature it is.
+    /// Field and value that name the signature.
     version: (&'static str, &'static str),
     credential: &'static str,
     date: &'static str,
     security_token: &'static str,
     signature: &'static str,
-    /// Goes before the secret.
+    /// Precedes the secret.
     secret_prefix: &'static str,
     service: &'static str,
-    /// Ends the scope of a signing key.
+    /// Terminates the scope of a signing key.
     request: &'static str,
-    /// Fields and values that keep what is there already, and what was sent from the public.
+    /// Fields and values that forbid overwriting and publishing.
     guards: &'static [(&'static str, &'static str)],
 }
 
@@ -74,41 +106,44 @@ const OSS4: Scheme = Scheme {
     ],
 };
 
-/// The fields of a form for Amazon S3 and those who speak its API, in the order to send them; the
-/// file, which goes last, is not among them.
-pub(super) fn s3(terms: &Terms<'_>, keys: &Credentials) -> Vec<(&'static str, String)> {
-    AWS4.form(terms, keys)
-}
-
-/// The fields of a form for OSS, as [`s3`] has them for S3.
-pub(super) fn oss(terms: &Terms<'_>, keys: &Credentials) -> Vec<(&'static str, String)> {
-    OSS4.form(terms, keys)
-}
-
 impl Scheme {
-    fn form(&self, terms: &Terms<'_>, keys: &Credentials) -> Vec<(&'static str, String)> {
-        let stamp = Stamp::at(terms.now.into());
-        let mut fields = self.fields(terms, keys, &stamp);
-        let policy = base64_simd::STANDARD.encode_to_string(policy(terms, &fields));
-        let signature = self.sign(&policy, keys.secret(), stamp.date(), terms.region);
-        fields.insert(0, ("key", terms.key.to_string()));
+    fn new(dialect: Dialect) -> &'static Self {
+        match dialect {
+            Dialect::S3 => &AWS4,
+            Dialect::Oss => &OSS4,
+        }
+    }
+
+    fn form(
+        &self,
+        bucket: &str,
+        region: &str,
+        conditions: &PostConditions<'_>,
+        credentials: &Credentials,
+    ) -> Vec<(&'static str, String)> {
+        let stamp = Stamp::new(conditions.now.into());
+        let mut fields = self.fields(region, credentials, &stamp);
+        let policy = policy(bucket, conditions, &fields);
+        let policy = base64_simd::STANDARD.encode_to_string(policy);
+        let signature = self.sign(&policy, credentials.secret(), stamp.date(), region);
+        fields.insert(0, ("key", conditions.key.to_string()));
         fields.push(("policy", policy));
         fields.push((self.signature, signature));
         fields
     }
 
-    /// What must be in the form with exactly this value, beside the key.
+    /// Fields whose value is fixed, beside the key.
     fn fields(
         &self,
-        terms: &Terms<'_>,
-        keys: &Credentials,
+        region: &str,
+        credentials: &Credentials,
         stamp: &Stamp,
     ) -> Vec<(&'static str, String)> {
         let scope = format!(
             "{}/{}/{}/{}/{}",
-            keys.key_id(),
+            credentials.key_id(),
             stamp.date(),
-            terms.region,
+            region,
             self.service,
             self.request
         );
@@ -118,31 +153,31 @@ impl Scheme {
         fields.extend(words.map(|&(name, value)| (name, value.to_owned())));
         fields.push((self.credential, scope));
         fields.push((self.date, stamp.as_str().to_owned()));
-        let token = keys.session_token();
+        let token = credentials.session_token();
         fields.extend(token.map(|token| (self.security_token, token.to_owned())));
         fields
     }
 
     /// The signature of a policy, in lower-case hex; `date` is the day of the signing key.
     fn sign(&self, policy: &str, secret: &str, date: &str, region: &str) -> String {
-        SigningKey::of(&self.signing_key(secret, date, region)).sign(policy)
+        SigningKey::from_bytes(&self.signing_key(secret, date, region)).sign(policy)
     }
 
     fn signing_key(&self, secret: &str, date: &str, region: &str) -> [u8; 32] {
         let words = [date, region, self.service, self.request];
-        sigv4::derived(self.secret_prefix, secret, words)
+        sigv4::derive(self.secret_prefix, secret, words)
     }
 }
 
-/// What the bucket holds a form against, as JSON. S3 refuses one with a field that is not in here.
-fn policy(terms: &Terms<'_>, fields: &[(&'static str, String)]) -> String {
+/// The policy document, as JSON. S3 refuses a form with a field that it does not name.
+fn policy(bucket: &str, given: &PostConditions<'_>, fields: &[(&'static str, String)]) -> String {
     let mut conditions = vec![
-        json!({"bucket": terms.bucket}),
-        json!(["eq", "$key", terms.key.as_str()]),
-        json!(["content-length-range", 1, terms.max_bytes]),
+        json!({"bucket": bucket}),
+        json!(["eq", "$key", given.key.as_str()]),
+        json!(["content-length-range", 1, given.max_bytes]),
     ];
     conditions.extend(fields.iter().map(|&(name, ref value)| json!({name: value})));
-    let expiration = terms
+    let expiration = given
         .expires_at
         .to_rfc3339_opts(SecondsFormat::Millis, true);
     json!({"conditions": conditions, "expiration": expiration}).to_string()
@@ -156,24 +191,36 @@ mod tests {
 
     const KEY: &str = "pending/20250417/1744866732481_20f90b51544f";
 
-    fn keys(session_token: Option<&str>) -> Credentials {
-        Credentials::new("ak", "sk", session_token.map(str::to_owned)).expect("keys")
+    fn credentials(session_token: Option<&str>) -> Credentials {
+        Credentials::new("ak", "sk", session_token.map(str::to_owned)).expect("credentials")
     }
 
     fn key() -> ObjectKey {
         ObjectKey::parse(KEY).expect("a key")
     }
 
-    fn terms<'a>(region: &'a str, key: &'a ObjectKey) -> Terms<'a> {
+    fn conditions(key: &ObjectKey) -> PostConditions<'_> {
         let at = |text: &str| text.parse::<DateTime<Utc>>().expect("a time");
-        Terms {
-            bucket: "my-bucket",
-            region,
+        PostConditions {
             key,
             max_bytes: 524_288_000,
             now: at("2025-04-17T05:12:12.999Z"),
             expires_at: at("2025-04-17T05:27:12.500Z"),
         }
+    }
+
+    fn s3(
+        conditions: &PostConditions<'_>,
+        credentials: &Credentials,
+    ) -> Vec<(&'static str, String)> {
+        AWS4.form("my-bucket", "eu-west-1", conditions, credentials)
+    }
+
+    fn oss(
+        conditions: &PostConditions<'_>,
+        credentials: &Credentials,
+    ) -> Vec<(&'static str, String)> {
+        OSS4.form("my-bucket", "cn-hangzhou", conditions, credentials)
     }
 
     fn value<'a>(form: &'a [(&'static str, String)], field: &str) -> &'a str {
@@ -262,7 +309,7 @@ mod tests {
     #[test]
     fn a_form_for_s3_is_the_one_botocore_makes() {
         let key = key();
-        let form = s3(&terms("eu-west-1", &key), &keys(Some("token")));
+        let form = s3(&conditions(&key), &credentials(Some("token")));
         let policy = value(&form, "policy").to_owned();
         let table = [
             ("key", KEY),
@@ -284,7 +331,7 @@ mod tests {
         );
         assert_eq!(
             value(
-                &s3(&terms("eu-west-1", &key), &keys(None)),
+                &s3(&conditions(&key), &credentials(None)),
                 "x-amz-signature"
             ),
             "c11fe8fac485465263e66c993a0c4b5995685d54f9284dc702766a59fefadc48"
@@ -295,7 +342,7 @@ mod tests {
     #[test]
     fn a_form_for_oss_has_the_signature_ali_oss_makes() {
         let key = key();
-        let form = oss(&terms("cn-hangzhou", &key), &keys(Some("token")));
+        let form = oss(&conditions(&key), &credentials(Some("token")));
         let policy = value(&form, "policy").to_owned();
         let table = [
             ("key", KEY),
@@ -322,7 +369,7 @@ mod tests {
         );
         assert_eq!(
             value(
-                &oss(&terms("cn-hangzhou", &key), &keys(None)),
+                &oss(&conditions(&key), &credentials(None)),
                 "x-oss-signature"
             ),
             "0cce9718e11e2c8128b372b574fd2b2c47d8e500984089a6f71aa84087cc57b9"
@@ -334,9 +381,9 @@ mod tests {
     #[test]
     fn a_policy_names_every_field_of_its_form() {
         let key = key();
-        let terms = terms("cn-hangzhou", &key);
+        let conditions = conditions(&key);
         for session_token in [None, Some("a \"quoted\"\\ token/+=")] {
-            for form in [s3, oss].map(|make| make(&terms, &keys(session_token))) {
+            for form in [s3, oss].map(|make| make(&conditions, &credentials(session_token))) {
                 let policy: Value = serde_json::from_str(&policy_text(&form)).expect("JSON");
                 assert_eq!(policy["expiration"], "2025-04-17T05:27:12.500Z");
                 let mut expected = vec![
@@ -355,9 +402,9 @@ mod tests {
     #[test]
     fn a_form_that_ends_on_the_second_still_says_its_milliseconds() {
         let key = key();
-        let mut terms = terms("cn-hangzhou", &key);
-        terms.expires_at = DateTime::from_timestamp(1_744_867_632, 0).expect("in range");
-        let policy = policy_text(&oss(&terms, &keys(None)));
+        let mut conditions = conditions(&key);
+        conditions.expires_at = DateTime::from_timestamp(1_744_867_632, 0).expect("in range");
+        let policy = policy_text(&oss(&conditions, &credentials(None)));
         assert!(policy.contains(r#""2025-04-17T05:27:12.000Z""#), "{policy}");
     }
 }

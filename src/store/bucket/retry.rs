@@ -1,21 +1,27 @@
-//! When a failed attempt is made again: the SDK's standard mode ("Retry behavior" of the AWS SDKs
-//! and Tools Reference Guide), for the calls that do not go through the SDK.
+//! The SDK's *standard* retry mode ("Retry behavior" of the AWS SDKs and Tools Reference Guide) for
+//! our own calls: three attempts, exponential backoff with full jitter, a bucket of retry tokens
+//! that all calls share, and correction of clock skew.
 
 use std::{
-    sync::atomic::{AtomicI64, AtomicU32, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicI64, AtomicU32, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 
 use axum::http::StatusCode;
 
+use crate::store::Error;
+
 /// Attempts of one call, the first one included.
 pub(super) const MAX_ATTEMPTS: u32 = 3;
-/// Longest pause before the first repetition; each further one may be twice as long.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// Longest pause, whoever asks for it.
-const MAX_PAUSE: Duration = Duration::from_secs(20);
+/// Longest backoff before the first retry; each further one may be twice as long.
+const FIRST_BACKOFF: Duration = Duration::from_secs(1);
+/// Longest backoff, also where the bucket asks for more.
+const MAX_BACKOFF: Duration = Duration::from_secs(20);
 
-/// The bucket is asked for too much.
+/// Codes of throttling.
 const THROTTLED: [&str; 10] = [
     "SlowDown",
     "Throttling",
@@ -28,9 +34,9 @@ const THROTTLED: [&str; 10] = [
     "TooManyRequestsException",
     "PriorRequestNotComplete",
 ];
-/// It may go better at once.
+/// Codes of faults that may pass at once.
 const TRANSIENT: [&str; 3] = ["RequestTimeout", "RequestTimeoutException", "InternalError"];
-/// What clouds say to a signature with a time that is too far from theirs, among other reasons.
+/// Codes of a signature whose time is too far from the bucket's, among other reasons.
 const SKEWED: [&str; 5] = [
     "RequestTimeTooSkewed",
     "SignatureDoesNotMatch",
@@ -38,27 +44,51 @@ const SKEWED: [&str; 5] = [
     "AuthFailure",
     "AccessDeniedException",
 ];
-/// Clocks that differ by less are not why a signature was refused.
-const SKEW: Duration = Duration::from_secs(4 * 60);
+/// A smaller clock skew is not the reason for a refused signature.
+const MAX_SKEW: Duration = Duration::from_secs(4 * 60);
 
-/// An attempt that failed, as far as it matters here.
+/// Counts the attempts of one call.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Attempts(Arc<AtomicU32>);
+
+impl Attempts {
+    /// One more is about to be sent.
+    pub(super) fn begin(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn made(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Whether an attempt whose answer never came may have succeeded in the bucket. A call that was
+    /// never sent, or was refused at its first attempt, has no such attempt.
+    pub(super) fn outcome_is_unknown(&self, error: Option<&Error>) -> bool {
+        match (self.made(), error) {
+            (0, _) | (1, None | Some(Error::Refused { .. })) => false,
+            (_, _) => true,
+        }
+    }
+}
+
+/// Why an attempt failed, as far as it decides about a retry.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Failed<'f> {
-    /// No answer, no whole one, or none in time.
+pub(super) enum FailedAttempt<'f> {
+    /// No answer, an incomplete one, or none in time.
     Unanswered,
-    /// Refused or broken.
+    /// An answer of 3xx, 4xx or 5xx.
     Answered {
         status: StatusCode,
         code: &'f str,
-        /// What the answer asks for (`x-amz-retry-after`).
-        pause: Option<Duration>,
-        /// How far the clock was off that the signature had its time from.
+        /// The backoff the answer asks for (`x-amz-retry-after`).
+        retry_after: Option<Duration>,
+        /// The clock skew of the signature.
         skew: Duration,
     },
 }
 
-impl Failed<'_> {
-    /// What a repetition costs of the quota; `None` when there is to be none.
+impl FailedAttempt<'_> {
+    /// Tokens that a retry costs; `None` when there is to be none.
     fn cost(self) -> Option<u32> {
         const THROTTLED_OR_REFUSED: u32 = 5;
         const LOST: u32 = 10;
@@ -72,51 +102,52 @@ impl Failed<'_> {
             Some(THROTTLED_OR_REFUSED)
         } else if TRANSIENT.contains(&code) || matches!(status.as_u16(), 500 | 502..=504) {
             Some(LOST)
-        } else if SKEWED.contains(&code) && skew > SKEW {
+        } else if SKEWED.contains(&code) && skew > MAX_SKEW {
             Some(THROTTLED_OR_REFUSED)
         } else {
             None
         }
     }
 
-    /// How long to wait before repetition number `repetition`, counted from 1.
-    fn pause(self, repetition: u32, random: f64) -> Duration {
+    /// How long to wait before retry number `retry`, counted from 1; `jitter` is between 0 and 1.
+    fn backoff(self, retry: u32, jitter: f64) -> Duration {
         match self {
             Self::Answered {
-                pause: Some(pause), ..
-            } => pause.min(MAX_PAUSE),
+                retry_after: Some(asked),
+                ..
+            } => asked.min(MAX_BACKOFF),
             _ => {
-                let longest = FIRST_PAUSE.saturating_mul(1 << (repetition - 1).min(10));
-                longest.min(MAX_PAUSE).mul_f64(random)
+                let longest = FIRST_BACKOFF.saturating_mul(1 << (retry - 1).min(10));
+                longest.min(MAX_BACKOFF).mul_f64(jitter)
             }
         }
     }
 }
 
-/// What all calls together may spend on repetitions, so that a bucket in trouble is not asked three
-/// times for everything. One that goes well earns some back.
+/// The retry token bucket of all calls together: a bucket in trouble is not called three times for
+/// everything. A call that succeeds returns some.
 #[derive(Debug)]
-pub(super) struct Quota(AtomicU32);
+pub(super) struct RetryTokens(AtomicU32);
 
-/// What one call has spent on its last repetition.
+/// Tokens that a call took for its last retry.
 #[derive(Debug, Default)]
-pub(super) struct Spent(u32);
+pub(super) struct Taken(u32);
 
-impl Default for Quota {
+impl Default for RetryTokens {
     fn default() -> Self {
         Self(AtomicU32::new(Self::FULL))
     }
 }
 
-impl Quota {
+impl RetryTokens {
     const FULL: u32 = 500;
 
-    /// How long to wait before the next attempt; `None` when there is to be none.
-    pub(super) fn pause(
+    /// Takes tokens for a retry and returns the backoff before it; `None` when there is to be none.
+    pub(super) fn take(
         &self,
-        failed: Failed<'_>,
+        failed: FailedAttempt<'_>,
         attempts_made: u32,
-        spent: &mut Spent,
+        taken: &mut Taken,
     ) -> Option<Duration> {
         if attempts_made >= MAX_ATTEMPTS {
             return None;
@@ -125,52 +156,53 @@ impl Quota {
         let take = |left: u32| left.checked_sub(cost);
         let (set, fetch) = (Ordering::Relaxed, Ordering::Relaxed);
         self.0.fetch_update(set, fetch, take).ok()?;
-        *spent = Spent(cost);
-        Some(failed.pause(attempts_made.max(1), fastrand::f64()))
+        *taken = Taken(cost);
+        Some(failed.backoff(attempts_made.max(1), fastrand::f64()))
     }
 
-    /// A call went well: what its last repetition cost comes back, or a little.
-    pub(super) fn earn(&self, Spent(spent): Spent) {
+    /// After a call that succeeded: the tokens of its last retry come back, or one.
+    pub(super) fn give_back(&self, Taken(taken): Taken) {
         if self.0.load(Ordering::Relaxed) == Self::FULL {
             return;
         }
-        let give = |left: u32| Some((left + spent.max(1)).min(Self::FULL));
+        let give = |left: u32| Some((left + taken.max(1)).min(Self::FULL));
         let (set, fetch) = (Ordering::Relaxed, Ordering::Relaxed);
         let _ = self.0.fetch_update(set, fetch, give);
     }
 }
 
-/// The bucket's time: this machine's, put right by what a refusal taught.
+/// Clock skew: the local clock corrected by the `Date` of rejected calls.
 #[derive(Debug, Default)]
-pub(super) struct Clock {
+pub(super) struct SkewedClock {
     /// How far the bucket's clock is ahead, in milliseconds.
     ahead: AtomicI64,
 }
 
-impl Clock {
+impl SkewedClock {
     pub(super) fn now(&self) -> SystemTime {
-        self.put_right(SystemTime::now())
+        self.corrected(SystemTime::now())
     }
 
-    fn put_right(&self, at: SystemTime) -> SystemTime {
+    fn corrected(&self, at: SystemTime) -> SystemTime {
         let ahead = self.ahead.load(Ordering::Relaxed);
         let by = Duration::from_millis(ahead.unsigned_abs());
-        let right = if ahead < 0 {
+        let corrected = if ahead < 0 {
             at.checked_sub(by)
         } else {
             at.checked_add(by)
         };
-        right.unwrap_or(at)
+        corrected.unwrap_or(at)
     }
 
-    /// Compares with the time the bucket gave, and goes by that from now on if it is far off.
-    /// Returns how far.
-    pub(super) fn compare(&self, theirs: SystemTime, ours: SystemTime) -> Duration {
-        let off = between(self.put_right(ours), theirs);
-        if off.unsigned_abs() > SKEW.as_millis() as u64 {
-            self.ahead.store(between(ours, theirs), Ordering::Relaxed);
+    /// Compares the `Date` of an answer with the time its call was sent, and corrects the clock from
+    /// now on if that is far off. Returns the skew.
+    pub(super) fn observe(&self, server_date: SystemTime, sent_at: SystemTime) -> Duration {
+        let skew = between(self.corrected(sent_at), server_date);
+        if skew.unsigned_abs() > MAX_SKEW.as_millis() as u64 {
+            let ahead = between(sent_at, server_date);
+            self.ahead.store(ahead, Ordering::Relaxed);
         }
-        Duration::from_millis(off.unsigned_abs())
+        Duration::from_millis(skew.unsigned_abs())
     }
 }
 
@@ -186,11 +218,11 @@ fn between(from: SystemTime, to: SystemTime) -> i64 {
 mod tests {
     use super::*;
 
-    fn answered(status: u16, code: &str) -> Failed<'_> {
-        Failed::Answered {
+    fn answered(status: u16, code: &str) -> FailedAttempt<'_> {
+        FailedAttempt::Answered {
             status: StatusCode::from_u16(status).expect("a status"),
             code,
-            pause: None,
+            retry_after: None,
             skew: Duration::ZERO,
         }
     }
@@ -219,16 +251,16 @@ mod tests {
             let failed = answered(status, code);
             assert_eq!(failed.cost().is_some(), again, "{status} {code}");
         }
-        assert!(Failed::Unanswered.cost().is_some());
+        assert!(FailedAttempt::Unanswered.cost().is_some());
     }
 
     #[test]
     fn a_refused_signature_is_tried_again_only_where_the_clock_was_off() {
         for (minutes, again) in [(0, false), (4, false), (5, true), (60, true)] {
-            let failed = Failed::Answered {
+            let failed = FailedAttempt::Answered {
                 status: StatusCode::FORBIDDEN,
                 code: "RequestTimeTooSkewed",
-                pause: None,
+                retry_after: None,
                 skew: Duration::from_secs(minutes * 60),
             };
             assert_eq!(failed.cost().is_some(), again, "{minutes} minutes");
@@ -236,8 +268,8 @@ mod tests {
     }
 
     #[test]
-    fn pauses_double_and_are_drawn_by_lot() {
-        for (repetition, random, millis) in [
+    fn backoff_is_exponential_with_full_jitter() {
+        for (retry, jitter, millis) in [
             (1, 1.0, 1_000),
             (1, 0.25, 250),
             (2, 1.0, 2_000),
@@ -245,74 +277,75 @@ mod tests {
             (9, 1.0, 20_000),
             (40, 1.0, 20_000),
         ] {
-            let pause = Failed::Unanswered.pause(repetition, random);
-            assert_eq!(pause, Duration::from_millis(millis));
+            let backoff = FailedAttempt::Unanswered.backoff(retry, jitter);
+            assert_eq!(backoff, Duration::from_millis(millis));
         }
     }
 
     #[test]
-    fn a_bucket_may_ask_for_a_pause_but_not_for_any() {
+    fn a_bucket_may_ask_for_a_backoff_but_not_for_any() {
         for (asked, given) in [(0, 0), (300, 300), (90_000, 20_000)] {
-            let failed = Failed::Answered {
+            let failed = FailedAttempt::Answered {
                 status: StatusCode::SERVICE_UNAVAILABLE,
                 code: "SlowDown",
-                pause: Some(Duration::from_millis(asked)),
+                retry_after: Some(Duration::from_millis(asked)),
                 skew: Duration::ZERO,
             };
-            assert_eq!(failed.pause(1, 0.5), Duration::from_millis(given));
+            assert_eq!(failed.backoff(1, 0.5), Duration::from_millis(given));
         }
     }
 
     #[test]
     fn a_call_is_attempted_three_times() {
-        let quota = Quota::default();
-        let mut spent = Spent::default();
+        let tokens = RetryTokens::default();
+        let mut taken = Taken::default();
         for (made, again) in [(1, true), (2, true), (3, false)] {
-            let pause = quota.pause(Failed::Unanswered, made, &mut spent);
-            assert_eq!(pause.is_some(), again, "{made} attempts");
+            let backoff = tokens.take(FailedAttempt::Unanswered, made, &mut taken);
+            assert_eq!(backoff.is_some(), again, "{made} attempts");
         }
     }
 
     #[test]
     fn a_bucket_in_trouble_is_left_alone_until_calls_go_well() {
-        let quota = Quota::default();
-        let again =
-            |quota: &Quota, spent: &mut Spent| quota.pause(Failed::Unanswered, 1, spent).is_some();
-        let mut last = Spent::default();
+        let tokens = RetryTokens::default();
+        let again = |tokens: &RetryTokens, taken: &mut Taken| {
+            tokens.take(FailedAttempt::Unanswered, 1, taken).is_some()
+        };
+        let mut last = Taken::default();
         for call in 0..50 {
-            assert!(again(&quota, &mut last), "call {call}");
+            assert!(again(&tokens, &mut last), "call {call}");
         }
-        assert!(!again(&quota, &mut Spent::default()));
-        quota.earn(last);
-        assert!(again(&quota, &mut Spent::default()));
-        assert!(!again(&quota, &mut Spent::default()));
+        assert!(!again(&tokens, &mut Taken::default()));
+        tokens.give_back(last);
+        assert!(again(&tokens, &mut Taken::default()));
+        assert!(!again(&tokens, &mut Taken::default()));
         for _ in 0..10 {
-            quota.earn(Spent::default());
+            tokens.give_back(Taken::default());
         }
-        assert!(again(&quota, &mut Spent::default()));
+        assert!(again(&tokens, &mut Taken::default()));
     }
 
     #[test]
-    fn a_quota_never_grows_beyond_what_it_was() {
-        let quota = Quota::default();
-        quota.earn(Spent(10));
-        assert_eq!(quota.0.into_inner(), Quota::FULL);
+    fn retry_tokens_never_grows_beyond_what_it_was() {
+        let tokens = RetryTokens::default();
+        tokens.give_back(Taken(10));
+        assert_eq!(tokens.0.into_inner(), RetryTokens::FULL);
     }
 
     #[test]
-    fn a_clock_that_is_off_is_put_right_and_one_that_came_right_again_too() {
+    fn a_skewed_clock_is_corrected_and_so_is_one_that_was_set_right() {
         const HOUR: Duration = Duration::from_secs(3600);
-        let clock = Clock::default();
+        let clock = SkewedClock::default();
         let ours = SystemTime::UNIX_EPOCH + 1_000_000 * HOUR;
         for (theirs, off, then) in [
-            (ours + SKEW, SKEW, ours),
+            (ours + MAX_SKEW, MAX_SKEW, ours),
             (ours + HOUR, HOUR, ours + HOUR),
-            (ours + HOUR + SKEW, SKEW, ours + HOUR),
+            (ours + HOUR + MAX_SKEW, MAX_SKEW, ours + HOUR),
             (ours, HOUR, ours),
             (ours - HOUR, HOUR, ours - HOUR),
         ] {
-            assert_eq!(clock.compare(theirs, ours), off);
-            assert_eq!(clock.put_right(ours), then);
+            assert_eq!(clock.observe(theirs, ours), off);
+            assert_eq!(clock.corrected(ours), then);
         }
     }
 }

@@ -1,8 +1,21 @@
-//! Our connections as the SDK wants them: the calls it makes go through the same pool as our own.
+//! The machinery of the AWS SDK: its client, our connections as its connector, credentials,
+//! attempts, errors and the rules of S3's addresses. `multipart.rs` and `publish.rs` call its
+//! operations; every other call is our own (`request.rs`).
 
+use aws_credential_types::provider::{error::CredentialsError, future};
 use aws_sdk_s3::{
-    config::{HttpClient, RuntimeComponents, http::HttpResponse},
-    primitives::SdkBody,
+    config::{
+        BehaviorVersion, Builder, ConfigBag, HttpClient, IdentityCache, Intercept,
+        ProvideCredentials, Region, RequestChecksumCalculation, ResponseChecksumValidation,
+        RuntimeComponents, StalledStreamProtectionConfig,
+        endpoint::{DefaultResolver, Endpoint, Params, ResolveEndpoint as _},
+        http::HttpResponse,
+        interceptors::BeforeTransmitInterceptorContextMut,
+        retry::RetryConfig,
+        timeout::TimeoutConfig,
+    },
+    error::{ProvideErrorMetadata, SdkError},
+    operation::RequestId as _,
 };
 use aws_smithy_runtime_api::{
     client::{
@@ -13,14 +26,187 @@ use aws_smithy_runtime_api::{
     },
     shared::IntoShared as _,
 };
+use axum::http::Uri;
+use futures_util::FutureExt as _;
 use http_body_util::Either;
 use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
 use tokio::time::error::Elapsed;
 
-use super::pool::{Connections, Failure};
+pub(super) use aws_sdk_s3::{Client, primitives::SdkBody};
+
+use super::{
+    Deadline, Session, Settings,
+    pool::{self, Connections},
+    retry::{Attempts, MAX_ATTEMPTS},
+};
+use crate::store::{BoxError, CredentialsProvider, Error};
+
+/// A client without credentials: each call brings those of its request.
+pub(super) fn client(settings: &Settings, connections: Connections) -> Client {
+    let timeouts = TimeoutConfig::builder()
+        .operation_attempt_timeout(settings.timeouts.attempt)
+        .operation_timeout(settings.timeouts.operation)
+        .build();
+    let mut config = Builder::new()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new(settings.region.clone()))
+        .force_path_style(settings.path_style)
+        .http_client(connections)
+        // OSS and many others refuse the aws-chunked trailers that the default adds
+        // (OSS error 0017-00000804).
+        .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+        .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
+        // A part is in memory before it is sent, so a stall is the network's; the attempt's time
+        // limit is for that, without this check's false alarms.
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+        .retry_config(RetryConfig::standard().with_max_attempts(MAX_ATTEMPTS))
+        .timeout_config(timeouts);
+    config.set_endpoint_url(settings.endpoint.as_deref().map(with_slash));
+    Client::from_conf(config.build())
+}
+
+/// Where S3's own rules find a bucket behind `endpoint`, or behind AWS's: its URL, and the region
+/// that signatures name.
+pub(super) fn resolve(
+    settings: &Settings,
+    endpoint: Option<&str>,
+) -> Result<(Uri, String), BoxError> {
+    let params = Params::builder()
+        .bucket(&settings.bucket)
+        .region(&settings.region)
+        .set_endpoint(endpoint.map(with_slash))
+        .force_path_style(settings.path_style)
+        .build()?;
+    let resolver = DefaultResolver::new();
+    let endpoint = resolver
+        .resolve_endpoint(&params)
+        .now_or_never()
+        .ok_or("the rules of S3's addresses wait for something")??;
+    let region = signing_region(&endpoint)
+        .ok_or("buckets of this kind need signatures that this program does not make")?;
+    Ok((endpoint.url().parse()?, region.to_owned()))
+}
+
+/// The SDK's rules append a bucket's name to the path as it stands.
+fn with_slash(endpoint: &str) -> String {
+    format!("{}/", endpoint.trim_end_matches('/'))
+}
+
+/// `None` when the bucket does not take Signature Version 4: a directory bucket (S3 Express) needs
+/// a session first.
+fn signing_region(endpoint: &Endpoint) -> Option<&str> {
+    let mut schemes = endpoint.auth_schemes().iter();
+    let sigv4 = schemes.find(|scheme| scheme.name() == "sigv4")?;
+    sigv4.get("signingRegion")?.as_string()
+}
+
+impl Session {
+    pub(super) fn sdk(&self) -> &Client {
+        let bucket = &self.bucket.0;
+        bucket
+            .sdk
+            .get_or_init(|| client(&bucket.settings, bucket.connections.clone()))
+    }
+
+    /// The configuration of one call: this request's credentials, and its attempts counted.
+    pub(super) fn call_config(&self, attempts: &Attempts) -> Builder {
+        Builder::new()
+            .credentials_provider(self.credentials.clone())
+            // The provider caches what it fetches.
+            .identity_cache(IdentityCache::no_cache())
+            .interceptor(attempts.clone())
+    }
+
+    /// A header on a call of the SDK that makes it create an object and never overwrite one.
+    pub(super) fn create_only(
+        &self,
+    ) -> impl Fn(&mut HttpRequest) + Clone + Send + Sync + 'static + use<> {
+        let (name, value) = self.bucket.dialect().create_only();
+        move |request| {
+            request.headers_mut().insert(name, value);
+        }
+    }
+
+    /// Waits for a call, at most until storing must stop, or undoing for a call that undoes.
+    pub(super) async fn wait<T, E>(
+        &self,
+        operation: &'static str,
+        deadline: Deadline,
+        call: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+    ) -> Result<T, Error>
+    where
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    {
+        let answer = match self.until(deadline) {
+            Some(until) => match tokio::time::timeout_at(until, call).await {
+                Ok(answer) => answer,
+                Err(_) => return Err(Error::TimedOut { operation }),
+            },
+            None => call.await,
+        };
+        answer.map_err(|error| into_error(operation, error))
+    }
+}
+
+/// Sorts an SDK error by what it means for the client; the vendor's text goes along for the log.
+fn into_error<E>(operation: &'static str, error: SdkError<E, HttpResponse>) -> Error
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
+    if matches!(error, SdkError::TimeoutError(_)) {
+        return Error::TimedOut { operation };
+    }
+    let Some(response) = error.raw_response() else {
+        return Error::no_answer(operation, error.into());
+    };
+    let status = response.status().as_u16();
+    let request_id = error
+        .as_service_error()
+        .and_then(|service| service.meta().request_id())
+        .or_else(|| response.headers().get("x-oss-request-id"))
+        .unwrap_or("none")
+        .to_owned();
+    let code = error.code().unwrap_or("no code").to_owned();
+    Error::from_answer(operation, status, code, request_id, error.into())
+}
+
+impl ProvideCredentials for CredentialsProvider {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        future::ProvideCredentials::new(async {
+            let current = self.current().await;
+            let credentials = current.map_err(CredentialsError::provider_error)?;
+            Ok(aws_sdk_s3::config::Credentials::new(
+                credentials.key_id(),
+                credentials.secret(),
+                credentials.session_token().map(str::to_owned),
+                credentials.expires_at(),
+                "chat-upload",
+            ))
+        })
+    }
+}
+
+impl Intercept for Attempts {
+    fn name(&self) -> &'static str {
+        "Attempts"
+    }
+
+    fn modify_before_signing(
+        &self,
+        _: &mut BeforeTransmitInterceptorContextMut<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        self.begin();
+        Ok(())
+    }
+}
 
 impl HttpClient for Connections {
-    /// The time to connect is the pool's own matter, so the SDK's settings are not needed.
+    /// The pool has its own connect timeout, so the SDK's settings are not needed.
     fn http_connector(
         &self,
         _: &HttpConnectorSettings,
@@ -40,19 +226,19 @@ impl HttpConnector for Connections {
         };
         let used = capture_connection(&mut request);
         if let Some(capture) = request.extensions().get::<CaptureSmithyConnection>() {
-            capture.set_connection_retriever(move || Some(dropped_on_demand(used.clone())));
+            capture.set_connection_retriever(move || Some(poisonable(used.clone())));
         }
         let answer = self.send(request);
         HttpConnectorFuture::new(async move {
-            let answer = answer.await.map_err(sorted)?;
+            let answer = answer.await.map_err(to_connector_error)?;
             HttpResponse::try_from(answer.map(SdkBody::from_body_1_x))
                 .map_err(|error| ConnectorError::other(error.into(), None))
         })
     }
 }
 
-/// Lets the SDK see to it that a connection which failed is not used again.
-fn dropped_on_demand(used: CaptureConnection) -> ConnectionMetadata {
+/// Lets the SDK keep a connection that failed from being used again.
+fn poisonable(used: CaptureConnection) -> ConnectionMetadata {
     ConnectionMetadata::builder()
         .proxied(false)
         .poison_fn(move || {
@@ -63,17 +249,16 @@ fn dropped_on_demand(used: CaptureConnection) -> ConnectionMetadata {
         .build()
 }
 
-/// What the SDK sends again: everything but a connection that took too long (which it counts
-/// apart) and a request that no server could be sent.
-fn sorted(failure: Failure) -> ConnectorError {
-    if is_timeout(&failure) {
-        ConnectorError::timeout(failure.into())
+/// Everything except a connect timeout is classified as I/O; the SDK retries both.
+fn to_connector_error(error: pool::SendError) -> ConnectorError {
+    if is_timeout(&error) {
+        ConnectorError::timeout(error.into())
     } else {
-        ConnectorError::io(failure.into())
+        ConnectorError::io(error.into())
     }
 }
 
-fn is_timeout(failure: &Failure) -> bool {
-    let first: &(dyn std::error::Error + 'static) = failure;
+fn is_timeout(error: &pool::SendError) -> bool {
+    let first: &(dyn std::error::Error + 'static) = error;
     std::iter::successors(Some(first), |error| error.source()).any(|error| error.is::<Elapsed>())
 }

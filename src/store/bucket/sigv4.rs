@@ -1,5 +1,5 @@
-//! Signature Version 4, as S3 takes it: in a header or in the query of a URL (`post_policy.rs` has
-//! that of forms, in both clouds' words). No environment, no clock, no network.
+//! Signature Version 4, as S3 takes it: in a header or in the query of a URL (`presigned_post.rs`
+//! has that of forms). No environment, no clock, no network.
 //!
 //! "AWS Signature Version 4 for API requests" of the IAM User Guide, and "Authenticating Requests"
 //! of the S3 API Reference: paths are encoded once and not normalized.
@@ -10,7 +10,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use chrono::{DateTime, Datelike as _, Timelike as _, Utc};
+use chrono::{DateTime, Utc};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sha2::{Digest as _, Sha256};
@@ -19,65 +19,45 @@ use crate::store::Credentials;
 
 /// The name of the method, in headers, queries and policies.
 pub const ALGORITHM: &str = "AWS4-HMAC-SHA256";
-/// In a hash's place: the body is not part of the signature.
+/// In place of a hash: the body is not part of the signature.
 pub const UNSIGNED_PAYLOAD: &str = "UNSIGNED-PAYLOAD";
 /// The service that buckets belong to.
 const S3: &str = "s3";
-/// How the scope of every signature ends.
+/// Terminates the scope of every signature.
 const TERMINATOR: &str = "aws4_request";
 
-/// What stays as it is in the value of a query.
+/// Not encoded in the value of a query.
 const IN_QUERY: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'_')
     .remove(b'.')
     .remove(b'~');
-/// What stays as it is in a path.
+/// Not encoded in a path.
 const IN_PATH: &AsciiSet = &IN_QUERY.remove(b'/');
 
 /// A moment as signatures write it: `20130524T000000Z`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stamp([u8; 16]);
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stamp(String);
 
 impl Stamp {
-    /// Of a moment, in UTC and whole seconds.
-    pub fn at(moment: SystemTime) -> Self {
+    /// In UTC and whole seconds.
+    pub fn new(moment: SystemTime) -> Self {
         let moment = DateTime::<Utc>::from(moment);
-        let mut stamp = *b"00000000T000000Z";
-        let year = u32::try_from(moment.year()).unwrap_or_default();
-        for (from, value) in [
-            (0, year / 100),
-            (2, year % 100),
-            (4, moment.month()),
-            (6, moment.day()),
-            (9, moment.hour()),
-            (11, moment.minute()),
-            (13, moment.second()),
-        ] {
-            if let Some([tens, ones]) = stamp.get_mut(from..from + 2) {
-                *tens = digit(value / 10);
-                *ones = digit(value);
-            }
-        }
-        Self(stamp)
+        Self(moment.format("%Y%m%dT%H%M%SZ").to_string())
     }
 
     /// `20130524T000000Z`
     pub fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.0).unwrap_or_default()
+        &self.0
     }
 
     /// `20130524`
     pub fn date(&self) -> &str {
-        self.as_str().get(..8).unwrap_or_default()
+        self.0.get(..8).unwrap_or_default()
     }
 }
 
-fn digit(value: u32) -> u8 {
-    b'0' + (value % 10) as u8
-}
-
-/// What signs for one day, one region and one service. `Debug` shows none of it.
+/// The key for the signatures of one day, one region and one service. `Debug` hides it.
 #[derive(Clone)]
 pub struct SigningKey(Hmac<Sha256>);
 
@@ -90,11 +70,7 @@ impl fmt::Debug for SigningKey {
 impl SigningKey {
     /// From the secret of an access key; `date` is `YYYYMMDD`.
     pub fn derive(secret: &str, date: &str, region: &str, service: &str) -> Self {
-        Self::of(&derived(
-            "AWS4",
-            secret,
-            [date, region, service, TERMINATOR],
-        ))
+        Self::from_bytes(&derive("AWS4", secret, [date, region, service, TERMINATOR]))
     }
 
     /// The signature of a text, in hex.
@@ -102,7 +78,7 @@ impl SigningKey {
         hex(&self.mac(text))
     }
 
-    pub(super) fn of(key: &[u8]) -> Self {
+    pub(super) fn from_bytes(key: &[u8]) -> Self {
         // HMAC takes keys of any length.
         Self(Hmac::new_from_slice(key).unwrap_or_else(|_| Hmac::new(&Default::default())))
     }
@@ -114,17 +90,17 @@ impl SigningKey {
     }
 }
 
-/// The bytes of a signing key: of the secret with its prefix, narrowed word by word. Both clouds
-/// derive theirs so.
-pub(super) fn derived(prefix: &str, secret: &str, words: [&str; 4]) -> [u8; 32] {
+/// Derives the bytes of a signing key: HMAC over HMAC from the secret with its prefix, as both
+/// clouds do.
+pub(super) fn derive(prefix: &str, secret: &str, words: [&str; 4]) -> [u8; 32] {
     let [date, narrower @ ..] = words;
-    let of_the_day = SigningKey::of(format!("{prefix}{secret}").as_bytes()).mac(date);
-    narrower
-        .iter()
-        .fold(of_the_day, |key, word| SigningKey::of(&key).mac(word))
+    let of_the_day = SigningKey::from_bytes(format!("{prefix}{secret}").as_bytes()).mac(date);
+    narrower.iter().fold(of_the_day, |key, word| {
+        SigningKey::from_bytes(&key).mac(word)
+    })
 }
 
-/// The signing key used last: deriving one costs more than a signature, and it lasts a day.
+/// Caches the signing key used last: deriving one costs more than a signature, and it lasts a day.
 #[derive(Debug, Default)]
 pub(super) struct SigningKeys {
     last: Mutex<Option<Derived>>,
@@ -149,14 +125,14 @@ impl SigningKeys {
         let wanted = (credentials.secret(), stamp.date(), region);
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         match &*last {
-            Some(derived) if derived.is_of(wanted) => derived.key.clone(),
-            _ => last.insert(Derived::of(wanted)).key.clone(),
+            Some(derived) if derived.is_for(wanted) => derived.key.clone(),
+            _ => last.insert(Derived::new(wanted)).key.clone(),
         }
     }
 }
 
 impl Derived {
-    fn of((secret, date, region): (&str, &str, &str)) -> Self {
+    fn new((secret, date, region): (&str, &str, &str)) -> Self {
         Self {
             secret: secret.to_owned(),
             date: date.to_owned(),
@@ -165,22 +141,22 @@ impl Derived {
         }
     }
 
-    fn is_of(&self, wanted: (&str, &str, &str)) -> bool {
+    fn is_for(&self, wanted: (&str, &str, &str)) -> bool {
         (&*self.secret, &*self.date, &*self.region) == wanted
     }
 }
 
-/// Who signs, when, and for which region.
+/// Signs with these credentials, at this time, for this region.
 #[derive(Clone, Copy, Debug)]
 pub struct Signer<'a> {
-    /// The keys.
+    /// Whose id goes into the signature's scope.
     pub credentials: &'a Credentials,
     /// Derived from their secret for the stamp's day.
     pub key: &'a SigningKey,
     /// The bucket's region.
     pub region: &'a str,
-    /// When.
-    pub stamp: Stamp,
+    /// The time of the signature.
+    pub stamp: &'a Stamp,
 }
 
 /// The parts of a request that a signature covers.
@@ -266,9 +242,9 @@ where
     }
 }
 
-/// A URL that lets whoever has it make one request.
+/// A URL whose holder may make one request.
 #[derive(Clone, Copy, Debug)]
-pub struct Presigned<'a> {
+pub struct PresignedUrl<'a> {
     /// `GET`, `PUT`, …
     pub method: &'a str,
     /// `https` or `http`
@@ -279,32 +255,15 @@ pub struct Presigned<'a> {
     pub path: &'a str,
     /// Names and values as they are; encoded and sorted here.
     pub query: &'a [(&'a str, &'a str)],
-    /// How long the URL is good, at most seven days.
+    /// How long the URL is valid, at most seven days.
     pub expires: Duration,
 }
 
-/// The URL of `request`, signed at `now`. Nothing but the host may be said in headers, and the body
-/// is not part of the signature.
-pub fn presigned(
-    request: Presigned<'_>,
-    credentials: &Credentials,
-    region: &str,
-    now: SystemTime,
-) -> String {
-    let stamp = Stamp::at(now);
-    let signer = Signer {
-        credentials,
-        key: &SigningKey::derive(credentials.secret(), stamp.date(), region, S3),
-        region,
-        stamp,
-    };
-    signer.presigned(request)
-}
-
 impl Signer<'_> {
-    /// The URL of `request`; see [`presigned`].
-    pub fn presigned(&self, request: Presigned<'_>) -> String {
-        let Presigned {
+    /// The signed URL. Nothing but the host may be said in headers, and the body is not part of the
+    /// signature.
+    pub fn presign(&self, request: PresignedUrl<'_>) -> String {
+        let PresignedUrl {
             method,
             scheme,
             host,
@@ -324,7 +283,7 @@ impl Signer<'_> {
         format!("{scheme}://{host}{path}?{query}&X-Amz-Signature={signature}")
     }
 
-    fn presigned_query(&self, request: &Presigned<'_>, scope: &str) -> String {
+    fn presigned_query(&self, request: &PresignedUrl<'_>, scope: &str) -> String {
         let credential = format!("{}/{scope}", self.credentials.key_id());
         let expires = request.expires.as_secs().to_string();
         let mut pairs = vec![
@@ -342,12 +301,12 @@ impl Signer<'_> {
     }
 }
 
-/// A path with what means something to a URL encoded; slashes stay.
+/// Percent-encodes a path; slashes stay.
 pub fn encoded_path(path: &str) -> String {
     utf8_percent_encode(path, IN_PATH).to_string()
 }
 
-/// A query: encoded, then sorted, as the signature wants it.
+/// Percent-encodes a query, and sorts it as the signature wants it.
 pub fn encoded_query(pairs: &[(&str, &str)]) -> String {
     let mut encoded: Vec<_> = pairs
         .iter()
@@ -391,10 +350,26 @@ mod tests {
 
     use super::*;
 
+    fn presign(
+        request: PresignedUrl<'_>,
+        credentials: &Credentials,
+        region: &str,
+        now: SystemTime,
+    ) -> String {
+        let stamp = Stamp::new(now);
+        let signer = Signer {
+            credentials,
+            key: &SigningKey::derive(credentials.secret(), stamp.date(), region, S3),
+            region,
+            stamp: &stamp,
+        };
+        signer.presign(request)
+    }
+
     /// The access key of AWS's examples.
-    fn example_keys() -> Credentials {
+    fn example_credentials() -> Credentials {
         let secret = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
-        Credentials::new("AKIAIOSFODNN7EXAMPLE", secret, None).expect("keys")
+        Credentials::new("AKIAIOSFODNN7EXAMPLE", secret, None).expect("credentials")
     }
 
     /// 24 May 2013, midnight.
@@ -417,13 +392,13 @@ mod tests {
         headers.push(("x-amz-content-sha256", payload));
         headers.push(("x-amz-date", "20130524T000000Z"));
         headers.sort_unstable();
-        let credentials = example_keys();
-        let stamp = Stamp::at(example_time());
+        let credentials = example_credentials();
+        let stamp = Stamp::new(example_time());
         let signer = Signer {
             credentials: &credentials,
             key: &SigningKey::derive(credentials.secret(), stamp.date(), "us-east-1", S3),
             region: "us-east-1",
-            stamp,
+            stamp: &stamp,
         };
         signer.authorization(&Signable {
             method,
@@ -491,8 +466,8 @@ mod tests {
 
     #[test]
     fn the_example_of_a_presigned_url_gets_its_signature() {
-        let url = presigned(
-            Presigned {
+        let url = presign(
+            PresignedUrl {
                 method: "GET",
                 scheme: "https",
                 host: "examplebucket.s3.amazonaws.com",
@@ -500,7 +475,7 @@ mod tests {
                 query: &[],
                 expires: Duration::from_secs(86_400),
             },
-            &example_keys(),
+            &example_credentials(),
             "us-east-1",
             example_time(),
         );
@@ -538,24 +513,24 @@ mod tests {
             (4_102_444_799, "20991231T235959Z"),
         ] {
             let at = SystemTime::UNIX_EPOCH + Duration::from_millis(secs * 1000 + 999);
-            assert_eq!(Stamp::at(at).as_str(), stamp);
+            assert_eq!(Stamp::new(at).as_str(), stamp);
         }
-        assert_eq!(Stamp::at(example_time()).date(), "20130524");
+        assert_eq!(Stamp::new(example_time()).date(), "20130524");
     }
 
     #[test]
     fn a_key_is_derived_anew_for_another_day_or_secret_only() {
         let keys = SigningKeys::default();
-        let another = Credentials::new("id", "another", None).expect("keys");
+        let another = Credentials::new("id", "another", None).expect("credentials");
         let day = Duration::from_secs(86_400);
         for (credentials, at) in [
-            (example_keys(), example_time()),
-            (example_keys(), example_time()),
-            (example_keys(), example_time() + day),
+            (example_credentials(), example_time()),
+            (example_credentials(), example_time()),
+            (example_credentials(), example_time() + day),
             (another.clone(), example_time() + day),
-            (example_keys(), example_time()),
+            (example_credentials(), example_time()),
         ] {
-            let stamp = Stamp::at(at);
+            let stamp = Stamp::new(at);
             let expected =
                 SigningKey::derive(credentials.secret(), stamp.date(), "us-east-1", S3).sign("x");
             assert_eq!(
@@ -568,7 +543,11 @@ mod tests {
     #[test]
     fn debug_shows_no_key() {
         let keys = SigningKeys::default();
-        keys.key(&example_keys(), "us-east-1", &Stamp::at(example_time()));
+        keys.key(
+            &example_credentials(),
+            "us-east-1",
+            &Stamp::new(example_time()),
+        );
         let shown = format!("{keys:?}");
         assert!(shown.contains("SigningKey(hidden)"), "{shown}");
         assert!(!shown.contains("wJalr"), "{shown}");
@@ -629,7 +608,9 @@ mod tests {
             "[A-Za-z0-9/+]{20,40}",
             prop::option::of("[A-Za-z0-9/+=]{1,200}"),
         )
-            .prop_map(|(id, secret, token)| Credentials::new(id, secret, token).expect("keys"))
+            .prop_map(|(id, secret, token)| {
+                Credentials::new(id, secret, token).expect("credentials")
+            })
     }
 
     fn pairs() -> impl Strategy<Value = Vec<(String, String)>> {
@@ -649,10 +630,10 @@ mod tests {
             let query: Vec<_> = pairs.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
             let expires = Duration::from_secs(secs);
             let host = "bucket.s3.oss-cn-hangzhou.aliyuncs.com";
-            let request = Presigned {
+            let request = PresignedUrl {
                 method: "PUT", scheme: "https", host, path: &path, query: &query, expires,
             };
-            let url = presigned(request, &credentials, "cn-hangzhou", example_time());
+            let url = presign(request, &credentials, "cn-hangzhou", example_time());
             let plain = match encoded_query(&query) {
                 query if query.is_empty() => format!("https://{host}{path}"),
                 query => format!("https://{host}{path}?{query}"),
@@ -689,7 +670,7 @@ mod tests {
                 None,
                 "authorization",
             );
-            let stamp = Stamp::at(example_time());
+            let stamp = Stamp::new(example_time());
             let mut headers = vec![
                 ("content-length", size.as_bytes()),
                 ("host", host.as_bytes()),
@@ -701,7 +682,7 @@ mod tests {
             }
             let key = SigningKey::derive(credentials.secret(), stamp.date(), "cn-hangzhou", S3);
             let signer =
-                Signer { credentials: &credentials, key: &key, region: "cn-hangzhou", stamp };
+                Signer { credentials: &credentials, key: &key, region: "cn-hangzhou", stamp: &stamp };
             let ours = signer.authorization(&Signable {
                 method: "PUT",
                 path: &path,

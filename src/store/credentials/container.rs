@@ -1,6 +1,6 @@
-//! Keys from the agent of a container: Lambda managed instances, SnapStart, ECS and EKS hand out
-//! keys that rotate at `AWS_CONTAINER_CREDENTIALS_FULL_URI` instead of putting them into the
-//! environment (AWS SDKs and Tools Reference Guide, "Container credential provider").
+//! The container credential endpoint: Lambda managed instances, ECS and EKS hand out temporary
+//! credentials at `AWS_CONTAINER_CREDENTIALS_FULL_URI` instead of putting them into the environment
+//! (AWS SDKs and Tools Reference Guide, "Container credential provider").
 
 use std::{fmt, net::IpAddr, path::PathBuf, time::Duration};
 
@@ -16,26 +16,25 @@ use serde::Deserialize;
 use tokio::net::TcpStream;
 
 use super::Credentials;
+use crate::store::BoxError;
 
-/// Where ECS's agent answers relative addresses.
-const ECS_AGENT: &str = "http://169.254.170.2";
-/// Link-local addresses of the agents of ECS and EKS; others must be this machine's own.
-const AGENTS: [&str; 3] = ["169.254.170.2", "169.254.170.23", "fd00:ec2::23"];
+/// Base of relative URIs on ECS.
+const ECS_ENDPOINT: &str = "http://169.254.170.2";
+/// Link-local addresses of ECS's and EKS's endpoints; any other must be loopback.
+const LINK_LOCAL: [&str; 3] = ["169.254.170.2", "169.254.170.23", "fd00:ec2::23"];
 /// Largest answer, in bytes.
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
-/// Longest wait for the agent.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// Longest wait for the answer.
+const TIMEOUT: Duration = Duration::from_secs(2);
 
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
-
-/// An agent that hands out keys.
+/// An endpoint that hands out temporary credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Agent {
+pub struct ContainerEndpoint {
     uri: Uri,
     authorization: Authorization,
 }
 
-/// What the agent wants to see before it answers.
+/// The `Authorization` of requests to the endpoint.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Authorization {
     /// Nothing.
@@ -56,34 +55,39 @@ impl fmt::Debug for Authorization {
     }
 }
 
-impl Agent {
-    /// The agent at a whole address: plain HTTP on this machine or at an agent's link-local one.
-    /// `None` for any other: keys are not fetched from, nor a token sent to, just anywhere.
-    pub fn at(full_uri: &str, authorization: Authorization) -> Option<Self> {
+impl ContainerEndpoint {
+    /// The endpoint at a full URI: plain HTTP to loopback or to a link-local address of ECS or EKS.
+    /// `None` for any other: credentials are not fetched from, nor a token sent to, any host.
+    pub fn from_full_uri(full_uri: &str, authorization: Authorization) -> Option<Self> {
         let uri: Uri = full_uri.parse().ok()?;
         let host = uri.host()?.trim_matches(['[', ']']);
         let address = host.parse::<IpAddr>();
         let is_ours = host == "localhost" || address.is_ok_and(|ip| ip.is_loopback());
         let is_http = uri.scheme_str() == Some("http");
-        (is_http && (is_ours || AGENTS.contains(&host))).then_some(Self { uri, authorization })
+        (is_http && (is_ours || LINK_LOCAL.contains(&host))).then_some(Self { uri, authorization })
     }
 
-    /// The agent of ECS, asked for a path.
-    pub fn ecs(relative_uri: &str, authorization: Authorization) -> Option<Self> {
-        Self::at(&format!("{ECS_AGENT}{relative_uri}"), authorization)
+    /// The endpoint of ECS, with a path.
+    pub fn from_relative_uri(relative_uri: &str, authorization: Authorization) -> Option<Self> {
+        Self::from_full_uri(&format!("{ECS_ENDPOINT}{relative_uri}"), authorization)
     }
 
-    /// Asks for keys; they say when they end.
+    /// Fetches credentials; they have an expiry.
     ///
     /// # Errors
-    /// When there is no answer in time, or one without keys.
+    /// When there is no answer in time, or one without credentials.
     pub(super) async fn fetch(&self) -> Result<Credentials, BoxError> {
-        let answer = tokio::time::timeout(PATIENCE, self.ask()).await??;
-        let keys: Keys = serde_json::from_slice(&answer)?;
-        let expires = DateTime::parse_from_rfc3339(&keys.expiration)?;
-        Credentials::new(keys.access_key_id, keys.secret_access_key, keys.token)
+        let answer = tokio::time::timeout(TIMEOUT, self.ask()).await??;
+        let Answer {
+            access_key_id,
+            secret_access_key,
+            token,
+            expiration,
+        } = serde_json::from_slice(&answer)?;
+        let expires = DateTime::parse_from_rfc3339(&expiration)?;
+        Credentials::new(access_key_id, secret_access_key, token)
             .map(|credentials| credentials.expiring_at(expires.into()))
-            .ok_or_else(|| "the container's agent answered with empty keys".into())
+            .ok_or_else(|| "the container credential endpoint sent empty credentials".into())
     }
 
     async fn ask(&self) -> Result<Bytes, BoxError> {
@@ -103,7 +107,7 @@ impl Agent {
         if status.is_success() {
             Ok(body)
         } else {
-            Err(format!("the container's agent answered {status}").into())
+            Err(format!("the container credential endpoint answered {status}").into())
         }
     }
 
@@ -126,10 +130,10 @@ impl Agent {
     }
 }
 
-/// The agent's answer. Its `Debug` would show secrets, so it has none.
+/// The endpoint's answer. Its `Debug` would show secrets, so it has none.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Keys {
+struct Answer {
     access_key_id: String,
     secret_access_key: String,
     token: Option<String>,
@@ -138,12 +142,11 @@ struct Keys {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-
     use super::*;
+    use crate::store::test_server::{TestServer, answer};
 
     #[test]
-    fn keys_come_from_this_machine_or_an_agent_only() {
+    fn an_endpoint_is_on_this_machine_or_link_local() {
         for (uri, expected) in [
             ("http://127.0.0.1:9001/creds", true),
             ("http://localhost/creds", true),
@@ -158,67 +161,53 @@ mod tests {
             ("/creds", false),
         ] {
             assert_eq!(
-                Agent::at(uri, Authorization::None).is_some(),
+                ContainerEndpoint::from_full_uri(uri, Authorization::None).is_some(),
                 expected,
                 "{uri}"
             );
         }
-        assert!(Agent::ecs("/v2/credentials/x", Authorization::None).is_some());
-        assert!(Agent::ecs(".evil.example/x", Authorization::None).is_none());
+        assert!(
+            ContainerEndpoint::from_relative_uri("/v2/credentials/x", Authorization::None)
+                .is_some()
+        );
+        assert!(
+            ContainerEndpoint::from_relative_uri(".evil.example/x", Authorization::None).is_none()
+        );
     }
 
     #[test]
     fn debug_shows_no_token() {
-        let agent = Agent::at("http://localhost/", Authorization::Token("t0ken".into()));
-        assert!(!format!("{agent:?}").contains("t0ken"));
-    }
-
-    /// Answers one request with `answer`; returns what was asked.
-    async fn agent_that_answers(answer: &'static str) -> (String, tokio::task::JoinHandle<String>) {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
-            .await
-            .expect("a port");
-        let uri = format!(
-            "http://{}/creds?x=1",
-            listener.local_addr().expect("an address")
+        let endpoint = ContainerEndpoint::from_full_uri(
+            "http://localhost/",
+            Authorization::Token("t0ken".into()),
         );
-        let asked = tokio::spawn(async move {
-            let (mut stream, _) = listener.accept().await.expect("a connection");
-            let mut request = vec![0; 4096];
-            let len = stream.read(&mut request).await.expect("a request");
-            stream.write_all(answer.as_bytes()).await.expect("sent");
-            String::from_utf8_lossy(&request[..len]).into_owned()
-        });
-        (uri, asked)
+        assert!(!format!("{endpoint:?}").contains("t0ken"));
     }
 
     #[tokio::test]
-    async fn keys_are_fetched_with_the_token_of_the_file() {
+    async fn credentials_are_fetched_with_the_token_of_the_file() {
         let file = tempfile::NamedTempFile::new().expect("a file");
         std::fs::write(file.path(), "t0ken\n").expect("written");
-        let (uri, asked) = agent_that_answers(
-            "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{\"AccessKeyId\":\"id\",\"SecretAccessKey\":\"secret\",\
-             \"Token\":\"session\",\"Expiration\":\"2030-01-01T00:00:00Z\"}",
-        )
-        .await;
-        let agent =
-            Agent::at(&uri, Authorization::TokenFile(file.path().into())).expect("an agent");
-        let keys = agent.fetch().await.expect("keys");
+        let given = r#"{"AccessKeyId":"id","SecretAccessKey":"secret","Token":"session","Expiration":"2030-01-01T00:00:00Z"}"#;
+        let server = TestServer::start([answer(200, "", given)]).await;
+        let uri = format!("{}/creds?x=1", server.url());
+        let token = Authorization::TokenFile(file.path().into());
+        let endpoint = ContainerEndpoint::from_full_uri(&uri, token).expect("loopback");
+        let credentials = endpoint.fetch().await.expect("credentials");
         assert_eq!(
-            (keys.key_id(), keys.session_token()),
+            (credentials.key_id(), credentials.session_token()),
             ("id", Some("session"))
         );
-        assert!(keys.expires_at().is_some());
-        let asked = asked.await.expect("asked").to_ascii_lowercase();
-        assert!(asked.starts_with("get /creds?x=1 http/1.1\r\n"), "{asked}");
-        assert!(asked.contains("authorization: t0ken\r\n"), "{asked}");
+        assert!(credentials.expires_at().is_some());
+        let request = &server.requests()[0];
+        assert_eq!(request.line(), "GET /creds?x=1 HTTP/1.1");
+        assert_eq!(request.header("authorization"), Some("t0ken"));
     }
 
     #[tokio::test]
-    async fn an_agent_that_refuses_gives_no_keys() {
-        let (uri, _) =
-            agent_that_answers("HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n").await;
-        let agent = Agent::at(&uri, Authorization::None).expect("an agent");
-        assert!(agent.fetch().await.is_err());
+    async fn an_endpoint_that_refuses_gives_no_credentials() {
+        let server = TestServer::start([answer(403, "", "")]).await;
+        let endpoint = ContainerEndpoint::from_full_uri(server.url(), Authorization::None);
+        assert!(endpoint.expect("loopback").fetch().await.is_err());
     }
 }

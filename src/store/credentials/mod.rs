@@ -1,14 +1,17 @@
-//! Whose keys sign what is sent to a bucket: those of one request (Function Compute puts fresh ones
+//! Credentials for the calls to a bucket: those of one request (Function Compute puts fresh ones
 //! into every request's headers), else those the process was started with.
 
 mod container;
-pub(in crate::store) mod provider;
+mod provider;
 
 use std::{fmt, sync::Arc, time::SystemTime};
 
-pub use self::container::{Agent, Authorization};
+pub use self::{
+    container::{Authorization, ContainerEndpoint},
+    provider::CredentialsProvider,
+};
 
-/// An access key, with the session token of temporary ones. `Debug` shows none of it; cheap to clone.
+/// An access key, with the session token of temporary credentials. `Debug` hides it; cheap to clone.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials(Arc<Fields>);
 
@@ -41,31 +44,35 @@ impl Credentials {
         })
     }
 
-    /// The same keys, known to be good until `at`.
+    /// Adds the time when they expire.
     pub fn expiring_at(self, at: SystemTime) -> Self {
         let mut fields = Arc::unwrap_or_clone(self.0);
         fields.expires_at = Some(at);
         Self(Arc::new(fields))
     }
 
-    /// The public half: who signs.
+    /// The access key id, which is public.
     pub fn key_id(&self) -> &str {
         &self.0.key_id
     }
 
-    /// The secret half.
+    /// The secret access key.
     pub fn secret(&self) -> &str {
         &self.0.secret
     }
 
-    /// What goes along with temporary keys.
+    /// The session token of temporary credentials.
     pub fn session_token(&self) -> Option<&str> {
         self.0.session_token.as_deref()
     }
 
-    /// When they end, where that is known: Function Compute does not say it.
+    /// When they expire, where that is known: Function Compute does not say it.
     pub fn expires_at(&self) -> Option<SystemTime> {
         self.0.expires_at
+    }
+
+    fn expired(&self, at: SystemTime) -> bool {
+        self.0.expires_at.is_some_and(|end| at >= end)
     }
 }
 

@@ -1,0 +1,206 @@
+//! Multipart uploads: created, completed, aborted and listed, for our own writes (`write.rs`), copies
+//! in parts (`publish.rs`) and clients that upload their parts themselves (`client_multipart.rs`).
+
+use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
+
+use super::{Deadline, MAX_PARTS, Session, request::Call, retry::Attempts};
+use crate::store::{ContentHeaders, Error, ObjectKey};
+
+/// A part as a completion names it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct CompletePart {
+    pub(super) number: i32,
+    pub(super) etag: String,
+}
+
+/// All parts of an upload of ours.
+#[derive(Debug)]
+pub(super) struct Uploaded {
+    pub(super) parts: Vec<CompletePart>,
+    pub(super) size: u64,
+}
+
+/// Whether a completion may replace an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Overwrite {
+    Allowed,
+    Forbidden,
+}
+
+/// A part that the bucket has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedPart {
+    /// 1 to 10,000.
+    pub number: i32,
+    /// In bytes.
+    pub size: u64,
+    /// The bucket's mark of its content.
+    pub etag: String,
+}
+
+impl Session {
+    /// Creates an upload and returns its id. One whose id got lost is aborted.
+    pub(super) async fn create_multipart(
+        &self,
+        key: &ObjectKey,
+        content: ContentHeaders,
+    ) -> Result<String, Error> {
+        const OPERATION: &str = "CreateMultipartUpload";
+        let attempts = Attempts::default();
+        let call = self
+            .sdk()
+            .create_multipart_upload()
+            .bucket(self.name())
+            .key(key.as_str())
+            .content_type(content.mime)
+            .set_content_disposition(content.disposition().map(str::to_owned))
+            .customize()
+            .config_override(self.call_config(&attempts))
+            .send();
+        let created = self.wait(OPERATION, Deadline::Store, call).await;
+        let upload_id = created.and_then(|created| {
+            let missing = || Error::incomplete_answer(OPERATION, "the answer holds no upload id");
+            created.upload_id.ok_or_else(missing)
+        });
+        if attempts.outcome_is_unknown(upload_id.as_ref().err()) {
+            self.abort_lost(key, upload_id.as_deref().ok()).await;
+        }
+        upload_id
+    }
+
+    /// Aborts the uploads of a key whose ids were in answers that got lost.
+    async fn abort_lost(&self, key: &ObjectKey, ours: Option<&str>) {
+        let call = self
+            .sdk()
+            .list_multipart_uploads()
+            .bucket(self.name())
+            .prefix(key.as_str())
+            .customize()
+            .config_override(self.call_config(&Attempts::default()))
+            .send();
+        let open = match self
+            .wait("ListMultipartUploads", Deadline::Undo, call)
+            .await
+        {
+            Ok(open) => open,
+            Err(error) => {
+                tracing::warn!(%key, error = &error as &dyn std::error::Error, "a multipart upload whose id was lost may stay open until the bucket's lifecycle rule ends it");
+                return;
+            }
+        };
+        for upload in open.uploads() {
+            if let (Some(of), Some(id)) = (upload.key(), upload.upload_id())
+                && of == key.as_str()
+                && Some(id) != ours
+            {
+                self.abort_or_log(key, id).await;
+            }
+        }
+    }
+
+    /// Completes an upload into an object.
+    pub(super) async fn complete_multipart(
+        &self,
+        key: &ObjectKey,
+        upload_id: &str,
+        parts: Vec<CompletePart>,
+        overwrite: Overwrite,
+        attempts: &Attempts,
+    ) -> Result<(), Error> {
+        let parts = parts.into_iter().map(|CompletePart { number, etag }| {
+            let part = CompletedPart::builder().part_number(number).e_tag(etag);
+            part.build()
+        });
+        let parts = CompletedMultipartUpload::builder()
+            .set_parts(Some(parts.collect()))
+            .build();
+        let call = self
+            .sdk()
+            .complete_multipart_upload()
+            .bucket(self.name())
+            .key(key.as_str())
+            .upload_id(upload_id)
+            .multipart_upload(parts)
+            .customize()
+            .config_override(self.call_config(attempts));
+        let call = match overwrite {
+            Overwrite::Allowed => call,
+            Overwrite::Forbidden => call.mutate_request(self.create_only()),
+        };
+        let completed = self.wait("CompleteMultipartUpload", Deadline::Store, call.send());
+        completed.await.map(|_| ())
+    }
+
+    /// Completes an upload of ours into an object that must not exist yet.
+    pub(super) async fn complete_new(
+        &self,
+        key: &ObjectKey,
+        upload_id: &str,
+        Uploaded { parts, size }: Uploaded,
+        attempts: &Attempts,
+    ) -> Result<(), Error> {
+        let overwrite = Overwrite::Forbidden;
+        let completed = self.complete_multipart(key, upload_id, parts, overwrite, attempts);
+        match completed.await {
+            // The answer to an earlier attempt was lost: S3 then says that the upload is gone, and
+            // only the object itself can tell why.
+            Err(error)
+                if attempts.made() > 1
+                    && (error.is_already_there() || self.has_size(key, size).await) =>
+            {
+                Ok(())
+            }
+            completed => completed,
+        }
+    }
+
+    async fn has_size(&self, key: &ObjectKey, size: u64) -> bool {
+        let call = Call::head(key.as_str());
+        let head = self.send(&call, &Attempts::default()).await;
+        head.is_ok_and(|head| head.whole_size() == Some(size))
+    }
+
+    /// Aborts an upload as part of undoing. A failure is logged.
+    pub(super) async fn abort_or_log(&self, key: &ObjectKey, upload_id: &str) {
+        let call = Call::abort(key.as_str(), upload_id).undoing();
+        // It may have been completed after all.
+        if let Err(error) = self.end(call).await {
+            tracing::error!(%key, error = &error as &dyn std::error::Error, "a multipart upload could not be aborted");
+        }
+    }
+
+    /// The parts that the bucket has, in order.
+    pub(super) async fn list_parts(
+        &self,
+        key: &ObjectKey,
+        upload_id: &str,
+    ) -> Result<Vec<ListedPart>, Error> {
+        let mut parts = Vec::new();
+        let mut after = None;
+        loop {
+            let call = self
+                .sdk()
+                .list_parts()
+                .bucket(self.name())
+                .key(key.as_str())
+                .upload_id(upload_id)
+                .set_part_number_marker(after.take())
+                .customize()
+                .config_override(self.call_config(&Attempts::default()))
+                .send();
+            let page = self.wait("ListParts", Deadline::Store, call).await?;
+            parts.extend(page.parts().iter().filter_map(|part| {
+                Some(ListedPart {
+                    number: part.part_number()?,
+                    size: part.size()?.try_into().ok()?,
+                    etag: part.e_tag()?.to_owned(),
+                })
+            }));
+            let is_last = page.is_truncated != Some(true) || page.parts().is_empty();
+            if is_last || parts.len() >= MAX_PARTS as usize {
+                return Ok(parts);
+            }
+            after = page.next_part_number_marker;
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! A scripted HTTP server for unit tests: it gives its answers in order, to any request, and
+//! remembers the requests.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+};
+
+/// An answer to every request that is answered well.
+pub(super) const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\netag: \"e\"\r\n\r\n";
+
+/// An answer with this status, header lines and body.
+pub(super) fn answer(status: u16, headers: &str, body: &str) -> String {
+    let len = body.len();
+    format!("HTTP/1.1 {status} Said\r\ncontent-length: {len}\r\n{headers}\r\n{body}")
+}
+
+/// The body of an error of S3.
+pub(super) fn error_body(code: &str) -> String {
+    format!("<Error><Code>{code}</Code><Message>says why</Message></Error>")
+}
+
+/// After its last answer it closes connections without one.
+pub(super) struct TestServer {
+    url: String,
+    state: Arc<State>,
+}
+
+struct State {
+    answers: Mutex<std::vec::IntoIter<String>>,
+    requests: Mutex<Vec<Received>>,
+}
+
+impl State {
+    fn next(&self, received: Received) -> Option<String> {
+        let mut requests = self.requests.lock().expect("no panic while held");
+        requests.push(received);
+        self.answers.lock().expect("no panic while held").next()
+    }
+}
+
+/// One request, and the number of the connection it came by.
+#[derive(Clone, Debug)]
+pub(super) struct Received {
+    pub(super) connection: usize,
+    pub(super) head: String,
+}
+
+impl Received {
+    pub(super) fn line(&self) -> &str {
+        self.head.lines().next().unwrap_or_default()
+    }
+
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        let mut lines = self.head.lines().filter_map(|line| line.split_once(": "));
+        let found = lines.find(|(found, _)| found.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value)
+    }
+}
+
+impl TestServer {
+    pub(super) async fn start(answers: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let answers: Vec<_> = answers.into_iter().map(Into::into).collect();
+        let state = Arc::new(State {
+            answers: Mutex::new(answers.into_iter()),
+            requests: Mutex::default(),
+        });
+        let shared = Arc::clone(&state);
+        tokio::spawn(async move {
+            for connection in 0.. {
+                let (stream, _) = listener.accept().await.expect("a connection");
+                tokio::spawn(serve(stream, connection, Arc::clone(&shared)));
+            }
+        });
+        Self { url, state }
+    }
+
+    /// Without a slash at its end.
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
+    pub(super) fn requests(&self) -> Vec<Received> {
+        let requests = self.state.requests.lock();
+        requests.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+async fn serve(mut stream: TcpStream, connection: usize, state: Arc<State>) {
+    let mut unread = Vec::new();
+    while let Some(head) = request(&mut stream, &mut unread).await {
+        let received = Received { connection, head };
+        let Some(answer) = state.next(received) else {
+            return;
+        };
+        stream.write_all(answer.as_bytes()).await.expect("sent");
+        if answer.contains("connection: close") {
+            return;
+        }
+    }
+}
+
+/// Reads a whole request and returns its head; `None` at the end of the connection.
+async fn request(stream: &mut TcpStream, unread: &mut Vec<u8>) -> Option<String> {
+    loop {
+        let text = String::from_utf8_lossy(unread).into_owned();
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let head = Received {
+                connection: 0,
+                head: head.to_owned(),
+            };
+            let length = head.header("content-length").map_or(Ok(0), str::parse);
+            if body.len() >= length.expect("a number") {
+                unread.clear();
+                return Some(head.head);
+            }
+        }
+        let read = stream.read_buf(unread).await;
+        if read.is_ok_and(|read| read > 0) {
+            continue;
+        }
+        return None;
+    }
+}
