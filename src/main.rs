@@ -1,5 +1,7 @@
 //! Starts the process: environment, log, store, router, and the runtime that the environment names.
 
+mod command_line;
+
 use std::{
     error::Error as _, hint::black_box, io, io::IsTerminal as _, process::ExitCode, time::Duration,
 };
@@ -7,7 +9,7 @@ use std::{
 use chat_upload::{
     api,
     config::Config,
-    runtime::{self, Runtime},
+    runtime::{self, Greeting, Runtime},
     store::{self, Store},
 };
 use tracing_subscriber::{layer::SubscriberExt as _, util::SubscriberInitExt as _};
@@ -19,6 +21,9 @@ const UNDO: Duration = Duration::from_secs(10);
 const HALF_OF_KEPT: usize = 16 * 1024 * 1024;
 
 fn main() -> ExitCode {
+    if let Some(code) = command_line::answer(std::env::args_os().skip(1)) {
+        return code;
+    }
     keep_freed_memory();
     let config = match Config::from_env() {
         Ok(config) => config,
@@ -56,8 +61,13 @@ async fn run(config: Config) -> io::Result<()> {
     if config.warm {
         store.warm();
     }
+    let greeting = Greeting {
+        stores_into: &what,
+        has_page: config.api.page.as_ref().is_some_and(|page| page.is_on),
+        has_secret_of_its_own: config.has_secret_of_its_own,
+    };
     let router = api::router(store.clone(), config.api);
-    let outcome = runtime::run(config.runtime, config.addr, router, idle, &what).await;
+    let outcome = runtime::run(config.runtime, config.addr, router, idle, greeting).await;
     let _ = tokio::time::timeout(UNDO, store.settle()).await;
     outcome
 }
@@ -67,7 +77,8 @@ fn cannot_store(what: &str, error: &store::Error) -> io::Error {
     let cause = error.source().map(|cause| format!(": {cause}"));
     let cause = cause.unwrap_or_default();
     io::Error::other(format!(
-        "cannot store into {what} (UPLOAD_STORE): {error}{cause}"
+        "cannot store into {what} (UPLOAD_STORE): {error}{cause}; a folder must be writable for this user, \
+         UPLOAD_STORE=disk:<folder> names another one"
     ))
 }
 

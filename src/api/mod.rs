@@ -34,7 +34,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use self::{
     access::rate_limit::Limiter,
-    routes::{companion, direct, files, qrcode, recall, upload},
+    routes::{companion, direct, files, page, qrcode, recall, upload},
 };
 pub use self::{
     access::{
@@ -45,7 +45,7 @@ pub use self::{
     error::Error,
     layers::CorsOrigins,
     origin::{Arrival, BodyState},
-    routes::direct::Settings as DirectSettings,
+    routes::{direct::Settings as DirectSettings, page::Settings as PageSettings},
 };
 use crate::{
     body::ReadError,
@@ -72,6 +72,8 @@ pub struct Settings {
     pub auth: AuthSettings,
     /// Direct uploads and recalls.
     pub direct: DirectSettings,
+    /// The page of the local server; `None` on a cloud.
+    pub page: Option<PageSettings>,
     /// `UPLOAD_RATE_PER_MIN`: uploads of one client per minute; `None` for no limit.
     pub rate_per_minute: Option<u32>,
     /// `UPLOAD_TRUSTED_HOPS`: number of proxies in front that append to `X-Forwarded-For`.
@@ -109,6 +111,12 @@ pub fn router(store: Store, settings: Settings) -> Router {
     if matches!(api.store, Store::Disk(_)) {
         // A bucket takes its forms itself.
         routes = routes.route(direct::PENDING_ROUTE, post(direct::take));
+    }
+    if let Some(page) = &api.settings.page {
+        routes = routes.route("/openapi.yaml", get(page::description));
+        if page.is_on {
+            routes = routes.merge(page::routes());
+        }
     }
     let routes = routes
         .route("/api/chat/uploadAliyun", post(upload::images))

@@ -18,7 +18,7 @@ use self::{
     vars::{Vars, base_url, on_or_off, positive},
 };
 use crate::{
-    api::{self, AuthSettings, CorsOrigins, DirectSettings, Secrets},
+    api::{self, AuthSettings, CorsOrigins, DirectSettings, PageSettings, Secrets},
     runtime::Runtime,
     store::{self, bucket::Dialect, disk},
     upload::{self, media::Kinds, naming::Folder},
@@ -40,6 +40,8 @@ pub struct Config {
     pub warm: bool,
     /// `RUST_LOG`, default `info`.
     pub log: Targets,
+    /// Whether nobody named a signing secret and this process made one for itself.
+    pub has_secret_of_its_own: bool,
     /// Sentences for the operator about variables that can be used but should not be.
     pub warnings: Vec<String>,
 }
@@ -79,7 +81,13 @@ impl Config {
         let runtime = vars.runtime();
         let addr = vars.addr(runtime);
         let store = vars.store(runtime);
-        let api = vars.api(runtime, store.as_ref());
+        let mut api = vars.api(runtime, addr, store.as_ref());
+        // At home large files and recalls work at once; whoever lets others in says which secret.
+        let has_secret_of_its_own =
+            runtime == Runtime::Local && addr.ip().is_loopback() && api.direct.secrets.is_empty();
+        if has_secret_of_its_own {
+            api.direct.secrets = Secrets::random();
+        }
         let warm = vars.read("UPLOAD_WARM", "on or off", true, on_or_off);
         let log = vars.parse(
             "RUST_LOG",
@@ -94,6 +102,7 @@ impl Config {
                 api,
                 warm,
                 log,
+                has_secret_of_its_own,
                 warnings: vars.warnings,
             }),
             (_, problems) => Err(ConfigError(problems)),
@@ -162,7 +171,12 @@ impl Vars<'_> {
         ))))
     }
 
-    fn api(&mut self, runtime: Runtime, store: Option<&store::Settings>) -> api::Settings {
+    fn api(
+        &mut self,
+        runtime: Runtime,
+        addr: SocketAddr,
+        store: Option<&store::Settings>,
+    ) -> api::Settings {
         let upload = upload::Settings {
             max_bytes: self.read(
                 "UPLOAD_MAX_BYTES",
@@ -179,7 +193,7 @@ impl Vars<'_> {
         };
         let prefix = self.read(
             "UPLOAD_PREFIX",
-            "a folder of letters, digits, - _ . and /, at most 400 bytes, not pending",
+            "a folder of letters, digits, - _ . and /, at most 400 bytes, its first level not pending, f, s3, api, shop or _…",
             Folder::default(),
             |text| Folder::parse(text).ok(),
         );
@@ -190,7 +204,9 @@ impl Vars<'_> {
             |text| base_url(text).map(Some),
         );
         let auth = self.auth();
+        let page = self.page(runtime, addr, public_url.as_deref(), store);
         api::Settings {
+            page,
             upload,
             prefix,
             max_files: self.read("UPLOAD_MAX_FILES", "a number, 1 to 90", 9, |text| {
@@ -330,6 +346,41 @@ impl Vars<'_> {
         }
     }
 
+    /// A page is an invitation: it is there for whoever sits at this machine, and for others when told so.
+    fn page(
+        &mut self,
+        runtime: Runtime,
+        addr: SocketAddr,
+        public_url: Option<&str>,
+        store: Option<&store::Settings>,
+    ) -> Option<PageSettings> {
+        let is_on = self.read(
+            "UPLOAD_PAGE",
+            "on or off",
+            addr.ip().is_loopback(),
+            on_or_off,
+        );
+        let mut urls: Vec<_> = public_url.into_iter().collect();
+        // Forms go to the bucket's own address, parts to the endpoint, with the bucket before its host or behind it.
+        let hosted;
+        if let Some(store::Settings::Bucket(bucket)) = store {
+            let host = format!("://{}.", bucket.bucket);
+            hosted = bucket
+                .client_endpoint
+                .as_ref()
+                .map(|url| url.replacen("://", &host, 1));
+            urls.push(&bucket.client_url);
+            urls.extend(bucket.client_endpoint.as_deref());
+            urls.extend(hosted.as_deref());
+        }
+        (runtime == Runtime::Local).then(|| PageSettings {
+            is_on,
+            public_host: public_url
+                .and_then(|url| Some(url.parse::<Uri>().ok()?.host()?.to_owned())),
+            origins: urls.into_iter().filter_map(origin_of).collect(),
+        })
+    }
+
     fn cors_origins(&mut self) -> CorsOrigins {
         self.read(
             "UPLOAD_CORS_ORIGINS",
@@ -375,6 +426,12 @@ fn origin(text: &str) -> Option<HeaderValue> {
     let url = base_url(text)?;
     let (_, authority) = url.split_once("://")?;
     (url == text && !authority.contains('/')).then(|| HeaderValue::from_str(text).ok())?
+}
+
+/// Scheme and host of a URL.
+fn origin_of(url: &str) -> Option<String> {
+    let url: Uri = url.parse().ok()?;
+    Some(format!("{}://{}", url.scheme_str()?, url.authority()?))
 }
 
 #[cfg(test)]

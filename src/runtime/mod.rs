@@ -6,9 +6,22 @@ pub mod gateway;
 mod lambda;
 mod server;
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr, UdpSocket},
+    time::Duration,
+};
 
-use axum::Router;
+use axum::{
+    Router,
+    body::{HttpBody as _, to_bytes},
+    http::{
+        StatusCode,
+        header::{CONTENT_LENGTH, CONTENT_TYPE},
+    },
+    middleware,
+    response::{IntoResponse as _, Response},
+};
 use tokio::net::TcpListener;
 
 pub use self::{fc::service as fc_service, server::serve};
@@ -24,8 +37,18 @@ pub enum Runtime {
     Local,
 }
 
-/// Runs until the platform or a person ends it. `idle` is the longest wait for a request's headers;
-/// `stores_into` is for the person's eyes.
+/// For the eyes of the person who starts the process.
+#[derive(Clone, Copy, Debug)]
+pub struct Greeting<'a> {
+    /// Where files go.
+    pub stores_into: &'a str,
+    /// Whether the local server has a page.
+    pub has_page: bool,
+    /// Whether tickets and recalls end with the process.
+    pub has_secret_of_its_own: bool,
+}
+
+/// Runs until the platform or a person ends it. `idle` is the longest wait for a request's headers.
 ///
 /// # Errors
 /// When the address cannot be listened on, or Lambda's runtime API fails.
@@ -34,7 +57,7 @@ pub async fn run(
     addr: SocketAddr,
     router: Router,
     idle: Duration,
-    stores_into: &str,
+    greeting: Greeting<'_>,
 ) -> io::Result<()> {
     if runtime == Runtime::Lambda {
         return lambda::run(router).await;
@@ -43,11 +66,25 @@ pub async fn run(
     let listener = TcpListener::bind(addr).await.map_err(|error| {
         io::Error::new(
             error.kind(),
-            format!("cannot listen on {addr} (UPLOAD_ADDR): {error}"),
+            format!(
+                "cannot listen on {addr} (UPLOAD_ADDR): {error}{}",
+                remedy(&error)
+            ),
         )
     })?;
     let addr = listener.local_addr()?;
+    if runtime == Runtime::Local && greeting.has_page {
+        for addr in addresses(addr) {
+            tracing::info!("open http://{addr}/ in a browser");
+        }
+    }
+    let stores_into = greeting.stores_into;
     tracing::info!("listening on http://{addr}, storing into {stores_into}");
+    if greeting.has_secret_of_its_own {
+        tracing::info!(
+            "UPLOAD_SIGNING_SECRET is not set: large uploads and recalls end with this process"
+        );
+    }
     if runtime == Runtime::Local {
         tracing::info!("try: curl -F img=@photo.jpg http://{addr}/api/chat/uploadAliyun");
     }
@@ -56,8 +93,59 @@ pub async fn run(
             serve(fc_service(router), listener, idle, stop).await;
         }
         Runtime::Local | Runtime::Lambda => {
+            let router = router.layer(middleware::map_response(end_json_with_newline));
             serve(router, listener, idle, stop).await;
         }
     }
     Ok(())
+}
+
+/// Advice for the failure that newcomers meet.
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "; another program listens there, perhaps another chat-upload: end it, or choose another port, \
+             such as UPLOAD_ADDR=127.0.0.1:9001"
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            "; this machine has no such address: 0.0.0.0 stands for all it has"
+        }
+        io::ErrorKind::PermissionDenied => "; ports below 1024 are for the administrator",
+        _ => "",
+    }
+}
+
+/// Where a browser reaches a server that listens at `addr`: when that is every address of the machine, at its own and
+/// at the one by which the network knows it.
+fn addresses(addr: SocketAddr) -> Vec<SocketAddr> {
+    if !addr.ip().is_unspecified() {
+        return vec![addr];
+    }
+    let at = |ip| SocketAddr::new(ip, addr.port());
+    // Nothing is sent: the system only says from which address it would be (192.0.2.0/24 is nobody's, RFC 5737).
+    let outward = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).and_then(|socket| {
+        socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9))?;
+        socket.local_addr()
+    });
+    let outward = outward.map(|from| at(from.ip()));
+    [Ok(at(Ipv4Addr::LOCALHOST.into())), outward]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+/// A terminal puts its prompt behind what curl prints.
+async fn end_json_with_newline(response: Response) -> Response {
+    const MOST_BYTES: usize = 16 * 1024 * 1024;
+    let kind = response.headers().get(CONTENT_TYPE);
+    let is_json = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
+    if !is_json || response.body().is_end_stream() {
+        return response;
+    }
+    let (mut parts, body) = response.into_parts();
+    let Ok(body) = to_bytes(body, MOST_BYTES).await else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
+    parts.headers.remove(CONTENT_LENGTH);
+    Response::from_parts(parts, [&body[..], b"\n"].concat().into())
 }

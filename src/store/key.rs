@@ -106,19 +106,23 @@ impl fmt::Display for Stem {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Folder(String);
 
+/// First folders of the routes' paths, beside those that begin with `_`.
+const ROUTES: [&str; 4] = ["api", "shop", "s3", "f"];
 /// Longest folder, in bytes: a key has room for a date and a name behind it.
 const MAX_FOLDER_BYTES: usize = 400;
 
 impl Folder {
     /// Checks that `text` is made of the same segments as a key, and leaves room for the rest of
-    /// one. What was not looked at yet has a folder of its own, which no other may be in.
+    /// one. What was not looked at yet has a folder of its own, which no other may be in; and a
+    /// file may not hide behind a route.
     ///
     /// # Errors
     /// [`InvalidKey`] for anything else.
     pub fn parse(text: impl Into<String>) -> Result<Self, InvalidKey> {
         let ObjectKey(text) = ObjectKey::parse(text)?;
-        let is_pending = text.split('/').next() == Some(PENDING);
-        if text.len() <= MAX_FOLDER_BYTES && !is_pending {
+        let first = text.split('/').next().unwrap_or_default();
+        let is_taken = first == PENDING || ROUTES.contains(&first) || first.starts_with('_');
+        if text.len() <= MAX_FOLDER_BYTES && !is_taken {
             Ok(Self(text))
         } else {
             Err(InvalidKey)
@@ -189,11 +193,22 @@ mod tests {
     }
 
     #[test]
-    fn no_folder_lies_among_what_was_not_looked_at() {
-        for bad in ["pending", "pending/20250417"] {
+    fn no_folder_lies_among_what_was_not_looked_at_or_behind_a_route() {
+        for bad in [
+            "pending",
+            "pending/20250417",
+            "api",
+            "shop/x",
+            "s3",
+            "f/x",
+            "_",
+            "_x/y",
+        ] {
             assert_eq!(Folder::parse(bad), Err(InvalidKey), "{bad}");
         }
-        assert!(Folder::parse("pendings").is_ok() && Folder::parse("images/pending").is_ok());
+        for good in ["pendings", "images/pending", "apis", "x/api", "images/_"] {
+            assert!(Folder::parse(good).is_ok(), "{good}");
+        }
     }
 
     #[test]

@@ -23,6 +23,7 @@ mod lane;
 mod limits;
 mod mutations;
 mod openapi;
+mod page;
 mod readme;
 mod recall;
 mod runtime_double;

@@ -4,6 +4,7 @@ use std::fmt;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
+use uuid::Uuid;
 
 /// One secret, or several while one is being replaced. `Debug` shows none of them.
 #[derive(Clone, Default)]
@@ -49,6 +50,15 @@ impl Secrets {
             return Err(InvalidSecrets::Empty);
         }
         Ok(Self(secrets))
+    }
+
+    /// One that nobody knows, for as long as this process runs.
+    pub fn random() -> Self {
+        Self(vec![
+            [Uuid::new_v4(), Uuid::new_v4()]
+                .map(Uuid::into_bytes)
+                .concat(),
+        ])
     }
 
     /// Whether one is short enough to deserve a warning.

@@ -1,0 +1,265 @@
+//! `GET /` and `GET /_/<file>`: a page with which a person tries the server, and `GET /openapi.yaml`, which describes the
+//! routes. On the local server alone: a cloud has no use for an invitation.
+
+use std::net::IpAddr;
+
+use axum::{
+    Router,
+    extract::{Path, State},
+    http::{
+        HeaderMap, HeaderName, HeaderValue,
+        header::{
+            CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, REFERRER_POLICY,
+            X_CONTENT_TYPE_OPTIONS,
+        },
+        uri::Authority,
+    },
+    response::{IntoResponse as _, Response},
+    routing::get,
+};
+
+use crate::api::{Api, Error};
+
+/// What the page needs to know.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `UPLOAD_PAGE`: whether there is one; the description is there in any case.
+    pub is_on: bool,
+    /// Host of `UPLOAD_PUBLIC_URL`, if that is set: the page answers under it, too.
+    pub public_host: Option<String>,
+    /// Origins beside this server's that the page sends files to and shows them from.
+    pub origins: Vec<String>,
+}
+
+const HTML: &str = "text/html; charset=utf-8";
+const CSS: &str = "text/css; charset=utf-8";
+const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
+const SVG: &str = "image/svg+xml";
+const YAML: &str = "application/yaml; charset=utf-8";
+
+/// Everything that the browser loads: path, type, content. The page uses the client package as it is published.
+const FILES: [(&str, &str, &str); 16] = [
+    ("", HTML, include_str!("../../../page/index.html")),
+    ("page.css", CSS, include_str!("../../../page/page.css")),
+    ("icon.svg", SVG, include_str!("../../../page/icon.svg")),
+    ("app.js", JAVASCRIPT, include_str!("../../../page/app.js")),
+    ("row.js", JAVASCRIPT, include_str!("../../../page/row.js")),
+    (
+        "bubble.js",
+        JAVASCRIPT,
+        include_str!("../../../page/bubble.js"),
+    ),
+    (
+        "curve.js",
+        JAVASCRIPT,
+        include_str!("../../../page/curve.js"),
+    ),
+    (
+        "recorder.js",
+        JAVASCRIPT,
+        include_str!("../../../page/recorder.js"),
+    ),
+    (
+        "words.js",
+        JAVASCRIPT,
+        include_str!("../../../page/words.js"),
+    ),
+    (
+        "client/index.js",
+        JAVASCRIPT,
+        include_str!("../../../client/index.js"),
+    ),
+    (
+        "client/browser.js",
+        JAVASCRIPT,
+        include_str!("../../../client/browser.js"),
+    ),
+    (
+        "client/errors.js",
+        JAVASCRIPT,
+        include_str!("../../../client/errors.js"),
+    ),
+    (
+        "client/exchange.js",
+        JAVASCRIPT,
+        include_str!("../../../client/exchange.js"),
+    ),
+    (
+        "client/lanes.js",
+        JAVASCRIPT,
+        include_str!("../../../client/lanes.js"),
+    ),
+    (
+        "client/records.js",
+        JAVASCRIPT,
+        include_str!("../../../client/records.js"),
+    ),
+    (
+        "client/uploader.js",
+        JAVASCRIPT,
+        include_str!("../../../client/uploader.js"),
+    ),
+];
+
+/// The routes of the page.
+pub(in crate::api) fn routes() -> Router<Api> {
+    Router::new()
+        .route("/", get(index))
+        .route("/_/{*file}", get(file))
+        .method_not_allowed_fallback(|| async { Error::MethodNotAllowed })
+}
+
+/// `GET /openapi.yaml`
+pub(in crate::api) async fn description() -> Response {
+    let headers = [(CONTENT_TYPE, YAML), (X_CONTENT_TYPE_OPTIONS, "nosniff")];
+    (headers, include_str!("../../../docs/openapi.yaml")).into_response()
+}
+
+async fn index(State(api): State<Api>, headers: HeaderMap) -> Result<Response, Error> {
+    serve(&api, &headers, "")
+}
+
+async fn file(
+    State(api): State<Api>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Error> {
+    serve(&api, &headers, &name)
+}
+
+fn serve(api: &Api, headers: &HeaderMap, name: &str) -> Result<Response, Error> {
+    let settings = api.settings.page.as_ref().ok_or(Error::NotFound)?;
+    if !is_asked_by_address(headers, settings.public_host.as_deref()) {
+        return Err(Error::NotFound);
+    }
+    let found = FILES.iter().find(|(path, ..)| *path == name);
+    let (_, kind, text) = found.ok_or(Error::NotFound)?;
+    let policy = HeaderValue::from_str(&content_security_policy(&settings.origins))
+        .map_err(|error| Error::Internal(error.to_string()))?;
+    let headers = [
+        (CONTENT_TYPE, *kind),
+        (CACHE_CONTROL, "no-cache"),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (REFERRER_POLICY, "no-referrer"),
+        (OPENER_POLICY, "same-origin"),
+        (PERMISSIONS_POLICY, "camera=(self), microphone=(self)"),
+    ];
+    let body = match *kind {
+        JAVASCRIPT | CSS => without_comments(text).into_response(),
+        _ => text.into_response(),
+    };
+    Ok((headers, [(CONTENT_SECURITY_POLICY, policy)], body).into_response())
+}
+
+const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
+const PERMISSIONS_POLICY: HeaderName = HeaderName::from_static("permissions-policy");
+
+/// Only what the page itself consists of may run; files may come from, and go to, the store.
+fn content_security_policy(origins: &[String]) -> String {
+    let store: String = origins.iter().map(|origin| format!(" {origin}")).collect();
+    format!(
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:{store}; \
+         media-src 'self' blob:{store}; connect-src 'self'{store}; form-action 'none'; \
+         base-uri 'none'; frame-ancestors 'none'"
+    )
+}
+
+/// Whether the client did not get here by a name that somebody else may have pointed at this machine (DNS rebinding):
+/// an address is an address, and `localhost` is this machine's own.
+fn is_asked_by_address(headers: &HeaderMap, public_host: Option<&str>) -> bool {
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+    let host = host.filter(|host| !host.contains('@'));
+    let Some(authority) = host.and_then(|host| host.parse::<Authority>().ok()) else {
+        return false;
+    };
+    let host = authority.host();
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    bare.parse::<IpAddr>().is_ok()
+        || host.eq_ignore_ascii_case("localhost")
+        || public_host.is_some_and(|public| host.eq_ignore_ascii_case(public))
+}
+
+/// Drops the lines that hold nothing but a comment, and indentation: a third of what goes over the wire. None of the
+/// files has a text that spans lines.
+fn without_comments(source: &str) -> String {
+    let mut kept = String::with_capacity(source.len());
+    let mut is_comment = false;
+    for line in source.lines().map(str::trim) {
+        is_comment |= line.starts_with("/*");
+        if !is_comment && !line.is_empty() && !line.starts_with("//") {
+            kept.push_str(line);
+            kept.push('\n');
+        }
+        is_comment &= !line.ends_with("*/");
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_answers_under_addresses_and_its_own_names() {
+        let answers = |host: &str| {
+            let host = HeaderValue::from_str(host).expect("a header");
+            is_asked_by_address(
+                &HeaderMap::from_iter([(HOST, host)]),
+                Some("files.example.com"),
+            )
+        };
+        for host in [
+            "127.0.0.1:9000",
+            "localhost:9000",
+            "LocalHost",
+            "192.168.1.7:9000",
+            "[::1]:9000",
+            "[::1]",
+            "files.example.com",
+            "Files.Example.com:443",
+        ] {
+            assert!(answers(host), "{host}");
+        }
+        for host in [
+            "evil.example:9000",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example:9000",
+            "example.com",
+            "1.2.3",
+            "files.example.com.",
+            "",
+            "a b",
+            "evil@127.0.0.1",
+        ] {
+            assert!(!answers(host), "{host}");
+        }
+        assert!(!is_asked_by_address(&HeaderMap::new(), None));
+    }
+
+    #[test]
+    fn what_a_browser_loads_fits_into_60_kib() {
+        let sizes = FILES.map(|(path, kind, text)| match kind {
+            JAVASCRIPT | CSS => (path, without_comments(text).len()),
+            _ => (path, text.len()),
+        });
+        let all: usize = sizes.iter().map(|(_, size)| size).sum();
+        assert!(all <= 60 * 1024, "{all} bytes: {sizes:?}");
+    }
+
+    #[test]
+    fn nothing_but_comments_and_indentation_is_dropped() {
+        let source = "// a\n/** b */\n/*\n * c\n */\n* {\n  d: 'e // f', /* g */\n}\n";
+        assert_eq!(without_comments(source), "* {\nd: 'e // f', /* g */\n}\n");
+        for (path, kind, text) in FILES {
+            if kind != JAVASCRIPT {
+                continue;
+            }
+            for line in without_comments(text).lines() {
+                assert!(
+                    line.matches('`').count() % 2 == 0,
+                    "a text that spans lines in {path}: {line}"
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! The page of the local server, its description of the routes, and what the program says to the person who starts it.
+
+use std::{collections::BTreeSet, net::TcpListener, process::Command};
+
+use axum::http::header::HOST;
+
+use crate::{
+    bucket_double::{BucketDouble, Dialect},
+    lane::post_json,
+    support::{Form, PNG, Process, Reply, TestApi, UPLOAD, get, post, send},
+};
+
+const AT_HOME: (&str, &str) = ("UPLOAD_ADDR", "127.0.0.1:9000");
+const OPEN: (&str, &str) = ("UPLOAD_ADDR", "0.0.0.0:9000");
+const NOT_FOUND: &str = "请求的地址不存在";
+
+async fn ask(api: &TestApi, host: &str, path: &str) -> Reply {
+    let mut request = get(path);
+    request.headers_mut().insert(HOST, host.parse().unwrap());
+    api.send(request).await
+}
+
+/// What stands between `before` and the next quote, each time.
+fn named(text: &str, before: &str, quote: char) -> BTreeSet<String> {
+    let rests = text.split(before).skip(1);
+    rests
+        .map(|rest| rest.split(quote).next().unwrap().to_owned())
+        .collect()
+}
+
+#[tokio::test]
+async fn the_page_and_all_that_it_loads_are_there() {
+    let api = TestApi::with(&[AT_HOME]);
+    let page = ask(&api, "127.0.0.1:9000", "/").await;
+    assert_eq!(page.status, 200);
+    assert_eq!(page.header("content-type"), "text/html; charset=utf-8");
+    let html = String::from_utf8(page.body.to_vec()).unwrap();
+    let mut wanted: Vec<_> = named(&html, "=\"_/", '"').into_iter().collect();
+    assert!(wanted.contains(&"app.js".to_owned()), "{wanted:?}");
+    let mut seen = BTreeSet::new();
+    while let Some(name) = wanted.pop() {
+        if !seen.insert(name.clone()) {
+            continue;
+        }
+        let reply = ask(&api, "127.0.0.1:9000", &format!("/_/{name}")).await;
+        let kind = match name.rsplit('.').next().unwrap() {
+            "css" => "text/css; charset=utf-8",
+            "js" => "text/javascript; charset=utf-8",
+            _ => "image/svg+xml",
+        };
+        assert_eq!(
+            (reply.status.as_u16(), reply.header("content-type")),
+            (200, kind),
+            "{name}"
+        );
+        assert_eq!(reply.header("x-content-type-options"), "nosniff");
+        let text = String::from_utf8(reply.body.to_vec()).unwrap();
+        let folder = name
+            .rsplit_once('/')
+            .map_or(String::new(), |(folder, _)| format!("{folder}/"));
+        wanted.extend(
+            named(&text, "from './", '\'')
+                .into_iter()
+                .map(|module| format!("{folder}{module}")),
+        );
+    }
+    assert!(seen.contains("client/uploader.js"), "{seen:?}");
+    ask(&api, "127.0.0.1:9000", "/_/nothing.js")
+        .await
+        .assert_failed(404, "not_found", NOT_FOUND);
+}
+
+#[tokio::test]
+async fn nothing_runs_on_it_but_its_own_files() {
+    let policy = |page: &Reply| page.header("content-security-policy").to_owned();
+    let page = ask(&TestApi::with(&[AT_HOME]), "localhost:9000", "/").await;
+    assert_eq!(
+        policy(&page),
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; media-src 'self' blob:; \
+         connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
+    );
+    assert_eq!(page.header("referrer-policy"), "no-referrer");
+    let html = String::from_utf8(page.body.to_vec()).unwrap();
+    for inline in ["<script>", " style=\"", "<style", " onclick="] {
+        assert!(!html.contains(inline), "{inline}");
+    }
+
+    let bucket = BucketDouble::start(Dialect::S3).await;
+    let cdn = ("UPLOAD_PUBLIC_URL", "https://cdn.example.com/x");
+    let page = ask(
+        &TestApi::with_bucket(&bucket, &[AT_HOME, cdn]),
+        "localhost",
+        "/",
+    )
+    .await;
+    let endpoint = bucket.endpoint();
+    for source in ["img-src", "media-src", "connect-src"] {
+        let policy = policy(&page);
+        let sources = policy
+            .split("; ")
+            .find(|part| part.starts_with(source))
+            .unwrap();
+        for origin in ["https://cdn.example.com", &endpoint] {
+            assert!(
+                sources.split(' ').any(|source| source == origin),
+                "{origin}: {sources}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn it_answers_nobody_who_came_by_another_name() {
+    let api = TestApi::with(&[AT_HOME, ("UPLOAD_PUBLIC_URL", "https://files.example.com")]);
+    for host in [
+        "127.0.0.1:9000",
+        "[::1]:9000",
+        "localhost",
+        "192.168.1.7:9000",
+        "files.example.com",
+    ] {
+        assert_eq!(ask(&api, host, "/").await.status, 200, "{host}");
+    }
+    for host in [
+        "rebound.example",
+        "localhost.example:9000",
+        "127.0.0.1.example",
+    ] {
+        for path in ["/", "/_/app.js"] {
+            ask(&api, host, path)
+                .await
+                .assert_failed(404, "not_found", NOT_FOUND);
+        }
+    }
+    api.send(get("/"))
+        .await
+        .assert_failed(404, "not_found", NOT_FOUND);
+}
+
+#[tokio::test]
+async fn it_is_there_for_this_machine_unless_told_otherwise_and_never_on_a_cloud() {
+    let cloud = ("FC_FUNCTION_NAME", "x");
+    for (vars, is_there) in [
+        (&[AT_HOME][..], true),
+        (&[("UPLOAD_ADDR", "[::1]:0")], true),
+        (&[AT_HOME, ("UPLOAD_PAGE", "off")], false),
+        (&[OPEN], false),
+        (&[OPEN, ("UPLOAD_PAGE", "on")], true),
+        (&[AT_HOME, cloud, ("UPLOAD_PAGE", "on")], false),
+    ] {
+        let api = TestApi::with(vars);
+        for path in ["/", "/_/app.js"] {
+            let status = ask(&api, "localhost", path).await.status;
+            assert_eq!(status == 200, is_there, "{vars:?} {path} {status}");
+        }
+        let description = ask(&api, "any.example", "/openapi.yaml").await;
+        assert_eq!(
+            description.status == 200,
+            !vars.contains(&cloud),
+            "{vars:?}"
+        );
+        if description.status == 200 {
+            assert_eq!(
+                description.header("content-type"),
+                "application/yaml; charset=utf-8"
+            );
+            assert_eq!(
+                description.body,
+                include_bytes!("../../docs/openapi.yaml")[..]
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn at_home_large_files_and_recalls_need_no_secret() {
+    let call = || {
+        post_json(
+            "/api/chat/uploadPolicy",
+            &serde_json::json!({"name": "a.png"}),
+        )
+    };
+    let form = Form::img("a.png", PNG);
+    let api = TestApi::with(&[AT_HOME]);
+    api.send(call()).await.data();
+    let item = api.upload(&form).await.data()[0].clone();
+    let recall = serde_json::json!({"recall_token": item["recall_token"]});
+    api.send(post_json("/api/chat/uploadRecall", &recall))
+        .await
+        .data();
+    // Another start has another secret.
+    let other = TestApi::with(&[AT_HOME])
+        .send(post_json("/api/chat/uploadRecall", &recall))
+        .await;
+    assert_eq!(other.json()["code"], "ticket_invalid");
+
+    for vars in [&[OPEN][..], &[AT_HOME, ("FC_FUNCTION_NAME", "x")]] {
+        let refused = TestApi::with(vars).send(call()).await;
+        assert_eq!(refused.json()["code"], "direct_disabled", "{vars:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_address_of_the_page_is_told_first_and_json_ends_with_its_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let (process, addr) =
+        Process::serve(&[("UPLOAD_STORE", format!("disk:{}", folder.path().display()))]);
+    let line = process.lines()[0].clone();
+    assert!(
+        line.ends_with(&format!("open http://{addr}/ in a browser")),
+        "{line}"
+    );
+    for (request, end) in [
+        (get("/healthz"), "}\n"),
+        (get("/nothing"), "}\n"),
+        (Form::img("a.png", PNG).to(UPLOAD), "}\n"),
+        (post(UPLOAD, "text/plain", "x"), "}\n"),
+        (get("/"), "</html>\n"),
+        (get("/openapi.yaml"), " }\n"),
+    ] {
+        let what = format!("{} {}", request.method(), request.uri());
+        let reply = send(addr, request).await;
+        let text = String::from_utf8(reply.body.to_vec()).unwrap();
+        assert!(
+            text.ends_with(end) && !text.ends_with("\n\n"),
+            "{what}: {text}"
+        );
+        assert_eq!(
+            reply.header("content-length"),
+            text.len().to_string(),
+            "{what}"
+        );
+    }
+}
+
+#[test]
+fn a_port_in_use_and_a_folder_that_cannot_be_made_name_the_remedy() {
+    let folder = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = taken.local_addr().unwrap().to_string();
+    let file = folder.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    for (addr, store, remedy) in [
+        (addr.as_str(), folder.path(), "UPLOAD_ADDR=127.0.0.1:9001"),
+        (
+            "127.0.0.1:0",
+            &file.join("data"),
+            "UPLOAD_STORE=disk:<folder>",
+        ),
+    ] {
+        let store = format!("disk:{}", store.display());
+        let mut process =
+            Process::start(&[("UPLOAD_ADDR", addr.to_owned()), ("UPLOAD_STORE", store)]);
+        assert_eq!(process.wait().code(), Some(1));
+        process.line_with(remedy);
+    }
+}
+
+#[test]
+fn it_takes_two_arguments_and_no_others() {
+    let run = |arguments: &[&str]| {
+        let program = Command::new(env!("CARGO_BIN_EXE_bootstrap"))
+            .env_clear()
+            .args(arguments)
+            .output()
+            .unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (
+            program.status.code(),
+            text(program.stdout),
+            text(program.stderr),
+        )
+    };
+    let version = format!("chat-upload {}\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!(run(&["--version"]), (Some(0), version, String::new()));
+    let (code, help, _) = run(&["--help"]);
+    assert_eq!(code, Some(0));
+    let readme = include_str!("../../README.md");
+    let variables = help
+        .split_whitespace()
+        .filter(|word| word.starts_with("UPLOAD_"));
+    for variable in variables {
+        assert!(readme.contains(&format!("| `{variable}` |")), "{variable}");
+    }
+    for arguments in [&["serve"][..], &["--help", "x"], &["--port=1"], &[""]] {
+        let (code, said, complaint) = run(arguments);
+        assert_eq!((code, said.as_str()), (Some(2), ""), "{arguments:?}");
+        assert!(complaint.contains("--help"), "{complaint}");
+    }
+}
