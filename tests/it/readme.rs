@@ -59,6 +59,12 @@ fn both_languages_have_the_same_code() {
     assert_eq!(english, code_blocks(CHINESE));
 }
 
+#[test]
+fn the_demo_uploads_with_the_code_of_the_readme() {
+    let demo = include_str!("../../examples/uni-app/src/pages/plain/upload.js");
+    assert!(ENGLISH.contains(&format!("```js\n{demo}```")), "{demo}");
+}
+
 /// Every string literal of a source file before its tests.
 fn literals(source: &str) -> Vec<String> {
     let program = source.split("#[cfg(test)]").next().unwrap();
