@@ -360,24 +360,16 @@ impl Vars<'_> {
             addr.ip().is_loopback(),
             on_or_off,
         );
-        let mut urls: Vec<_> = public_url.into_iter().collect();
-        // Forms go to the bucket's own address, parts to the endpoint, with the bucket before its host or behind it.
-        let hosted;
+        let mut urls: Vec<_> = public_url.map(str::to_owned).into_iter().collect();
         if let Some(store::Settings::Bucket(bucket)) = store {
-            let host = format!("://{}.", bucket.bucket);
-            hosted = bucket
-                .client_endpoint
-                .as_ref()
-                .map(|url| url.replacen("://", &host, 1));
-            urls.push(&bucket.client_url);
-            urls.extend(bucket.client_endpoint.as_deref());
-            urls.extend(hosted.as_deref());
+            // One without an address is refused elsewhere.
+            urls.extend(bucket.upload_urls().into_iter().flatten());
         }
         (runtime == Runtime::Local).then(|| PageSettings {
             is_on,
             public_host: public_url
                 .and_then(|url| Some(url.parse::<Uri>().ok()?.host()?.to_owned())),
-            origins: urls.into_iter().filter_map(origin_of).collect(),
+            origins: urls.iter().filter_map(|url| origin_of(url)).collect(),
         })
     }
 

@@ -225,7 +225,7 @@ test('every word is there in both languages, and the page changes over', async (
   // Names are the sender's, and a reason is the server's.
   const left = await page.evaluate(() => {
     const body = document.body.cloneNode(true)
-    for (const foreign of body.querySelectorAll('.name, .paper b, .text, pre, template')) foreign.remove()
+    for (const foreign of body.querySelectorAll('.name, .paper b, .text, pre, template, dialog')) foreign.remove()
     return body.textContent.match(/[\u4e00-\u9fff]+/g)
   })
   assert.deepEqual(left, ['中文'])

@@ -62,6 +62,14 @@ impl Settings {
     pub fn public_url(&self) -> Result<String, BoxError> {
         Addresses::resolve(self).map(|addresses| addresses.public_url)
     }
+
+    /// Where clients send files by themselves: forms and parts.
+    ///
+    /// # Errors
+    /// As for [`Settings::public_url`].
+    pub fn upload_urls(&self) -> Result<[String; 2], BoxError> {
+        Addresses::resolve(self).map(|addresses| [addresses.public_url, addresses.clients.url()])
+    }
 }
 
 /// Host and path of a bucket, and the region its signatures name.
