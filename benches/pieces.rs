@@ -24,12 +24,17 @@ use chat_upload::{
         Credentials,
         bucket::sigv4::{Signable, Signer, SigningKey, Stamp, UNSIGNED_PAYLOAD},
     },
-    upload::media::{HEAD_BYTES, Strip, judge},
+    upload::media::{HEAD_BYTES, Kinds, Rules, Strip, judge},
 };
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use futures_util::{Stream, TryStreamExt as _, stream};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
+
+const RULES: Rules = Rules {
+    kinds: Kinds::ALL,
+    strip: Strip::Off,
+};
 
 const SIZES: [(&str, usize); 2] = [("100 KB", 100_000), ("4.4 MB", 4_400_000)];
 const BOUNDARY: &str = "------------------------bench0123456789";
@@ -95,7 +100,7 @@ fn media_type(criterion: &mut Criterion) {
     group.bench_function("judge, all samples", |bencher| {
         bencher.iter(|| {
             for (name, head) in &samples {
-                _ = black_box(judge(black_box(head), name, Strip::Off));
+                _ = black_box(judge(black_box(head), name, RULES));
             }
         });
     });

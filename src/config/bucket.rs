@@ -59,6 +59,7 @@ impl Vars<'_> {
                 self.memory_for_parts(),
                 |text| text.parse().ok().filter(|bytes| *bytes >= 16 << 20),
             ),
+            cache_control: self.cache_control(),
         }
     }
 

@@ -155,7 +155,10 @@ impl Vars<'_> {
         let (dialect, bucket) = match (held.strip_prefix("disk:"), held.split_once("://")) {
             (Some(folder), _) if !folder.is_empty() => {
                 let folder = PathBuf::from(folder);
-                return Some(store::Settings::Disk(disk::Settings { folder }));
+                return Some(store::Settings::Disk(disk::Settings {
+                    folder,
+                    cache_control: self.cache_control(),
+                }));
             }
             (None, Some(("s3", bucket))) if is_bucket_name(bucket) => (Dialect::S3, bucket),
             (None, Some(("oss", bucket))) if is_bucket_name(bucket) => (Dialect::Oss, bucket),
@@ -186,7 +189,7 @@ impl Vars<'_> {
             ),
             kinds: self.parse(
                 "UPLOAD_TYPES",
-                "some of image,video,audio,document",
+                "some of image,video,audio,document,file",
                 Kinds::ALL,
             ),
             utc_offset: self.parse("UPLOAD_UTC_OFFSET", "an offset such as +08:00", CHINA),
@@ -295,7 +298,7 @@ impl Vars<'_> {
             ),
             guest_kinds: self.parse(
                 "UPLOAD_GUEST_TYPES",
-                "some of image,video,audio,document",
+                "some of image,video,audio,document,file",
                 Kinds::ALL,
             ),
         }
@@ -371,6 +374,15 @@ impl Vars<'_> {
                 .and_then(|url| Some(url.parse::<Uri>().ok()?.host()?.to_owned())),
             origins: urls.iter().filter_map(|url| origin_of(url)).collect(),
         })
+    }
+
+    pub(super) fn cache_control(&mut self) -> HeaderValue {
+        self.read(
+            "UPLOAD_CACHE_CONTROL",
+            "the value of a Cache-Control header such as public, max-age=300",
+            HeaderValue::from_static("public, max-age=300"),
+            |text| HeaderValue::from_str(text.trim()).ok(),
+        )
     }
 
     fn cors_origins(&mut self) -> CorsOrigins {

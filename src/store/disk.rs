@@ -1,4 +1,4 @@
-//! The store that is a folder: bytes go to a temporary file beside their place, are synced, and
+//! The store that is a folder: bytes go to a temporary file in the store's own folder, are synced, and
 //! appear under their key by a link. A temporary file is removed when its writer is dropped and,
 //! should the process have been killed, at the next start.
 
@@ -10,12 +10,14 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use axum::http::HeaderValue;
 use bytes::Bytes;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::{
     Error, Found, Kept, ObjectKey, Published, Seen, Tasks,
+    bucket::PART_BYTES,
     chunks::{Part, PartBuilder},
     key::PENDING,
 };
@@ -33,12 +35,15 @@ const PENDING_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 pub struct Settings {
     /// `UPLOAD_STORE=disk:<folder>`; made when missing.
     pub folder: PathBuf,
+    /// `UPLOAD_CACHE_CONTROL`: `Cache-Control` of every file that is served.
+    pub cache_control: HeaderValue,
 }
 
 /// A folder of objects; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Disk {
     root: Arc<Path>,
+    cache_control: HeaderValue,
     tasks: TaskTracker,
 }
 
@@ -48,6 +53,7 @@ impl Disk {
         fs::create_dir_all(&settings.folder).map_err(failed("make the store's folder"))?;
         let disk = Self {
             root: settings.folder.into(),
+            cache_control: settings.cache_control,
             tasks: TaskTracker::new(),
         };
         let root = Arc::clone(&disk.root);
@@ -57,6 +63,11 @@ impl Disk {
             remove_never_completed(&root.join(PENDING), SystemTime::now());
         });
         Ok(disk)
+    }
+
+    /// `Cache-Control` of what it holds.
+    pub fn cache_control(&self) -> &HeaderValue {
+        &self.cache_control
     }
 
     /// The folder itself.
@@ -73,11 +84,13 @@ impl Disk {
         &self.tasks
     }
 
-    pub(super) fn create(&self, key: ObjectKey, tasks: Tasks) -> Writer {
+    pub(super) fn writer(&self, tasks: Tasks) -> Writer {
         Writer {
-            target: self.path(&key),
+            disk: self.clone(),
+            target: None,
             batch: PartBuilder::default(),
             file: None,
+            written: 0,
             tasks,
         }
     }
@@ -190,21 +203,37 @@ fn first_file(root: &Path, folder: &str, beginning: &str) -> io::Result<Option<F
 /// A file being written.
 #[derive(Debug)]
 pub struct Writer {
-    target: PathBuf,
+    disk: Disk,
+    /// `None` until the object has a key.
+    target: Option<PathBuf>,
     batch: PartBuilder,
     file: Option<Temporary>,
+    /// How many bytes are in the file.
+    written: usize,
     tasks: Tasks,
 }
 
 impl Writer {
+    pub(super) fn start(&mut self, key: &ObjectKey) {
+        self.target = Some(self.disk.path(key));
+    }
+
+    /// Whether so many bytes more are held before the object needs its key: as many as a bucket's
+    /// writer holds.
+    pub(super) fn can_hold(&self, bytes: usize) -> bool {
+        self.written + self.batch.len() + bytes <= PART_BYTES
+    }
+
     pub(super) async fn write(&mut self, chunk: Bytes) -> Result<(), Error> {
         self.batch.push(chunk);
         if self.batch.len() < BATCH {
             return Ok(());
         }
-        let (batch, file, target) = (self.batch.take(), self.file.take(), self.target.clone());
+        let (batch, file) = (self.batch.take(), self.file.take());
+        let root = Arc::clone(&self.disk.root);
+        self.written += batch.len();
         let file = on_a_thread(&self.tasks, move || {
-            let mut file = file.map_or_else(|| Temporary::beside(&target), Ok)?;
+            let mut file = file.map_or_else(|| Temporary::in_folder(&root), Ok)?;
             file.append(&batch)?;
             Ok(file)
         })
@@ -216,13 +245,16 @@ impl Writer {
     pub(super) async fn finish(mut self) -> Result<Kept, Error> {
         let batch = self.batch.take();
         let Self {
+            disk,
             target,
             file,
             tasks,
             ..
         } = self;
+        let target = target.ok_or(Error::Interrupted)?;
         on_a_thread(&tasks, move || {
-            let mut file = file.map_or_else(|| Temporary::beside(&target), Ok)?;
+            make_folder(folder_of(&target)).map_err(failed("make a folder"))?;
+            let mut file = file.map_or_else(|| Temporary::in_folder(&disk.root), Ok)?;
             file.append(&batch)?;
             file.publish(&target)
         })
@@ -263,10 +295,8 @@ struct Temporary {
 }
 
 impl Temporary {
-    /// Makes a temporary file, and the folders above it, next to `target`.
-    fn beside(target: &Path) -> Result<Self, Error> {
-        let folder = folder_of(target);
-        make_folder(folder).map_err(failed("make a folder"))?;
+    /// Makes a temporary file: in the store's own folder, since its key is not known yet.
+    fn in_folder(folder: &Path) -> Result<Self, Error> {
         let path = folder.join(format!(".{}{TEMPORARY_SUFFIX}", Uuid::new_v4().simple()));
         let file = OpenOptions::new()
             .write(true)
@@ -462,7 +492,8 @@ mod tests {
     fn a_start_removes_what_a_crash_left_and_nothing_else() {
         let folder = tempfile::tempdir().expect("a folder");
         let deep = folder.path().join("images/20250417");
-        let being_written = Temporary::beside(&deep.join("a.png")).expect("a file");
+        make_folder(&deep).expect("a folder");
+        let being_written = Temporary::in_folder(&deep).expect("a file");
         fs::write(deep.join(".0123.part"), b"half").expect("written");
         fs::write(deep.join(".keep"), b"").expect("written");
         fs::write(deep.join("b.part"), b"an object").expect("written");
@@ -505,7 +536,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let target = folder.path().join("a.png");
         fs::write(&target, b"first").expect("written");
-        let second = Temporary::beside(&target).expect("a file");
+        let second = Temporary::in_folder(folder.path()).expect("a file");
         assert!(matches!(second.publish(&target), Err(Error::Disk { .. })));
         assert_eq!(fs::read(&target).expect("read"), b"first");
         assert_eq!(names(folder.path()), ["a.png"]);

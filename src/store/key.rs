@@ -36,7 +36,7 @@ impl ObjectKey {
 
     /// The key of a file in `folder`: `<folder>/<YYYYMMDD>/<milliseconds>_<12 hex>.<ext>`.
     /// `extension` stands in a table of ours.
-    pub fn of_file(folder: &Folder, stem: &Stem, extension: &'static str) -> Self {
+    pub fn of_file(folder: &Folder, stem: &Stem, extension: &str) -> Self {
         Self(format!("{folder}/{stem}.{extension}"))
     }
 

@@ -15,6 +15,7 @@ mod test_server;
 
 use std::{io, time::Duration};
 
+use axum::http::HeaderValue;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use tokio::{sync::oneshot, time::Instant};
@@ -87,24 +88,20 @@ pub enum Error {
 }
 
 /// What is kept beside the bytes and sent with them to whoever reads the object.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct ContentHeaders {
     /// `Content-Type`
-    pub mime: &'static str,
-    /// `Content-Disposition: attachment`: the object is for saving, not for showing.
-    pub attachment: bool,
+    pub content_type: HeaderValue,
+    /// `Content-Disposition`, where the object is for saving, not for showing.
+    pub disposition: Option<HeaderValue>,
 }
 
 impl ContentHeaders {
-    /// Of what was not looked at yet.
+    /// Of a file that was not looked at yet.
     pub const UNKNOWN: Self = Self {
-        mime: "application/octet-stream",
-        attachment: true,
+        content_type: HeaderValue::from_static("application/octet-stream"),
+        disposition: Some(HeaderValue::from_static("attachment")),
     };
-
-    fn disposition(self) -> Option<&'static str> {
-        self.attachment.then_some("attachment")
-    }
 }
 
 /// When a request's work with the store must be done.
@@ -224,14 +221,19 @@ enum Place {
 }
 
 impl Session {
+    /// Begins an object that gets its key by [`Writer::start`].
+    pub fn writer(&self) -> Writer {
+        match &self.place {
+            Place::Disk(disk) => Writer::Disk(disk.writer(self.tasks.clone())),
+            Place::Bucket(bucket) => Writer::Bucket(bucket.writer(self.tasks.clone())),
+        }
+    }
+
     /// Begins an object. Nothing is stored before the first [`Writer::write`].
     pub fn create(&self, key: ObjectKey, content: ContentHeaders) -> Writer {
-        match &self.place {
-            Place::Disk(disk) => Writer::Disk(disk.create(key, self.tasks.clone())),
-            Place::Bucket(bucket) => {
-                Writer::Bucket(bucket.create(key, content, self.tasks.clone()))
-            }
-        }
+        let mut writer = self.writer();
+        writer.start(key, content);
+        writer
     }
 
     /// Runs `work` to its end, also when nobody waits for its result any more.
@@ -355,6 +357,22 @@ pub enum Writer {
 }
 
 impl Writer {
+    /// Gives the object its key and headers. Nothing is visible before [`Writer::finish`].
+    pub fn start(&mut self, key: ObjectKey, content: ContentHeaders) {
+        match self {
+            Self::Disk(writer) => writer.start(&key),
+            Self::Bucket(writer) => writer.start(key, content),
+        }
+    }
+
+    /// Whether so many bytes more can be written before [`Writer::start`].
+    pub fn can_hold(&self, bytes: usize) -> bool {
+        match self {
+            Self::Disk(writer) => writer.can_hold(bytes),
+            Self::Bucket(writer) => writer.can_hold(bytes),
+        }
+    }
+
     /// Takes the next bytes; waits while the store is behind.
     ///
     /// # Errors

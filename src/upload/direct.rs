@@ -14,7 +14,7 @@ use chrono::Utc;
 
 use super::{
     Error, Settings, Stored, content_headers, judge,
-    media::{self, Facts, HEAD_BYTES, Media},
+    media::{Facts, HEAD_BYTES, Media},
     naming::Folder,
 };
 use crate::{
@@ -82,8 +82,8 @@ async fn run(
                 return Err(error);
             }
         };
-        let key = ObjectKey::of_file(folder, &pending.stem, media.extension);
-        let content = content_headers(media);
+        let key = ObjectKey::of_file(folder, &pending.stem, &media.extension);
+        let content = content_headers(media, &pending.name);
         match session.publish(&from, &seen, &key, content).await? {
             Published::Now => {}
             Published::Before => {
@@ -110,7 +110,10 @@ fn accepted(settings: &Settings, seen: &Seen, name: &str) -> Result<Media, Error
     if seen.size > limit {
         return Err(ReadError::TooLarge { limit }.into());
     }
-    judge(settings, &seen.head, name).map(|(media, _)| media)
+    let mut watch = judge(settings, &seen.head, name)?;
+    let mut edits = Vec::new();
+    watch.see(&seen.head, &mut edits)?;
+    Ok(watch.decide(&mut edits)?)
 }
 
 async fn completed_before(
@@ -124,8 +127,8 @@ async fn completed_before(
 }
 
 fn published_before(pending: Pending, found: Found, start: Instant) -> Result<Stored, Error> {
-    let extension = found.key.extension().unwrap_or_default();
-    let media = media::by_extension(extension).ok_or(Error::Incomplete)?;
+    let extension = found.key.extension().ok_or(Error::Incomplete)?;
+    let media = Media::of_stored(extension);
     stored(pending, found, media, start.elapsed())
 }
 

@@ -5,15 +5,19 @@ pub mod direct;
 pub mod media;
 pub mod naming;
 
-use std::time::{Duration, Instant};
+use std::{
+    borrow::Cow,
+    time::{Duration, Instant},
+};
 
+use axum::http::HeaderValue;
 use bytes::{Bytes, BytesMut};
 use chrono::{DateTime, FixedOffset, Utc};
 use futures_util::TryStreamExt as _;
 use uuid::Uuid;
 
 use self::{
-    media::{Facts, Kind, Kinds, Media, Refused, Strip, Verdict, Watch},
+    media::{Edit, Facts, Kind, Kinds, Media, Refused, Rules, Strip, Watch},
     naming::Folder,
 };
 use crate::{
@@ -80,7 +84,7 @@ pub enum Error {
     #[error("the file is of a type that is not accepted: {looks_like}")]
     Type {
         /// What the bytes look like.
-        looks_like: &'static str,
+        looks_like: Cow<'static, str>,
     },
     /// The request could not be read to its end.
     #[error(transparent)]
@@ -114,12 +118,13 @@ pub async fn receive(
 ) -> Result<Stored, Error> {
     let head = read_head(&mut file.content).await?;
     let name = naming::display_name(&file.name);
-    let (media, mut watch) = judge(settings, &head, &name)?;
+    let mut watch = judge(settings, &head, &name)?;
 
     let created = Utc::now();
     let stem = naming::stem(created, settings.utc_offset, Uuid::new_v4());
-    let key = ObjectKey::of_file(folder, &stem, media.extension);
-    let mut writer = Timed::new(session.create(key.clone(), content_headers(media)));
+    let key = |media: Media| ObjectKey::of_file(folder, &stem, &media.extension);
+    let mut writer = Timed::new(session.writer());
+    let mut is_started = false;
     let mut size = 0;
     let mut edits = Vec::new();
     let mut next = Some(head);
@@ -130,17 +135,25 @@ pub async fn receive(
             let limit = settings.max_bytes;
             return Err(ReadError::TooLarge { limit }.into());
         }
+        if !is_started
+            && let Some(media) = known(&mut watch, &writer.writer, chunk.len(), &mut edits)?
+        {
+            writer.start(key(media), content_headers(media, &name));
+            is_started = true;
+        }
         writer.write(chunk).await?;
         next = file.content.try_next().await?;
     }
-    let facts = watch.end(&mut edits)?.facts;
-    // Some containers show only at their end that they hold no picture.
-    accept(settings, media, facts.kind.unwrap_or(media.kind))?;
+    let (media, report) = watch.end(&mut edits)?;
+    let key = key(media);
+    if !is_started {
+        writer.start(key.clone(), content_headers(media, &name));
+    }
     let (kept, store_time) = writer.finish().await?;
     Ok(Stored {
         key,
         media,
-        facts,
+        facts: report.facts,
         size,
         name,
         created,
@@ -150,26 +163,29 @@ pub async fn receive(
     })
 }
 
-/// What a file is by its first bytes, if it is of an accepted kind.
-fn judge(settings: &Settings, head: &[u8], name: &str) -> Result<(Media, Watch), Error> {
+/// Judges a file by its first bytes.
+fn judge(settings: &Settings, head: &[u8], name: &str) -> Result<Watch, Error> {
     if head.is_empty() {
         return Err(Error::Empty);
     }
-    let (media, watch) = match media::judge(head, name, Strip::Off)? {
-        Verdict::Is(media, watch) => (media, watch),
-        Verdict::Later(undecided) => undecided.by_name(),
+    let rules = Rules {
+        kinds: settings.kinds,
+        strip: Strip::Off,
     };
-    accept(settings, media, media.kind)?;
-    Ok((media, watch))
+    Ok(media::judge(head, name, rules)?)
 }
 
-fn accept(settings: &Settings, media: Media, kind: Kind) -> Result<(), Error> {
-    if settings.kinds.contains(kind) {
-        Ok(())
-    } else {
-        Err(Error::Type {
-            looks_like: media.extension,
-        })
+/// The type of a file whose next chunk has so many bytes; `None` while it can be held until more of it
+/// tells.
+fn known(
+    watch: &mut Watch,
+    writer: &store::Writer,
+    chunk_bytes: usize,
+    edits: &mut Vec<Edit>,
+) -> Result<Option<Media>, Refused> {
+    match watch.media() {
+        None if !writer.can_hold(chunk_bytes) => watch.decide(edits).map(Some),
+        media => Ok(media),
     }
 }
 
@@ -191,11 +207,13 @@ async fn read_head(content: &mut ByteStream<'_>) -> Result<Bytes, ReadError> {
     Ok(head.freeze())
 }
 
-/// Documents are for saving: shown from the bucket's address they could run as its pages.
-fn content_headers(media: Media) -> ContentHeaders {
+/// Documents are for saving, under the client's name for them: shown from the bucket's address they
+/// could run as its pages.
+fn content_headers(media: Media, name: &str) -> ContentHeaders {
+    let is_for_saving = matches!(media.kind, Kind::Document | Kind::File);
     ContentHeaders {
-        mime: media.mime,
-        attachment: media.kind == Kind::Document,
+        content_type: HeaderValue::from_static(media.mime),
+        disposition: is_for_saving.then(|| naming::attachment(name)),
     }
 }
 
@@ -206,6 +224,10 @@ struct Timed {
 }
 
 impl Timed {
+    fn start(&mut self, key: ObjectKey, content: ContentHeaders) {
+        self.writer.start(key, content);
+    }
+
     fn new(writer: store::Writer) -> Self {
         Self {
             writer,

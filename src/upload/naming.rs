@@ -1,7 +1,9 @@
 //! What an object is called: `<folder>/<YYYYMMDD>/<milliseconds>_<12 hex><.ext>`, nothing of it from
 //! the client but a folder it may name. Pure: the clock and the random id are arguments.
 
+use axum::http::HeaderValue;
 use chrono::{DateTime, FixedOffset, Utc};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use uuid::Uuid;
 
 pub use crate::store::Folder;
@@ -55,6 +57,37 @@ pub fn display_name(name: &str) -> String {
         shown.push(character);
     }
     shown.trim().to_owned()
+}
+
+/// `Content-Disposition` of a file that is saved under this name (RFC 6266): as a browser of today
+/// reads it, and with a fallback in ASCII for others. No byte of the name stands there as it is.
+pub fn attachment(name: &str) -> HeaderValue {
+    /// All that is not an `attr-char` (RFC 5987, 3.2.1).
+    const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
+        .remove(b'!')
+        .remove(b'#')
+        .remove(b'$')
+        .remove(b'&')
+        .remove(b'+')
+        .remove(b'-')
+        .remove(b'.')
+        .remove(b'^')
+        .remove(b'_')
+        .remove(b'`')
+        .remove(b'|')
+        .remove(b'~');
+    const NAMELESS: HeaderValue = HeaderValue::from_static("attachment");
+    if name.is_empty() {
+        return NAMELESS;
+    }
+    let in_ascii = |character: char| match character {
+        'A'..='Z' | 'a'..='z' | '0'..='9' | '.' | '_' | '-' => character,
+        _ => '_',
+    };
+    let fallback: String = name.chars().map(in_ascii).collect();
+    let encoded = utf8_percent_encode(name, ENCODED);
+    let disposition = format!("attachment; filename=\"{fallback}\"; filename*=UTF-8''{encoded}");
+    HeaderValue::try_from(disposition).unwrap_or(NAMELESS)
 }
 
 /// Not a control character, and none that reorders or hides what stands beside it
@@ -125,6 +158,27 @@ mod tests {
             "a\0", nested, &level,
         ] {
             assert_eq!(Folder::named(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_saved_file_has_its_name_again() {
+        for (name, disposition) in [
+            ("", "attachment"),
+            (
+                "report.pdf",
+                "attachment; filename=\"report.pdf\"; filename*=UTF-8''report.pdf",
+            ),
+            (
+                "账单 1\".pdf",
+                "attachment; filename=\"___1_.pdf\"; filename*=UTF-8''%E8%B4%A6%E5%8D%95%201%22.pdf",
+            ),
+            (
+                "a;b\\'*%.txt",
+                "attachment; filename=\"a_b____.txt\"; filename*=UTF-8''a%3Bb%5C%27%2A%25.txt",
+            ),
+        ] {
+            assert_eq!(attachment(name), disposition, "{name}");
         }
     }
 

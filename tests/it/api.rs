@@ -199,7 +199,8 @@ async fn the_extension_is_the_clients_in_lower_case_when_it_fits_the_bytes() {
         ("photo", jpeg, "jpg", "image/jpeg"),
         ("photo.jpg", PNG, "png", "image/png"),
         ("list.CSV", b"a,b", "csv", "text/csv"),
-        ("list.md", b"a,b", "txt", "text/plain"),
+        ("list.md", b"a,b", "md", "text/plain"),
+        ("list.js", b"a,b", "txt", "text/plain"),
     ] {
         let data = api.upload(&Form::img(name, content)).await.data();
         let path = data[0]["path"].as_str().unwrap();

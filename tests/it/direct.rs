@@ -239,7 +239,9 @@ async fn the_type_is_what_the_bytes_are_and_never_what_the_client_says() {
             if let Some(bucket) = &lane.bucket {
                 let object = bucket.objects()[&key].clone();
                 assert_eq!(object.content_type.as_deref(), Some(mime));
-                assert_eq!(object.content_disposition.as_deref(), disposition);
+                let saved_as = disposition
+                    .map(|_| format!("attachment; filename=\"{name}\"; filename*=UTF-8''{name}"));
+                assert_eq!(object.content_disposition, saved_as);
                 assert_eq!(object.acl, None);
                 assert!(object.metadata.is_empty());
             } else {

@@ -347,15 +347,23 @@ async fn bytes_of_no_accepted_type_are_415_and_named() {
 #[tokio::test]
 async fn a_file_that_turns_out_late_to_be_something_else_is_undone() {
     let api = TestApi::new();
-    let mut text = "plain text\n".repeat(200_000);
-    text.push('\0');
-    let reply = api.upload(&Form::img("a.txt", text)).await;
+    // The last entry of a directory is a Java archive's.
+    let entry = [b"PK\x03\x04".as_slice(), &[0; 22], b"\x01\0\0\0a"].concat();
+    let directory = [
+        b"PK\x01\x02".as_slice(),
+        &[0; 24],
+        b"\x14\0",
+        &[0; 16],
+        b"META-INF/MANIFEST.MF",
+    ];
+    let archive = [entry, vec![b'x'; 2_200_000], directory.concat()].concat();
+    let reply = api.upload(&Form::img("a.zip", archive)).await;
     assert_refused(
         &api,
         &reply,
         415,
         "type_refused",
-        "上传失败: 不支持的文件类型 (binary data)",
+        "上传失败: 不支持的文件类型 (JAR)",
     );
 }
 

@@ -174,26 +174,40 @@ async fn documents_are_saved_and_everything_else_is_shown() {
 }
 
 #[tokio::test]
-async fn hidden_and_unknown_files_are_never_served() {
+async fn hidden_and_nameless_files_are_never_served() {
     let api = TestApi::new();
     for path in [
         "images/.0123.part",
         "images/.a.png",
         ".git/a.png",
-        "images/a.html",
-        "images/a.svg",
-        "images/a.js",
-        "images/a.PNG",
-        "images/a.png.html",
         "images/a",
-        "images/a.part",
-        "images/a.png~",
     ] {
         put(&api, path, b"<script>");
         let url = format!("/{path}");
         let reply = api.send(get(&url)).await;
         reply.assert_failed(404, "not_found", NOT_FOUND);
         assert_eq!(api.send(empty(Method::HEAD, &url)).await.status, 404);
+    }
+}
+
+#[tokio::test]
+async fn files_of_no_known_type_are_for_saving() {
+    let api = TestApi::new();
+    for path in [
+        "images/a.html",
+        "images/a.svg",
+        "images/a.js",
+        "images/a.png.html",
+        "images/a.exe",
+        "images/a.PNG",
+    ] {
+        put(&api, path, b"<script>");
+        let reply = api.send(get(&format!("/{path}"))).await;
+        assert_eq!(reply.status, 200, "{path}");
+        assert_eq!(reply.header("content-type"), "application/octet-stream");
+        assert_eq!(reply.header("content-disposition"), "attachment");
+        assert_eq!(reply.header("x-content-type-options"), "nosniff");
+        assert_eq!(reply.header("cache-control"), "public, max-age=300");
     }
 }
 

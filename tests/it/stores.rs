@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use axum::http::HeaderValue;
 use bytes::Bytes;
 use chat_upload::store::{
     self, ContentHeaders, Credentials, CredentialsProvider, Error, Kept, ObjectKey, Session,
@@ -45,12 +46,12 @@ const SIZES: [usize; 10] = [
 const CHUNK: usize = 64 * KIB - 7;
 
 const PICTURE: ContentHeaders = ContentHeaders {
-    mime: "image/png",
-    attachment: false,
+    content_type: HeaderValue::from_static("image/png"),
+    disposition: None,
 };
 const DOCUMENT: ContentHeaders = ContentHeaders {
-    mime: "application/pdf",
-    attachment: true,
+    content_type: HeaderValue::from_static("application/pdf"),
+    disposition: Some(HeaderValue::from_static("attachment; filename=\"a.pdf\"")),
 };
 
 /// A store and where its bytes are.
@@ -76,6 +77,7 @@ impl Subject {
     fn disk() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let settings = disk::Settings {
+            cache_control: HeaderValue::from_static("public, max-age=300"),
             folder: folder.path().to_owned(),
         };
         Self {
@@ -141,6 +143,7 @@ fn settings(bucket: &BucketDouble) -> bucket::Settings {
         timeouts: Timeouts::default(),
         one_copy_bytes: bucket::ONE_COPY_BYTES,
         memory_bytes: 64 * MIB,
+        cache_control: HeaderValue::from_static("public, max-age=300"),
     }
 }
 
@@ -262,15 +265,29 @@ async fn an_object_knows_its_type_and_a_document_is_for_saving() {
         for (name, headers, size, disposition) in [
             ("a.png", PICTURE, 10, None),
             ("b.png", PICTURE, PART_BYTES + 1, None),
-            ("a.pdf", DOCUMENT, 10, Some("attachment")),
-            ("b.pdf", DOCUMENT, PART_BYTES + 1, Some("attachment")),
+            (
+                "a.pdf",
+                DOCUMENT,
+                10,
+                Some("attachment; filename=\"a.pdf\""),
+            ),
+            (
+                "b.pdf",
+                DOCUMENT,
+                PART_BYTES + 1,
+                Some("attachment; filename=\"a.pdf\""),
+            ),
         ] {
-            keep(&subject.store, name, headers, &vec![7; size].into()).await;
+            keep(&subject.store, name, headers.clone(), &vec![7; size].into()).await;
             let Place::Bucket(bucket) = &subject.place else {
                 unreachable!()
             };
             let object = &bucket.objects()[key(name).as_str()];
-            assert_eq!(object.content_type.as_deref(), Some(headers.mime), "{name}");
+            assert_eq!(
+                object.content_type.as_deref(),
+                headers.content_type.to_str().ok(),
+                "{name}"
+            );
             assert_eq!(object.content_disposition.as_deref(), disposition, "{name}");
         }
     }

@@ -6,7 +6,8 @@ use axum::{
     http::{
         HeaderMap, HeaderValue, Method, StatusCode,
         header::{
-            CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS,
+            CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
+            X_CONTENT_TYPE_OPTIONS,
         },
     },
     response::{IntoResponse as _, Response},
@@ -17,7 +18,7 @@ use tower_http::services::ServeFile;
 use crate::api::{Api, Error};
 use crate::{
     store::{ObjectKey, Store},
-    upload::media::{self, Kind, Media},
+    upload::media::{Kind, Media},
 };
 
 /// Everything that no route took.
@@ -35,7 +36,7 @@ pub(in crate::api) async fn serve(
     let key = ObjectKey::parse(path).map_err(|_| Error::NotFound)?;
     let media = key
         .extension()
-        .and_then(media::by_extension)
+        .map(Media::of_stored)
         .ok_or(Error::NotFound)?;
 
     // The service would begin an answer for a folder, too, and break off.
@@ -49,7 +50,7 @@ pub(in crate::api) async fn serve(
         Err(never) => match never {},
     };
     if is_answer(response.status()) {
-        set_headers(response.headers_mut(), media);
+        set_headers(response.headers_mut(), media, disk.cache_control());
         Ok(response)
     } else {
         Err(Error::NotFound)
@@ -65,11 +66,12 @@ fn is_answer(status: StatusCode) -> bool {
         )
 }
 
-fn set_headers(headers: &mut HeaderMap, media: Media) {
+fn set_headers(headers: &mut HeaderMap, media: Media, cache_control: &HeaderValue) {
+    headers.insert(CACHE_CONTROL, cache_control.clone());
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(media.mime));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));
-    if media.kind == Kind::Document {
+    if matches!(media.kind, Kind::Document | Kind::File) {
         headers.insert(CONTENT_DISPOSITION, HeaderValue::from_static("attachment"));
     }
 }

@@ -29,7 +29,7 @@ impl<'s> ClientMultipart<'s> {
     /// As for every call to the bucket.
     pub async fn create(self, key: &ObjectKey) -> Result<String, Error> {
         let content = ContentHeaders::UNKNOWN;
-        self.session.create_multipart(key, content).await
+        self.session.create_multipart(key, &content).await
     }
 
     /// The parts that the bucket has, in order.

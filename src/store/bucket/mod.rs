@@ -20,7 +20,7 @@ use std::{
     time::Duration,
 };
 
-use axum::http::Method;
+use axum::http::{HeaderValue, Method};
 use tokio::{sync::Semaphore, time::Instant};
 use tokio_util::task::TaskTracker;
 
@@ -101,6 +101,8 @@ pub struct Settings {
     pub one_copy_bytes: u64,
     /// `UPLOAD_MEMORY_BYTES`: what the parts of all uploads may hold together, in bytes.
     pub memory_bytes: usize,
+    /// `UPLOAD_CACHE_CONTROL`: `Cache-Control` of every object.
+    pub cache_control: HeaderValue,
 }
 
 /// How long a call to the bucket may take.
@@ -259,6 +261,11 @@ enum Deadline {
 }
 
 impl Session {
+    /// `Cache-Control` of every object.
+    pub(super) fn cache_control(&self) -> &HeaderValue {
+        &self.bucket.0.settings.cache_control
+    }
+
     fn name(&self) -> &str {
         &self.bucket.0.settings.bucket
     }
@@ -347,6 +354,7 @@ mod fixture {
             timeouts: Timeouts::default(),
             one_copy_bytes: 0,
             memory_bytes: 0,
+            cache_control: HeaderValue::from_static("public, max-age=300"),
         }
     }
 

@@ -2,6 +2,7 @@
 //! in parts (`publish.rs`) and clients that upload their parts themselves (`client_multipart.rs`).
 
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
+use axum::http::HeaderValue;
 
 use super::{Deadline, MAX_PARTS, Session, request::Call, retry::Attempts};
 use crate::store::{ContentHeaders, Error, ObjectKey};
@@ -38,12 +39,17 @@ pub struct ListedPart {
     pub etag: String,
 }
 
+/// A header as the SDK wants it.
+pub(super) fn as_text(header: Option<&HeaderValue>) -> Option<String> {
+    header?.to_str().ok().map(str::to_owned)
+}
+
 impl Session {
     /// Creates an upload and returns its id. One whose id got lost is aborted.
     pub(super) async fn create_multipart(
         &self,
         key: &ObjectKey,
-        content: ContentHeaders,
+        content: &ContentHeaders,
     ) -> Result<String, Error> {
         const OPERATION: &str = "CreateMultipartUpload";
         let attempts = Attempts::default();
@@ -52,8 +58,9 @@ impl Session {
             .create_multipart_upload()
             .bucket(self.name())
             .key(key.as_str())
-            .content_type(content.mime)
-            .set_content_disposition(content.disposition().map(str::to_owned))
+            .set_content_type(as_text(Some(&content.content_type)))
+            .set_content_disposition(as_text(content.disposition.as_ref()))
+            .set_cache_control(as_text(Some(self.cache_control())))
             .customize()
             .config_override(self.call_config(&attempts))
             .send();

@@ -10,7 +10,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::{
     Deadline, MAX_PARTS, Session,
-    multipart::{CompletePart, Uploaded},
+    multipart::{CompletePart, Uploaded, as_text},
     request::{Answer, Call},
     retry::Attempts,
 };
@@ -168,8 +168,9 @@ impl Copy<'_> {
             .copy_source(self.source())
             .copy_source_if_match(&self.seen.version)
             .metadata_directive(MetadataDirective::Replace)
-            .content_type(self.content.mime)
-            .set_content_disposition(self.content.disposition().map(str::to_owned))
+            .set_content_type(as_text(Some(&self.content.content_type)))
+            .set_content_disposition(as_text(self.content.disposition.as_ref()))
+            .set_cache_control(as_text(Some(session.cache_control())))
             .customize()
             .config_override(session.call_config(attempts))
             .mutate_request(session.create_only())
@@ -180,7 +181,7 @@ impl Copy<'_> {
 
     async fn in_parts(&self, attempts: &Attempts) -> Result<(), Error> {
         let session = self.session;
-        let upload_id = session.create_multipart(self.to, self.content).await?;
+        let upload_id = session.create_multipart(self.to, &self.content).await?;
         let copied = match self.copy_parts(&upload_id).await {
             Ok(parts) => {
                 let size = self.seen.size;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use axum::http::{
     HeaderName, Method,
-    header::{CONTENT_DISPOSITION, CONTENT_TYPE},
+    header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE},
 };
 use bytes::Bytes;
 use tokio::{
@@ -34,28 +34,16 @@ const PARTS_IN_FLIGHT: usize = 2;
 const UNCOUNTED_BYTES: usize = 1024 * 1024;
 
 impl Session {
-    /// Begins an object; its task waits for the first part.
-    pub(in crate::store) fn create(
-        &self,
-        key: ObjectKey,
-        content: ContentHeaders,
-        tasks: Tasks,
-    ) -> Writer {
-        let object = Object {
-            session: self.clone(),
-            key,
-            content,
-            tasks: tasks.clone(),
-        };
-        // One place: a part that waits here is a part under way, and those have permits.
-        let (steps, receiver) = mpsc::channel(1);
+    /// Begins an object that has no key yet.
+    pub(in crate::store) fn writer(&self, tasks: Tasks) -> Writer {
         Writer {
+            session: self.clone(),
+            tasks,
             filling: PartBuilder::default(),
             counted: None,
             memory: Arc::clone(&self.bucket.0.memory),
             places: Arc::new(Semaphore::new(PARTS_IN_FLIGHT)),
-            steps,
-            storing: tasks.spawn(object.store(receiver)),
+            task: None,
         }
     }
 }
@@ -63,11 +51,20 @@ impl Session {
 /// An object being written: parts are filled here and stored by a task.
 #[derive(Debug)]
 pub struct Writer {
+    session: Session,
+    tasks: Tasks,
     filling: PartBuilder,
     /// The share of the part being filled in the memory of all.
     counted: Option<OwnedSemaphorePermit>,
     memory: Arc<Semaphore>,
     places: Arc<Semaphore>,
+    /// `None` until the object has a key.
+    task: Option<Task>,
+}
+
+/// The task that stores an object, as its [`Writer`] sees it.
+#[derive(Debug)]
+struct Task {
     steps: mpsc::Sender<Step>,
     storing: oneshot::Receiver<Result<Kept, Error>>,
 }
@@ -90,6 +87,25 @@ struct Room {
 }
 
 impl Writer {
+    /// Gives the object its key; its task waits for the first part.
+    pub(in crate::store) fn start(&mut self, key: ObjectKey, content: ContentHeaders) {
+        let object = Object {
+            session: self.session.clone(),
+            key,
+            content,
+            tasks: self.tasks.clone(),
+        };
+        // One place: a part that waits here is a part under way, and those have permits.
+        let (steps, receiver) = mpsc::channel(1);
+        let storing = self.tasks.spawn(object.store(receiver));
+        self.task = Some(Task { steps, storing });
+    }
+
+    /// Whether so many bytes more fit before the object needs its key.
+    pub(in crate::store) fn can_hold(&self, bytes: usize) -> bool {
+        self.filling.len() + bytes <= PART_BYTES
+    }
+
     pub(in crate::store) async fn write(&mut self, mut chunk: Bytes) -> Result<(), Error> {
         while self.filling.len() + chunk.len() > PART_BYTES {
             let rest = chunk.split_off(PART_BYTES - self.filling.len());
@@ -116,9 +132,10 @@ impl Writer {
     async fn send_full_part(&mut self) -> Result<(), Error> {
         let room = self.room().await?;
         let part = self.filling.take();
-        match self.steps.send(Step::Full(part, room)).await {
+        let task = self.task.as_mut().ok_or(Error::Interrupted)?;
+        match task.steps.send(Step::Full(part, room)).await {
             Ok(()) => Ok(()),
-            Err(_) => Err(self.failure().await),
+            Err(_) => Err(task.failure().await),
         }
     }
 
@@ -133,12 +150,15 @@ impl Writer {
     pub(in crate::store) async fn finish(mut self) -> Result<Kept, Error> {
         let room = self.room().await?;
         let last = self.filling.take();
-        match self.steps.send(Step::Last(last, room)).await {
-            Ok(()) => (&mut self.storing).await.map_err(|_| Error::Interrupted)?,
-            Err(_) => Err(self.failure().await),
+        let mut task = self.task.take().ok_or(Error::Interrupted)?;
+        match task.steps.send(Step::Last(last, room)).await {
+            Ok(()) => task.storing.await.map_err(|_| Error::Interrupted)?,
+            Err(_) => Err(task.failure().await),
         }
     }
+}
 
+impl Task {
     /// Why the task takes no more steps.
     async fn failure(&mut self) -> Error {
         match (&mut self.storing).await {
@@ -177,9 +197,10 @@ impl Object {
         let attempts = Attempts::default();
         let (create_only, value) = self.session.bucket.dialect().create_only();
         let mut call = Call::new("PutObject", Method::PUT, self.key.as_str())
-            .with(CONTENT_TYPE, self.content.mime)
+            .with(CONTENT_TYPE, self.content.content_type.clone())
+            .with(CACHE_CONTROL, self.session.cache_control().clone())
             .with(HeaderName::from_static(create_only), value);
-        if let Some(disposition) = self.content.disposition() {
+        if let Some(disposition) = self.content.disposition.clone() {
             call = call.with(CONTENT_DISPOSITION, disposition);
         }
         call.body = Some(part);
@@ -201,7 +222,7 @@ impl Object {
         steps: mpsc::Receiver<Step>,
     ) -> Result<Kept, Error> {
         let session = &self.session;
-        let upload_id = session.create_multipart(&self.key, self.content).await?;
+        let upload_id = session.create_multipart(&self.key, &self.content).await?;
         let completing = Attempts::default();
         let stored = match self.upload_parts(&upload_id, first, room, steps).await {
             Ok(uploaded) => {

@@ -1,40 +1,68 @@
-//! PDF, and archives: zip with the office files that are built on it, RAR and 7z.
+//! PDF and RTF, and archives: zip with the documents that are built on it, RAR, 7z, tar, and files
+//! compressed alone.
 //!
-//! A zip entry is read no further than its name.
+//! A zip is judged by the entries in its head and, for programs, by its own directory at the end. An
+//! entry is read no further than its name, so archives within it are not looked at.
 
 use memchr::memmem;
 
-use super::field::le16;
+use super::field::{le16, le32};
 use super::format::Format;
+use super::refusal::Refused;
+use super::text;
 
-/// What a zip entry begins with in its place (APPNOTE 4.3.7).
-pub(super) const LOCAL_HEADER: &[u8; 4] = b"PK\x03\x04";
+/// How an entry begins in its place (APPNOTE 4.3.7).
+const LOCAL_HEADER: &[u8; 4] = b"PK\x03\x04";
 /// Where the name follows a local header, and where its length stands.
-pub(super) const LOCAL_NAME_AT: usize = 30;
-pub(super) const LOCAL_NAME_BYTES_AT: usize = 26;
+const LOCAL_NAME_AT: usize = 30;
+const LOCAL_NAME_BYTES_AT: usize = 26;
+/// How an entry is listed at the end of the file (APPNOTE 4.3.12).
+const CENTRAL_HEADER: &[u8; 4] = b"PK\x01\x02";
+const CENTRAL_NAME_AT: usize = 46;
+const CENTRAL_NAME_BYTES_AT: usize = 28;
+/// How the list ends (APPNOTE 4.3.16).
+const END_RECORD: &[u8; 4] = b"PK\x05\x06";
 
 pub(super) fn detect(head: &[u8], claimed: &str) -> Option<Format> {
-    if is_pdf(head) {
+    if is_pdf(head, claimed) {
         return Some(Format::Pdf);
     }
-    if is_rar(head) {
-        return Some(Format::Rar);
-    }
-    if is_7z(head) {
-        return Some(Format::SevenZip);
+    let signed = [
+        (is_rar(head), Format::Rar),
+        (is_7z(head), Format::SevenZip),
+        (head.starts_with(b"{\\rtf"), Format::Rtf),
+        (is_gzip(head), Format::Gzip),
+        (is_tar(head), Format::Tar),
+        (head.starts_with(b"\xFD7zXZ\0\0"), Format::Xz),
+        (is_bzip2(head), Format::Bzip2),
+        (is_zstandard(head), Format::Zstandard),
+    ];
+    if let Some((_, format)) = signed.into_iter().find(|(is_it, _)| *is_it) {
+        return Some(format);
     }
     is_zip(head).then(|| office(head, claimed).unwrap_or(Format::Zip))
 }
 
-/// The header with its version at the very start: a viewer that finds it 1,000 bytes later finds it
-/// in HTML too.
-fn is_pdf(head: &[u8]) -> bool {
-    let Some(rest) = super::text::without_blank_start(head).strip_prefix(b"%PDF-") else {
-        return false;
-    };
+/// The header with its version, at the start of a line within the first 1,024 bytes (ISO 32000-1,
+/// annex H.3.4.1), unless what stands before it is for a browser or a shell.
+fn is_pdf(head: &[u8], claimed: &str) -> bool {
+    const MARK: &[u8] = b"%PDF-";
+    const MOST_BEFORE: usize = 1024;
     // The smallest file that shows a page is several times as long.
     const SMALLEST: usize = 32;
-    matches!(rest, [b'1'..=b'2', b'.', b'0'..=b'9', ..]) && head.len() >= SMALLEST
+    let start = text::without_blank_start(head);
+    let reach = start.get(..MOST_BEFORE + MARK.len()).unwrap_or(start);
+    let Some(at) = memmem::find(reach, MARK) else {
+        return false;
+    };
+    let (before, pdf) = start.split_at(at);
+    let version = pdf.get(MARK.len()..).unwrap_or_default();
+    let has_version = matches!(version, [b'1'..=b'2', b'.', b'0'..=b'9', ..]);
+    let is_at_line_start = before
+        .last()
+        .is_none_or(|byte| !matches!(byte, b' '..=b'~'));
+    let follows_other = !before.is_empty() && text::known_beginning(head, claimed).is_some();
+    has_version && is_at_line_start && !follows_other && pdf.len() >= SMALLEST
 }
 
 /// The signature of version 4 or 5, with a first header behind it.
@@ -51,11 +79,44 @@ fn is_7z(head: &[u8]) -> bool {
     head.starts_with(b"7z\xBC\xAF\x27\x1C\0") && head.len() >= START_HEADER_ENDS
 }
 
+/// The header of RFC 1952, deflate alone, no reserved flag, and the trailer.
+fn is_gzip(head: &[u8]) -> bool {
+    const SMALLEST: usize = 18;
+    matches!(head, [0x1F, 0x8B, 8, 0..=0x1F, ..]) && head.len() >= SMALLEST
+}
+
+/// POSIX's magic in a first header of a whole block (IEEE 1003.1, ustar).
+fn is_tar(head: &[u8]) -> bool {
+    const BLOCK: usize = 512;
+    head.get(257..262) == Some(b"ustar") && head.len() >= BLOCK
+}
+
+/// The header, and the magic of a first block or of the end.
+fn is_bzip2(head: &[u8]) -> bool {
+    matches!(head, [b'B', b'Z', b'h', b'1'..=b'9', rest @ ..]
+        if rest.starts_with(b"1AY&SY") || rest.starts_with(b"\x17\x72\x45\x38\x50\x90"))
+}
+
+/// The magic of RFC 8878 and a first block.
+fn is_zstandard(head: &[u8]) -> bool {
+    const SMALLEST: usize = 9;
+    head.starts_with(b"\x28\xB5\x2F\xFD") && head.len() >= SMALLEST
+}
+
 /// A local header with a name, or an archive of nothing, which is an end record alone.
 fn is_zip(head: &[u8]) -> bool {
-    const END_RECORD: usize = 22;
-    let is_empty = head.starts_with(b"PK\x05\x06\0\0\0\0\0\0\0\0") && head.len() >= END_RECORD;
-    is_empty || entry_name(head).is_some_and(|name| !name.is_empty() && !name.contains(&0))
+    const END_RECORD_BYTES: usize = 22;
+    let is_empty =
+        head.starts_with(b"PK\x05\x06\0\0\0\0\0\0\0\0") && head.len() >= END_RECORD_BYTES;
+    let first = entry_name(without_spanning_marker(head));
+    is_empty || first.is_some_and(|name| !name.is_empty() && !name.contains(&0))
+}
+
+/// The bytes behind the marker that a split archive's first piece begins with, also when it was not
+/// split in the end (APPNOTE 8.5.4).
+fn without_spanning_marker(head: &[u8]) -> &[u8] {
+    let marked = head.strip_prefix(b"PK\x07\x08");
+    marked.or(head.strip_prefix(b"PK00")).unwrap_or(head)
 }
 
 /// The name of the entry whose local header `bytes` begin with.
@@ -65,24 +126,46 @@ fn entry_name(bytes: &[u8]) -> Option<&[u8]> {
     bytes.get(LOCAL_NAME_AT..LOCAL_NAME_AT + length)
 }
 
+/// The names of the entries in the head, from one to the next.
+fn entry_names(head: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(without_spanning_marker(head));
+    std::iter::from_fn(move || {
+        let entry = rest.take()?;
+        let name = entry_name(entry)?;
+        rest = next_entry(entry, name.len());
+        Some(name)
+    })
+}
+
+/// The entry behind this one. Where the sizes follow the data it is found by its header.
+fn next_entry(entry: &[u8], name_bytes: usize) -> Option<&[u8]> {
+    const SIZES_FOLLOW: u16 = 0x08;
+    let extra_bytes = usize::from(le16(entry, 28)?);
+    let data = entry.get(LOCAL_NAME_AT + name_bytes + extra_bytes..)?;
+    match le32(entry, 18)? {
+        0 if le16(entry, 6)? & SIZES_FOLLOW != 0 => data.get(memmem::find(data, LOCAL_HEADER)?..),
+        size => data.get(usize::try_from(size).ok()?..),
+    }
+}
+
 /// Word, Excel or PowerPoint by the folder that the entries in the head are in.
 ///
 /// The parts every such file has (ECMA-376-2) may stand at its end, so the client's extension
 /// stands in for them; and for the folder, when it is the folder that stands further in.
 fn office(head: &[u8], claimed: &str) -> Option<Format> {
-    let wanted = match claimed {
-        "docx" => Some(Format::Docx),
-        "xlsx" => Some(Format::Xlsx),
-        "pptx" => Some(Format::Pptx),
-        _ => None,
-    };
-    let headers = || memmem::find_iter(head, LOCAL_HEADER).filter_map(|at| head.get(at..));
-    let names = || headers().filter_map(entry_name);
-    let is_package = names().any(|name| {
-        name == b"[Content_Types].xml" || name == b"_rels/.rels" || name.starts_with(b"docProps/")
-    });
-    match names().find_map(office_folder) {
-        Some(format) if is_package || wanted == Some(format) => Some(format),
+    const PARTS: [&[u8]; 4] = [
+        b"[Content_Types].xml",
+        b"_rels/.rels",
+        b"docProps/",
+        b"customXml/",
+    ];
+    let wanted = [Format::Docx, Format::Xlsx, Format::Pptx]
+        .into_iter()
+        .find(|format| format.fits(claimed));
+    let is_package =
+        entry_names(head).any(|name| PARTS.into_iter().any(|part| name.starts_with(part)));
+    match entry_names(head).find_map(office_folder) {
+        Some(format) if is_package || wanted.is_some() => Some(format),
         None if is_package => wanted,
         _ => None,
     }
@@ -98,4 +181,101 @@ fn office_folder(name: &[u8]) -> Option<Format> {
         .into_iter()
         .find(|(folder, _)| name.starts_with(folder))
         .map(|(_, format)| format)
+}
+
+/// The program that the archive is by an entry of this name.
+fn program(name: &[u8]) -> Option<&'static str> {
+    const ENTRIES: [(&[u8], &str); 3] = [
+        (b"AndroidManifest.xml", "APK"),
+        (b"classes.dex", "APK"),
+        (LONGEST_ENTRY, "JAR"),
+    ];
+    // Java finds its manifest in any case of letters.
+    let entry = |(entry, _): &(&[u8], _)| name.eq_ignore_ascii_case(entry);
+    ENTRIES
+        .into_iter()
+        .find(entry)
+        .map(|(_, looks_like)| looks_like)
+}
+const LONGEST_ENTRY: &[u8] = b"META-INF/MANIFEST.MF";
+
+/// Looks for the entries that make a zip a program: in the head, and in the directory at the end. The
+/// directories of archives stored within it pass, too; the last one counts.
+pub(super) struct ProgramWatch {
+    /// Bytes not looked at yet, too few for a header with a name: it may go on in the next chunk.
+    carry: Vec<u8>,
+    /// Named by the directory that is passing.
+    passing: Option<&'static str>,
+    /// Named by the directory that has ended, if nothing has followed it.
+    ended: Option<&'static str>,
+}
+
+/// A directory entry's header and a name of interest, less one byte.
+const CARRY: usize = CENTRAL_NAME_AT + LONGEST_ENTRY.len() - 1;
+
+impl ProgramWatch {
+    /// # Errors
+    /// [`Refused`] when the head shows that the archive is a program.
+    pub(super) fn new(head: &[u8]) -> Result<Self, Refused> {
+        match entry_names(head).find_map(program) {
+            Some(looks_like) => Err(Refused::new(looks_like)),
+            None => Ok(Self {
+                carry: Vec::with_capacity(2 * CARRY),
+                passing: None,
+                ended: None,
+            }),
+        }
+    }
+
+    pub(super) fn see(&mut self, chunk: &[u8]) {
+        let (border, _) = chunk.split_at(chunk.len().min(CARRY));
+        let mut joined = std::mem::take(&mut self.carry);
+        let carried = joined.len();
+        joined.extend_from_slice(border);
+        if border.len() < CARRY {
+            // The chunk ends within the border.
+            let ends = joined.len().saturating_sub(CARRY);
+            self.look(&joined, ends);
+            joined.drain(..ends);
+        } else {
+            self.look(&joined, carried);
+            let ends = chunk.len() - CARRY;
+            self.look(chunk, ends);
+            joined.clear();
+            joined.extend_from_slice(chunk.get(ends..).unwrap_or_default());
+        }
+        self.carry = joined;
+    }
+
+    /// # Errors
+    /// [`Refused`] when the archive's own directory names a program's entry.
+    pub(super) fn end(mut self) -> Result<(), Refused> {
+        let last = std::mem::take(&mut self.carry);
+        self.look(&last, last.len());
+        match self.passing.or(self.ended) {
+            Some(looks_like) => Err(Refused::new(looks_like)),
+            None => Ok(()),
+        }
+    }
+
+    /// Looks at the headers that begin before `ends`.
+    fn look(&mut self, bytes: &[u8], ends: usize) {
+        for at in memmem::find_iter(bytes, b"PK").take_while(|at| *at < ends) {
+            let header = bytes.get(at..).unwrap_or_default();
+            match header.first_chunk() {
+                Some(LOCAL_HEADER) => (self.passing, self.ended) = (None, None),
+                Some(CENTRAL_HEADER) => {
+                    self.ended = None;
+                    self.passing = self.passing.or_else(|| program(central_name(header)?));
+                }
+                Some(END_RECORD) => self.ended = self.passing.take(),
+                _ => {}
+            }
+        }
+    }
+}
+
+fn central_name(header: &[u8]) -> Option<&[u8]> {
+    let length = usize::from(le16(header, CENTRAL_NAME_BYTES_AT)?);
+    header.get(CENTRAL_NAME_AT..CENTRAL_NAME_AT + length)
 }

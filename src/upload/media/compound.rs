@@ -1,34 +1,96 @@
-//! The compound file ([MS-CFB]) that DOC, XLS and PPT are, and Windows installers too.
+//! The compound file ([MS-CFB]) that DOC, XLS and PPT are, password-protected office files, and
+//! Windows installers too.
 //!
-//! What a compound file holds is said by its directory, which mostly stands near the end. When the
-//! head does not reach it, the client's extension decides among the three, and [`InstallerWatch`]
-//! still looks at the directory when it passes.
+//! Its directory says what it holds, and mostly stands near the end: LibreOffice and WPS write it
+//! last. [`CompoundWatch`] reads it where it passes.
 
 use super::field::{le16, le32};
 use super::format::Format;
 use super::refusal::Refused;
 
 const SIGNATURE: &[u8; 8] = b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1";
-const HEADER: usize = 512;
+const HEADER: u64 = 512;
 const ENTRY: usize = 128;
 
-pub(super) fn detect(head: &[u8], claimed: &str) -> Option<Format> {
-    directory_at(head)?;
-    let wanted = match claimed {
-        "doc" => Some(Format::Doc),
-        "xls" => Some(Format::Xls),
-        "ppt" => Some(Format::Ppt),
-        _ => None,
-    };
-    let found: Vec<Format> = head
-        .get(HEADER..)?
-        .chunks_exact(ENTRY)
-        .filter_map(main_stream)
-        .collect();
-    match wanted {
-        // A document embedded in another brings its stream along, so several may be found.
-        Some(format) if found.is_empty() || found.contains(&format) => wanted,
-        _ => found.first().copied(),
+/// Reads the entries of a compound file's directory as they pass, from the file's first byte on.
+pub(super) struct CompoundWatch {
+    claimed: String,
+    directory_at: u64,
+    head_bytes: u64,
+    seen: u64,
+    /// The entry that is passing.
+    entry: [u8; ENTRY],
+    found: Vec<Format>,
+}
+
+impl CompoundWatch {
+    /// `None` when the head is not that of a compound file.
+    pub(super) fn new(head: &[u8], claimed: &str) -> Option<Self> {
+        Some(Self {
+            claimed: claimed.to_owned(),
+            directory_at: directory_at(head)?,
+            head_bytes: head.len() as u64,
+            seen: 0,
+            entry: [0; ENTRY],
+            found: Vec::new(),
+        })
+    }
+
+    pub(super) fn see(&mut self, mut chunk: &[u8]) -> Result<(), Refused> {
+        while !chunk.is_empty() {
+            let offset = (self.seen % ENTRY as u64) as usize;
+            let (piece, rest) = chunk.split_at(chunk.len().min(ENTRY - offset));
+            if let Some(passing) = self.entry.get_mut(offset..offset + piece.len()) {
+                passing.copy_from_slice(piece);
+            }
+            self.seen += piece.len() as u64;
+            if self.seen.is_multiple_of(ENTRY as u64) {
+                self.see_entry()?;
+            }
+            chunk = rest;
+        }
+        Ok(())
+    }
+
+    /// Entries are looked at wherever they may stand: the directory is a chain of sectors, and the
+    /// table that links them may not have passed yet.
+    fn see_entry(&mut self) -> Result<(), Refused> {
+        // Of a file of any size only the last entries matter once these are known.
+        const MOST_FOUND: usize = 64;
+        let at = self.seen - ENTRY as u64;
+        if at == self.directory_at && is_installer(&self.entry) {
+            return Err(Refused::new("Windows installer"));
+        }
+        if at >= HEADER
+            && self.found.len() < MOST_FOUND
+            && let Some(format) = main_stream(&self.entry)
+        {
+            self.found.push(format);
+        }
+        Ok(())
+    }
+
+    /// The format that the streams seen so far show. A document embedded in another brings its stream
+    /// along, so several may be found.
+    pub(super) fn found(&self) -> Option<Format> {
+        let by_name = self.by_name();
+        match by_name {
+            Some(format) if self.found.contains(&format) => by_name,
+            _ => self.found.first().copied(),
+        }
+    }
+
+    /// The format, when the directory begins within the head and the head has passed.
+    pub(super) fn found_in_head(&self) -> Option<Format> {
+        let has_passed = self.directory_at < self.head_bytes && self.seen >= self.head_bytes;
+        has_passed.then(|| self.found()).flatten()
+    }
+
+    /// The format that the client's extension stands for.
+    pub(super) fn by_name(&self) -> Option<Format> {
+        [Format::Doc, Format::Xls, Format::Ppt, Format::Encrypted]
+            .into_iter()
+            .find(|format| format.fits(&self.claimed))
     }
 }
 
@@ -36,7 +98,7 @@ pub(super) fn detect(head: &[u8], claimed: &str) -> Option<Format> {
 fn directory_at(head: &[u8]) -> Option<u64> {
     const LITTLE_ENDIAN: u16 = 0xFFFE;
     let header = head
-        .get(..HEADER)
+        .get(..HEADER as usize)
         .filter(|header| header.starts_with(SIGNATURE))?;
     let (version, order, shift) = (le16(header, 26)?, le16(header, 28)?, le16(header, 30)?);
     let is_sane = matches!((version, shift), (3, 9) | (4, 12)) && order == LITTLE_ENDIAN;
@@ -64,70 +126,19 @@ fn main_stream(entry: &[u8]) -> Option<Format> {
         Some(Format::Xls)
     } else if is("PowerPoint Document") {
         Some(Format::Ppt)
+    } else if is("EncryptedPackage") {
+        Some(Format::Encrypted)
     } else {
         None
     }
 }
 
-/// Looks at the class of the root entry as it passes: an installer is a program.
-pub(super) struct InstallerWatch {
-    /// Offset in the file of the class id: 80 bytes into the root entry.
-    class_at: u64,
-    class: [u8; 16],
-    seen: u64,
-}
-
-impl InstallerWatch {
-    pub(super) fn new(head: &[u8]) -> Option<Self> {
-        const CLASS: u64 = 80;
-        let class_at = directory_at(head)? + CLASS;
-        Some(Self {
-            class_at,
-            class: [0; 16],
-            seen: 0,
-        })
-    }
-
-    pub(super) fn see(&mut self, chunk: &[u8]) -> Result<(), Refused> {
-        let begins = self.seen;
-        self.seen += chunk.len() as u64;
-        for (index, byte) in self.class.iter_mut().enumerate() {
-            let offset = (self.class_at + index as u64).checked_sub(begins);
-            if let Some(found) = offset.and_then(|at| chunk.get(usize::try_from(at).ok()?)) {
-                *byte = *found;
-            }
-        }
-        if self.is_installer() {
-            Err(Refused {
-                looks_like: "Windows installer",
-            })
-        } else {
-            Ok(())
-        }
-    }
-
-    /// {000C1084-0000-0000-C000-000000000046} of .msi, and 1082 and 1086 of transforms and patches.
-    fn is_installer(&self) -> bool {
-        matches!(
-            self.class,
-            [
-                0x82 | 0x84 | 0x86,
-                0x10,
-                0x0C,
-                0,
-                0,
-                0,
-                0,
-                0,
-                0xC0,
-                0,
-                0,
-                0,
-                0,
-                0,
-                0,
-                0x46
-            ]
-        )
-    }
+/// Whether the root entry has the class {000C1084-0000-0000-C000-000000000046} of .msi, or 1082 or
+/// 1086 of transforms and patches.
+fn is_installer(root: &[u8; ENTRY]) -> bool {
+    const CLASS: usize = 80;
+    const REST: [u8; 15] = [0x10, 0x0C, 0, 0, 0, 0, 0, 0xC0, 0, 0, 0, 0, 0, 0, 0x46];
+    let class = root.get(CLASS..).and_then(<[u8]>::split_first);
+    class
+        .is_some_and(|(first, rest)| matches!(first, 0x82 | 0x84 | 0x86) && rest.starts_with(&REST))
 }

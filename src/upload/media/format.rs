@@ -1,5 +1,7 @@
 //! The formats we take, the extensions that fit each, and the Content-Type of every extension.
 
+use std::{fmt, ops::Deref};
+
 use super::Kind;
 
 /// What a stored file is called and served as.
@@ -9,7 +11,63 @@ pub struct Media {
     /// The Content-Type, without parameters.
     pub mime: &'static str,
     /// Lower case, without the dot.
-    pub extension: &'static str,
+    pub extension: Extension,
+}
+
+/// The end of a file's name: 1 to 10 of `a-z 0-9`. Reads as text.
+#[derive(Clone, Copy)]
+pub struct Extension(Text);
+
+#[derive(Clone, Copy)]
+enum Text {
+    /// Of the table below.
+    Known(&'static str),
+    /// The client's, with zeros behind it.
+    Claimed([u8; Extension::MAX_BYTES]),
+}
+
+impl Extension {
+    /// Longest of the extensions that are kept.
+    pub(super) const MAX_BYTES: usize = 10;
+
+    /// `None` for any other text.
+    fn parse(text: &str) -> Option<Self> {
+        let is_plain = text
+            .bytes()
+            .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9'));
+        let mut bytes = [0; Self::MAX_BYTES];
+        bytes
+            .get_mut(..text.len())?
+            .copy_from_slice(text.as_bytes());
+        (is_plain && !text.is_empty()).then_some(Self(Text::Claimed(bytes)))
+    }
+}
+
+impl Deref for Extension {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        match &self.0 {
+            Text::Known(text) => text,
+            Text::Claimed(bytes) => str::from_utf8(bytes)
+                .unwrap_or_default()
+                .trim_end_matches('\0'),
+        }
+    }
+}
+
+impl PartialEq for Extension {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for Extension {}
+
+impl fmt::Debug for Extension {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&**self, f)
+    }
 }
 
 /// A format that the bytes can show.
@@ -48,10 +106,18 @@ pub(super) enum Format {
     Xlsx,
     Ppt,
     Pptx,
+    /// A password-protected office file, which hides which one it is.
+    Encrypted,
+    Rtf,
     Text,
     Zip,
     Rar,
     SevenZip,
+    Gzip,
+    Tar,
+    Xz,
+    Bzip2,
+    Zstandard,
 }
 
 impl Format {
@@ -86,34 +152,73 @@ impl Format {
             Self::Opus => (OPUS, &[OGG, OGA]),
             Self::Flac => (FLAC, &[]),
             Self::Pdf => (PDF, &[]),
-            Self::Doc => (DOC, &[]),
-            Self::Docx => (DOCX, &[]),
-            Self::Xls => (XLS, &[]),
-            Self::Xlsx => (XLSX, &[]),
-            Self::Ppt => (PPT, &[]),
-            Self::Pptx => (PPTX, &[]),
-            Self::Text => (TXT, &[CSV]),
-            Self::Zip => (ZIP, &[]),
+            Self::Doc => (DOC, &[DOT, WPS]),
+            Self::Docx => (DOCX, &[DOCM, DOTX, DOTM]),
+            Self::Xls => (XLS, &[XLT, ET]),
+            Self::Xlsx => (XLSX, &[XLSM, XLTX, XLTM]),
+            Self::Ppt => (PPT, &[PPS, POT, DPS]),
+            Self::Pptx => (PPTX, &[PPTM, PPSX, PPSM, POTX, POTM]),
+            Self::Encrypted => (DOCX, OFFICE),
+            Self::Rtf => (RTF, &[]),
+            Self::Text => (TXT, TEXTS),
+            Self::Zip => (ZIP, ZIPPED),
             Self::Rar => (RAR, &[]),
             Self::SevenZip => (SEVEN_Z, &[]),
+            Self::Gzip => (GZ, &[TGZ]),
+            Self::Tar => (TAR, &[]),
+            Self::Xz => (XZ, &[]),
+            Self::Bzip2 => (BZ2, &[]),
+            Self::Zstandard => (ZST, &[]),
         }
+    }
+
+    /// Whether files of this format may have the extension.
+    pub(super) fn fits(self, claimed: &str) -> bool {
+        &*self.media(claimed).extension == claimed
     }
 
     /// The `claimed` extension when it fits, else the usual one, with its Content-Type.
     pub(super) fn media(self, claimed: &str) -> Media {
         let (usual, others) = self.fitting();
-        let claimed = others.iter().find(|media| media.extension == claimed);
+        let claimed = others.iter().find(|media| &*media.extension == claimed);
         claimed.copied().unwrap_or(usual)
     }
 }
 
 /// The [`Media`] of a stored key's extension, given in lower case and without the dot.
-pub fn by_extension(extension: &str) -> Option<Media> {
+pub(super) fn by_extension(extension: &str) -> Option<Media> {
     MEDIA
         .iter()
-        .find(|media| media.extension == extension)
+        .find(|media| &*media.extension == extension)
         .copied()
 }
+
+impl Media {
+    /// A file that nothing is known of, under the client's extension unless that would give it a type
+    /// in a browser or in our own table.
+    pub(super) fn unknown(claimed: &str) -> Self {
+        let is_other = by_extension(claimed).is_none() && !RENDERED.contains(&claimed);
+        let claimed = Extension::parse(claimed).filter(|_| is_other);
+        Self {
+            extension: claimed.unwrap_or(BIN.extension),
+            ..BIN
+        }
+    }
+
+    /// How a stored key of this extension is served: in lower case, without the dot.
+    pub fn of_stored(extension: &str) -> Self {
+        by_extension(extension).unwrap_or_else(|| Self::unknown(extension))
+    }
+}
+
+const BIN: Media = media(Kind::File, "bin", "application/octet-stream");
+
+/// Extensions by which a server or a browser may take a file for a page, a style or a script.
+const RENDERED: &[&str] = &[
+    "asp", "aspx", "atom", "cgi", "cjs", "css", "htc", "htm", "html", "js", "jsp", "mht", "mhtml",
+    "mjs", "php", "rdf", "rss", "shtml", "svg", "svgz", "swf", "wasm", "xht", "xhtml", "xml",
+    "xsd", "xsl", "xslt",
+];
 
 /// Whether files of this extension are sounds.
 pub(super) fn is_audio(extension: &str) -> bool {
@@ -121,6 +226,7 @@ pub(super) fn is_audio(extension: &str) -> bool {
 }
 
 const fn media(kind: Kind, extension: &'static str, mime: &'static str) -> Media {
+    let extension = Extension(Text::Known(extension));
     Media {
         kind,
         mime,
@@ -180,17 +286,139 @@ const PPTX: Media = media(
     "pptx",
     "application/vnd.openxmlformats-officedocument.presentationml.presentation",
 );
+const DOT: Media = media(Kind::Document, "dot", "application/msword");
+const WPS: Media = media(Kind::Document, "wps", "application/wps-office.wps");
+const XLT: Media = media(Kind::Document, "xlt", "application/vnd.ms-excel");
+const ET: Media = media(Kind::Document, "et", "application/wps-office.et");
+const PPS: Media = media(Kind::Document, "pps", "application/vnd.ms-powerpoint");
+const POT: Media = media(Kind::Document, "pot", "application/vnd.ms-powerpoint");
+const DPS: Media = media(Kind::Document, "dps", "application/wps-office.dps");
+const DOCM: Media = media(
+    Kind::Document,
+    "docm",
+    "application/vnd.ms-word.document.macroEnabled.12",
+);
+const DOTX: Media = media(
+    Kind::Document,
+    "dotx",
+    "application/vnd.openxmlformats-officedocument.wordprocessingml.template",
+);
+const DOTM: Media = media(
+    Kind::Document,
+    "dotm",
+    "application/vnd.ms-word.template.macroEnabled.12",
+);
+const XLSM: Media = media(
+    Kind::Document,
+    "xlsm",
+    "application/vnd.ms-excel.sheet.macroEnabled.12",
+);
+const XLTX: Media = media(
+    Kind::Document,
+    "xltx",
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.template",
+);
+const XLTM: Media = media(
+    Kind::Document,
+    "xltm",
+    "application/vnd.ms-excel.template.macroEnabled.12",
+);
+const PPTM: Media = media(
+    Kind::Document,
+    "pptm",
+    "application/vnd.ms-powerpoint.presentation.macroEnabled.12",
+);
+const PPSX: Media = media(
+    Kind::Document,
+    "ppsx",
+    "application/vnd.openxmlformats-officedocument.presentationml.slideshow",
+);
+const PPSM: Media = media(
+    Kind::Document,
+    "ppsm",
+    "application/vnd.ms-powerpoint.slideshow.macroEnabled.12",
+);
+const POTX: Media = media(
+    Kind::Document,
+    "potx",
+    "application/vnd.openxmlformats-officedocument.presentationml.template",
+);
+const POTM: Media = media(
+    Kind::Document,
+    "potm",
+    "application/vnd.ms-powerpoint.template.macroEnabled.12",
+);
+const RTF: Media = media(Kind::Document, "rtf", "application/rtf");
+const ODT: Media = media(
+    Kind::Document,
+    "odt",
+    "application/vnd.oasis.opendocument.text",
+);
+const ODS: Media = media(
+    Kind::Document,
+    "ods",
+    "application/vnd.oasis.opendocument.spreadsheet",
+);
+const ODP: Media = media(
+    Kind::Document,
+    "odp",
+    "application/vnd.oasis.opendocument.presentation",
+);
+const OFD: Media = media(Kind::Document, "ofd", "application/ofd");
+const XMIND: Media = media(Kind::Document, "xmind", "application/vnd.xmind.workbook");
+const VSDX: Media = media(Kind::Document, "vsdx", "application/vnd.ms-visio.drawing");
+const PAGES: Media = media(Kind::Document, "pages", "application/vnd.apple.pages");
+const NUMBERS: Media = media(Kind::Document, "numbers", "application/vnd.apple.numbers");
+const KEY: Media = media(Kind::Document, "key", "application/vnd.apple.keynote");
+const EPUB: Media = media(Kind::Document, "epub", "application/epub+zip");
+const KMZ: Media = media(Kind::Document, "kmz", "application/vnd.google-earth.kmz");
+const SKETCH: Media = media(Kind::Document, "sketch", "application/zip");
+const GZ: Media = media(Kind::Document, "gz", "application/gzip");
+const TGZ: Media = media(Kind::Document, "tgz", "application/gzip");
+const TAR: Media = media(Kind::Document, "tar", "application/x-tar");
+const XZ: Media = media(Kind::Document, "xz", "application/x-xz");
+const BZ2: Media = media(Kind::Document, "bz2", "application/x-bzip2");
+const ZST: Media = media(Kind::Document, "zst", "application/zstd");
+// Served as what they are to a browser: text, whatever they are to another program.
+const MD: Media = media(Kind::Document, "md", "text/plain");
+const JSON: Media = media(Kind::Document, "json", "text/plain");
+const LOG: Media = media(Kind::Document, "log", "text/plain");
+const SRT: Media = media(Kind::Document, "srt", "text/plain");
+const VCF: Media = media(Kind::Document, "vcf", "text/plain");
+const ICS: Media = media(Kind::Document, "ics", "text/plain");
+const LRC: Media = media(Kind::Document, "lrc", "text/plain");
+const EML: Media = media(Kind::Document, "eml", "text/plain");
+const SQL: Media = media(Kind::Document, "sql", "text/plain");
+const YAML: Media = media(Kind::Document, "yaml", "text/plain");
+const YML: Media = media(Kind::Document, "yml", "text/plain");
+const TSV: Media = media(Kind::Document, "tsv", "text/plain");
 const TXT: Media = media(Kind::Document, "txt", "text/plain");
 const CSV: Media = media(Kind::Document, "csv", "text/csv");
 const ZIP: Media = media(Kind::Document, "zip", "application/zip");
 const RAR: Media = media(Kind::Document, "rar", "application/vnd.rar");
 const SEVEN_Z: Media = media(Kind::Document, "7z", "application/x-7z-compressed");
 
+/// Extensions of texts, beside the usual one.
+const TEXTS: &[Media] = &[
+    CSV, MD, JSON, LOG, SRT, VCF, ICS, LRC, EML, SQL, YAML, YML, TSV,
+];
+/// Office files that are zips.
+const OFFICE: &[Media] = &[
+    DOCX, DOCM, DOTX, DOTM, XLSX, XLSM, XLTX, XLTM, PPTX, PPTM, PPSX, PPSM, POTX, POTM,
+];
+/// Documents that are zips, whatever their first entries are.
+const ZIPPED: &[Media] = &[
+    ODT, ODS, ODP, OFD, XMIND, VSDX, PAGES, NUMBERS, KEY, EPUB, KMZ, SKETCH,
+];
+
 /// All of them.
 const MEDIA: &[Media] = &[
     JPG, JPEG, PNG, GIF, WEBP, BMP, HEIC, HEIF, HIF, AVIF, MP4, M4V, MOV, THREE_GP, WEBM, AVI, MKV,
     THREE_GA, WEBA, MKA, MP3, M4A, AAC, AMR, WAV, OGG, OGA, OPUS, FLAC, PDF, DOC, DOCX, XLS, XLSX,
-    PPT, PPTX, TXT, CSV, ZIP, RAR, SEVEN_Z,
+    PPT, PPTX, DOT, WPS, XLT, ET, PPS, POT, DPS, DOCM, DOTX, DOTM, XLSM, XLTX, XLTM, PPTM, PPSX,
+    PPSM, POTX, POTM, RTF, ODT, ODS, ODP, OFD, XMIND, VSDX, PAGES, NUMBERS, KEY, EPUB, KMZ, SKETCH,
+    GZ, TGZ, TAR, XZ, BZ2, ZST, MD, JSON, LOG, SRT, VCF, ICS, LRC, EML, SQL, YAML, YML, TSV, TXT,
+    CSV, ZIP, RAR, SEVEN_Z,
 ];
 
 #[cfg(test)]
@@ -198,7 +426,7 @@ mod tests {
     use super::*;
     use Format::*;
 
-    const EACH: [Format; 37] = [
+    const EACH: [Format; 44] = [
         Jpeg,
         Png,
         Gif,
@@ -232,10 +460,17 @@ mod tests {
         Xlsx,
         Ppt,
         Pptx,
+        Encrypted,
+        Rtf,
         Text,
         Zip,
         Rar,
         SevenZip,
+        Gzip,
+        Tar,
+        Xz,
+        Bzip2,
+        Zstandard,
     ];
 
     #[test]
@@ -243,8 +478,8 @@ mod tests {
         for format in EACH {
             let (usual, others) = format.fitting();
             for media in [&[usual], others].concat() {
-                assert_eq!(format.media(media.extension), media);
-                assert_eq!(by_extension(media.extension), Some(media));
+                assert_eq!(format.media(&media.extension), media);
+                assert_eq!(by_extension(&media.extension), Some(media));
             }
         }
     }
@@ -253,15 +488,13 @@ mod tests {
     fn every_row_of_the_table_is_used_and_stands_once() {
         for (index, media) in MEDIA.iter().enumerate() {
             let extension = media.extension;
-            let is_used = |format: &Format| format.media(extension) == *media;
-            assert!(EACH.iter().any(is_used), "{extension}");
-            // It becomes the end of a key as it is.
-            assert!(extension.bytes().all(|byte| byte.is_ascii_alphanumeric()));
+            let is_used = |format: &Format| format.media(&extension) == *media;
+            assert!(EACH.iter().any(is_used), "{extension:?}");
             assert!(
                 MEDIA[..index]
                     .iter()
                     .all(|other| other.extension != extension),
-                "{extension}"
+                "{extension:?}"
             );
         }
     }

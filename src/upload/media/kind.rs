@@ -10,25 +10,34 @@ pub enum Kind {
     Video,
     Audio,
     Document,
+    /// None of them.
+    File,
 }
 
 /// A word that is not the name of a [`Kind`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{word:?} is not one of image, video, audio, document")]
+#[error("{word:?} is not one of image, video, audio, document, file")]
 pub struct UnknownKind {
     pub word: String,
 }
 
 impl Kind {
-    const EACH: [Self; 4] = [Self::Image, Self::Video, Self::Audio, Self::Document];
+    const EACH: [Self; 5] = [
+        Self::Image,
+        Self::Video,
+        Self::Audio,
+        Self::Document,
+        Self::File,
+    ];
 
-    /// The word for it: `image`, `video`, `audio` or `document`.
+    /// The word for it: `image`, `video`, `audio`, `document` or `file`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Image => "image",
             Self::Video => "video",
             Self::Audio => "audio",
             Self::Document => "document",
+            Self::File => "file",
         }
     }
 }
@@ -57,7 +66,7 @@ impl FromStr for Kind {
 pub struct Kinds(u8);
 
 impl Kinds {
-    /// Every kind there is.
+    /// Every kind that the bytes can show; a file of no known kind is accepted by name alone.
     pub const ALL: Self = Self(0b1111);
 
     pub const fn contains(self, kind: Kind) -> bool {
@@ -128,7 +137,7 @@ mod tests {
     fn a_set_contains_what_was_listed_and_no_more() {
         let kinds: Kinds = "image,audio".parse().expect("a list");
         let contained = Kind::EACH.map(|kind| kinds.contains(kind));
-        assert_eq!(contained, [true, false, true, false]);
+        assert_eq!(contained, [true, false, true, false, false]);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! `Refused`: what a file that is not accepted looks like, in words for a person and the log.
 
+use std::borrow::Cow;
+
 use super::{isobmff, text};
 
 /// The bytes are of no accepted type.
@@ -7,27 +9,33 @@ use super::{isobmff, text};
 #[error("the bytes look like {looks_like}")]
 pub struct Refused {
     /// A short name of a format in English, never bytes of the client.
-    pub looks_like: &'static str,
+    pub looks_like: Cow<'static, str>,
 }
 
 /// A tag without a sound behind it, or the beginning of a frame that none follows.
 pub(super) const DAMAGED_MP3: Refused = Refused {
-    looks_like: "damaged MP3",
+    looks_like: Cow::Borrowed("damaged MP3"),
 };
 
-pub(super) fn describe(head: &[u8]) -> Refused {
+impl Refused {
+    pub(super) fn new(looks_like: impl Into<Cow<'static, str>>) -> Self {
+        let looks_like = looks_like.into();
+        Self { looks_like }
+    }
+}
+
+pub(super) fn describe(head: &[u8], claimed: &str) -> Refused {
     let looks_like = unlisted(head)
-        .or_else(|| text::known_beginning(head))
+        .or_else(|| text::known_beginning(head, claimed))
         .or_else(|| infer::get(head).and_then(|found| name(found.extension())))
         .unwrap_or("unknown");
-    Refused { looks_like }
+    Refused::new(looks_like)
 }
 
 /// What the crate below does not know, or knows only by opening the file further than we want.
 fn unlisted(head: &[u8]) -> Option<&'static str> {
     Some(match head {
         [] => "empty file",
-        [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => "UTF-16 text",
         [0xD0, 0xCF, 0x11, 0xE0, ..] => "OLE file",
         [0x7F, b'E', b'L', b'F', ..] => "Linux program",
         [b'd', b'e', b'x', b'\n', ..] => "Android program",
@@ -71,11 +79,12 @@ fn name(extension: &str) -> Option<&'static str> {
         "woff" | "woff2" | "ttf" | "otf" | "eot" => "font",
         "mobi" => "Mobipocket",
         "sqlite" => "SQLite",
-        "tar" => "TAR",
-        "gz" => "GZIP",
-        "bz2" | "bz3" => "BZIP",
-        "xz" => "XZ",
-        "zst" => "Zstandard",
+        "tar" => "damaged TAR",
+        "gz" => "damaged GZIP",
+        "bz2" => "damaged BZIP2",
+        "bz3" => "BZIP3",
+        "xz" => "damaged XZ",
+        "zst" => "damaged Zstandard",
         "lz4" => "LZ4",
         "cab" => "CAB",
         "ar" => "AR",
@@ -86,7 +95,7 @@ fn name(extension: &str) -> Option<&'static str> {
         "heif" | "avif" => "damaged HEIF",
         "mp4" | "m4v" | "m4a" | "mov" => "damaged MP4",
         "mkv" | "webm" => "damaged WebM",
-        "mp3" => DAMAGED_MP3.looks_like,
+        "mp3" => "damaged MP3",
         "aac" => "damaged AAC",
         "amr" => "damaged AMR",
         "flac" => "damaged FLAC",

@@ -1,18 +1,19 @@
-//! Text: UTF-8 or GBK to its last byte, without the bytes that only binary files have, and not
-//! beginning as markup, a script, or a playlist that makes a player fetch other files.
+//! Text, judged by its beginning: UTF-8, GBK, or UTF-16 with a byte order mark, without the bytes that
+//! only binary files have, and neither markup nor a script, nor a playlist that makes a player fetch
+//! other files. The rest is not read: a text is served as text, for saving, with `nosniff`.
 
-use encoding_rs::{Decoder, DecoderResult, GBK, UTF_8};
+use std::borrow::Cow;
+
+use encoding_rs::{DecoderResult, Encoding, GBK, UTF_8};
 
 use super::format::Format;
-use super::refusal::Refused;
 
 const BOM: &[u8] = b"\xEF\xBB\xBF";
 const BLANKS: [u8; 5] = *b" \t\n\x0c\r";
 
-pub(super) fn detect(head: &[u8]) -> Option<Format> {
-    let begins_otherwise = known_beginning(head).is_some();
-    (!head.is_empty() && !begins_otherwise && TextWatch::new(head).see(head).is_ok())
-        .then_some(Format::Text)
+pub(super) fn detect(head: &[u8], claimed: &str) -> Option<Format> {
+    let is_other = known_beginning(head, claimed).is_some();
+    (!head.is_empty() && !is_other && is_text(head)).then_some(Format::Text)
 }
 
 /// `bytes` without a byte order mark and the blanks a browser skips before it looks for markup.
@@ -26,9 +27,14 @@ pub(super) fn without_blank_start(bytes: &[u8]) -> &[u8] {
     rest
 }
 
-/// What a head is that may be made of plain letters and yet is no text to us.
-pub(super) fn known_beginning(head: &[u8]) -> Option<&'static str> {
-    let start = without_blank_start(head);
+/// A format whose beginning may be made of plain letters and that is no text to us. Mail keeps its
+/// parts (`.eml`); as any other name they are a saved web page.
+pub(super) fn known_beginning(head: &[u8], claimed: &str) -> Option<&'static str> {
+    let head = match utf_16(head) {
+        Some((encoding, text)) => Cow::Owned(decode(encoding, text)?.into_bytes()),
+        None => Cow::Borrowed(head),
+    };
+    let start = without_blank_start(&head);
     let begins = |with: &[u8]| {
         start
             .get(..with.len())
@@ -44,8 +50,14 @@ pub(super) fn known_beginning(head: &[u8]) -> Option<&'static str> {
                 name
             }
         })
-        .or_else(|| is_mhtml(start).then_some("MHTML"))
-        .or_else(|| is_flash(head).then_some("SWF"))
+        .or_else(|| is_markup(start).then_some("markup"))
+        .or_else(|| (claimed != "eml" && is_mhtml(start)).then_some("MHTML"))
+        .or_else(|| is_flash(&head).then_some("SWF"))
+}
+
+/// A tag, a declaration or an instruction; `<3` is none.
+fn is_markup(start: &[u8]) -> bool {
+    matches!(start, [b'<', next, ..] if next.is_ascii_alphabetic() || b"!/?%".contains(next))
 }
 
 /// In any case of letters; an earlier row wins.
@@ -61,13 +73,11 @@ const BEGINNINGS: &[(&[u8], &str)] = &[
     (b"<body", "HTML"),
     (b"<script", "HTML"),
     (b"<%", "server page"),
-    (b"<", "markup"),
     (b"#!AMR", "damaged AMR"),
     (b"#!", "script"),
     (b"#EXTM3U", "HLS playlist"),
     (b"ffconcat", "ffmpeg playlist"),
     (b"concat:", "ffmpeg playlist"),
-    (b"{\\rtf", "RTF"),
     (b"%!PS", "PostScript"),
     (b"%PDF", "damaged PDF"),
     // What is left of a file that was cut after its magic bytes can read as text.
@@ -115,104 +125,38 @@ fn is_flash(head: &[u8]) -> bool {
     matches!(head, [b'F' | b'C' | b'Z', b'W', b'S', 1..=0x1F, ..])
 }
 
-/// Judges a text as it passes.
-pub(super) struct TextWatch {
-    utf8: Validity,
-    gbk: Validity,
-    /// Nothing but blanks was seen so far, so markup may still be the beginning.
-    is_blank: bool,
+/// Whether every byte of the head belongs to a character of one of our encodings, and none only to
+/// binary files. A character that the head's end cuts off is fine.
+fn is_text(head: &[u8]) -> bool {
+    if let Some((encoding, text)) = utf_16(head) {
+        let decoded = decode(encoding, text);
+        return decoded.is_some_and(|text| !text.bytes().any(is_binary));
+    }
+    // No text begins with DOS's end of file; a film does.
+    head.first() != Some(&0x1A)
+        && !head.iter().copied().any(is_binary)
+        && [UTF_8, GBK]
+            .into_iter()
+            .any(|encoding| decode(encoding, head).is_some())
 }
 
-impl TextWatch {
-    /// A watch for the file that begins with `head`.
-    pub(super) fn new(head: &[u8]) -> Self {
-        Self {
-            utf8: Validity::new(UTF_8.new_decoder_without_bom_handling()),
-            gbk: Validity::new(GBK.new_decoder_without_bom_handling()),
-            is_blank: without_blank_start(head).is_empty(),
-        }
-    }
-
-    pub(super) fn see(&mut self, chunk: &[u8]) -> Result<(), Refused> {
-        if self.is_blank {
-            self.see_beginning(chunk)?;
-        }
-        if chunk.iter().any(|&byte| is_binary(byte)) {
-            return Err(BINARY);
-        }
-        self.decode(chunk, false)
-    }
-
-    /// A character must not be cut off by the end of the file.
-    pub(super) fn end(&mut self) -> Result<(), Refused> {
-        self.decode(&[], true)
-    }
-
-    fn see_beginning(&mut self, chunk: &[u8]) -> Result<(), Refused> {
-        let first = chunk
-            .iter()
-            .find(|byte| !BLANKS.contains(byte) && !BOM.contains(byte));
-        self.is_blank = first.is_none();
-        if first == Some(&b'<') {
-            Err(Refused {
-                looks_like: "markup",
-            })
-        } else {
-            Ok(())
-        }
-    }
-
-    fn decode(&mut self, chunk: &[u8], is_last: bool) -> Result<(), Refused> {
-        // Both, always: letters of ASCII are valid in both, and which it is may show late.
-        let is_utf8 = self.utf8.see(chunk, is_last);
-        let is_gbk = self.gbk.see(chunk, is_last);
-        if is_utf8 || is_gbk {
-            Ok(())
-        } else {
-            Err(BINARY)
-        }
-    }
+/// The encoding that a byte order mark names, and the text behind it.
+fn utf_16(head: &[u8]) -> Option<(&'static Encoding, &[u8])> {
+    let (encoding, mark_bytes) = Encoding::for_bom(head)?;
+    (encoding != UTF_8).then_some((encoding, head.get(mark_bytes..)?))
 }
 
-const BINARY: Refused = Refused {
-    looks_like: "binary data",
-};
+/// The text in UTF-8; `None` when a character of it is malformed.
+fn decode(encoding: &'static Encoding, bytes: &[u8]) -> Option<String> {
+    let mut decoder = encoding.new_decoder_without_bom_handling();
+    let most_bytes = decoder.max_utf8_buffer_length_without_replacement(bytes.len())?;
+    let mut text = String::with_capacity(most_bytes);
+    let (result, _) = decoder.decode_to_string_without_replacement(bytes, &mut text, false);
+    (result == DecoderResult::InputEmpty).then_some(text)
+}
 
-/// The WHATWG's "binary data byte" (MIME Sniffing, 3): escape is not one, a zero is.
+/// The WHATWG's "binary data byte" (MIME Sniffing, 3), but for the tabs, feeds and ends of file that
+/// old text editors write: vertical tab, and 0x1A of DOS.
 const fn is_binary(byte: u8) -> bool {
-    matches!(byte, 0..=0x08 | 0x0B | 0x0E..=0x1A | 0x1C..=0x1F)
-}
-
-/// Whether all bytes so far are of one encoding; the decoder is dropped at the first that is not.
-struct Validity(Option<Decoder>);
-
-impl Validity {
-    fn new(decoder: Decoder) -> Self {
-        Self(Some(decoder))
-    }
-
-    fn see(&mut self, bytes: &[u8], is_last: bool) -> bool {
-        let Some(decoder) = &mut self.0 else {
-            return false;
-        };
-        let is_valid = decodes(decoder, bytes, is_last);
-        if !is_valid || is_last {
-            self.0 = None;
-        }
-        is_valid
-    }
-}
-
-/// Decodes into a scratch that is thrown away: only errors count.
-fn decodes(decoder: &mut Decoder, mut bytes: &[u8], is_last: bool) -> bool {
-    let mut scratch = [0; 2048];
-    loop {
-        let (result, read, _) =
-            decoder.decode_to_utf8_without_replacement(bytes, &mut scratch, is_last);
-        match result {
-            DecoderResult::InputEmpty => return true,
-            DecoderResult::OutputFull => bytes = bytes.get(read..).unwrap_or_default(),
-            DecoderResult::Malformed(..) => return false,
-        }
-    }
+    matches!(byte, 0..=0x08 | 0x0E..=0x19 | 0x1C..=0x1F)
 }

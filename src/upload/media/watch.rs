@@ -1,43 +1,102 @@
-//! `Watch`: what only the whole file can tell, judged while it passes.
+//! `Watch`: what a file turns out to be while it passes.
 
 use std::fmt;
 
 use bytes::Bytes;
-use memchr::memmem;
 
-use super::HEAD_BYTES;
-use super::archive::{LOCAL_HEADER, LOCAL_NAME_AT, LOCAL_NAME_BYTES_AT};
-use super::compound::InstallerWatch;
-use super::field::le16;
-use super::format::Format;
-use super::refusal::Refused;
-use super::text::TextWatch;
-use super::walk::{Edit, Report, Strip, Walker};
+use super::{
+    HEAD_BYTES, Kind, Media, Rules,
+    archive::ProgramWatch,
+    audio::{self, Found},
+    compound::CompoundWatch,
+    format::Format,
+    refusal::{DAMAGED_MP3, Refused},
+    walk::{Edit, Report, Walker},
+};
 
-/// Is fed every chunk of a file in order, its head included. It refuses a document that turns out to
-/// be something else, and walks through images, sounds and videos.
-pub struct Watch(Inner);
+/// Is fed every chunk of a file in order, its head included. It says what the file is as soon as that
+/// is known, refuses a document that turns out to be something else, and walks through images, sounds
+/// and videos.
+pub struct Watch {
+    rules: Rules,
+    claimed: String,
+    /// `None` while the bytes that decide have not passed.
+    media: Option<Media>,
+    inner: Inner,
+}
 
 enum Inner {
     Nothing,
     Walk(Walker),
-    Text(Box<TextWatch>),
     Zip(ProgramWatch),
-    Compound(InstallerWatch),
+    Compound(Box<CompoundWatch>),
+    Sound(HeldSound),
+}
+
+/// A sound whose first frame stands behind a tag that is longer than the head.
+struct HeldSound {
+    /// From here on the bytes are wanted that tell what it is.
+    at: u64,
+    /// All that has passed: its walk begins at the first byte. The store holds these chunks, too.
+    chunks: Vec<Bytes>,
+    seen: u64,
 }
 
 impl Watch {
-    pub(super) fn new(format: Format, head: &[u8], strip: Strip) -> Self {
-        Self(match format {
-            Format::Text => Inner::Text(Box::new(TextWatch::new(head))),
+    /// Of a format that the head shows.
+    pub(super) fn new(
+        format: Format,
+        head: &[u8],
+        claimed: &str,
+        rules: Rules,
+    ) -> Result<Self, Refused> {
+        let inner = match format {
             Format::Zip | Format::Docx | Format::Xlsx | Format::Pptx => {
-                Inner::Zip(ProgramWatch::new())
+                match ProgramWatch::new(head) {
+                    Ok(zip) => Inner::Zip(zip),
+                    Err(refused) => return Self::of_refused(refused, claimed, rules),
+                }
             }
-            Format::Doc | Format::Xls | Format::Ppt => {
-                InstallerWatch::new(head).map_or(Inner::Nothing, Inner::Compound)
-            }
-            _ => Walker::new(format, strip).map_or(Inner::Nothing, Inner::Walk),
-        })
+            _ => Walker::new(format, rules.strip).map_or(Inner::Nothing, Inner::Walk),
+        };
+        let mut watch = Self::undecided(inner, claimed, rules);
+        watch.know(format.media(claimed))?;
+        Ok(watch)
+    }
+
+    /// Of a compound file, whose directory is still to come.
+    pub(super) fn of_compound(compound: CompoundWatch, claimed: &str, rules: Rules) -> Self {
+        Self::undecided(Inner::Compound(Box::new(compound)), claimed, rules)
+    }
+
+    /// Of a sound that is told by what stands from `at` on.
+    pub(super) fn of_sound(at: u64, claimed: &str, rules: Rules) -> Self {
+        let sound = HeldSound {
+            at,
+            chunks: Vec::new(),
+            seen: 0,
+        };
+        Self::undecided(Inner::Sound(sound), claimed, rules)
+    }
+
+    /// Of a file of no accepted type: nobody looks at it, where such files are stored at all.
+    pub(super) fn of_refused(
+        refused: Refused,
+        claimed: &str,
+        rules: Rules,
+    ) -> Result<Self, Refused> {
+        let mut watch = Self::undecided(Inner::Nothing, claimed, rules);
+        watch.tolerate(refused)?;
+        Ok(watch)
+    }
+
+    fn undecided(inner: Inner, claimed: &str, rules: Rules) -> Self {
+        Self {
+            rules,
+            claimed: claimed.to_owned(),
+            media: None,
+            inner,
+        }
     }
 
     /// Takes the next chunk, and adds to `edits` what is to be overwritten of it, or of up to
@@ -46,121 +105,187 @@ impl Watch {
     /// # Errors
     /// [`Refused`] when the file is not what its head promised; nothing more need be fed then.
     pub fn see(&mut self, chunk: &Bytes, edits: &mut Vec<Edit>) -> Result<(), Refused> {
-        match &mut self.0 {
+        match &mut self.inner {
             Inner::Nothing => Ok(()),
             Inner::Walk(walker) => {
                 walker.see(chunk, edits);
                 Ok(())
             }
-            Inner::Text(text) => text.see(chunk),
-            Inner::Zip(zip) => zip.see(chunk),
-            Inner::Compound(compound) => compound.see(chunk),
+            Inner::Zip(zip) => {
+                zip.see(chunk);
+                Ok(())
+            }
+            Inner::Sound(sound) => match sound.see(chunk)? {
+                Some(format) => self.walk_as(format, edits),
+                None => Ok(()),
+            },
+            Inner::Compound(compound) => {
+                let seen = compound.see(chunk);
+                let found = compound.found_in_head();
+                match seen {
+                    Ok(()) if self.media.is_none() => found.map_or(Ok(()), |it| self.know_as(it)),
+                    Ok(()) => Ok(()),
+                    Err(refused) => self.tolerate(refused),
+                }
+            }
         }
+    }
+
+    /// What the file is, once that is known.
+    pub fn media(&self) -> Option<Media> {
+        self.media
+    }
+
+    /// What the file is by its name, when no more of it can be awaited.
+    ///
+    /// # Errors
+    /// [`Refused`] when its kind is not accepted.
+    pub fn decide(&mut self, edits: &mut Vec<Edit>) -> Result<Media, Refused> {
+        if self.media.is_none() {
+            match &self.inner {
+                Inner::Compound(compound) => {
+                    let format = compound.by_name().unwrap_or(Format::Doc);
+                    self.know_as(format)?;
+                }
+                Inner::Sound(_) => {
+                    let by_name = [Format::Flac, Format::Aac]
+                        .into_iter()
+                        .find(|format| format.fits(&self.claimed));
+                    self.walk_as(by_name.unwrap_or(Format::Mp3), edits)?;
+                }
+                Inner::Nothing | Inner::Walk(_) | Inner::Zip(_) => {}
+            }
+        }
+        Ok(self.media.unwrap_or_else(|| Media::unknown(&self.claimed)))
     }
 
     /// Says that the last chunk was seen, when the file is whole. The last edits are of up to
     /// [`REACH`](super::REACH) bytes before its end.
     ///
     /// # Errors
-    /// [`Refused`] when the file ends where one of its kind cannot end.
-    pub fn end(self, edits: &mut Vec<Edit>) -> Result<Report, Refused> {
-        match self.0 {
-            Inner::Text(mut text) => text.end().map(|()| Report::default()),
-            Inner::Walk(walker) => Ok(walker.end(edits)),
-            Inner::Nothing | Inner::Zip(_) | Inner::Compound(_) => Ok(Report::default()),
+    /// [`Refused`] when the file as a whole is not accepted.
+    pub fn end(mut self, edits: &mut Vec<Edit>) -> Result<(Media, Report), Refused> {
+        if let Inner::Sound(sound) = &mut self.inner {
+            let format = sound.end()?;
+            self.walk_as(format, edits)?;
         }
+        let mut report = Report::default();
+        match std::mem::replace(&mut self.inner, Inner::Nothing) {
+            Inner::Nothing => {}
+            Inner::Walk(walker) => report = walker.end(edits),
+            Inner::Zip(zip) => {
+                if let Err(refused) = zip.end() {
+                    self.tolerate(refused)?;
+                }
+            }
+            Inner::Compound(compound) if self.media.is_none() => {
+                match compound.found().or(compound.by_name()) {
+                    Some(format) => self.know_as(format)?,
+                    None => self.tolerate(Refused::new("OLE file"))?,
+                }
+            }
+            Inner::Compound(_) | Inner::Sound(_) => {}
+        }
+        let media = self.decide(edits)?;
+        // Some containers show only at their end that they hold no picture.
+        self.accept(report.facts.kind.unwrap_or(media.kind), &media.extension)?;
+        Ok((media, report))
+    }
+
+    /// Goes on as a sound of this format, and walks through what was held.
+    fn walk_as(&mut self, format: Format, edits: &mut Vec<Edit>) -> Result<(), Refused> {
+        self.know_as(format)?;
+        let next = Walker::new(format, self.rules.strip).map_or(Inner::Nothing, Inner::Walk);
+        if let Inner::Sound(sound) = std::mem::replace(&mut self.inner, next) {
+            for chunk in &sound.chunks {
+                self.see(chunk, edits)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn know_as(&mut self, format: Format) -> Result<(), Refused> {
+        self.know(format.media(&self.claimed))
+    }
+
+    fn know(&mut self, media: Media) -> Result<(), Refused> {
+        self.accept(media.kind, &media.extension)?;
+        self.media = Some(media);
+        Ok(())
+    }
+
+    fn accept(&self, kind: Kind, looks_like: &str) -> Result<(), Refused> {
+        match self.rules.kinds.contains(kind) {
+            true => Ok(()),
+            false => Err(Refused::new(looks_like.to_owned())),
+        }
+    }
+
+    /// Lets a program pass where files of no known kind are accepted.
+    fn tolerate(&mut self, refused: Refused) -> Result<(), Refused> {
+        if !self.rules.kinds.contains(Kind::File) {
+            return Err(refused);
+        }
+        self.inner = Inner::Nothing;
+        let unknown = Media::unknown(&self.claimed);
+        self.media.get_or_insert(unknown);
+        Ok(())
+    }
+}
+
+impl HeldSound {
+    /// Takes the next chunk; the format once it tells.
+    fn see(&mut self, chunk: &Bytes) -> Result<Option<Format>, Refused> {
+        self.chunks.push(chunk.clone());
+        self.seen += chunk.len() as u64;
+        while self.seen >= self.at.saturating_add(HEAD_BYTES as u64) {
+            if let found @ Some(_) = self.detect(false)? {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+
+    fn end(&mut self) -> Result<Format, Refused> {
+        loop {
+            let is_whole = self.seen < self.at.saturating_add(HEAD_BYTES as u64);
+            match self.detect(is_whole)? {
+                Some(format) => return Ok(format),
+                None if is_whole => return Err(DAMAGED_MP3),
+                None => {}
+            }
+        }
+    }
+
+    /// Looks at the bytes that are wanted, or says that others are.
+    fn detect(&mut self, is_whole: bool) -> Result<Option<Format>, Refused> {
+        match audio::detect_behind_tag(&self.wanted(), is_whole) {
+            Some(Found::Is(format)) => Ok(Some(format)),
+            Some(Found::Behind(distance)) => {
+                self.at = self.at.saturating_add(distance.max(1) as u64);
+                Ok(None)
+            }
+            None => Err(DAMAGED_MP3),
+        }
+    }
+
+    fn wanted(&self) -> Vec<u8> {
+        let mut skip = usize::try_from(self.at).unwrap_or(usize::MAX);
+        let mut wanted = Vec::with_capacity(HEAD_BYTES);
+        for chunk in &self.chunks {
+            let rest = chunk.get(skip.min(chunk.len())..).unwrap_or_default();
+            skip = skip.saturating_sub(chunk.len());
+            let free = HEAD_BYTES - wanted.len();
+            wanted.extend_from_slice(rest.get(..free).unwrap_or(rest));
+        }
+        wanted
     }
 }
 
 impl fmt::Debug for Watch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.0 {
-            Inner::Nothing => "Watch(nothing)",
-            Inner::Walk(_) => "Watch(walk)",
-            Inner::Text(_) => "Watch(text)",
-            Inner::Zip(_) => "Watch(zip)",
-            Inner::Compound(_) => "Watch(compound)",
-        })
+        f.debug_struct("Watch")
+            .field("media", &self.media)
+            .finish_non_exhaustive()
     }
-}
-
-/// Judges the head by a watch of its own, so that what it can tell is told before a byte is stored.
-pub(super) fn replay(format: Format, head: &[u8]) -> Result<(), Refused> {
-    match Watch::new(format, head, Strip::Off).0 {
-        Inner::Nothing | Inner::Walk(_) => Ok(()),
-        Inner::Text(mut text) => {
-            text.see(head)?;
-            if head.len() < HEAD_BYTES {
-                text.end()
-            } else {
-                Ok(())
-            }
-        }
-        Inner::Zip(mut zip) => zip.see(head),
-        Inner::Compound(mut compound) => compound.see(head),
-    }
-}
-
-/// Looks for the entries that make a zip a program, by their headers: in their place or in the
-/// directory at the end. An archive stored uncompressed inside another is found as well.
-struct ProgramWatch {
-    /// The last bytes seen, too few for a header with a name: it may go on in the next chunk.
-    tail: Vec<u8>,
-}
-
-/// How an entry is listed at the end of the file (APPNOTE 4.3.12).
-const CENTRAL_HEADER: &[u8; 4] = b"PK\x01\x02";
-const CENTRAL_NAME_AT: usize = 46;
-const CENTRAL_NAME_BYTES_AT: usize = 28;
-
-const PROGRAM_ENTRIES: [(&[u8], Refused); 3] = [
-    (b"AndroidManifest.xml", Refused { looks_like: "APK" }),
-    (b"classes.dex", Refused { looks_like: "APK" }),
-    (LONGEST_NAME, Refused { looks_like: "JAR" }),
-];
-const LONGEST_NAME: &[u8] = b"META-INF/MANIFEST.MF";
-const TAIL: usize = CENTRAL_NAME_AT + LONGEST_NAME.len() - 1;
-
-impl ProgramWatch {
-    fn new() -> Self {
-        Self {
-            tail: Vec::with_capacity(2 * TAIL),
-        }
-    }
-
-    fn see(&mut self, chunk: &[u8]) -> Result<(), Refused> {
-        let border = chunk
-            .first_chunk::<TAIL>()
-            .map_or(chunk, <[u8; TAIL]>::as_slice);
-        self.tail.extend_from_slice(border);
-        search(&self.tail)?;
-        search(chunk)?;
-        if let Some(end) = chunk.last_chunk::<TAIL>() {
-            self.tail.clear();
-            self.tail.extend_from_slice(end);
-        }
-        self.tail.drain(..self.tail.len().saturating_sub(TAIL));
-        Ok(())
-    }
-}
-
-/// Refuses bytes in which the whole header of a program's entry stands.
-fn search(bytes: &[u8]) -> Result<(), Refused> {
-    let headers = memmem::find_iter(bytes, b"PK").filter_map(|at| bytes.get(at..));
-    let mut refusals = headers.filter_map(program_entry);
-    refusals.next().map_or(Ok(()), Err)
-}
-
-fn program_entry(header: &[u8]) -> Option<Refused> {
-    let (name_at, name_bytes_at) = match header.first_chunk()? {
-        LOCAL_HEADER => (LOCAL_NAME_AT, LOCAL_NAME_BYTES_AT),
-        CENTRAL_HEADER => (CENTRAL_NAME_AT, CENTRAL_NAME_BYTES_AT),
-        _ => return None,
-    };
-    let name = header.get(name_at..name_at + usize::from(le16(header, name_bytes_at)?))?;
-    // Java finds its manifest in any case of letters.
-    PROGRAM_ENTRIES
-        .into_iter()
-        .find(|(entry, _)| name.eq_ignore_ascii_case(entry))
-        .map(|(_, refused)| refused)
 }
