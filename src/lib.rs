@@ -12,7 +12,7 @@
 //! [`config`] reads the environment and fills the settings each module owns; [`body`] is how bytes
 //! travel between them.
 
-// What a request holds must not be able to stop the process.
+// No request may be able to stop the process.
 #![cfg_attr(
     not(test),
     deny(

@@ -149,7 +149,7 @@ impl Vars<'_> {
     }
 }
 
-/// What S3 and OSS allow, dots included (S3: 3 to 63 characters).
+/// A name that S3 and OSS allow, dots included (S3: 3 to 63 characters).
 pub(super) fn is_bucket_name(name: &str) -> bool {
     (3..=63).contains(&name.len())
         && name.bytes().all(|byte| {

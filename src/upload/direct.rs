@@ -104,7 +104,7 @@ async fn run(
     completed_before(session, folder, pending, start).await
 }
 
-/// What the file is, if a streamed one would be taken.
+/// Judges the file as a streamed one is judged.
 fn accepted(settings: &Settings, seen: &Seen, name: &str) -> Result<Media, Error> {
     let limit = settings.max_bytes;
     if seen.size > limit {

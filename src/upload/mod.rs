@@ -1,4 +1,4 @@
-//! What an upload is: the bytes decide its type, the clock and chance its name, and a request's
+//! The rules of an upload: the bytes decide its type, the clock and chance its name, and a request's
 //! files are stored all or none. No HTTP and no environment here.
 
 pub mod direct;
@@ -40,7 +40,7 @@ pub struct Settings {
 pub struct File<'a> {
     /// As the client called it; never trusted.
     pub name: String,
-    /// What it holds.
+    /// Its content.
     pub content: ByteStream<'a>,
 }
 
@@ -49,9 +49,9 @@ pub struct File<'a> {
 pub struct Stored {
     /// Where it is.
     pub key: ObjectKey,
-    /// What it is.
+    /// Its type.
     pub media: Media,
-    /// What a viewer wants to know of it; of a file that did not pass through here, nothing.
+    /// Size in pixels, duration and kind; empty for a file that did not pass through here.
     pub facts: Facts,
     /// Its size in bytes.
     pub size: u64,
@@ -83,7 +83,7 @@ pub enum Error {
     /// The bytes are of no type that is accepted here.
     #[error("the file is of a type that is not accepted: {looks_like}")]
     Type {
-        /// What the bytes look like.
+        /// Name of the format that the bytes look like.
         looks_like: Cow<'static, str>,
     },
     /// The request could not be read to its end.

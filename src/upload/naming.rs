@@ -1,4 +1,4 @@
-//! What an object is called: `<folder>/<YYYYMMDD>/<milliseconds>_<12 hex><.ext>`, nothing of it from
+//! Names of objects: `<folder>/<YYYYMMDD>/<milliseconds>_<12 hex><.ext>`, nothing of it from
 //! the client but a folder it may name. Pure: the clock and the random id are arguments.
 
 use axum::http::HeaderValue;
@@ -37,7 +37,7 @@ fn is_level(level: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
-/// What time and chance give to the key of a file that came at `now`. `id` gives the 12 random hex
+/// Stem of the key of a file that came at `now`. `id` gives the 12 random hex
 /// digits.
 pub fn stem(now: DateTime<Utc>, offset: FixedOffset, id: Uuid) -> Stem {
     // The first 48 bits of a version 4 UUID are random throughout.

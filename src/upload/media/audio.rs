@@ -5,7 +5,7 @@
 
 use super::format::Format;
 
-/// What the head shows of a sound.
+/// A sound as far as the head shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
     Is(Format),
@@ -84,7 +84,7 @@ fn frames_follow(bytes: &[u8], bytes_of: fn(&[u8]) -> Option<usize>) -> bool {
     true
 }
 
-/// What taggers append: ID3v1, APEv2, or zeros.
+/// A trailer that taggers append: ID3v1, APEv2, or zeros.
 fn has_trailing_tag(rest: &[u8]) -> bool {
     rest.starts_with(b"TAG") || rest.starts_with(b"APETAGEX") || rest.starts_with(&[0; 4])
 }
@@ -231,7 +231,7 @@ fn tagged(bytes: &[u8], is_whole: bool) -> Option<Found> {
         at += tag.ends;
     }
     let rest = bytes.get(at..).unwrap_or_default();
-    // What is left of a longer tag.
+    // The rest of a longer tag.
     let zeros = rest.iter().take_while(|byte| **byte == 0).count();
     let rest = rest.get(zeros..).unwrap_or_default();
     bare(rest)

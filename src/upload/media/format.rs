@@ -4,7 +4,7 @@ use std::{fmt, ops::Deref};
 
 use super::Kind;
 
-/// What a stored file is called and served as.
+/// The type of a stored file: its kind, extension and Content-Type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Media {
     pub kind: Kind,
@@ -242,7 +242,7 @@ const WEBP: Media = media(Kind::Image, "webp", "image/webp");
 const BMP: Media = media(Kind::Image, "bmp", "image/bmp");
 const HEIC: Media = media(Kind::Image, "heic", "image/heic");
 const HEIF: Media = media(Kind::Image, "heif", "image/heif");
-// What the cameras of Canon and Sony call it.
+// The extension that cameras of Canon and Sony write.
 const HIF: Media = media(Kind::Image, "hif", "image/heif");
 const AVIF: Media = media(Kind::Image, "avif", "image/avif");
 const MP4: Media = media(Kind::Video, "mp4", "video/mp4");

@@ -58,7 +58,7 @@ fn without_space(head: &[u8]) -> &[u8] {
     head
 }
 
-/// What the brands say, when a further box follows them.
+/// The format that the brands name, when a further box follows them.
 fn branded(head: &[u8], ftyp_bytes: u64, claimed: &str) -> Option<Format> {
     let ftyp = head.get(..usize::try_from(ftyp_bytes).ok()?)?;
     BoxHeader::at(head, ftyp.len())?;
@@ -87,7 +87,7 @@ fn settle(major: Option<Format>, compatible: &[Format]) -> Option<Format> {
     }
 }
 
-/// What a film is when its tracks are known: recorders write sound alone under a film's brand.
+/// Corrects a film's format by its tracks: recorders write sound alone under a film's brand.
 /// Where the tracks stand behind the media, the client's name tells.
 fn with_tracks(format: Format, tracks: Option<Tracks>, claimed: &str) -> Format {
     let is_sound = match tracks {

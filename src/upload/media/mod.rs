@@ -51,7 +51,7 @@ use compound::CompoundWatch;
 /// 16 KiB reaches them in most files and costs nothing to hold.
 pub const HEAD_BYTES: usize = 16 * 1024;
 
-/// What an operator accepts, and does to it.
+/// Operator's rules for the content of files.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
     /// `UPLOAD_TYPES`: the kinds accepted.

@@ -32,7 +32,7 @@ pub(super) fn describe(head: &[u8], claimed: &str) -> Refused {
     Refused::new(looks_like)
 }
 
-/// What the crate below does not know, or knows only by opening the file further than we want.
+/// Formats that `infer` does not know, or knows only by reading further than we want.
 fn unlisted(head: &[u8]) -> Option<&'static str> {
     Some(match head {
         [] => "empty file",

@@ -80,7 +80,7 @@ const BEGINNINGS: &[(&[u8], &str)] = &[
     (b"concat:", "ffmpeg playlist"),
     (b"%!PS", "PostScript"),
     (b"%PDF", "damaged PDF"),
-    // What is left of a file that was cut after its magic bytes can read as text.
+    // A file cut after its magic bytes can read as text.
     (b"GIF8", "damaged GIF"),
     (b"\x89PNG", "damaged PNG"),
     (b"RIFF", "damaged RIFF"),
@@ -90,7 +90,7 @@ const BEGINNINGS: &[(&[u8], &str)] = &[
     (b"7z\xBC\xAF", "damaged 7z"),
 ];
 
-/// What an XML file is, by the first element that we know.
+/// Names an XML file by the first element that we know.
 fn xml_dialect(start: &[u8]) -> &'static str {
     let lower = start.to_ascii_lowercase();
     let at = |element: &[u8]| memchr::memmem::find(&lower, element).unwrap_or(usize::MAX);

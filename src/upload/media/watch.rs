@@ -1,4 +1,4 @@
-//! `Watch`: what a file turns out to be while it passes.
+//! `Watch`: judges a file while it passes.
 
 use std::fmt;
 
@@ -131,12 +131,12 @@ impl Watch {
         }
     }
 
-    /// What the file is, once that is known.
+    /// The file's type, once that is known.
     pub fn media(&self) -> Option<Media> {
         self.media
     }
 
-    /// What the file is by its name, when no more of it can be awaited.
+    /// Decides the type by the file's name, when no more of it can be held.
     ///
     /// # Errors
     /// [`Refused`] when its kind is not accepted.

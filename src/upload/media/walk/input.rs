@@ -50,7 +50,7 @@ pub(super) fn lock(feed: &Mutex<Feed>) -> MutexGuard<'_, Feed> {
 #[derive(Debug)]
 pub(super) struct Input {
     feed: Arc<Mutex<Feed>>,
-    /// What is there of the file from `position` on.
+    /// The bytes at hand from `position` on.
     chunk: Bytes,
     position: u64,
     /// Where the structure ends that was entered.
@@ -89,7 +89,7 @@ impl Input {
         self.limit - self.position
     }
 
-    /// What is to be overwritten.
+    /// Edits not yet handed over.
     pub(super) fn strip(&self) -> Strip {
         self.strip
     }

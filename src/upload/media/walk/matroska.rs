@@ -64,7 +64,7 @@ pub(super) async fn walk(input: &mut Input, facts: &mut Facts, format: Format) -
     walked
 }
 
-/// What the elements seen so far say.
+/// State gathered from the elements seen so far.
 #[derive(Debug, Default)]
 struct Film {
     elements: u32,
@@ -474,7 +474,7 @@ async fn number(input: &mut Input) -> Walked<u64> {
     Ok(unsigned(&input.take(8).await))
 }
 
-/// The same as a float.
+/// The payload as a float.
 async fn float(input: &mut Input) -> Walked<f64> {
     let data = input.take(9).await;
     let number = match (data.first_chunk(), data.first_chunk()) {

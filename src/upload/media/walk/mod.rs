@@ -72,13 +72,13 @@ pub enum Geo {
     /// Nothing was found.
     #[default]
     None,
-    /// What was found was overwritten.
+    /// All that was found is overwritten.
     Removed,
     /// Something was left, or could not be read.
     Kept,
 }
 
-/// What a viewer wants to know before it has the file.
+/// Facts that a viewer wants before it has the file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
     /// As displayed, in pixels.
@@ -130,7 +130,7 @@ pub struct Edit {
     pub by: Overwrite,
 }
 
-/// What bytes are overwritten with.
+/// Replacement bytes of an edit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Overwrite {
     /// So many of one byte.
@@ -139,10 +139,10 @@ pub enum Overwrite {
     Bytes(Bytes),
 }
 
-/// What is known of a file that has passed.
+/// Result of a walk through a whole file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// What a viewer wants to know.
+    /// Size, duration and kind.
     pub facts: Facts,
     /// Only of use where something was looked for.
     pub geo: Geo,

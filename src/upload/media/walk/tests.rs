@@ -39,7 +39,7 @@ fn apply(bytes: &mut [u8], edits: &mut Vec<Edit>, before: usize, seen: usize) {
     }
 }
 
-/// The same for any chunks.
+/// As above, for any chunks.
 pub(super) fn pass_in_any_chunks(format: Format, strip: Strip, file: &[u8]) -> Passed {
     let whole = pass(format, strip, file, file.len().max(1));
     for size in [1, 2, 3, 7, 64, 1000, 4096] {

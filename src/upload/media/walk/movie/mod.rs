@@ -32,7 +32,7 @@ pub(super) async fn walk(input: &mut Input, facts: &mut Facts, format: Format) -
     walked
 }
 
-/// What the boxes seen so far say.
+/// State gathered from the boxes seen so far.
 #[derive(Debug, Default)]
 struct Movie {
     boxes: u32,
