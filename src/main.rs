@@ -51,9 +51,6 @@ fn keep_freed_memory() {
 
 async fn run(config: Config) -> io::Result<()> {
     let (what, idle) = (describe(&config), config.api.idle);
-    if config.runtime != Runtime::Local && config.api.auth.secrets.is_empty() {
-        tracing::warn!("UPLOAD_JWT_SECRET is not set: everybody may upload");
-    }
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
@@ -63,6 +60,7 @@ async fn run(config: Config) -> io::Result<()> {
     }
     let greeting = Greeting {
         stores_into: &what,
+        needs_token: !config.api.auth.secrets.is_empty(),
         has_page: config.api.page.as_ref().is_some_and(|page| page.is_on),
         has_secret_of_its_own: config.has_secret_of_its_own,
     };

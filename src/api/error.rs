@@ -294,9 +294,11 @@ struct Size(u64);
 
 impl std::fmt::Display for Size {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        const MIB: u64 = 1024 * 1024;
+        const MIB: u64 = 1 << 20;
+        const MB: u64 = 1_000_000;
         match self.0 {
-            bytes if bytes >= MIB && bytes % MIB == 0 => write!(f, "{} MB", bytes / MIB),
+            bytes if bytes >= MIB && bytes % MIB == 0 => write!(f, "{} MiB", bytes / MIB),
+            bytes if bytes >= MB && bytes % MB == 0 => write!(f, "{} MB", bytes / MB),
             bytes => write!(f, "{bytes} 字节"),
         }
     }

@@ -1,6 +1,6 @@
 //! The variables of a bucket: where it is, and the credentials for it.
 
-use super::vars::{Vars, base_url};
+use super::vars::{Vars, base_url, size};
 use crate::{
     runtime::Runtime,
     store::{
@@ -9,7 +9,7 @@ use crate::{
     },
 };
 
-impl Vars<'_> {
+impl Vars {
     pub(super) fn bucket(
         &mut self,
         runtime: Runtime,
@@ -28,14 +28,22 @@ impl Vars<'_> {
             Dialect::S3 => None,
             Dialect::Oss => Some(bucket::oss_endpoint(&region, on_fc)),
         });
+        let noted = self.problems.len();
         let credentials = self.credentials(dialect);
         // On FC they come with each request.
-        if credentials.is_none() && !(on_fc && dialect == Dialect::Oss) {
-            self.refuse(
-                "AWS_ACCESS_KEY_ID",
-                None,
-                "credentials for the bucket, with AWS_SECRET_ACCESS_KEY",
-            );
+        let come_later = on_fc && dialect == Dialect::Oss;
+        if credentials.is_none() && self.problems.len() == noted && !come_later {
+            let (variable, expected) = match dialect {
+                Dialect::S3 => (
+                    AWS_KEYS[0],
+                    "credentials for the bucket, with AWS_SECRET_ACCESS_KEY",
+                ),
+                Dialect::Oss => (
+                    ALIYUN_KEYS[0],
+                    "credentials for the bucket, with ALIBABA_CLOUD_ACCESS_KEY_SECRET",
+                ),
+            };
+            self.refuse(variable, None, expected);
         }
         let path_style = self.parse("UPLOAD_PATH_STYLE", "true or false", false);
         bucket::Settings {
@@ -55,9 +63,12 @@ impl Vars<'_> {
             one_copy_bytes: bucket::ONE_COPY_BYTES,
             memory_bytes: self.read(
                 "UPLOAD_MEMORY_BYTES",
-                "a number of bytes, 16777216 or more",
+                "a size of 16MiB or more",
                 self.memory_for_parts(),
-                |text| text.parse().ok().filter(|bytes| *bytes >= 16 << 20),
+                |text| {
+                    let bytes = usize::try_from(size(text)?).ok();
+                    bytes.filter(|bytes| *bytes >= 16 << 20)
+                },
             ),
             cache_control: self.cache_control(),
         }
@@ -94,29 +105,31 @@ impl Vars<'_> {
     }
 
     fn credentials(&mut self, dialect: Dialect) -> Option<CredentialsProvider> {
-        let read =
-            |id, secret, token| Credentials::new(self.get(id)?, self.get(secret)?, self.get(token));
-        let aliyun = || {
-            read(
-                "ALIBABA_CLOUD_ACCESS_KEY_ID",
-                "ALIBABA_CLOUD_ACCESS_KEY_SECRET",
-                "ALIBABA_CLOUD_SECURITY_TOKEN",
-            )
-        };
-        let aws = || {
-            read(
-                "AWS_ACCESS_KEY_ID",
-                "AWS_SECRET_ACCESS_KEY",
-                "AWS_SESSION_TOKEN",
-            )
-        };
         let credentials = match dialect {
-            Dialect::S3 => aws(),
-            Dialect::Oss => aliyun().or_else(aws),
+            Dialect::S3 => self.keys(AWS_KEYS),
+            Dialect::Oss => self.keys(ALIYUN_KEYS).or_else(|| self.keys(AWS_KEYS)),
         };
         match credentials {
             Some(credentials) => Some(CredentialsProvider::Static(credentials)),
             None => self.container_endpoint().map(CredentialsProvider::from),
+        }
+    }
+
+    /// Credentials out of three variables. Half a pair is nobody's intention.
+    fn keys(&mut self, [id, secret, token]: [&'static str; 3]) -> Option<Credentials> {
+        match (self.get(id), self.get(secret)) {
+            (Some(key_id), Some(key_secret)) => {
+                Credentials::new(key_id, key_secret, self.get(token))
+            }
+            (Some(_), None) => {
+                self.refuse(secret, None, "the secret of the key whose id is set");
+                None
+            }
+            (None, Some(_)) => {
+                self.refuse(id, None, "the id of the key whose secret is set");
+                None
+            }
+            (None, None) => None,
         }
     }
 
@@ -148,6 +161,18 @@ impl Vars<'_> {
         endpoint
     }
 }
+
+/// Id, secret and session token.
+const AWS_KEYS: [&str; 3] = [
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+];
+const ALIYUN_KEYS: [&str; 3] = [
+    "ALIBABA_CLOUD_ACCESS_KEY_ID",
+    "ALIBABA_CLOUD_ACCESS_KEY_SECRET",
+    "ALIBABA_CLOUD_SECURITY_TOKEN",
+];
 
 /// A name that S3 and OSS allow, dots included (S3: 3 to 63 characters).
 pub(super) fn is_bucket_name(name: &str) -> bool {

@@ -6,16 +6,17 @@
 mod bucket;
 mod vars;
 
-use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{ffi::OsString, fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use axum::http::{HeaderValue, Uri};
 use chrono::FixedOffset;
 use tracing::Level;
 use tracing_subscriber::filter::Targets;
 
+pub use self::vars::VARIABLES;
 use self::{
     bucket::is_bucket_name,
-    vars::{Vars, base_url, on_or_off, positive},
+    vars::{Vars, base_url, on_or_off, size},
 };
 use crate::{
     api::{self, AuthSettings, CorsOrigins, DirectSettings, PageSettings, Secrets},
@@ -67,17 +68,21 @@ impl Config {
     /// # Errors
     /// [`ConfigError`]
     pub fn from_env() -> Result<Self, ConfigError> {
-        Self::from_vars(|name| {
-            std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
-        })
+        Self::from_vars(std::env::vars_os().map(|(name, value)| {
+            let text = |raw: OsString| raw.to_string_lossy().into_owned();
+            (text(name), text(value))
+        }))
     }
 
-    /// Reads variables from `vars`; an empty one counts as absent.
+    /// Reads names and values; an empty value counts as absent.
     ///
     /// # Errors
     /// [`ConfigError`]
-    pub fn from_vars(vars: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
-        let mut vars = Vars::new(&vars);
+    pub fn from_vars<N: Into<String>, V: Into<String>>(
+        vars: impl IntoIterator<Item = (N, V)>,
+    ) -> Result<Self, ConfigError> {
+        let vars = vars.into_iter();
+        let mut vars = Vars::new(vars.map(|(name, value)| (name.into(), value.into())));
         let runtime = vars.runtime();
         let addr = vars.addr(runtime);
         let store = vars.store(runtime);
@@ -94,6 +99,7 @@ impl Config {
             "levels such as info or warn,chat_upload=debug",
             Targets::new().with_default(Level::INFO),
         );
+        vars.look_for_open_doors(runtime, addr, api.auth.secrets.is_empty());
         match (store, vars.problems) {
             (Some(store), problems) if problems.is_empty() => Ok(Self {
                 runtime,
@@ -111,7 +117,29 @@ impl Config {
 }
 
 /// The variables beside a bucket's own.
-impl Vars<'_> {
+impl Vars {
+    /// Warns of uploads that are open to everybody, and of names that nobody reads. A cloud does not
+    /// start with both: the misspelt name may be that of the secret.
+    fn look_for_open_doors(&mut self, runtime: Runtime, addr: SocketAddr, open: bool) {
+        let on_a_cloud = runtime != Runtime::Local;
+        if open && (on_a_cloud || !addr.ip().is_loopback()) {
+            let warning = "UPLOAD_JWT_SECRET is not set: everybody may upload";
+            self.warnings.push(warning.to_owned());
+        }
+        let unknown: Vec<_> = self.unknown().map(str::to_owned).collect();
+        for name in unknown {
+            match open && on_a_cloud {
+                true => self.problems.push(format!(
+                    "{name} is not a variable of this program: expected one that README names, as \
+                     it may be UPLOAD_JWT_SECRET misspelt"
+                )),
+                false => self.warnings.push(format!(
+                    "{name} is not a variable of this program and changes nothing"
+                )),
+            }
+        }
+    }
+
     fn runtime(&self) -> Runtime {
         if self.get("AWS_LAMBDA_RUNTIME_API").is_some() {
             Runtime::Lambda
@@ -162,6 +190,12 @@ impl Vars<'_> {
             }
             (None, Some(("s3", bucket))) if is_bucket_name(bucket) => (Dialect::S3, bucket),
             (None, Some(("oss", bucket))) if is_bucket_name(bucket) => (Dialect::Oss, bucket),
+            (None, Some(("s3" | "oss", bucket))) if bucket.len() < 3 => {
+                const EXPECTED: &str =
+                    "a bucket's name of 3 to 63 characters; this one is too short";
+                self.refuse(VARIABLE, Some(held), EXPECTED);
+                return None;
+            }
             _ => {
                 self.refuse(VARIABLE, Some(held), EXPECTED);
                 return None;
@@ -181,12 +215,7 @@ impl Vars<'_> {
         store: Option<&store::Settings>,
     ) -> api::Settings {
         let upload = upload::Settings {
-            max_bytes: self.read(
-                "UPLOAD_MAX_BYTES",
-                "a number of bytes, 1 or more",
-                50 << 20,
-                positive,
-            ),
+            max_bytes: self.read("UPLOAD_MAX_BYTES", A_SIZE, 50 << 20, size),
             kinds: self.parse(
                 "UPLOAD_TYPES",
                 "some of image,video,audio,document,file",
@@ -290,12 +319,7 @@ impl Vars<'_> {
                     _ => None,
                 },
             ),
-            guest_max_bytes: self.read(
-                "UPLOAD_GUEST_MAX_BYTES",
-                "a number of bytes, 1 or more",
-                u64::MAX,
-                positive,
-            ),
+            guest_max_bytes: self.read("UPLOAD_GUEST_MAX_BYTES", A_SIZE, u64::MAX, size),
             guest_kinds: self.parse(
                 "UPLOAD_GUEST_TYPES",
                 "some of image,video,audio,document,file",
@@ -334,12 +358,7 @@ impl Vars<'_> {
                 Duration::from_secs(900),
                 seconds,
             ),
-            max_bytes: self.read(
-                "UPLOAD_DIRECT_MAX_BYTES",
-                "a number of bytes, 1 or more",
-                500 << 20,
-                positive,
-            ),
+            max_bytes: self.read("UPLOAD_DIRECT_MAX_BYTES", A_SIZE, 500 << 20, size),
             recall_life: self.read(
                 "UPLOAD_RECALL_SECS",
                 EXPECTED,
@@ -406,6 +425,8 @@ impl Vars<'_> {
 /// Function Compute wants servers that wait at least 15 minutes ("Principles" of custom runtimes).
 const FC_SECS: u64 = 15 * 60;
 
+const A_SIZE: &str = "a size such as 52428800, 50MB or 50MiB";
+
 const A_PORT: &str = "a port, 1 to 65535";
 
 /// `+08:00`: where the clients of the endpoint that this one replaces are.
@@ -440,7 +461,7 @@ fn origin_of(url: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::HashMap, path::Path};
+    use std::path::Path;
 
     use tracing::level_filters::LevelFilter;
 
@@ -448,8 +469,7 @@ mod tests {
     use crate::store::{Credentials, CredentialsProvider, bucket};
 
     fn config(vars: &[(&str, &str)]) -> Result<Config, ConfigError> {
-        let vars: HashMap<_, _> = vars.iter().copied().collect();
-        Config::from_vars(|name| vars.get(name).map(|value| (*value).to_owned()))
+        Config::from_vars(vars.iter().copied())
     }
 
     fn good(vars: &[(&str, &str)]) -> Config {
@@ -720,6 +740,95 @@ mod tests {
         ] {
             let error = config(&[("AWS_LAMBDA_RUNTIME_API", "x"), ("UPLOAD_STORE", bad)]);
             assert!(error.is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_bucket_name_that_is_too_short_is_told_so() {
+        for store in ["s3://b", "oss://bb"] {
+            let error = config(&[("UPLOAD_STORE", store)]).expect_err("unusable");
+            assert!(error.to_string().contains("too short"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_variable_that_is_really_missing_is_named() {
+        let s3 = [("UPLOAD_STORE", "s3://bucket"), ("AWS_REGION", "eu-west-1")];
+        let oss = [
+            ("UPLOAD_STORE", "oss://bucket"),
+            ("UPLOAD_REGION", "cn-hangzhou"),
+        ];
+        for (store, given, missing) in [
+            (s3, None, "AWS_ACCESS_KEY_ID"),
+            (s3, Some("AWS_ACCESS_KEY_ID"), "AWS_SECRET_ACCESS_KEY"),
+            (s3, Some("AWS_SECRET_ACCESS_KEY"), "AWS_ACCESS_KEY_ID"),
+            (oss, None, "ALIBABA_CLOUD_ACCESS_KEY_ID"),
+            (
+                oss,
+                Some("ALIBABA_CLOUD_ACCESS_KEY_ID"),
+                "ALIBABA_CLOUD_ACCESS_KEY_SECRET",
+            ),
+            (
+                oss,
+                Some("ALIBABA_CLOUD_ACCESS_KEY_SECRET"),
+                "ALIBABA_CLOUD_ACCESS_KEY_ID",
+            ),
+            (oss, Some("AWS_ACCESS_KEY_ID"), "AWS_SECRET_ACCESS_KEY"),
+        ] {
+            let given = given.map(|variable| (variable, "s3cr3t"));
+            let vars: Vec<_> = store.into_iter().chain(given).collect();
+            let error = config(&vars).expect_err("unusable").to_string();
+            let told: Vec<_> = error.lines().skip(1).collect();
+            assert_eq!(told.len(), 1, "{error}");
+            assert!(
+                told[0].starts_with(&format!("  {missing} is not set")),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_variable_that_nobody_reads_is_named() {
+        let misspelt = ("UPLOAD_JWT_SECERT", "s3cr3t of a person");
+        let of = |vars: &[(&'static str, &'static str)]| config(&[&[misspelt], vars].concat());
+        let cloud = [("FC_FUNCTION_NAME", "f"), ("UPLOAD_STORE", "disk:/mnt")];
+        let secret = ("UPLOAD_JWT_SECRET", "0123456789abcdef");
+
+        for warned in [of(&[]), of(&[&cloud[..], &[secret]].concat())] {
+            let warnings = warned.expect("usable").warnings;
+            assert_eq!(warnings.len(), 1, "{warnings:?}");
+            assert!(
+                warnings[0].starts_with("UPLOAD_JWT_SECERT is not"),
+                "{warnings:?}"
+            );
+        }
+        let error = of(&cloud).expect_err("open and misspelt").to_string();
+        assert!(error.contains("UPLOAD_JWT_SECERT"), "{error}");
+        assert!(!error.contains("s3cr3t"), "{error}");
+        // Of others, and set to nothing.
+        let others = good(&[("UPLOADER", "x"), ("UPLOAD_TPYES", "")]);
+        assert_eq!(others.warnings, [""; 0]);
+    }
+
+    #[test]
+    fn uploads_open_to_everybody_are_warned_of() {
+        let cloud = [("FC_FUNCTION_NAME", "f"), ("UPLOAD_STORE", "disk:/mnt")];
+        let secret = ("UPLOAD_JWT_SECRET", "0123456789abcdef");
+        for (vars, warned) in [
+            (vec![], false),
+            (vec![("UPLOAD_ADDR", "[::1]:9000")], false),
+            (vec![("UPLOAD_ADDR", "0.0.0.0:9000")], true),
+            (vec![("UPLOAD_ADDR", "192.168.1.7:9000")], true),
+            (vec![("UPLOAD_ADDR", "0.0.0.0:9000"), secret], false),
+            (cloud.to_vec(), true),
+        ] {
+            let warnings = good(&vars).warnings;
+            assert_eq!(!warnings.is_empty(), warned, "{vars:?} {warnings:?}");
+            assert!(
+                warnings
+                    .iter()
+                    .all(|text| text.contains("everybody may upload"))
+            );
         }
     }
 

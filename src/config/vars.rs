@@ -1,28 +1,48 @@
 //! Reads variables, and gathers a sentence for each that cannot be used.
 
-use std::str::FromStr;
+use std::{collections::BTreeMap, str::FromStr};
 
 use axum::http::Uri;
 
+/// Begins the name of each variable that nobody else reads.
+const OURS: &str = "UPLOAD_";
+
+/// The variables of that name that are read, in one configuration or another.
+#[rustfmt::skip]
+pub const VARIABLES: [&str; 30] = [
+    "UPLOAD_ADDR", "UPLOAD_BASE_PATH", "UPLOAD_CACHE_CONTROL", "UPLOAD_CORS_ORIGINS", "UPLOAD_DIRECT_MAX_BYTES", "UPLOAD_DIRECT_SECS",
+    "UPLOAD_ENDPOINT", "UPLOAD_GUESTS", "UPLOAD_GUEST_MAX_BYTES", "UPLOAD_GUEST_TYPES", "UPLOAD_IDLE_SECS",
+    "UPLOAD_JWT_SECRET", "UPLOAD_MAX_BYTES", "UPLOAD_MAX_FILES", "UPLOAD_MAX_IN_FLIGHT", "UPLOAD_MEMORY_BYTES",
+    "UPLOAD_PAGE", "UPLOAD_PATH_STYLE", "UPLOAD_PREFIX", "UPLOAD_PUBLIC_URL", "UPLOAD_RATE_PER_MIN", "UPLOAD_RECALL_SECS",
+    "UPLOAD_REGION", "UPLOAD_REQUEST_SECS", "UPLOAD_SIGNING_SECRET", "UPLOAD_STORE", "UPLOAD_TRUSTED_HOPS",
+    "UPLOAD_TYPES", "UPLOAD_UTC_OFFSET", "UPLOAD_WARM",
+];
+
 /// The variables, and what there is to say about them.
-pub(super) struct Vars<'v> {
-    get: &'v dyn Fn(&str) -> Option<String>,
+pub(super) struct Vars {
+    held: BTreeMap<String, String>,
     pub(super) problems: Vec<String>,
     pub(super) warnings: Vec<String>,
 }
 
-impl<'v> Vars<'v> {
-    pub(super) fn new(get: &'v dyn Fn(&str) -> Option<String>) -> Self {
+impl Vars {
+    /// An empty variable counts as absent.
+    pub(super) fn new(vars: impl Iterator<Item = (String, String)>) -> Self {
         Self {
-            get,
+            held: vars.filter(|(_, value)| !value.is_empty()).collect(),
             problems: Vec::new(),
             warnings: Vec::new(),
         }
     }
 
-    /// The value of a variable; an empty one counts as absent.
     pub(super) fn get(&self, variable: &str) -> Option<String> {
-        (self.get)(variable).filter(|value| !value.is_empty())
+        self.held.get(variable).cloned()
+    }
+
+    /// Names that begin like ours and are read by nobody: misspelt ones, for all we know.
+    pub(super) fn unknown(&self) -> impl Iterator<Item = &str> {
+        let names = self.held.keys().map(String::as_str);
+        names.filter(|name| name.starts_with(OURS) && !VARIABLES.contains(name))
     }
 
     pub(super) fn first_of(&self, variables: &[&str]) -> Option<String> {
@@ -87,8 +107,22 @@ pub(super) fn on_or_off(text: &str) -> Option<bool> {
     }
 }
 
-pub(super) fn positive(text: &str) -> Option<u64> {
-    text.parse().ok().filter(|number| *number > 0)
+/// A number of bytes above 0: `52428800`, `50MB` (10⁶ each) or `50MiB` (2²⁰ each).
+pub(super) fn size(text: &str) -> Option<u64> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let (_, unit) = text.split_at(digits.len());
+    let unit: u64 = match unit {
+        "" => 1,
+        "KB" => 1_000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => return None,
+    };
+    let number: u64 = digits.parse().ok()?;
+    number.checked_mul(unit).filter(|bytes| *bytes > 0)
 }
 
 /// Scheme, host and perhaps a path, without a slash at the end.
@@ -100,4 +134,39 @@ pub(super) fn base_url(text: &str) -> Option<String> {
         return None;
     }
     Some(text.trim_end_matches('/').to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_units_of_1000_and_of_1024() {
+        for (text, bytes) in [
+            ("1", Some(1)),
+            ("52428800", Some(50 << 20)),
+            ("50MiB", Some(50 << 20)),
+            ("50MB", Some(50_000_000)),
+            ("5GiB", Some(5 << 30)),
+            ("5GB", Some(5_000_000_000)),
+            ("64KiB", Some(65_536)),
+            ("64KB", Some(64_000)),
+            ("18446744073709551615", Some(u64::MAX)),
+            ("18446744073709551616", None),
+            ("17179869184GiB", None),
+            ("0", None),
+            ("0MB", None),
+            ("", None),
+            ("MB", None),
+            ("50mb", None),
+            ("50M", None),
+            ("50 MB", None),
+            ("-1", None),
+            ("1.5MB", None),
+            ("1e6", None),
+            ("50MBé", None),
+        ] {
+            assert_eq!(size(text), bytes, "{text}");
+        }
+    }
 }

@@ -42,6 +42,8 @@ pub enum Runtime {
 pub struct Greeting<'a> {
     /// Where files go.
     pub stores_into: &'a str,
+    /// Whether uploads need a token.
+    pub needs_token: bool,
     /// Whether the local server has a page.
     pub has_page: bool,
     /// Whether tickets and recalls end with the process.
@@ -86,7 +88,7 @@ pub async fn run(
         );
     }
     if runtime == Runtime::Local {
-        tracing::info!("try: curl -F img=@photo.jpg http://{addr}/api/chat/uploadAliyun");
+        tracing::info!("try: {}", first_upload(addr, greeting.needs_token));
     }
     match runtime {
         Runtime::FunctionCompute => {
@@ -148,4 +150,44 @@ async fn end_json_with_newline(response: Response) -> Response {
     };
     parts.headers.remove(CONTENT_LENGTH);
     Response::from_parts(parts, [&body[..], b"\n"].concat().into())
+}
+
+/// A command that uploads to this server from the machine it runs on.
+fn first_upload(addr: SocketAddr, needs_token: bool) -> String {
+    // Where to listen may be no address to go to.
+    let addr = addresses(addr).first().copied().unwrap_or(addr);
+    let token = match needs_token {
+        true => " -H \"token: $(scripts/make-token)\"",
+        false => "",
+    };
+    format!("curl -F img=@photo.jpg{token} http://{addr}/api/chat/uploadAliyun")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_upload_goes_to_an_address_and_with_the_token_that_is_needed() {
+        for (addr, needs_token, expected) in [
+            (
+                "127.0.0.1:9000",
+                false,
+                "curl -F img=@photo.jpg http://127.0.0.1:9000/",
+            ),
+            (
+                "0.0.0.0:9001",
+                false,
+                "curl -F img=@photo.jpg http://127.0.0.1:9001/",
+            ),
+            (
+                "192.168.1.7:80",
+                true,
+                "curl -F img=@photo.jpg -H \"token: $(scripts/make-token)\" http://192.168.1.7:80/",
+            ),
+        ] {
+            let line = first_upload(addr.parse().expect("an address"), needs_token);
+            assert_eq!(line, format!("{expected}api/chat/uploadAliyun"));
+        }
+    }
 }

@@ -256,7 +256,8 @@ async fn a_long_text_field_is_not_a_file_that_is_too_large() {
 async fn a_file_may_have_the_largest_size_and_not_a_byte_more() {
     for (limit, shown) in [
         (1000, "1000 字节"),
-        (1 << 20, "1 MB"),
+        (1 << 20, "1 MiB"),
+        (1_000_000, "1 MB"),
         (700_000, "700000 字节"),
     ] {
         let api = TestApi::with(&[("UPLOAD_MAX_BYTES", &limit.to_string())]);
@@ -278,7 +279,7 @@ async fn a_file_may_have_the_largest_size_and_not_a_byte_more() {
 async fn a_body_larger_than_all_its_files_is_refused_before_it_is_read() {
     let mib = 1 << 20;
     for (vars, path, len, shown) in [
-        (&[][..], UPLOAD, (9 * 50 + 1) * mib + 1, "50 MB"),
+        (&[][..], UPLOAD, (9 * 50 + 1) * mib + 1, "50 MiB"),
         (
             &[("UPLOAD_MAX_FILES", "1"), ("UPLOAD_MAX_BYTES", "10")],
             UPLOAD,
@@ -289,9 +290,9 @@ async fn a_body_larger_than_all_its_files_is_refused_before_it_is_read() {
             &[],
             "/api/chat/uploadStreamSingleToServerDiy/x",
             51 * mib + 1,
-            "50 MB",
+            "50 MiB",
         ),
-        (&[], UPLOAD, u64::MAX, "50 MB"),
+        (&[], UPLOAD, u64::MAX, "50 MiB"),
     ] {
         let api = TestApi::with(vars);
         let request = post(path, &Form::new().content_type(), Body::new(Announced(len)));
@@ -319,7 +320,7 @@ async fn a_body_of_unknown_length_is_read_no_further_than_the_largest_file() {
         &reply,
         413,
         "too_large",
-        "上传失败: 文件不能超过 1000000 字节",
+        "上传失败: 文件不能超过 1 MB",
     );
     assert!(read.load(std::sync::atomic::Ordering::Relaxed) < 1_200_000);
 }

@@ -240,7 +240,7 @@ impl TestApi {
             vars.iter()
                 .map(|(name, value)| (*name, (*value).to_owned())),
         );
-        let mut config = Config::from_vars(|name| all.get(name).cloned()).unwrap();
+        let mut config = Config::from_vars(all).unwrap();
         change(&mut config);
         let store = Store::open(config.store).unwrap();
         let router = api::router(store.clone(), config.api);
