@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use axum::http::{
     HeaderMap, HeaderName, HeaderValue, header::HOST, request::Parts, uri::Authority,
 };
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 
 use super::Error;
 use crate::{body::ReadError, store::Credentials};
@@ -22,6 +22,8 @@ pub struct Arrival {
     pub credentials: Option<Credentials>,
     /// When the platform ends the request.
     pub ends_at: Option<Instant>,
+    /// Becomes true when the process ends without waiting for the request any longer.
+    pub given_up: Option<watch::Receiver<bool>>,
     /// Whether a gateway changed the body.
     pub body_state: BodyState,
 }
@@ -45,6 +47,7 @@ impl Arrival {
             client: None,
             credentials: None,
             ends_at: None,
+            given_up: None,
             body_state: BodyState::Whole,
         };
         parts.extensions.get().unwrap_or(&UNKNOWN)

@@ -8,7 +8,7 @@ use std::{convert::Infallible, time::Duration};
 use axum::{
     Router,
     body::{Body, Bytes},
-    http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header::CONTENT_TYPE},
+    http::{HeaderName, HeaderValue, Method, Request, StatusCode, header::CONTENT_TYPE},
     response::{IntoResponse as _, Response},
 };
 use http_body_util::{BodyExt as _, Limited};
@@ -45,7 +45,7 @@ pub fn service(
 }
 
 async fn call(router: Router, mut request: Request<Body>) -> Response {
-    let arrival = arrival(request.headers());
+    let arrival = arrival(&request);
     let mut response = match Call::of(&request) {
         Call::Web => {
             request.extensions_mut().insert(arrival);
@@ -133,9 +133,10 @@ fn json_response(status: StatusCode, body: Bytes) -> Response {
         .into_response()
 }
 
-fn arrival(headers: &HeaderMap) -> Arrival {
+fn arrival(request: &Request<Body>) -> Arrival {
     let text = |name| {
-        headers
+        request
+            .headers()
             .get(name)
             .and_then(|value: &HeaderValue| value.to_str().ok())
     };
@@ -153,6 +154,11 @@ fn arrival(headers: &HeaderMap) -> Arrival {
         ),
         ends_at: timeout
             .and_then(|seconds| Instant::now().checked_add(Duration::from_secs(seconds))),
+        // What the server knows of it goes on to count.
+        given_up: request
+            .extensions()
+            .get()
+            .and_then(|of_server: &Arrival| of_server.given_up.clone()),
         ..Arrival::default()
     }
 }

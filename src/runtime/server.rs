@@ -26,6 +26,7 @@ use hyper_util::{
 };
 use tokio::{
     net::{TcpListener, TcpStream},
+    sync::watch,
     task::JoinSet,
 };
 use tower::{Service, ServiceExt as _};
@@ -34,6 +35,8 @@ use crate::api::Arrival;
 
 /// How long requests in flight may go on after the signal.
 const GRACE: Duration = Duration::from_secs(10);
+/// How long their clients may then take to read that the server is busy.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
 /// How much of an unread body is still taken from a client that is already answered.
 const LINGER_BYTES: usize = 64 * 1024 * 1024;
 /// How long that may take.
@@ -41,8 +44,8 @@ const LINGER: Duration = Duration::from_secs(10);
 /// How long an answered client may pause within it; one that sends nothing waits for nothing.
 const LINGER_SILENCE: Duration = Duration::from_secs(1);
 
-/// Serves `service` until `stop` is ready, then lets requests in flight finish, at most 10 s.
-/// `idle` bounds how long a connection may take to send a request's headers.
+/// Serves `service` until `stop` is ready, then lets requests in flight finish, at most 10 s. Those
+/// that have not been answered then are given up through [`Arrival::given_up`]. `idle` bounds how long a connection may take to send a request's headers.
 pub async fn serve<S>(service: S, listener: TcpListener, idle: Duration, stop: impl Future)
 where
     S: Service<Request<Body>, Response = Response, Error = Infallible> + Clone + Send + 'static,
@@ -50,6 +53,7 @@ where
 {
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
+    let (give_up, given_up) = watch::channel(false);
     let mut stop = std::pin::pin!(stop);
     loop {
         tokio::select! {
@@ -58,7 +62,10 @@ where
                 let connection = http1::Builder::new()
                     .timer(TokioTimer::new())
                     .header_read_timeout(idle)
-                    .serve_connection(TokioIo::new(stream), hyper_service(service.clone(), peer.ip()));
+                    .serve_connection(
+                        TokioIo::new(stream),
+                        hyper_service(service.clone(), peer.ip(), given_up.clone()),
+                    );
                 let connection = graceful.watch(connection);
                 connections.spawn(async move {
                     if let Err(error) = connection.await {
@@ -71,11 +78,11 @@ where
     }
     drop(listener);
     tracing::info!("stopping; requests in flight have {} s", GRACE.as_secs());
-    if tokio::time::timeout(GRACE, graceful.shutdown())
-        .await
-        .is_err()
-    {
+    let mut drained = std::pin::pin!(graceful.shutdown());
+    if tokio::time::timeout(GRACE, &mut drained).await.is_err() {
         tracing::warn!("stopped with requests in flight; they are undone");
+        give_up.send_replace(true);
+        let _ = tokio::time::timeout(LAST_ANSWERS, drained).await;
         // A request that goes on would never let go of what it began.
         connections.shutdown().await;
     }
@@ -101,6 +108,7 @@ async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
 fn hyper_service<S>(
     service: S,
     client: IpAddr,
+    given_up: watch::Receiver<bool>,
 ) -> impl hyper::service::Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send>
 where
     S: Service<Request<Body>, Response = Response, Error = Infallible> + Clone + Send + 'static,
@@ -116,6 +124,7 @@ where
         });
         let arrival = Arrival {
             client: Some(client),
+            given_up: Some(given_up.clone()),
             ..Arrival::default()
         };
         request.extensions_mut().insert(arrival);
@@ -185,32 +194,68 @@ async fn discard(mut body: Incoming) {
 }
 
 /// Ready at Ctrl-C or SIGTERM. From this call on, not only once it is awaited: a signal that nobody
-/// listens for ends the process at once.
-#[cfg(unix)]
+/// listens for ends the process at once. So does a second one.
 pub(super) fn asked_to_stop() -> impl Future<Output = ()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let interrupt = signal(SignalKind::interrupt());
-    let terminate = signal(SignalKind::terminate());
-    async {
+    let mut asked = Asked::new();
+    async move {
+        asked.once().await;
+        tokio::spawn(async move {
+            asked.once().await;
+            tracing::warn!("asked to stop again; requests in flight are not undone");
+            std::process::exit(INTERRUPTED);
+        });
+    }
+}
+
+/// Exit code of a process that Ctrl-C ended, as shells have it.
+const INTERRUPTED: i32 = 130;
+
+/// Ctrl-C and SIGTERM.
+#[cfg(unix)]
+struct Asked {
+    interrupt: io::Result<tokio::signal::unix::Signal>,
+    terminate: io::Result<tokio::signal::unix::Signal>,
+}
+
+#[cfg(unix)]
+impl Asked {
+    fn new() -> Self {
+        use tokio::signal::unix::{SignalKind, signal};
+        Self {
+            interrupt: signal(SignalKind::interrupt()),
+            terminate: signal(SignalKind::terminate()),
+        }
+    }
+
+    async fn once(&mut self) {
         tokio::select! {
-            () = came(interrupt) => {}
-            () = came(terminate) => {}
+            () = came(&mut self.interrupt) => {}
+            () = came(&mut self.terminate) => {}
         }
     }
 }
 
 #[cfg(unix)]
-async fn came(signal: io::Result<tokio::signal::unix::Signal>) {
+async fn came(signal: &mut io::Result<tokio::signal::unix::Signal>) {
     match signal {
-        Ok(mut signal) => drop(signal.recv().await),
+        Ok(signal) => drop(signal.recv().await),
         Err(_) => std::future::pending().await,
     }
 }
 
-/// Ready at Ctrl-C.
+/// Ctrl-C only.
 #[cfg(not(unix))]
-pub(super) async fn asked_to_stop() {
-    if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending::<()>().await;
+struct Asked;
+
+#[cfg(not(unix))]
+impl Asked {
+    fn new() -> Self {
+        Self
+    }
+
+    async fn once(&mut self) {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
     }
 }

@@ -382,6 +382,26 @@ fn a_process_that_says_it_listens_can_be_asked_to_stop() {
 }
 
 #[tokio::test]
+async fn a_second_signal_ends_the_process_at_once() {
+    for (first, second) in [("-INT", "-INT"), ("-TERM", "-INT"), ("-INT", "-TERM")] {
+        let mut server = Local::start();
+        let (form, _) = large_form();
+        let _client = begin(server.addr, server.folder.path(), &form).await;
+        let asked = Instant::now();
+        server.process.signal(first);
+        server.process.line_with("stopping");
+        server.process.signal(second);
+        assert_eq!(server.process.wait().code(), Some(130), "{first} {second}");
+        // Requests in flight would have 10 s.
+        assert!(
+            asked.elapsed() < Duration::from_secs(8),
+            "{:?}",
+            asked.elapsed()
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_connection_without_a_request_does_not_keep_the_process() {
     let mut server = Local::start();
     let mut client = Wire::connect(server.addr).await;
@@ -405,7 +425,7 @@ async fn a_connection_without_a_request_does_not_keep_the_process() {
 async fn a_client_that_is_stuck_does_not_keep_the_process() {
     let mut server = Local::start();
     let (form, _) = large_form();
-    let _client = begin(server.addr, server.folder.path(), &form).await;
+    let mut stuck = begin(server.addr, server.folder.path(), &form).await;
     let bucket = BucketDouble::start(Dialect::S3).await;
     let (mut of_bucket, addr) = Process::serve(&bucket_vars(&bucket));
     let form = Form::img("a.png", picture_of(10 << 20));
@@ -418,11 +438,15 @@ async fn a_client_that_is_stuck_does_not_keep_the_process() {
     for process in [&mut server.process, &mut of_bucket] {
         process.terminate();
     }
+    for client in [&mut stuck, &mut client] {
+        let text = "上传失败: 服务器繁忙，请稍后再试";
+        client.answer().await.assert_failed(503, "busy", text);
+    }
     for process in [&mut server.process, &mut of_bucket] {
         assert_eq!(process.wait().code(), Some(0));
     }
     assert!(
-        asked.elapsed() < Duration::from_secs(13),
+        asked.elapsed() < Duration::from_secs(15),
         "{:?}",
         asked.elapsed()
     );
