@@ -10,14 +10,14 @@ use std::{
 
 use axum::{
     extract::{MatchedPath, Request},
-    http::{HeaderName, HeaderValue, Method, StatusCode},
+    http::{HeaderName, HeaderValue, Method, StatusCode, Uri},
     middleware::Next,
     response::Response,
 };
 use tracing::{Instrument as _, Level};
 use uuid::Uuid;
 
-use super::{Arrival, Error, error::Failure, reply};
+use super::{Arrival, Error, error::Failure, reply, trace_id};
 use crate::{store::ObjectKey, upload::Stored};
 
 /// Response header with the request id, which is in the log line, too.
@@ -49,8 +49,13 @@ impl Journal {
 
     /// Notes bytes that were stored under a key.
     pub(super) fn stored_bytes(&self, key: &ObjectKey, bytes: u64) {
+        self.entry().bytes += bytes;
+        self.key(key);
+    }
+
+    /// Notes which object the request is about.
+    pub(super) fn key(&self, key: &ObjectKey) {
         let mut entry = self.entry();
-        entry.bytes += bytes;
         if !entry.keys.is_empty() {
             entry.keys.push(' ');
         }
@@ -85,8 +90,10 @@ pub(super) async fn record(mut request: Request, next: Next) -> Response {
 /// The log line of one request, written on drop, so also when the client disconnects.
 struct Line {
     request_id: String,
+    trace_id: Option<String>,
     method: Method,
     route: String,
+    uri: Uri,
     started: Instant,
     journal: Journal,
     end: Option<(StatusCode, Option<Arc<Error>>)>,
@@ -101,7 +108,9 @@ impl Line {
         let route = request.extensions().get::<MatchedPath>();
         Self {
             request_id: given.unwrap_or_else(|| Uuid::new_v4().to_string()),
+            trace_id: trace_id::from_headers(request.headers()),
             method: request.method().clone(),
+            uri: request.uri().clone(),
             route: route.map_or("-", MatchedPath::as_str).to_owned(),
             started: Instant::now(),
             journal: Journal::default(),
@@ -112,6 +121,11 @@ impl Line {
     fn end(&mut self, status: StatusCode, error: Option<Arc<Error>>) {
         self.end = Some((status, error));
     }
+
+    /// The path that was asked for, where there was nothing.
+    fn path(&self, status: u16) -> Option<String> {
+        (status == 404).then(|| shown(self.uri.path()))
+    }
 }
 
 /// `tracing` takes level and fields as literals only.
@@ -121,8 +135,10 @@ macro_rules! write_line {
         tracing::event!(
             $level,
             request_id = $line.request_id,
+            trace_id = $line.trace_id,
             method = %$line.method,
             route = $line.route,
+            path = $line.path($status),
             status = $status,
             code = $code,
             cause = $cause,
@@ -167,7 +183,63 @@ fn causes(error: &Error) -> String {
     text
 }
 
+/// A path as it may stand in the log: without secrets, and without what a terminal would obey.
+fn shown(path: &str) -> String {
+    /// Signatures and ids of uploads follow. A gateway may leave a stage in front of them.
+    const BEFORE_SECRETS: [&str; 2] = ["/f/", "/s3/"];
+    const MOST_BYTES: usize = 200;
+    const CUT: &str = "…";
+
+    let ends = BEFORE_SECRETS.map(|prefix| path.find(prefix).map(|at| at + prefix.len()));
+    let end = ends.into_iter().flatten().min().unwrap_or(path.len());
+    let mut text = String::new();
+    for character in path[..end].chars() {
+        let before = text.len();
+        match character {
+            ' '..='~' => text.push(character),
+            _ => text.extend(character.escape_unicode()),
+        }
+        if text.len() > MOST_BYTES - CUT.len() {
+            text.truncate(before);
+            return text + CUT;
+        }
+    }
+    if end < path.len() {
+        text.push_str(CUT);
+    }
+    text
+}
+
 /// Milliseconds with three decimals.
 fn millis(time: Duration) -> f64 {
     time.as_micros() as f64 / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_in_the_log_holds_no_secret_and_nothing_a_terminal_obeys() {
+        let long = format!("/{}", "a".repeat(300));
+        for (path, expected) in [
+            ("/", "/"),
+            ("/api/chat/uplaodAliyun", "/api/chat/uplaodAliyun"),
+            ("/f/c2lnbmF0dXJlLWhlcmUtMg/images/a.png", "/f/…"),
+            ("/v1/f/c2lnbmF0dXJlLWhlcmUtMg/images/a.png", "/v1/f/…"),
+            ("/s3/multipart/id", "/s3/…"),
+            ("/s3/f/id", "/s3/…"),
+            ("/s3/", "/s3/"),
+            ("/elf/x", "/elf/x"),
+            ("/a%0A%1B[2J", "/a%0A%1B[2J"),
+            ("/\u{1b}[2J\n\u{85}", "/\\u{1b}[2J\\u{a}\\u{85}"),
+            ("/\u{202e}gnp", "/\\u{202e}gnp"),
+            (&long, &format!("{}…", &long[..197])),
+            (&"/é".repeat(100), &format!("{}/…", "/\\u{e9}".repeat(28))),
+        ] {
+            let text = shown(path);
+            assert_eq!(text, expected, "{path:?}");
+            assert!(text.len() <= 200, "{} bytes", text.len());
+        }
+    }
 }

@@ -11,6 +11,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
+use super::access::jwt::Rejected;
 use crate::{body::ReadError, store, upload};
 
 /// Why a request failed.
@@ -30,7 +31,7 @@ pub enum Error {
     TokenExpired,
     /// A token that is not ours, or not a token.
     #[error("the token is not valid")]
-    TokenInvalid,
+    TokenInvalid(#[source] Rejected),
     /// A guest where guests may not upload.
     #[error("guests may not upload")]
     GuestDenied,
@@ -145,7 +146,7 @@ impl Error {
             // These four are compared word by word by clients.
             Self::TokenMissing => row(401, "token_missing", "您没有权限访问即时通讯接口"),
             Self::TokenExpired => row(401, "token_expired", "Token已过期！请重新获取令牌"),
-            Self::TokenInvalid => row(401, "token_invalid", "Token 令牌不合法！"),
+            Self::TokenInvalid(_) => row(401, "token_invalid", "Token 令牌不合法！"),
             Self::GuestDenied => row(403, "guest_denied", "您没有权限访问，请先注册或登录"),
             Self::NotMultipart => row(
                 415,

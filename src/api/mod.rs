@@ -12,6 +12,7 @@ mod layers;
 mod origin;
 mod reply;
 mod routes;
+mod trace_id;
 
 use std::{
     panic::{AssertUnwindSafe, resume_unwind},

@@ -7,9 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use axum::body::Body;
+use axum::{body::Body, http::HeaderValue};
 use bytes::Bytes;
 use futures_util::stream;
+use serde_json::json;
 use tempfile::TempDir;
 
 use crate::{
@@ -18,6 +19,7 @@ use crate::{
         Form, PATIENCE, PNG, Process, Reply, UPLOAD, bucket_vars, files_below, get, picture_of,
         post, send,
     },
+    tokens,
     wire::{Wire, head, length},
 };
 
@@ -119,6 +121,61 @@ fn the_start_tells_where_it_listens_where_it_stores_and_what_to_try() {
     ));
 }
 
+#[test]
+fn the_line_to_try_has_a_token_where_one_is_needed() {
+    let server = Local::with(&[("UPLOAD_JWT_SECRET", tokens::SECRET)]);
+    let addr = server.addr;
+    server.process.line_with(&format!(
+        "try: curl -F img=@photo.jpg -H \"token: $(scripts/make-token)\" http://{addr}/"
+    ));
+}
+
+#[tokio::test]
+async fn the_log_says_what_was_asked_for_why_it_was_refused_and_what_was_taken_back() {
+    let server = Local::with(&[("UPLOAD_JWT_SECRET", tokens::SECRET)]);
+    let (process, addr) = (&server.process, server.addr);
+    let line = |text: &str| process.line_with(text);
+
+    let nowhere = get("/s3x/%1B[2J?token=not-for-the-log");
+    assert_eq!(send(addr, nowhere).await.status, 404);
+    assert!(line("status=404").contains(r#"path="/s3x/%1B[2J""#));
+    assert_eq!(send(addr, get("/f/c2lnbmF0dXJl/a.png")).await.status, 404);
+    line(r#"path="/f/…""#);
+
+    let forged = tokens::signed(tokens::HS256, r#"{"id":7}"#, "another secret of 20");
+    let nameless = tokens::token(&json!({"user": 7}));
+    for (token, why) in [
+        (forged, "the token is not valid: its signature does not fit"),
+        (nameless, "the token is not valid: claim id is missing"),
+    ] {
+        let mut request = Form::img("a.png", PNG).to(UPLOAD);
+        request
+            .headers_mut()
+            .insert("token", token.parse().unwrap());
+        assert_eq!(send(addr, request).await.status, 401);
+        let line = line(why);
+        assert!(!line.contains(&token), "{line}");
+    }
+
+    let token: HeaderValue = tokens::of_user("7").parse().unwrap();
+    let mut upload = Form::img("a.png", PNG).to(UPLOAD);
+    upload.headers_mut().insert("token", token.clone());
+    let traced = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    upload
+        .headers_mut()
+        .insert("traceparent", HeaderValue::from_static(traced));
+    let item = send(addr, upload).await.data()[0].clone();
+    line(r#"trace_id="4bf92f3577b34da6a3ce929d0e0e4736""#);
+    let body = json!({"recall_token": item["recall_token"]}).to_string();
+    let mut recall = post("/api/chat/uploadRecall", "application/json", body);
+    recall.headers_mut().insert("token", token);
+    assert_eq!(send(addr, recall).await.status, 200);
+    let line = line(r#"route="/api/chat/uploadRecall""#);
+    let key = format!("key={}", item["path"]);
+    assert!(line.contains(&key) && line.contains("bytes=0"), "{line}");
+    assert!(!process.lines().concat().contains("not-for-the-log"));
+}
+
 #[tokio::test]
 async fn an_upload_is_the_same_with_a_length_and_in_chunks() {
     let picture = picture_of(3_000_000);
@@ -174,7 +231,7 @@ async fn what_announces_too_much_is_refused_before_it_is_asked_for() {
     let mut client = Wire::connect(server.addr).await;
     let lines = ["Content-Length: 104857600", "Expect: 100-continue"];
     client.send(head(&Form::new(), &lines)).await;
-    let text = "上传失败: 文件不能超过 1 MB";
+    let text = "上传失败: 文件不能超过 1 MiB";
     client.answer().await.assert_failed(413, "too_large", text);
     server.assert_nothing_stored();
 }

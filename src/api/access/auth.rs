@@ -63,7 +63,7 @@ impl Settings {
             Ok(user) if user.is_guest && !self.guests_may_upload => Err(Error::GuestDenied),
             Ok(user) => Ok(Identity::User(user)),
             Err(Rejected::Expired) => Err(Error::TokenExpired),
-            Err(Rejected::Invalid) => Err(Error::TokenInvalid),
+            Err(why) => Err(Error::TokenInvalid(why)),
         }
     }
 }

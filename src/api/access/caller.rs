@@ -11,8 +11,7 @@ use crate::api::{
     Api, Error,
     access::{
         auth::{self, Identity},
-        jwt::Rejected,
-        signed::{self, Purpose},
+        signed::{self, Purpose, Rejected},
     },
     access_log::Journal,
     arguments::{Arguments, MAX_BODY_BYTES},

@@ -26,13 +26,27 @@ pub struct User {
     pub is_guest: bool,
 }
 
-/// Why a token is rejected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Why a token is rejected, for the log; never with a word of the token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejected {
     /// It was valid once.
+    #[error("it has expired")]
     Expired,
-    /// Anything else.
-    Invalid,
+    /// Not three parts in base64url, or no JSON in them.
+    #[error("it is not a token")]
+    Malformed,
+    /// Signed in another way, or with extensions that must be understood.
+    #[error("its header is not that of a plain HS256 token")]
+    Header,
+    /// Signed with another secret, or changed afterwards.
+    #[error("its signature does not fit")]
+    Signature,
+    /// No `id`, or one that is no number and no short text; or times that are no numbers.
+    #[error("claim id is missing, or a claim has the wrong type")]
+    Claims,
+    /// `nbf` lies ahead.
+    #[error("it is not valid yet")]
+    TooEarly,
 }
 
 #[derive(Deserialize)]
@@ -54,19 +68,20 @@ struct Claims {
 /// Verifies a token and returns its user. `now` is in seconds since 1970.
 pub fn verify(token: &[u8], secrets: &Secrets, now: f64) -> Result<User, Rejected> {
     if token.len() > MAX_TOKEN_BYTES {
-        return Err(Rejected::Invalid);
+        return Err(Rejected::Malformed);
     }
-    let (signed, signature) = split_last_dot(token).ok_or(Rejected::Invalid)?;
-    let (header, claims) = split_last_dot(signed).ok_or(Rejected::Invalid)?;
-    let header: Header = decode(header)?;
+    let (signed, signature) = split_last_dot(token).ok_or(Rejected::Malformed)?;
+    let (header, claims) = split_last_dot(signed).ok_or(Rejected::Malformed)?;
+    let header: Header = decode(header).ok_or(Rejected::Malformed)?;
     if header.alg != "HS256" || header.crit.is_some() {
-        return Err(Rejected::Invalid);
+        return Err(Rejected::Header);
     }
-    let signature = decode_bytes(signature)?;
+    let signature = decode_bytes(signature).ok_or(Rejected::Malformed)?;
     if !secrets.have_signed(signed, &signature) {
-        return Err(Rejected::Invalid);
+        return Err(Rejected::Signature);
     }
-    decode::<Claims>(claims)?.user(now)
+    let claims: Claims = decode(claims).ok_or(Rejected::Claims)?;
+    claims.user(now)
 }
 
 impl Claims {
@@ -74,10 +89,10 @@ impl Claims {
         let id = match self.id {
             Value::String(id) if !id.is_empty() && id.len() <= MAX_ID_BYTES => id,
             Value::Number(id) if !id.is_f64() => id.to_string(),
-            _ => return Err(Rejected::Invalid),
+            _ => return Err(Rejected::Claims),
         };
         if self.nbf.is_some_and(|from| now < from) {
-            return Err(Rejected::Invalid);
+            return Err(Rejected::TooEarly);
         }
         if self.exp.is_some_and(|until| now >= until) {
             return Err(Rejected::Expired);
@@ -94,14 +109,12 @@ fn split_last_dot(text: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((text.get(..dot)?, text.get(dot + 1..)?))
 }
 
-fn decode<T: for<'de> Deserialize<'de>>(part: &[u8]) -> Result<T, Rejected> {
-    serde_json::from_slice(&decode_bytes(part)?).map_err(|_| Rejected::Invalid)
+fn decode<T: for<'de> Deserialize<'de>>(part: &[u8]) -> Option<T> {
+    serde_json::from_slice(&decode_bytes(part)?).ok()
 }
 
-fn decode_bytes(part: &[u8]) -> Result<Vec<u8>, Rejected> {
-    URL_SAFE_NO_PAD
-        .decode_to_vec(part)
-        .map_err(|_| Rejected::Invalid)
+fn decode_bytes(part: &[u8]) -> Option<Vec<u8>> {
+    URL_SAFE_NO_PAD.decode_to_vec(part).ok()
 }
 
 #[cfg(test)]
@@ -163,10 +176,10 @@ mod tests {
     fn e56_what_is_no_token_is_invalid() {
         let long = "a".repeat(100_000);
         for text in ["", " ", ".", "..", "...", "a.b", "a.b.c", "é.é.é", &long] {
-            assert_eq!(judged(text), Err(Rejected::Invalid), "{text:.20}");
+            assert_eq!(judged(text), Err(Rejected::Malformed), "{text:.20}");
         }
         let padded = token(json!({"id": 1, "x": "y".repeat(MAX_TOKEN_BYTES)}));
-        assert_eq!(judged(&padded), Err(Rejected::Invalid));
+        assert_eq!(judged(&padded), Err(Rejected::Malformed));
     }
 
     #[test]
@@ -175,8 +188,8 @@ mod tests {
         for (secret, expected) in [
             ("old secret", user("1")),
             ("new secret", user("1")),
-            ("old secret, new secret", Err(Rejected::Invalid)),
-            ("", Err(Rejected::Invalid)),
+            ("old secret, new secret", Err(Rejected::Signature)),
+            ("", Err(Rejected::Signature)),
         ] {
             assert_eq!(
                 judged(&signed(header, r#"{"id":1}"#, secret)),
@@ -188,22 +201,25 @@ mod tests {
 
     #[test]
     fn e57_only_hs256_in_its_plain_form_counts() {
-        for header in [
-            r#"{"alg":"none"}"#,
-            r#"{"alg":"None"}"#,
-            r#"{"alg":"hs256"}"#,
-            r#"{"alg":"RS256"}"#,
-            r#"{"alg":"HS512"}"#,
-            r#"{"typ":"JWT"}"#,
-            r#"{"alg":5}"#,
-            r#"{"alg":["HS256"]}"#,
-            "[]",
-            "{",
-            r#"{"alg":"HS256","crit":["b64"],"b64":false}"#,
-            r#"{"alg":"none","alg":"HS256"}"#,
+        for (header, why) in [
+            (r#"{"alg":"none"}"#, Rejected::Header),
+            (r#"{"alg":"None"}"#, Rejected::Header),
+            (r#"{"alg":"hs256"}"#, Rejected::Header),
+            (r#"{"alg":"RS256"}"#, Rejected::Header),
+            (r#"{"alg":"HS512"}"#, Rejected::Header),
+            (r#"{"typ":"JWT"}"#, Rejected::Malformed),
+            (r#"{"alg":5}"#, Rejected::Malformed),
+            (r#"{"alg":["HS256"]}"#, Rejected::Malformed),
+            ("[]", Rejected::Malformed),
+            ("{", Rejected::Malformed),
+            (
+                r#"{"alg":"HS256","crit":["b64"],"b64":false}"#,
+                Rejected::Header,
+            ),
+            (r#"{"alg":"none","alg":"HS256"}"#, Rejected::Malformed),
         ] {
             let token = signed(header, r#"{"id":1}"#, "new secret");
-            assert_eq!(judged(&token), Err(Rejected::Invalid), "{header}");
+            assert_eq!(judged(&token), Err(why), "{header}");
         }
         for header in [
             r#"{"alg":"HS256"}"#,
@@ -220,17 +236,17 @@ mod tests {
         let (message, _) = good.rsplit_once('.').expect("three parts");
         let two_signatures = format!("{good}.{}", good.rsplit('.').next().expect("one"));
         let standard = good.replace('-', "+").replace('_', "/");
+        assert_eq!(judged(&format!("{message}.")), Err(Rejected::Signature));
         for odd in [
-            format!("{message}."),
             message.to_owned(),
             two_signatures,
             format!("{good}="),
             format!(" {good}"),
             format!("{good}\n"),
         ] {
-            assert_eq!(judged(&odd), Err(Rejected::Invalid), "{odd}");
+            assert_eq!(judged(&odd), Err(Rejected::Malformed), "{odd}");
         }
-        assert!(standard == good || judged(&standard) == Err(Rejected::Invalid));
+        assert!(standard == good || judged(&standard) == Err(Rejected::Malformed));
     }
 
     #[test]
@@ -241,31 +257,31 @@ mod tests {
             (r#"{"id":7,"exp":1744866731.5}"#, Err(Rejected::Expired)),
             (r#"{"id":7,"exp":-1}"#, Err(Rejected::Expired)),
             (r#"{"id":7,"exp":null}"#, user("7")),
-            (r#"{"id":7,"exp":"1944866733"}"#, Err(Rejected::Invalid)),
-            (r#"{"id":7,"exp":1e400}"#, Err(Rejected::Invalid)),
-            (r#"{"id":7,"exp":[1944866733]}"#, Err(Rejected::Invalid)),
+            (r#"{"id":7,"exp":"1944866733"}"#, Err(Rejected::Claims)),
+            (r#"{"id":7,"exp":1e400}"#, Err(Rejected::Claims)),
+            (r#"{"id":7,"exp":[1944866733]}"#, Err(Rejected::Claims)),
             (r#"{"id":7,"nbf":1744866732}"#, user("7")),
-            (r#"{"id":7,"nbf":1744866733}"#, Err(Rejected::Invalid)),
-            (r#"{"id":7,"nbf":"0"}"#, Err(Rejected::Invalid)),
-            (r#"{"exp":1944866733}"#, Err(Rejected::Invalid)),
-            (r#"{"id":null}"#, Err(Rejected::Invalid)),
-            (r#"{"id":""}"#, Err(Rejected::Invalid)),
+            (r#"{"id":7,"nbf":1744866733}"#, Err(Rejected::TooEarly)),
+            (r#"{"id":7,"nbf":"0"}"#, Err(Rejected::Claims)),
+            (r#"{"exp":1944866733}"#, Err(Rejected::Claims)),
+            (r#"{"id":null}"#, Err(Rejected::Claims)),
+            (r#"{"id":""}"#, Err(Rejected::Claims)),
             (r#"{"id":"u-7"}"#, user("u-7")),
-            (r#"{"id":1.5}"#, Err(Rejected::Invalid)),
-            (r#"{"id":[7]}"#, Err(Rejected::Invalid)),
-            (r#"{"id":true}"#, Err(Rejected::Invalid)),
-            (r#"{"id":{}}"#, Err(Rejected::Invalid)),
-            (r#"{"id":7,"id":8}"#, Err(Rejected::Invalid)),
-            (r#"{"id":7,"role":5}"#, Err(Rejected::Invalid)),
+            (r#"{"id":1.5}"#, Err(Rejected::Claims)),
+            (r#"{"id":[7]}"#, Err(Rejected::Claims)),
+            (r#"{"id":true}"#, Err(Rejected::Claims)),
+            (r#"{"id":{}}"#, Err(Rejected::Claims)),
+            (r#"{"id":7,"id":8}"#, Err(Rejected::Claims)),
+            (r#"{"id":7,"role":5}"#, Err(Rejected::Claims)),
             (r#"{"id":7,"role":"user","password":"x"}"#, user("7")),
-            (r#"[7]"#, Err(Rejected::Invalid)),
-            (r#""7""#, Err(Rejected::Invalid)),
-            ("", Err(Rejected::Invalid)),
+            (r#"[7]"#, Err(Rejected::Claims)),
+            (r#""7""#, Err(Rejected::Claims)),
+            ("", Err(Rejected::Claims)),
         ] {
             assert_eq!(judged(&token(claims)), expected, "{claims}");
         }
         let long_id = json!({"id": "x".repeat(MAX_ID_BYTES + 1)});
-        assert_eq!(judged(&token(long_id)), Err(Rejected::Invalid));
+        assert_eq!(judged(&token(long_id)), Err(Rejected::Claims));
     }
 
     #[test]

@@ -4,7 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::api::{
     Error,
-    access::{caller::Caller, jwt::Rejected, signed::Purpose},
+    access::{
+        caller::Caller,
+        signed::{Purpose, Rejected},
+    },
 };
 use crate::{store::ObjectKey, upload::Stored};
 

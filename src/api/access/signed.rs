@@ -13,15 +13,21 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::Sha256;
 
-use crate::api::{
-    Error,
-    access::{jwt::Rejected, secrets::Secrets},
-};
+use crate::api::{Error, access::secrets::Secrets};
 
 /// Longest token, in bytes.
 const MAX_BYTES: usize = 4096;
 const SIGNATURE_BYTES: usize = 16;
 const VERSION: &str = "1.";
+
+/// Why a token is rejected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::api) enum Rejected {
+    /// It was valid once.
+    Expired,
+    /// Anything else.
+    Invalid,
+}
 
 /// Use that a token is signed for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -17,6 +17,7 @@ pub(in crate::api) async fn recall(
     let (parts, body) = request.into_parts();
     let arguments = caller.read_arguments(&parts, body).await?;
     let key = recall_token::open(&arguments.text("recall_token")?, &caller)?;
+    caller.journal.key(&key);
     let work = async |session: &Session| Ok(session.remove(&key).await?);
     caller.api.with_store(&parts, work).await?;
     reply::ok("撤回成功")

@@ -1,0 +1,139 @@
+//! The id of the trace that a request belongs to, as a proxy or a client sent it: W3C's `traceparent`,
+//! else X-Ray's header. Only its exact form goes into the log; anybody may send these headers.
+
+use axum::http::{HeaderMap, HeaderName};
+
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const X_RAY: HeaderName = HeaderName::from_static("x-amzn-trace-id");
+
+/// 32 hexadecimal digits of `traceparent`, or X-Ray's `1-58406520-a006649127e371903a2de979`.
+pub(super) fn from_headers(headers: &HeaderMap) -> Option<String> {
+    let text = |name| headers.get(name)?.to_str().ok();
+    let id = text(TRACEPARENT)
+        .and_then(of_traceparent)
+        .or_else(|| text(X_RAY).and_then(of_x_ray))?;
+    Some(id.to_owned())
+}
+
+/// W3C Trace Context §3.2: version, trace, parent, flags. A later version may say more.
+fn of_traceparent(text: &str) -> Option<&str> {
+    let mut fields = text.split('-');
+    let (version, trace) = (fields.next()?, fields.next()?);
+    let (parent, flags) = (fields.next()?, fields.next()?);
+    let are_hex = is_hex(version, 2) && is_hex(trace, 32) && is_hex(parent, 16) && is_hex(flags, 2);
+    let is_whole = version != "00" || fields.next().is_none();
+    let is_zero = |field: &str| field.bytes().all(|byte| byte == b'0');
+    let is_valid = are_hex && is_whole && version != "ff" && !is_zero(trace) && !is_zero(parent);
+    is_valid.then_some(trace)
+}
+
+/// `Root=1-<time>-<random>` among fields that a semicolon separates.
+fn of_x_ray(text: &str) -> Option<&str> {
+    let root = text
+        .split(';')
+        .find_map(|field| field.trim().strip_prefix("Root="))?;
+    let mut parts = root.split('-');
+    let is_valid = parts.next()? == "1"
+        && is_hex(parts.next()?, 8)
+        && is_hex(parts.next()?, 24)
+        && parts.next().is_none();
+    is_valid.then_some(root)
+}
+
+fn is_hex(text: &str, length: usize) -> bool {
+    let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    text.len() == length && text.bytes().all(is_digit)
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    const W3C: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+    const XRAY: &str = "1-58406520-a006649127e371903a2de979";
+
+    fn id(given: &[(HeaderName, &str)]) -> Option<String> {
+        let given = given
+            .iter()
+            .map(|(name, text)| (name.clone(), HeaderValue::from_str(text).expect("a value")));
+        from_headers(&given.collect())
+    }
+
+    #[test]
+    fn the_id_is_taken_from_either_header_when_it_is_one() {
+        for (text, expected) in [
+            // The example of W3C Trace Context §3.2.
+            (
+                "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+                true,
+            ),
+            (
+                "cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-what",
+                true,
+            ),
+            (
+                "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-what",
+                false,
+            ),
+            (
+                "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+                false,
+            ),
+            (
+                "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+                false,
+            ),
+            (
+                "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+                false,
+            ),
+            (
+                "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
+                false,
+            ),
+            (
+                "00-4bf92f3577b34da6a3ce929d0e0e473-00f067aa0ba902b7-01",
+                false,
+            ),
+            ("4bf92f3577b34da6a3ce929d0e0e4736", false),
+            ("", false),
+        ] {
+            let expected = expected.then(|| W3C.to_owned());
+            assert_eq!(id(&[(TRACEPARENT, text)]), expected, "{text}");
+        }
+        for (text, expected) in [
+            // The examples of AWS's page about tracing headers.
+            ("Root=1-58406520-a006649127e371903a2de979", true),
+            (
+                "Root=1-58406520-a006649127e371903a2de979;Parent=53995c3f42cd8ad8;Sampled=1",
+                true,
+            ),
+            (
+                "Self=1-67891234-12456789abcdef012345678;Root=1-58406520-a006649127e371903a2de979",
+                true,
+            ),
+            ("Root=1-58406520-a006649127e371903a2de97", false),
+            ("Root=1-58406520-A006649127E371903A2DE979", false),
+            ("Root=2-58406520-a006649127e371903a2de979", false),
+            ("Root=1-58406520-a006649127e371903a2de979-1", false),
+            ("Root=1-58406520-${jndi:ldap://x/aaaaaaa}", false),
+            ("1-58406520-a006649127e371903a2de979", false),
+        ] {
+            let expected = expected.then(|| XRAY.to_owned());
+            assert_eq!(id(&[(X_RAY, text)]), expected, "{text}");
+        }
+        let root = format!("Root={XRAY}");
+        let parent = format!("00-{W3C}-00f067aa0ba902b7-01");
+        assert_eq!(
+            id(&[(X_RAY, &root), (TRACEPARENT, &parent)]).as_deref(),
+            Some(W3C)
+        );
+        assert_eq!(
+            id(&[(X_RAY, &root), (TRACEPARENT, "?")]).as_deref(),
+            Some(XRAY)
+        );
+        assert_eq!(id(&[]), None);
+    }
+}
