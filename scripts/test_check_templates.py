@@ -234,7 +234,7 @@ class SamTemplate(TemplateCase):
         self.broken(":::${SigningSecretVersion}", ":::${JwtSecretVersion}", "names no version from a parameter")
 
     def test_public_reads_in_private_mode_are_found(self):
-        self.broken("UPLOAD_READ: !If [UsePrivateReads, signed, public]", "UPLOAD_READ: public", "UPLOAD_READ must be signed")
+        self.broken("UPLOAD_READ: !If [UsePrivateReads, signed, !Ref AWS::NoValue]", "UPLOAD_READ: public", "UPLOAD_READ must be signed")
 
     def test_cloudfront_in_private_mode_is_found(self):
         self.broken(", !Not [!Condition UsePrivateReads]]", ", !Equals [a, a]]", "CloudFront has 3 resources")
@@ -431,7 +431,7 @@ class ServerlessDevsTemplate(TemplateCase):
         self.assert_refused("deploy/fc/setup", 'f"chat-upload-{stage}-{self.account}"', 'f"logs-{stage}"', "makes 'logs-prod'")
 
     def test_mode_of_reading_that_cannot_be_chosen_is_found(self):
-        self.broken("        UPLOAD_READ: ${env('UPLOAD_READ', 'public')}\n", "", "no UPLOAD_READ")
+        self.broken("        UPLOAD_READ: ${env('UPLOAD_READ', '')}\n", "", "no UPLOAD_READ")
 
     def test_languages_with_different_commands_are_found(self):
         self.assert_refused("docs/deploy-fc.md", "deploy/fc/setup --dry-run", "deploy/fc/setup -n", "has the command")
