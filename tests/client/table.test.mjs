@@ -312,6 +312,8 @@ describe('the token', () => {
 })
 
 describe('another lane', () => {
+  // A cloud's function makes no signing secret of its own, as a local server does.
+  const withoutSecret = { UPLOAD_SIGNING_SECRET: undefined, FC_FUNCTION_NAME: 'check-client' }
   const large = (limit, answer) => (request) => (request.line === FORM && request.length > limit ? { answer } : undefined)
 
   for (const [sentence, answer] of [
@@ -332,13 +334,13 @@ describe('another lane', () => {
   }
 
   test('a gateway\'s limit, and no other way: the gateway\'s failure', async (t) => {
-    const { address } = await folderBehind(t, large(MIB, http(413, '')), { UPLOAD_SIGNING_SECRET: undefined })
+    const { address } = await folderBehind(t, large(MIB, http(413, '')), withoutSecret)
     const { error } = await watched(uploaderFor(address).upload(makeFile(2 * MIB)))
     assert.deepEqual([error.code, error.status, error.cause], ['not_ours', 413, 'HTTP 413'])
   })
 
   test('direct_disabled leads back to the form', async (t) => {
-    const { address, stored, proxy } = await folderBehind(t, undefined, { UPLOAD_SIGNING_SECRET: undefined })
+    const { address, stored, proxy } = await folderBehind(t, undefined, withoutSecret)
     const uploader = uploaderFor(address)
     for (let round = 0; round < 2; round++) {
       const { progress } = await watched(uploader.upload(makeFile(5 * MIB)))
@@ -357,7 +359,7 @@ describe('another lane', () => {
   })
 
   test('without a word from healthz, the failure itself leads on', async (t) => {
-    const { address, stored } = await folderBehind(t, inOrder('GET /healthz', { answer: http(404, '') }), { UPLOAD_SIGNING_SECRET: undefined })
+    const { address, stored } = await folderBehind(t, inOrder('GET /healthz', { answer: http(404, '') }), withoutSecret)
     const { item, retries } = await watched(uploaderFor(address).upload(makeFile(12 * MIB)))
     assert.deepEqual(retries, ['direct_disabled', 'direct_disabled'])
     assert.deepEqual(stored(), [item.path])
