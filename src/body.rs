@@ -1,5 +1,5 @@
-//! How bytes travel from a request to a store: a stream of chunks that may fail, and how reading
-//! can fail. A failed read is never the end of a file.
+//! How bytes travel from a request to a store: a stream of chunks that may fail, how reading can fail,
+//! and edits of bytes on their way. A failed read is never the end of a file.
 
 use std::{pin::Pin, time::Duration};
 
@@ -42,4 +42,88 @@ pub enum ReadError {
         /// Longest time accepted.
         limit: Duration,
     },
+}
+
+/// How far behind the next chunk of a file an edit may begin, in bytes: what the stores hold of it.
+pub const REACH: u64 = 1024 * 1024;
+
+/// Bytes of a file that are to be overwritten.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Edit {
+    /// Where in the file.
+    pub at: u64,
+    /// With what.
+    pub by: Overwrite,
+}
+
+/// Replacement bytes of an edit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Overwrite {
+    /// So many of one byte.
+    Fill(u8, usize),
+    /// These.
+    Bytes(Bytes),
+}
+
+impl Edit {
+    /// Where the bytes end that are overwritten.
+    pub fn end(&self) -> u64 {
+        let len = match &self.by {
+            Overwrite::Fill(_, len) => *len,
+            Overwrite::Bytes(bytes) => bytes.len(),
+        };
+        self.at.saturating_add(len as u64)
+    }
+
+    /// Whether any of `len` bytes of the file from `start` on is overwritten.
+    pub fn touches(&self, start: u64, len: usize) -> bool {
+        self.at < start.saturating_add(len as u64) && self.end() > start
+    }
+
+    /// Overwrites what lies in `bytes`, which stand at `start` in the file.
+    pub fn apply(&self, start: u64, bytes: &mut [u8]) {
+        if !self.touches(start, bytes.len()) {
+            return;
+        }
+        let distance = |from: u64, to: u64| usize::try_from(to - from).unwrap_or(usize::MAX);
+        let from = distance(start, self.at.max(start));
+        let to = distance(start, self.end()).min(bytes.len());
+        let Some(target) = bytes.get_mut(from..to) else {
+            return;
+        };
+        match &self.by {
+            Overwrite::Fill(byte, _) => target.fill(*byte),
+            Overwrite::Bytes(by) => {
+                let skipped = distance(self.at, self.at.max(start));
+                let by = by.get(skipped..).unwrap_or_default();
+                target.iter_mut().zip(by).for_each(|(to, by)| *to = *by);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_edit_overwrites_as_much_as_lies_in_the_bytes() {
+        let bytes = |text: &'static str| Overwrite::Bytes(Bytes::from_static(text.as_bytes()));
+        for (at, by, expected) in [
+            (0, bytes("abc"), "........"),
+            (8, bytes("abc"), "c......."),
+            (10, bytes("abc"), "abc....."),
+            (16, bytes("abcd"), "......ab"),
+            (18, bytes("abc"), "........"),
+            (5, bytes("0123456789abcdef"), "56789abc"),
+            (12, Overwrite::Fill(b'-', 3), "..---..."),
+            (0, Overwrite::Fill(b'-', 11), "-......."),
+            (17, Overwrite::Fill(b'-', usize::MAX), ".......-"),
+            (12, Overwrite::Fill(b'-', 0), "........"),
+        ] {
+            let mut file = *b"........";
+            Edit { at, by }.apply(10, &mut file);
+            assert_eq!(str::from_utf8(&file), Ok(expected), "{at}");
+        }
+    }
 }

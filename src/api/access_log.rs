@@ -18,7 +18,10 @@ use tracing::{Instrument as _, Level};
 use uuid::Uuid;
 
 use super::{Arrival, Error, error::Failure, reply, trace_id};
-use crate::{store::ObjectKey, upload::Stored};
+use crate::{
+    store::ObjectKey,
+    upload::{Stored, media::Geo},
+};
 
 /// Response header with the request id, which is in the log line, too.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -32,6 +35,8 @@ struct Entry {
     user: Option<String>,
     bytes: u64,
     keys: String,
+    /// Of the file that still tells the most.
+    geo: Option<Geo>,
     store_time: Duration,
 }
 
@@ -44,7 +49,9 @@ impl Journal {
     /// Notes a file that was stored.
     pub(super) fn stored(&self, file: &Stored) {
         self.stored_bytes(&file.key, file.size);
-        self.entry().store_time += file.store_time;
+        let mut entry = self.entry();
+        entry.store_time += file.store_time;
+        entry.geo = entry.geo.max(file.geo);
     }
 
     /// Notes bytes that were stored under a key.
@@ -145,6 +152,7 @@ macro_rules! write_line {
             user = entry.user,
             bytes = entry.bytes,
             key = entry.keys,
+            geo = entry.geo.map(Geo::as_str),
             store_ms = millis(entry.store_time),
             total_ms = millis($line.started.elapsed()),
             "request"

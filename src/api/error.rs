@@ -250,6 +250,11 @@ fn upload_row(error: &upload::Error) -> Row {
             "type_refused",
             format!("上传失败: 不支持的文件类型 ({looks_like})"),
         ),
+        upload::Error::LocationKept => row(
+            415,
+            "location_kept",
+            "上传失败: 文件可能含有无法清除的位置信息",
+        ),
         upload::Error::Read(error) => read_row(error),
         upload::Error::Incomplete => row(409, "upload_incomplete", "上传失败: 文件还没有上传完成"),
         upload::Error::Store(error) => store_row(error),

@@ -6,7 +6,10 @@ use super::{
     Error,
     access::{caller::Caller, recall_token},
 };
-use crate::upload::{Stored, media::Facts};
+use crate::upload::{
+    Stored,
+    media::{Facts, Geo},
+};
 
 /// A stored file. The class id and the time are answered by all routes but the one with a folder.
 #[derive(Serialize)]
@@ -38,6 +41,10 @@ struct About {
     duration_ms: Option<u64>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     animated: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    geo: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sha256: Option<String>,
 }
 
 impl Item {
@@ -82,6 +89,8 @@ impl About {
             height,
             duration_ms,
             animated,
+            geo: file.geo.map(Geo::as_str),
+            sha256: file.sha256().map(str::to_owned),
         }
     }
 }

@@ -22,7 +22,11 @@ use crate::{
     api::{self, AuthSettings, CorsOrigins, DirectSettings, PageSettings, Secrets},
     runtime::Runtime,
     store::{self, bucket::Dialect, disk},
-    upload::{self, media::Kinds, naming::Folder},
+    upload::{
+        self,
+        media::{Kinds, Strip},
+        naming::Folder,
+    },
 };
 
 /// Everything the process needs to start.
@@ -214,6 +218,7 @@ impl Vars {
         addr: SocketAddr,
         store: Option<&store::Settings>,
     ) -> api::Settings {
+        let strip = self.strip();
         let upload = upload::Settings {
             max_bytes: self.read("UPLOAD_MAX_BYTES", A_SIZE, 50 << 20, size),
             kinds: self.parse(
@@ -222,6 +227,9 @@ impl Vars {
                 Kinds::ALL,
             ),
             utc_offset: self.parse("UPLOAD_UTC_OFFSET", "an offset such as +08:00", CHINA),
+            strip,
+            is_strict: self.strict(strip),
+            sha256: self.read("UPLOAD_SHA256", "on or off", false, on_or_off),
         };
         let prefix = self.read(
             "UPLOAD_PREFIX",
@@ -272,6 +280,29 @@ impl Vars {
             idle: self.seconds("UPLOAD_IDLE_SECS", runtime, 30),
             request_limit: self.seconds("UPLOAD_REQUEST_SECS", runtime, 900),
         }
+    }
+
+    fn strip(&mut self) -> Strip {
+        const EXPECTED: &str = "location, device or off";
+        self.read(
+            "UPLOAD_STRIP",
+            EXPECTED,
+            Strip::Location,
+            |text| match text {
+                "location" => Some(Strip::Location),
+                "device" => Some(Strip::Device),
+                "off" => Some(Strip::Off),
+                _ => None,
+            },
+        )
+    }
+
+    /// Where nobody looks for a location, nothing can be refused for having one.
+    fn strict(&mut self, strip: Strip) -> bool {
+        const EXPECTED: &str = "on or off, and off together with UPLOAD_STRIP=off";
+        self.read("UPLOAD_STRIP_STRICT", EXPECTED, false, |text| {
+            on_or_off(text).filter(|is_on| !is_on || strip != Strip::Off)
+        })
     }
 
     /// The address of a bucket; a folder has none.
@@ -844,6 +875,34 @@ mod tests {
             let short = good(&[(variable, "0123456789abcdef,12345678")]);
             assert_eq!(short.warnings.len(), 1, "{:?}", short.warnings);
             assert!(short.warnings[0].contains(variable));
+        }
+    }
+
+    #[test]
+    fn location_is_stripped_unless_the_operator_wants_more_or_nothing() {
+        for (given, strip, is_strict) in [
+            (vec![], Strip::Location, false),
+            (vec![("UPLOAD_STRIP", "location")], Strip::Location, false),
+            (vec![("UPLOAD_STRIP", "device")], Strip::Device, false),
+            (vec![("UPLOAD_STRIP", "off")], Strip::Off, false),
+            (vec![("UPLOAD_STRIP_STRICT", "on")], Strip::Location, true),
+        ] {
+            let upload = good(&given).api.upload;
+            assert_eq!((upload.strip, upload.is_strict), (strip, is_strict));
+        }
+        let off = ("UPLOAD_STRIP", "off");
+        for (given, named) in [
+            (
+                vec![("UPLOAD_STRIP", "Location")],
+                "UPLOAD_STRIP=\"Location\"",
+            ),
+            (
+                vec![off, ("UPLOAD_STRIP_STRICT", "on")],
+                "UPLOAD_STRIP_STRICT=\"on\"",
+            ),
+        ] {
+            let error = config(&given).expect_err("unusable").to_string();
+            assert!(error.contains(named), "{error}");
         }
     }
 

@@ -1,5 +1,6 @@
 //! `Part`: a run of bytes kept as the chunks they came in. It is filled once, then sent as often as
-//! a retry wants it; the bytes are counted by reference and never put together.
+//! a retry wants it; the bytes are counted by reference and never put together. Only a chunk that is
+//! edited is copied, once.
 
 use std::{
     convert::Infallible,
@@ -10,6 +11,9 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
+use sha2::{Digest as _, Sha256};
+
+use crate::body::Edit;
 
 /// Chunks below this many bytes are gathered before they are kept: a client that sends one byte at
 /// a time would otherwise cost a reference (and the buffer it pins) per byte.
@@ -63,6 +67,47 @@ impl PartBuilder {
         }
     }
 
+    /// Hands over all but the last `held` bytes, with which the next part begins.
+    pub(super) fn take_all_but(&mut self, held: usize) -> Part {
+        self.keep_gathered();
+        let (mut next, mut held_len) = (Vec::new(), 0);
+        while let Some(mut chunk) = self.chunks.pop() {
+            if held_len + chunk.len() > held {
+                let rest = chunk.split_off(chunk.len() - (held - held_len));
+                self.chunks.push(chunk);
+                if !rest.is_empty() {
+                    next.push(rest);
+                }
+                held_len = held;
+                break;
+            }
+            held_len += chunk.len();
+            next.push(chunk);
+        }
+        next.reverse();
+        self.len -= held_len;
+        let part = self.take();
+        (self.chunks, self.len) = (next, held_len);
+        part
+    }
+
+    /// Overwrites what lies in these bytes, which stand at `start` in the file.
+    pub(super) fn edit(&mut self, start: u64, edit: &Edit) {
+        let mut at = start + (self.len - self.gathered.len()) as u64;
+        edit.apply(at, &mut self.gathered);
+        for chunk in self.chunks.iter_mut().rev() {
+            if edit.at >= at {
+                return;
+            }
+            at -= chunk.len() as u64;
+            if edit.touches(at, chunk.len()) {
+                let mut bytes = BytesMut::from(std::mem::take(chunk));
+                edit.apply(at, &mut bytes);
+                *chunk = bytes.freeze();
+            }
+        }
+    }
+
     fn keep_gathered(&mut self) {
         if !self.gathered.is_empty() {
             self.chunks
@@ -86,6 +131,15 @@ impl Part {
 
     pub(super) fn chunks(&self) -> &[Bytes] {
         &self.chunks
+    }
+
+    /// Adds all bytes to a hash. It may take the processor for some milliseconds, so others have
+    /// their turn in between.
+    pub(super) async fn hash(&self, hash: &mut Sha256) {
+        for chunk in self.chunks.iter() {
+            hash.update(chunk);
+            tokio::task::yield_now().await;
+        }
     }
 
     /// A body of known length that yields the chunks from the start.
@@ -136,6 +190,7 @@ mod tests {
     use http_body_util::BodyExt as _;
 
     use super::*;
+    use crate::body::Overwrite;
 
     async fn sent(part: &Part) -> Vec<u8> {
         let body = part.body();
@@ -175,6 +230,95 @@ mod tests {
         let part = filling.take();
         assert_eq!(part.len(), 200_000);
         assert!(part.chunks().len() < 8, "{} chunks", part.chunks().len());
+    }
+
+    /// Chunks of every size around [`SMALL_CHUNK`], so that they lie in all places.
+    fn filled() -> (PartBuilder, Vec<u8>) {
+        let mut filling = PartBuilder::default();
+        let mut bytes = Vec::new();
+        for (index, len) in [9_000, 1, 8_192, 70_000, 30, 20_000, 7]
+            .into_iter()
+            .enumerate()
+        {
+            let chunk = vec![index as u8; len];
+            bytes.extend_from_slice(&chunk);
+            filling.push(chunk.into());
+        }
+        (filling, bytes)
+    }
+
+    #[tokio::test]
+    async fn the_last_bytes_are_held_for_the_next_part() {
+        for held in [0, 1, 7, 8, 20_007, 50_000, 107_229, 107_230, 200_000] {
+            let (mut filling, bytes) = filled();
+            let part = filling.take_all_but(held);
+            let held = held.min(bytes.len());
+            assert_eq!(filling.len(), held);
+            filling.push(Bytes::from_static(b"more"));
+            let (sent_bytes, held_bytes) = bytes.split_at(bytes.len() - held);
+            assert_eq!(sent(&part).await, sent_bytes, "{held}");
+            let next = sent(&filling.take()).await;
+            assert_eq!(next, [held_bytes, b"more"].concat(), "{held}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_edit_reaches_every_byte_that_is_held_and_no_other() {
+        const START: u64 = 1_000_000;
+        let by = |len| Overwrite::Fill(0xFF, len);
+        for (at, len) in [
+            (0, 107_230),
+            (0, 1),
+            (8_999, 2),
+            (9_000, 8_193),
+            (107_222, 1),
+            (107_223, 100),
+            (107_000, 230),
+            (200_000, 1),
+        ] {
+            let (mut filling, mut bytes) = filled();
+            // Whoever else has the chunk keeps it as it was.
+            let shared = filling.chunks[0].clone();
+            filling.edit(
+                START,
+                &Edit {
+                    at: START + at,
+                    by: by(len),
+                },
+            );
+            let from = bytes.len().min(at as usize);
+            let to = bytes.len().min(at as usize + len);
+            bytes[from..to].fill(0xFF);
+            assert_eq!(sent(&filling.take()).await, bytes, "{at} {len}");
+            assert!(shared.iter().all(|byte| *byte == 0));
+        }
+        let (mut filling, mut bytes) = filled();
+        filling.edit(
+            START,
+            &Edit {
+                at: START - 5,
+                by: by(10),
+            },
+        );
+        bytes[..5].fill(0xFF);
+        assert_eq!(sent(&filling.take()).await, bytes);
+    }
+
+    #[test]
+    fn a_chunk_that_is_edited_again_is_not_copied_again() {
+        let mut filling = PartBuilder::default();
+        let chunk = Bytes::from(vec![7; SMALL_CHUNK]);
+        filling.push(chunk.clone());
+        let edit = |at| Edit {
+            at,
+            by: Overwrite::Fill(0, 1),
+        };
+        filling.edit(0, &edit(3));
+        let first = filling.chunks[0].as_ptr();
+        assert_ne!(first, chunk.as_ptr());
+        filling.edit(0, &edit(5));
+        assert_eq!(filling.chunks[0].as_ptr(), first);
+        assert_eq!(filling.take().chunks()[0][..6], [7, 7, 7, 0, 7, 0]);
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! The store that is a folder: bytes go to a temporary file in the store's own folder, are synced, and
-//! appear under their key by a link. A temporary file is removed when its writer is dropped and,
-//! should the process have been killed, at the next start.
+//! appear under their key by a link. Until then an edit reaches all of them. A temporary file is removed
+//! when its writer is dropped and, should the process have been killed, at the next start.
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
-    io::{self, IoSlice, Read as _, Write as _},
+    io::{self, IoSlice, Read as _, Seek as _, SeekFrom, Write as _},
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime},
@@ -12,6 +12,7 @@ use std::{
 
 use axum::http::HeaderValue;
 use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
@@ -21,6 +22,7 @@ use super::{
     chunks::{Part, PartBuilder},
     key::PENDING,
 };
+use crate::body::{Edit, Overwrite, REACH};
 
 /// How many bytes are gathered before a thread is asked to write them.
 const BATCH: usize = 512 * 1024;
@@ -91,6 +93,8 @@ impl Disk {
             batch: PartBuilder::default(),
             file: None,
             written: 0,
+            edits: Vec::new(),
+            hash: None,
             tasks,
         }
     }
@@ -209,7 +213,11 @@ pub struct Writer {
     batch: PartBuilder,
     file: Option<Temporary>,
     /// How many bytes are in the file.
-    written: usize,
+    written: u64,
+    /// Of bytes in the file.
+    edits: Vec<Edit>,
+    /// `None` where none is wanted.
+    hash: Option<Hash>,
     tasks: Tasks,
 }
 
@@ -218,10 +226,22 @@ impl Writer {
         self.target = Some(self.disk.path(key));
     }
 
+    pub(super) fn hash(&mut self) {
+        self.hash = Some(Hash::default());
+    }
+
     /// Whether so many bytes more are held before the object needs its key: as many as a bucket's
     /// writer holds.
     pub(super) fn can_hold(&self, bytes: usize) -> bool {
-        self.written + self.batch.len() + bytes <= PART_BYTES
+        self.written + (self.batch.len() + bytes) as u64 <= PART_BYTES as u64
+    }
+
+    /// Overwrites what was written.
+    pub(super) fn edit(&mut self, edit: Edit) {
+        self.batch.edit(self.written, &edit);
+        if edit.at < self.written {
+            self.edits.push(edit);
+        }
     }
 
     pub(super) async fn write(&mut self, chunk: Bytes) -> Result<(), Error> {
@@ -229,36 +249,93 @@ impl Writer {
         if self.batch.len() < BATCH {
             return Ok(());
         }
-        let (batch, file) = (self.batch.take(), self.file.take());
-        let root = Arc::clone(&self.disk.root);
-        self.written += batch.len();
-        let file = on_a_thread(&self.tasks, move || {
-            let mut file = file.map_or_else(|| Temporary::in_folder(&root), Ok)?;
-            file.append(&batch)?;
-            Ok(file)
-        })
-        .await?;
-        self.file = Some(file);
+        let step = self.step();
+        self.written += step.batch.len() as u64;
+        // Before it has a key, all of it may still be edited.
+        let reach = self.target.as_ref().map_or(u64::MAX, |_| REACH);
+        let (file, hash) = on_a_thread(&self.tasks, move || step.take(reach)).await?;
+        (self.file, self.hash) = (Some(file), hash);
         Ok(())
     }
 
     pub(super) async fn finish(mut self) -> Result<Kept, Error> {
-        let batch = self.batch.take();
-        let Self {
-            disk,
-            target,
-            file,
-            tasks,
-            ..
-        } = self;
-        let target = target.ok_or(Error::Interrupted)?;
-        on_a_thread(&tasks, move || {
+        let step = self.step();
+        let target = self.target.ok_or(Error::Interrupted)?;
+        on_a_thread(&self.tasks, move || {
             make_folder(folder_of(&target)).map_err(failed("make a folder"))?;
-            let mut file = file.map_or_else(|| Temporary::in_folder(&disk.root), Ok)?;
-            file.append(&batch)?;
-            file.publish(&target)
+            let (file, hash) = step.take(0)?;
+            let kept = file.publish(&target)?;
+            Ok(kept.hashed(hash.map(|hash| hash.hash)))
         })
         .await
+    }
+
+    /// Hands over what a thread is to write.
+    fn step(&mut self) -> Step {
+        Step {
+            root: Arc::clone(&self.disk.root),
+            file: self.file.take(),
+            edits: std::mem::take(&mut self.edits),
+            written: self.written,
+            batch: self.batch.take(),
+            hash: self.hash.take(),
+        }
+    }
+}
+
+/// The next step of a file being written.
+struct Step {
+    root: Arc<Path>,
+    file: Option<Temporary>,
+    edits: Vec<Edit>,
+    written: u64,
+    batch: Part,
+    hash: Option<Hash>,
+}
+
+impl Step {
+    /// Takes it; the last `reach` bytes may still be edited.
+    fn take(self, reach: u64) -> Result<(Temporary, Option<Hash>), Error> {
+        let mut file = match self.file {
+            Some(file) => file,
+            None => Temporary::in_folder(&self.root)?,
+        };
+        for edit in &self.edits {
+            file.edit(edit, self.written)
+                .map_err(failed("edit a file"))?;
+        }
+        file.append(&self.batch)?;
+        let mut hash = self.hash;
+        if let Some(hash) = &mut hash {
+            let end = self.written + self.batch.len() as u64;
+            hash.go_on(&file.file, end.saturating_sub(reach))
+                .map_err(failed("read a file back"))?;
+        }
+        Ok((file, hash))
+    }
+}
+
+/// The hash of a file, as far as no edit can reach it any more.
+#[derive(Debug, Default)]
+struct Hash {
+    hash: Sha256,
+    hashed: u64,
+}
+
+impl Hash {
+    /// Goes on to `end`, over what was written a moment ago.
+    fn go_on(&mut self, mut file: &File, end: u64) -> io::Result<()> {
+        let mut buffer = vec![0; 64 * 1024];
+        file.seek(SeekFrom::Start(self.hashed))?;
+        let mut rest = file.take(end.saturating_sub(self.hashed));
+        loop {
+            match rest.read(&mut buffer)? {
+                0 => break,
+                read => self.hash.update(buffer.get(..read).unwrap_or_default()),
+            }
+        }
+        self.hashed = self.hashed.max(end);
+        file.seek(SeekFrom::End(0)).map(|_| ())
     }
 }
 
@@ -299,6 +376,7 @@ impl Temporary {
     fn in_folder(folder: &Path) -> Result<Self, Error> {
         let path = folder.join(format!(".{}{TEMPORARY_SUFFIX}", Uuid::new_v4().simple()));
         let file = OpenOptions::new()
+            .read(true)
             .write(true)
             .create_new(true)
             .open(&path)
@@ -314,13 +392,29 @@ impl Temporary {
         write_all_vectored(&mut self.file, batch.chunks()).map_err(failed("write to a file"))
     }
 
+    /// Overwrites what lies in the first `written` bytes, all that the file has.
+    fn edit(&mut self, edit: &Edit, written: u64) -> io::Result<()> {
+        let len = edit.end().min(written).saturating_sub(edit.at);
+        self.file.seek(SeekFrom::Start(edit.at))?;
+        match &edit.by {
+            Overwrite::Fill(byte, _) => {
+                io::copy(&mut io::repeat(*byte).take(len), &mut self.file)?;
+            }
+            Overwrite::Bytes(bytes) => {
+                let len = usize::try_from(len).unwrap_or(usize::MAX);
+                self.file.write_all(bytes.get(..len).unwrap_or(bytes))?;
+            }
+        }
+        self.file.seek(SeekFrom::End(0)).map(|_| ())
+    }
+
     /// Makes the file durable and visible as `target`, which must not exist.
     fn publish(self, target: &Path) -> Result<Kept, Error> {
         self.file.sync_all().map_err(failed("sync a file"))?;
         match put_in_place(&self.path, target).map_err(failed("put a file in its place"))? {
             Place::Free => {
                 let path = target.to_owned();
-                let kept = Kept(Some(super::Removal::File(Removal { path })));
+                let kept = Kept::new(super::Removal::File(Removal { path }));
                 sync_folder(folder_of(target)).map_err(failed("sync a folder"))?;
                 Ok(kept)
             }

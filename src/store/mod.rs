@@ -18,6 +18,7 @@ use std::{io, time::Duration};
 use axum::http::HeaderValue;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use sha2::{Digest as _, Sha256};
 use tokio::{sync::oneshot, time::Instant};
 use tokio_util::task::TaskTracker;
 
@@ -26,6 +27,8 @@ pub use self::{
     credentials::{Authorization, ContainerEndpoint, Credentials, CredentialsProvider},
     key::{Folder, InvalidKey, ObjectKey, Stem},
 };
+
+use crate::body::Edit;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -365,6 +368,28 @@ impl Writer {
         }
     }
 
+    /// Has the SHA-256 of what is stored computed, to be found in [`Kept::sha256`]. Called before the
+    /// first write.
+    pub fn hash(&mut self) {
+        match self {
+            Self::Disk(writer) => writer.hash(),
+            Self::Bucket(writer) => writer.hash(),
+        }
+    }
+
+    /// Overwrites bytes that were written: the last [`REACH`](crate::body::REACH) at least, and all
+    /// before [`Writer::start`]. `false` when some are out of reach.
+    #[must_use = "bytes out of reach stay as they are"]
+    pub fn edit(&mut self, edit: Edit) -> bool {
+        match self {
+            Self::Disk(writer) => {
+                writer.edit(edit);
+                true
+            }
+            Self::Bucket(writer) => writer.edit(&edit),
+        }
+    }
+
     /// Whether so many bytes more can be written before [`Writer::start`].
     pub fn can_hold(&self, bytes: usize) -> bool {
         match self {
@@ -432,7 +457,10 @@ pub enum Published {
 /// An object that is stored; dropping it removes the object again, unless [`Kept::keep`] was called.
 #[must_use = "a dropped object is removed from the store"]
 #[derive(Debug)]
-pub struct Kept(Option<Removal>);
+pub struct Kept {
+    removal: Option<Removal>,
+    sha256: Option<String>,
+}
 
 /// How a stored object is taken back.
 #[derive(Debug)]
@@ -442,20 +470,40 @@ enum Removal {
 }
 
 impl Kept {
+    fn new(removal: Removal) -> Self {
+        Self {
+            removal: Some(removal),
+            sha256: None,
+        }
+    }
+
     /// Of an object that no request undoes.
     pub fn for_good() -> Self {
-        Self(None)
+        Self {
+            removal: None,
+            sha256: None,
+        }
+    }
+
+    fn hashed(mut self, hash: Option<Sha256>) -> Self {
+        self.sha256 = hash.map(|hash| bucket::hex(&hash.finalize()));
+        self
+    }
+
+    /// SHA-256 of the stored bytes in lower-case hex, where [`Writer::hash`] asked for it.
+    pub fn sha256(&self) -> Option<&str> {
+        self.sha256.as_deref()
     }
 
     /// The request succeeded: the object stays.
     pub fn keep(mut self) {
-        self.0 = None;
+        self.removal = None;
     }
 }
 
 impl Drop for Kept {
     fn drop(&mut self) {
-        match self.0.take() {
+        match self.removal.take() {
             Some(Removal::File(file)) => file.run(),
             Some(Removal::Object(object)) => (*object).run(),
             None => {}

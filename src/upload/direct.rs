@@ -144,6 +144,7 @@ fn stored(
         key,
         media,
         facts: Facts::default(),
+        geo: None,
         size,
         name,
         created,

@@ -1,5 +1,6 @@
-//! The rules of an upload: the bytes decide its type, the clock and chance its name, and a request's
-//! files are stored all or none. No HTTP and no environment here.
+//! The rules of an upload: the bytes decide its type, the clock and chance its name, the operator what
+//! of its metadata is overwritten, and a request's files are stored all or none. No HTTP and no
+//! environment here.
 
 pub mod direct;
 pub mod media;
@@ -17,7 +18,7 @@ use futures_util::TryStreamExt as _;
 use uuid::Uuid;
 
 use self::{
-    media::{Edit, Facts, Kind, Kinds, Media, Refused, Rules, Strip, Watch},
+    media::{Edit, Facts, Geo, Kind, Kinds, Media, Refused, Rules, Strip, Watch},
     naming::Folder,
 };
 use crate::{
@@ -34,6 +35,12 @@ pub struct Settings {
     pub kinds: Kinds,
     /// `UPLOAD_UTC_OFFSET`: time zone of the date in a key.
     pub utc_offset: FixedOffset,
+    /// `UPLOAD_STRIP`: what of a file's metadata is overwritten.
+    pub strip: Strip,
+    /// `UPLOAD_STRIP_STRICT`: a file that may keep some of it is refused.
+    pub is_strict: bool,
+    /// `UPLOAD_SHA256`: whether the answer has the SHA-256 of a file.
+    pub sha256: bool,
 }
 
 /// One file of a request, not yet read.
@@ -53,6 +60,8 @@ pub struct Stored {
     pub media: Media,
     /// Size in pixels, duration and kind; empty for a file that did not pass through here.
     pub facts: Facts,
+    /// Whether it tells where it was made; `None` where nobody looked.
+    pub geo: Option<Geo>,
     /// Its size in bytes.
     pub size: u64,
     /// The client's name for it, fit for display.
@@ -67,6 +76,11 @@ pub struct Stored {
 }
 
 impl Stored {
+    /// SHA-256 of the stored bytes in lower-case hex, where it was computed.
+    pub fn sha256(&self) -> Option<&str> {
+        self.kept.sha256()
+    }
+
     /// The request succeeded: the file stays.
     pub fn keep(self) -> ObjectKey {
         self.kept.keep();
@@ -86,6 +100,9 @@ pub enum Error {
         /// Name of the format that the bytes look like.
         looks_like: Cow<'static, str>,
     },
+    /// The file may tell where it was made, and what tells it cannot be overwritten.
+    #[error("the file may tell where it was made, which cannot be overwritten")]
+    LocationKept,
     /// The request could not be read to its end.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -118,49 +135,169 @@ pub async fn receive(
 ) -> Result<Stored, Error> {
     let head = read_head(&mut file.content).await?;
     let name = naming::display_name(&file.name);
-    let mut watch = judge(settings, &head, &name)?;
+    let watch = judge(settings, &head, &name)?;
 
     let created = Utc::now();
     let stem = naming::stem(created, settings.utc_offset, Uuid::new_v4());
     let key = |media: Media| ObjectKey::of_file(folder, &stem, &media.extension);
-    let mut writer = Timed::new(session.writer());
-    let mut is_started = false;
-    let mut size = 0;
-    let mut edits = Vec::new();
-    let mut next = Some(head);
-    while let Some(chunk) = next {
-        watch.see(&chunk, &mut edits)?;
-        size += chunk.len() as u64;
-        if size > settings.max_bytes {
-            let limit = settings.max_bytes;
-            return Err(ReadError::TooLarge { limit }.into());
-        }
-        if !is_started
-            && let Some(media) = known(&mut watch, &writer.writer, chunk.len(), &mut edits)?
-        {
-            writer.start(key(media), content_headers(media, &name));
-            is_started = true;
-        }
-        writer.write(chunk).await?;
-        next = file.content.try_next().await?;
-    }
-    let (media, report) = watch.end(&mut edits)?;
-    let key = key(media);
-    if !is_started {
-        writer.start(key.clone(), content_headers(media, &name));
-    }
-    let (kept, store_time) = writer.finish().await?;
-    Ok(Stored {
+    let put = Putting {
+        settings,
+        name: &name,
         key,
-        media,
-        facts: report.facts,
-        size,
+        writer: Timed::new(session.writer()),
+        is_started: false,
+        size: 0,
+    };
+    let put = put.run(watch, head, file.content).await?;
+    Ok(Stored {
+        key: put.key,
+        media: put.media,
+        facts: put.facts,
+        geo: put.geo,
+        size: put.size,
         name,
         created,
         stored_at: Utc::now(),
-        store_time,
-        kept,
+        store_time: put.store_time,
+        kept: put.kept,
     })
+}
+
+/// A file on its way into the store: judged, and edited, while it passes.
+struct Putting<'p, K> {
+    settings: &'p Settings,
+    name: &'p str,
+    /// The key, once its type is known.
+    key: K,
+    writer: Timed,
+    is_started: bool,
+    size: u64,
+}
+
+/// A file that was put into the store.
+struct Put {
+    key: ObjectKey,
+    media: Media,
+    facts: Facts,
+    geo: Option<Geo>,
+    size: u64,
+    store_time: Duration,
+    kept: Kept,
+}
+
+impl<K: Fn(Media) -> ObjectKey> Putting<'_, K> {
+    async fn run(
+        mut self,
+        mut watch: Watch,
+        head: Bytes,
+        mut rest: ByteStream<'_>,
+    ) -> Result<Put, Error> {
+        if self.settings.sha256 {
+            self.writer.writer.hash();
+        }
+        let mut edits = Vec::new();
+        let mut is_edited = true;
+        let mut next = Some(head);
+        while let Some(chunk) = next {
+            watch.see(&chunk, &mut edits)?;
+            let limit = self.settings.max_bytes;
+            if self.size + chunk.len() as u64 > limit {
+                return Err(ReadError::TooLarge { limit }.into());
+            }
+            let media = self.known(&mut watch, chunk.len(), &mut edits)?;
+            is_edited &= self.edit_written(&edits);
+            if let Some(media) = media.filter(|_| !self.is_started) {
+                self.settings.admit(media.kind, Geo::None)?;
+                self.start(media);
+            }
+            self.write(edited(chunk, self.size, &edits)).await?;
+            edits.clear();
+            next = rest.try_next().await?;
+        }
+        let (media, mut report) = watch.end(&mut edits)?;
+        is_edited &= self.edit_written(&edits);
+        if !is_edited {
+            report.geo = Geo::Kept;
+        }
+        self.settings.admit(media.kind, report.geo)?;
+        if !self.is_started {
+            self.start(media);
+        }
+        let (kept, store_time) = self.writer.finish().await?;
+        Ok(Put {
+            key: (self.key)(media),
+            media,
+            facts: report.facts,
+            geo: self.settings.looks_into(media.kind).then_some(report.geo),
+            size: self.size,
+            store_time,
+            kept,
+        })
+    }
+
+    /// The type of a file whose next chunk has so many bytes; `None` while it can be held until more
+    /// of it tells.
+    fn known(
+        &self,
+        watch: &mut Watch,
+        chunk_bytes: usize,
+        edits: &mut Vec<Edit>,
+    ) -> Result<Option<Media>, Refused> {
+        match watch.media() {
+            None if !self.writer.writer.can_hold(chunk_bytes) => watch.decide(edits).map(Some),
+            media => Ok(media),
+        }
+    }
+
+    fn start(&mut self, media: Media) {
+        let key = (self.key)(media);
+        let content = content_headers(media, self.name);
+        self.writer.writer.start(key, content);
+        self.is_started = true;
+    }
+
+    /// Overwrites bytes that the store holds; `false` when some are out of its reach.
+    fn edit_written(&mut self, edits: &[Edit]) -> bool {
+        let mut all = true;
+        for edit in edits.iter().filter(|edit| edit.at < self.size) {
+            all &= self.writer.writer.edit(edit.clone());
+        }
+        all
+    }
+
+    async fn write(&mut self, chunk: Bytes) -> Result<(), store::Error> {
+        self.size += chunk.len() as u64;
+        self.writer.write(chunk).await
+    }
+}
+
+/// A chunk that stands at `start` in its file, overwritten; copied only if it has to be.
+fn edited(chunk: Bytes, start: u64, edits: &[Edit]) -> Bytes {
+    if !edits.iter().any(|edit| edit.touches(start, chunk.len())) {
+        return chunk;
+    }
+    let mut bytes = BytesMut::from(chunk);
+    edits.iter().for_each(|edit| edit.apply(start, &mut bytes));
+    bytes.freeze()
+}
+
+impl Settings {
+    /// Whether files of this kind are looked into for what tells where they were made.
+    fn looks_into(&self, kind: Kind) -> bool {
+        self.strip != Strip::Off && matches!(kind, Kind::Image | Kind::Video | Kind::Audio)
+    }
+
+    /// In strict mode, refuses what may tell where it was made.
+    fn admit(&self, kind: Kind, geo: Geo) -> Result<(), Error> {
+        let may_tell = match kind {
+            Kind::File => true,
+            kind => self.looks_into(kind) && geo == Geo::Kept,
+        };
+        match self.is_strict && may_tell {
+            true => Err(Error::LocationKept),
+            false => Ok(()),
+        }
+    }
 }
 
 /// Judges a file by its first bytes.
@@ -170,23 +307,9 @@ fn judge(settings: &Settings, head: &[u8], name: &str) -> Result<Watch, Error> {
     }
     let rules = Rules {
         kinds: settings.kinds,
-        strip: Strip::Off,
+        strip: settings.strip,
     };
     Ok(media::judge(head, name, rules)?)
-}
-
-/// The type of a file whose next chunk has so many bytes; `None` while it can be held until more of it
-/// tells.
-fn known(
-    watch: &mut Watch,
-    writer: &store::Writer,
-    chunk_bytes: usize,
-    edits: &mut Vec<Edit>,
-) -> Result<Option<Media>, Refused> {
-    match watch.media() {
-        None if !writer.can_hold(chunk_bytes) => watch.decide(edits).map(Some),
-        media => Ok(media),
-    }
 }
 
 /// The first bytes, as many as judging the type takes; fewer only when the file is shorter.
@@ -224,10 +347,6 @@ struct Timed {
 }
 
 impl Timed {
-    fn start(&mut self, key: ObjectKey, content: ContentHeaders) {
-        self.writer.start(key, content);
-    }
-
     fn new(writer: store::Writer) -> Self {
         Self {
             writer,

@@ -16,7 +16,7 @@ use chat_upload::{
     api::Arrival,
     store::{
         self, Credentials, CredentialsProvider,
-        bucket::{self, PART_BYTES},
+        bucket::{self, FULL_PART_BYTES, PART_BYTES},
     },
 };
 use futures_util::{StreamExt as _, future::join_all, stream};
@@ -441,7 +441,7 @@ async fn a_client_that_goes_away_leaves_no_part_behind() {
         let request = unfinished(&Form::img("a.mp4", picture(size)), stream::pending());
         let parts_are_there = scene
             .bucket
-            .wait_until(|now| now.parts_held() >= PART_BYTES);
+            .wait_until(|now| now.parts_held() >= FULL_PART_BYTES);
         tokio::select! {
             _ = scene.api.send(request) => panic!("answered without a whole request"),
             () = parts_are_there => {}

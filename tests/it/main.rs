@@ -32,6 +32,7 @@ mod security;
 mod server;
 mod splits;
 mod stores;
+mod strip;
 mod support;
 mod tokens;
 mod wire;

@@ -24,7 +24,6 @@ use axum::http::{HeaderValue, Method};
 use tokio::{sync::Semaphore, time::Instant};
 use tokio_util::task::TaskTracker;
 
-pub(super) use self::write::Removal;
 pub use self::{
     client_multipart::ClientMultipart,
     endpoint::oss_endpoint,
@@ -39,10 +38,15 @@ use self::{
     retry::{Attempts, RetryTokens, SkewedClock},
     sigv4::SigningKeys,
 };
+pub(super) use self::{sigv4::hex, write::Removal};
 use super::{BoxError, Credentials, CredentialsProvider, Error, ObjectKey, TimeLimit};
+use crate::body::REACH;
 
-/// Size of every part but the last, in bytes. S3 wants at least 5 MiB and at most 10,000 parts.
+/// Most bytes of an object that wait for their call; a smaller object is stored in one.
 pub const PART_BYTES: usize = 8 * 1024 * 1024;
+/// Size of every part but the last: what is left when an edit's [`REACH`] stays here. S3 wants at least
+/// 5 MiB and at most 10,000 parts.
+pub const FULL_PART_BYTES: usize = PART_BYTES - REACH as usize;
 
 /// Most parts of an upload (S3 and OSS, "multipart upload limits").
 pub const MAX_PARTS: i32 = 10_000;

@@ -329,7 +329,7 @@ pub fn encoded_query(pairs: &[(&str, &str)]) -> String {
 }
 
 /// Lower-case hex.
-pub(super) fn hex(bytes: &[u8]) -> String {
+pub(in crate::store) fn hex(bytes: &[u8]) -> String {
     let halves = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
     let digits = halves.filter_map(|half| char::from_digit(u32::from(half), 16));
     let mut text = String::with_capacity(2 * bytes.len());

@@ -1,8 +1,9 @@
 //! One object on its way into the bucket: a writer that fills parts, and the task that stores them.
 //!
 //! A file that ends within its first part is one PutObject of known length; a larger one is a
-//! multipart upload with two parts under way. The task undoes what it began when it fails or when
-//! its [`Writer`] is dropped.
+//! multipart upload with two parts under way. The last [`REACH`] bytes of a full part begin the next
+//! one, so that an edit still finds them here. The task undoes what it began when it fails or when its
+//! [`Writer`] is dropped.
 
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use axum::http::{
     header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE},
 };
 use bytes::Bytes;
+use sha2::Sha256;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
     task::JoinSet,
@@ -23,9 +25,12 @@ use super::{
     retry::Attempts,
     sigv4::encoded_query,
 };
-use crate::store::{
-    self, ContentHeaders, Error, Kept, ObjectKey, Tasks,
-    chunks::{Part, PartBuilder},
+use crate::{
+    body::{Edit, REACH},
+    store::{
+        self, ContentHeaders, Error, Kept, ObjectKey, Tasks,
+        chunks::{Part, PartBuilder},
+    },
 };
 
 /// Parts of one object under way at a time; with the one being filled they bound its memory.
@@ -39,7 +44,9 @@ impl Session {
         Writer {
             session: self.clone(),
             tasks,
+            sent: 0,
             filling: PartBuilder::default(),
+            hash: None,
             counted: None,
             memory: Arc::clone(&self.bucket.0.memory),
             places: Arc::new(Semaphore::new(PARTS_IN_FLIGHT)),
@@ -53,7 +60,11 @@ impl Session {
 pub struct Writer {
     session: Session,
     tasks: Tasks,
+    /// Where `filling` stands in the file.
+    sent: u64,
     filling: PartBuilder,
+    /// Of all that was sent, where it is wanted.
+    hash: Option<Sha256>,
     /// The share of the part being filled in the memory of all.
     counted: Option<OwnedSemaphorePermit>,
     memory: Arc<Semaphore>,
@@ -101,9 +112,19 @@ impl Writer {
         self.task = Some(Task { steps, storing });
     }
 
+    pub(in crate::store) fn hash(&mut self) {
+        self.hash = Some(Sha256::default());
+    }
+
     /// Whether so many bytes more fit before the object needs its key.
     pub(in crate::store) fn can_hold(&self, bytes: usize) -> bool {
         self.filling.len() + bytes <= PART_BYTES
+    }
+
+    /// Overwrites what is still here; `false` when not all of it is.
+    pub(in crate::store) fn edit(&mut self, edit: &Edit) -> bool {
+        self.filling.edit(self.sent, edit);
+        edit.at >= self.sent
     }
 
     pub(in crate::store) async fn write(&mut self, mut chunk: Bytes) -> Result<(), Error> {
@@ -131,11 +152,20 @@ impl Writer {
 
     async fn send_full_part(&mut self) -> Result<(), Error> {
         let room = self.room().await?;
-        let part = self.filling.take();
+        let part = self.filling.take_all_but(REACH as usize);
+        self.seal(&part).await;
         let task = self.task.as_mut().ok_or(Error::Interrupted)?;
         match task.steps.send(Step::Full(part, room)).await {
             Ok(()) => Ok(()),
             Err(_) => Err(task.failure().await),
+        }
+    }
+
+    /// Says that nothing changes these bytes any more.
+    async fn seal(&mut self, part: &Part) {
+        self.sent += part.len() as u64;
+        if let Some(hash) = &mut self.hash {
+            part.hash(hash).await;
         }
     }
 
@@ -150,11 +180,13 @@ impl Writer {
     pub(in crate::store) async fn finish(mut self) -> Result<Kept, Error> {
         let room = self.room().await?;
         let last = self.filling.take();
+        self.seal(&last).await;
         let mut task = self.task.take().ok_or(Error::Interrupted)?;
-        match task.steps.send(Step::Last(last, room)).await {
-            Ok(()) => task.storing.await.map_err(|_| Error::Interrupted)?,
-            Err(_) => Err(task.failure().await),
+        if task.steps.send(Step::Last(last, room)).await.is_err() {
+            return Err(task.failure().await);
         }
+        let kept = task.storing.await.map_err(|_| Error::Interrupted)??;
+        Ok(kept.hashed(self.hash))
     }
 }
 
@@ -342,7 +374,7 @@ impl Object {
             key,
             tasks,
         };
-        Kept(Some(store::Removal::Object(Box::new(removal))))
+        Kept::new(store::Removal::Object(Box::new(removal)))
     }
 }
 

@@ -43,9 +43,7 @@ use bytes::Bytes;
 
 use self::input::{Feed, Input, Stop};
 use super::{Kind, format::Format};
-
-/// How far behind the byte that a walk has come to an edit may begin.
-pub const REACH: u64 = 1024 * 1024;
+pub use crate::body::{Edit, Overwrite, REACH};
 
 /// Most elements of one file that are looked at.
 const MAX_ELEMENTS: u32 = 100_000;
@@ -76,6 +74,17 @@ pub enum Geo {
     Removed,
     /// Something was left, or could not be read.
     Kept,
+}
+
+impl Geo {
+    /// `none`, `removed` or `kept`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Removed => "removed",
+            Self::Kept => "kept",
+        }
+    }
 }
 
 /// Facts that a viewer wants before it has the file.
@@ -119,24 +128,6 @@ impl Facts {
             .ok()
             .filter(|duration| *duration <= MAX_DURATION_MS);
     }
-}
-
-/// Bytes of a file that are to be overwritten.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Edit {
-    /// Where in the file.
-    pub at: u64,
-    /// With what.
-    pub by: Overwrite,
-}
-
-/// Replacement bytes of an edit.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Overwrite {
-    /// So many of one byte.
-    Fill(u8, usize),
-    /// These.
-    Bytes(Bytes),
 }
 
 /// Result of a walk through a whole file.

@@ -1,0 +1,200 @@
+//! Metadata overwritten on the way into the store: whatever tells where a film was made is not in the
+//! stored object, and every other byte is.
+
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use crate::{
+    lane::{Lane, assert_refused},
+    support::{Form, Reply},
+};
+
+const MIB: usize = 1 << 20;
+/// Size of a bucket's first part.
+const PART: usize = 7 * MIB;
+/// A place as Android's cameras write it.
+const PLACE: &[u8] = b"+27.2939+112.6932/";
+
+fn boxed(kind: &[u8; 4], parts: &[&[u8]]) -> Vec<u8> {
+    let payload = parts.concat();
+    let size = u32::try_from(payload.len() + 8).unwrap();
+    [&size.to_be_bytes(), kind.as_slice(), &payload].concat()
+}
+
+fn media(bytes: usize) -> Vec<u8> {
+    boxed(b"mdat", &[&vec![0x5A; bytes - 8]])
+}
+
+fn place() -> Vec<u8> {
+    boxed(b"\xA9xyz", &[b"\0\x12\x15\xC7", PLACE])
+}
+
+fn picture_track() -> Vec<u8> {
+    let sides = [64_u32 << 16, 48 << 16].map(u32::to_be_bytes).concat();
+    let tkhd = boxed(b"tkhd", &[&[0, 0, 0, 1], &[0; 72], &sides]);
+    let hdlr = boxed(b"hdlr", &[&[0; 8], b"vide", &[0; 12]]);
+    boxed(b"trak", &[&tkhd, &boxed(b"mdia", &[&hdlr])])
+}
+
+/// A track that is taken out once its description is seen, `padding` bytes behind its beginning.
+fn telemetry_track(padding: usize) -> Vec<u8> {
+    let entry = boxed(b"gpmd", &[&[0; 8]]);
+    let stsd = boxed(b"stsd", &[&[0, 0, 0, 0, 0, 0, 0, 1], &entry]);
+    let minf = boxed(b"minf", &[&boxed(b"stbl", &[&stsd])]);
+    let mdia = boxed(b"mdia", &[&minf]);
+    boxed(b"trak", &[&boxed(b"free", &[&vec![0; padding]]), &mdia])
+}
+
+/// A film whose first box behind the media stands at `at`.
+fn film(at: usize, boxes: &[&[u8]]) -> Vec<u8> {
+    let start = boxed(b"ftyp", &[b"isom\0\0\0\0"]);
+    let media = media(at - start.len());
+    [start, media, boxed(b"moov", boxes)].concat()
+}
+
+fn with_place(at: usize) -> Vec<u8> {
+    let user_data = boxed(b"udta", &[&place()]);
+    film(at, &[&picture_track(), &user_data])
+}
+
+/// The file as it is to be stored: each of these boxes empty space, the one at the end blank.
+fn stripped(file: &[u8], kind: &[u8; 4]) -> Vec<u8> {
+    let mut file = file.to_vec();
+    let at = file.windows(4).rposition(|bytes| bytes == kind).unwrap();
+    let size = u32::from_be_bytes(file[at - 4..at].try_into().unwrap()) as usize;
+    file[at..at + 4].copy_from_slice(b"free");
+    if kind == b"\xA9xyz" {
+        file[at + 4..at - 4 + size].fill(0);
+    }
+    file
+}
+
+async fn upload(lane: &Lane, file: &[u8]) -> Reply {
+    lane.api.upload(&Form::img("VID_0001.mp4", file)).await
+}
+
+/// The item of a file that is stored, and the file as it is.
+async fn stored(lane: &Lane, file: &[u8]) -> (Value, Vec<u8>) {
+    let item = upload(lane, file).await.data()[0].clone();
+    let bytes = lane.bytes(item["path"].as_str().unwrap());
+    (item, bytes.to_vec())
+}
+
+#[track_caller]
+fn assert_same(found: &[u8], expected: &[u8], about: &str) {
+    let differs = found.iter().zip(expected).position(|(one, two)| one != two);
+    assert_eq!((found.len(), differs), (expected.len(), None), "{about}");
+}
+
+#[tokio::test]
+async fn a_place_is_overwritten_wherever_its_film_is_cut_into_parts() {
+    for lane in Lane::each(&[]).await {
+        for at in [
+            1_000,
+            512 * 1024 - 150,
+            PART - 200,
+            8 * MIB - 230,
+            14 * MIB - 180,
+            20 * MIB,
+        ] {
+            let file = with_place(at);
+            let (item, bytes) = stored(&lane, &file).await;
+            let about = format!("{} {at}", lane.kind());
+            assert_same(&bytes, &stripped(&file, b"\xA9xyz"), &about);
+            let facts = [&item["geo"], &item["width"], &item["size"]];
+            let expected = [&json!("removed"), &json!(64), &json!(file.len())];
+            assert_eq!(facts, expected, "{about}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_edit_reaches_back_a_mebibyte_across_parts() {
+    for lane in Lane::each(&[]).await {
+        for at in [PART - 30, PART + 1, 8 * MIB - 10, 14 * MIB - 20] {
+            let file = film(at, &[&telemetry_track(MIB - 200)]);
+            let (item, bytes) = stored(&lane, &file).await;
+            let about = format!("{} {at}", lane.kind());
+            assert_same(&bytes, &stripped(&file, b"trak"), &about);
+            assert_eq!(item["geo"], "kept", "{about}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_tells_no_place_stays_byte_for_byte() {
+    for lane in Lane::each(&[]).await {
+        let film = film(9 * MIB, &[&picture_track()]);
+        for file in [film.as_slice(), crate::support::PNG] {
+            let (item, bytes) = stored(&lane, file).await;
+            assert_eq!((bytes.as_slice(), &item["geo"]), (file, &json!("none")));
+        }
+        let (text, _) = stored(&lane, b"a text").await;
+        assert_eq!(text.get("geo"), None);
+    }
+}
+
+#[tokio::test]
+async fn stripping_can_be_switched_off() {
+    for lane in Lane::each(&[("UPLOAD_STRIP", "off")]).await {
+        let file = with_place(9 * MIB);
+        let (item, bytes) = stored(&lane, &file).await;
+        assert_same(&bytes, &file, lane.kind());
+        assert_eq!(item.get("geo"), None);
+    }
+}
+
+#[tokio::test]
+async fn in_strict_mode_a_file_that_may_tell_a_place_is_refused_and_gone() {
+    let vars = [
+        ("UPLOAD_STRIP_STRICT", "on"),
+        ("UPLOAD_TYPES", "image,video,document,file"),
+    ];
+    for lane in Lane::each(&vars).await {
+        for at in [1_000, 9 * MIB, 30 * MIB] {
+            let kept = upload(&lane, &film(at, &[&telemetry_track(10)])).await;
+            assert_refused(&kept, 415, "location_kept");
+        }
+        // Nobody looks into a file of no known kind.
+        for bytes in [10, 9 * MIB] {
+            let unknown = vec![1; bytes];
+            assert_refused(&upload(&lane, &unknown).await, 415, "location_kept");
+        }
+        lane.assert_holds(&[]);
+        let (removed, _) = stored(&lane, &with_place(1_000)).await;
+        assert_eq!(removed["geo"], "removed");
+        let (text, _) = stored(&lane, b"a text").await;
+        assert_eq!(text["kind"], "document");
+    }
+}
+
+#[tokio::test]
+async fn the_hash_is_that_of_the_stored_bytes() {
+    let hashed = [("UPLOAD_SHA256", "on")];
+    for lane in Lane::each(&hashed).await {
+        for at in [1_000, 512 * 1024 - 150, 3 * MIB, PART - 200, 20 * MIB] {
+            for file in [
+                with_place(at),
+                film(at, &[&telemetry_track(MIB - 200)]),
+                b"a text".to_vec(),
+            ] {
+                let (item, bytes) = stored(&lane, &file).await;
+                let digest = Sha256::digest(&bytes);
+                let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+                assert_eq!(item["sha256"], hex, "{} {at}", lane.kind());
+            }
+        }
+    }
+    let (item, _) = stored(&Lane::disk(&[]), b"a text").await;
+    assert_eq!(item.get("sha256"), None);
+}
+
+#[tokio::test]
+async fn the_keys_of_an_item_stand_in_their_order() {
+    let lane = Lane::of(None, &[("UPLOAD_SHA256", "on")], |_| {});
+    let reply = upload(&lane, &with_place(1_000)).await;
+    let text = String::from_utf8(reply.body.to_vec()).unwrap();
+    let keys = ["recall_token", "kind", "width", "height", "geo", "sha256"];
+    let places = keys.map(|key| text.find(&format!("\"{key}\":")).expect(key));
+    assert!(places.is_sorted(), "{text}");
+}
