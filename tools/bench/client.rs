@@ -29,7 +29,7 @@ const CHUNK: usize = 1024 * 1024;
 /// Longer than any answer takes, however busy the machine is.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Body of an upload: a picture of a given size, bare or in a form.
+/// Body of an upload: a picture of a given size in a form.
 #[derive(Clone)]
 pub(crate) struct Payload {
     content_type: String,
@@ -38,11 +38,6 @@ pub(crate) struct Payload {
 }
 
 impl Payload {
-    /// The file's bytes alone.
-    pub(crate) fn raw(size: usize) -> Self {
-        Self::new("image/png".to_owned(), picture(size))
-    }
-
     /// The file as browsers and apps send it.
     pub(crate) fn form(size: usize) -> Self {
         let head = format!(
@@ -53,15 +48,10 @@ impl Payload {
         let mut chunks = vec![head.into()];
         chunks.extend(picture(size));
         chunks.push(tail.into());
-        Self::new(format!("multipart/form-data; boundary={BOUNDARY}"), chunks)
-    }
-
-    fn new(content_type: String, chunks: Vec<Bytes>) -> Self {
-        let len = chunks.iter().map(|chunk| chunk.len() as u64).sum();
         Self {
-            content_type,
+            content_type: format!("multipart/form-data; boundary={BOUNDARY}"),
+            len: chunks.iter().map(|chunk| chunk.len() as u64).sum(),
             chunks: chunks.into(),
-            len,
         }
     }
 
@@ -147,8 +137,6 @@ impl Body for Sending {
 #[derive(Clone)]
 pub(crate) struct Load {
     pub(crate) to: SocketAddr,
-    pub(crate) method: Method,
-    pub(crate) path: &'static str,
     pub(crate) payload: Payload,
     pub(crate) clients: usize,
     pub(crate) bounds: Bounds,
@@ -218,8 +206,8 @@ impl Load {
 
     async fn send(&self, connection: &mut SendRequest<Sending>) -> io::Result<()> {
         let request = Request::builder()
-            .method(&self.method)
-            .uri(self.path)
+            .method(Method::POST)
+            .uri(UPLOAD)
             .header(HOST, self.to.to_string())
             .header(CONTENT_TYPE, &self.payload.content_type)
             // Function Compute adds these to every request.

@@ -1,18 +1,15 @@
-//! Limits of the machine itself: copying memory, carrying bytes over loopback, and sending the
-//! benchmark's bytes as plain PUTs. No server can be faster, so read figures as multiples of these.
+//! Limits of the machine itself: copying memory, carrying bytes over loopback, encrypting them.
 
 use std::{
+    hint::black_box,
     io::{self, Read as _, Write as _},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{TcpListener, TcpStream},
     time::{Duration, Instant},
 };
 
-use hyper::Method;
+use ring::aead::{Aad, Algorithm, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 
-use crate::{
-    client::{Bounds, Load, Payload},
-    process::own_cpu,
-};
+use crate::process::own_cpu;
 
 /// Bytes per second of copying memory that is too large for any cache.
 pub(crate) fn memcpy(time: Duration) -> f64 {
@@ -23,8 +20,8 @@ pub(crate) fn memcpy(time: Duration) -> f64 {
     let started = Instant::now();
     let mut copies = 0;
     while started.elapsed() < time {
-        to.copy_from_slice(std::hint::black_box(&from));
-        std::hint::black_box(&mut to);
+        to.copy_from_slice(black_box(&from));
+        black_box(&mut to);
         copies += 1;
     }
     (copies * LEN) as f64 / started.elapsed().as_secs_f64()
@@ -58,23 +55,26 @@ pub(crate) fn loopback(time: Duration) -> io::Result<f64> {
     Ok(total as f64 / started.elapsed().as_secs_f64())
 }
 
-/// Processor time of a client that puts `size` bytes straight into the store, per request: what
-/// sending them costs at least. The store's own share is not in it.
-pub(crate) fn raw_put(
-    sink: SocketAddr,
-    size: usize,
-    clients: usize,
-    bounds: Bounds,
-) -> io::Result<Duration> {
-    let load = Load {
-        to: sink,
-        method: Method::PUT,
-        path: "/bench/raw",
-        payload: Payload::raw(size),
-        clients,
-        bounds,
-    };
+/// Processor time of encrypting `size` bytes in TLS records of 16 KiB with this cipher, and nothing
+/// else.
+pub(crate) fn aes_gcm(cipher: &'static Algorithm, size: usize) -> io::Result<Duration> {
+    const RECORD: usize = 16 * 1024;
+    /// Repeated until it is far above the clock's tick.
+    const LEAST: usize = 200_000_000;
+    let failed = |_| io::Error::other("the cipher failed");
+    let key = UnboundKey::new(cipher, &vec![1; cipher.key_len()]).map_err(failed)?;
+    let key = LessSafeKey::new(key);
+    // A megabyte, as what is sent does not lie in the nearest cache either.
+    let mut records = vec![vec![1_u8; RECORD]; 64];
+    let mut encrypted = 0;
     let before = own_cpu()?;
-    let done = load.run()?;
-    Ok((own_cpu()? - before).div_f64(done.requests.max(1) as f64))
+    while encrypted < LEAST {
+        for record in &mut records {
+            let nonce = Nonce::assume_unique_for_key([0; NONCE_LEN]);
+            let sealed = key.seal_in_place_separate_tag(nonce, Aad::empty(), record);
+            _ = sealed.map_err(failed)?;
+            encrypted += record.len();
+        }
+    }
+    Ok((own_cpu()? - before).mul_f64(size as f64 / encrypted as f64))
 }

@@ -2,23 +2,26 @@
 //! loop, and prints a table: `cargo measure --help`.
 //!
 //! The object store is a [`sink`], so what is measured is this program's own work. Absolute figures
-//! belong to the machine and its load; what carries over are multiples of the raw PUT, which sends
-//! the same bytes in the same run. Linux only: figures come from `/proc`.
+//! belong to the machine and its load; what carries over are multiples of a floor, which is measured
+//! in the same run: a [`relay`] of the same bytes, or their encryption alone. Linux only: figures
+//! come from `/proc`.
 
 mod client;
 mod lambda;
 mod limits;
 mod options;
 mod process;
+mod relay;
 mod sink;
 mod table;
 
 use std::{io, net::SocketAddr, process::ExitCode, time::Duration};
 
-use hyper::Method;
+use ring::aead::{AES_128_GCM, AES_256_GCM};
+use rustls::crypto::ring::cipher_suite::{TLS13_AES_128_GCM_SHA256, TLS13_AES_256_GCM_SHA384};
 
 use self::{
-    client::{Bounds, Done, Load, Payload, UPLOAD, first_answer},
+    client::{Bounds, Done, Load, Payload, first_answer},
     lambda::RuntimeApi,
     options::Options,
     process::{Process, Start, Starter, free_address},
@@ -36,13 +39,14 @@ const CLIENTS: usize = 16;
 const TURNS: u64 = 5;
 
 /// The rows by the names that `--only` knows, in the order of the table.
-const ROWS: [(&str, Row); 13] = [
+const ROWS: [(&str, Row); 14] = [
     ("limits", Bench::limits),
     ("start", Bench::start),
     ("idle", Bench::idle),
     ("small", Bench::small),
     ("medium", Bench::medium),
     ("large", Bench::large),
+    ("tls", Bench::tls),
     ("peak", Bench::peak),
     ("lambda-start", Bench::lambda_start),
     ("lambda-first", Bench::lambda_first),
@@ -57,7 +61,11 @@ type Row = fn(&Bench) -> Measured;
 type Measured = io::Result<Vec<Line>>;
 
 fn main() -> ExitCode {
-    let options = match Options::parse(std::env::args().skip(1)) {
+    let mut arguments = std::env::args().skip(1);
+    if std::env::args().nth(1).as_deref() == Some(relay::COMMAND) {
+        return exit(relay::run(arguments.skip(1)));
+    }
+    let options = match Options::parse(&mut arguments) {
         Ok(Some(options)) => options,
         Ok(None) => {
             print!("{}", options::HELP);
@@ -68,7 +76,11 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    match Bench::prepare(options).and_then(|bench| bench.run()) {
+    exit(Bench::prepare(options).and_then(|bench| bench.run()))
+}
+
+fn exit(outcome: io::Result<()>) -> ExitCode {
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("bench: {error}");
@@ -87,7 +99,7 @@ impl Bench {
     fn prepare(options: Options) -> io::Result<Self> {
         describe(&options);
         let starter = Starter::new(options.pin)?;
-        let sink = Sink::start(options.tls)?;
+        let sink = Sink::start(options.tls.then_some(TLS13_AES_128_GCM_SHA256))?;
         Ok(Self {
             options,
             starter,
@@ -171,70 +183,118 @@ impl Bench {
     }
 
     fn small(&self) -> Measured {
-        let best = self.stream(SMALL, CLIENTS, 20_000)?;
+        let [program, relay] = self.beside(relay::Kind::Plain, SMALL, CLIENTS, 20_000)?;
         Ok(vec![Line {
-            what: "100 KB, 16 clients".to_owned(),
-            to_reach: "CPU ≤ 0.075 ms a request (4.4 × raw)",
-            measured: rate(best.rate),
-            cpu: ms_fine(best.cpu),
-            raw: ms_fine(best.raw),
-            ratio: times(best.cpu, best.raw),
+            what: "100 KB, 16 clients; floor: relay".to_owned(),
+            to_reach: "CPU ≤ 1.6 × floor",
+            measured: rate(program.rate),
+            cpu: ms_fine(program.cpu),
+            floor: ms_fine(relay.cpu),
+            ratio: times(program.cpu, relay.cpu),
         }])
     }
 
     fn medium(&self) -> Measured {
-        let best = self.stream(MEDIUM, CLIENTS, 1_000)?;
+        let [program, relay] = self.beside(relay::Kind::Keeping, MEDIUM, CLIENTS, 1_000)?;
         Ok(vec![Line {
-            what: "4 MB, 16 clients".to_owned(),
-            to_reach: "CPU ≤ 0.42 s/GB (2.1 × raw)",
-            measured: rate(best.rate),
-            cpu: s_per_gb(best.cpu, MEDIUM),
-            raw: s_per_gb(best.raw, MEDIUM),
-            ratio: times(best.cpu, best.raw),
+            what: "4 MB, 16 clients; floor: relay that keeps".to_owned(),
+            to_reach: "CPU ≤ 1.1 × floor",
+            measured: rate(program.rate),
+            cpu: s_per_gb(program.cpu, MEDIUM),
+            floor: s_per_gb(relay.cpu, MEDIUM),
+            ratio: times(program.cpu, relay.cpu),
         }])
     }
 
     fn large(&self) -> Measured {
-        let best = self.stream(LARGE, 1, 30)?;
+        let [program, relay] = self.beside(relay::Kind::Keeping, LARGE, 1, 30)?;
         Ok(vec![Line {
-            what: "100 MB, one after the other".to_owned(),
-            to_reach: "CPU ≤ 0.40 s/GB (1.9 × raw)",
-            measured: rate(best.rate),
-            cpu: s_per_gb(best.cpu, LARGE),
-            raw: s_per_gb(best.raw, LARGE),
-            ratio: times(best.cpu, best.raw),
+            what: "100 MB, one after the other; floor: relay that keeps".to_owned(),
+            to_reach: "CPU ≤ 1.35 × floor",
+            measured: rate(program.rate),
+            cpu: s_per_gb(program.cpu, LARGE),
+            floor: s_per_gb(relay.cpu, LARGE),
+            ratio: times(program.cpu, relay.cpu),
         }])
     }
 
-    /// Measures uploads of one size to a warm server: the best rate, and the processor time of one
-    /// upload and of a raw PUT of its bytes. The two alternate, and the cheapest turn of each counts,
-    /// as the others were disturbed by other programs.
-    fn stream(&self, size: usize, clients: usize, requests: u64) -> io::Result<Streamed> {
+    /// The program, and a relay as its floor.
+    fn beside(
+        &self,
+        floor: relay::Kind,
+        size: usize,
+        clients: usize,
+        requests: u64,
+    ) -> io::Result<[Turn; 2]> {
+        let servers = [Server::start(self)?, Server::start_relay(self, floor)?];
+        self.alternate(&servers, size, clients, requests)
+    }
+
+    /// The cost of TLS to the store, beside the encryption of the file's bytes alone.
+    fn tls(&self) -> Measured {
+        let sinks = [
+            Sink::start(Some(TLS13_AES_128_GCM_SHA256))?,
+            Sink::start(Some(TLS13_AES_256_GCM_SHA384))?,
+        ];
+        let servers = [
+            Server::start(self)?,
+            Server::start_with(self, &sinks[0])?,
+            Server::start_with(self, &sinks[1])?,
+        ];
+        let mut lines = Vec::new();
+        for (name, size, clients, requests) in [
+            ("100 KB, 16 clients", SMALL, CLIENTS, 10_000),
+            ("4 MB, 16 clients", MEDIUM, CLIENTS, 500),
+            ("100 MB, one after the other", LARGE, 1, 20),
+        ] {
+            let [plain, tls_128, tls_256] = self.alternate(&servers, size, clients, requests)?;
+            for (cipher, algorithm, tls) in [
+                ("AES-128-GCM", &AES_128_GCM, tls_128),
+                ("AES-256-GCM", &AES_256_GCM, tls_256),
+            ] {
+                let more = tls.cpu.saturating_sub(plain.cpu);
+                let floor = limits::aes_gcm(algorithm, size)?;
+                lines.push(Line {
+                    what: format!("TLS to the store, more than without: {name}; floor: {cipher}"),
+                    to_reach: if size == MEDIUM {
+                        "CPU ≤ 1.5 × floor"
+                    } else {
+                        ""
+                    },
+                    measured: rate(tls.rate),
+                    cpu: s_per_gb(more, size),
+                    floor: s_per_gb(floor, size),
+                    ratio: times(more, floor),
+                });
+            }
+        }
+        Ok(lines)
+    }
+
+    /// Measures uploads of one size to warm servers, which take turns. The cheapest turn of each
+    /// counts, as the others were disturbed by other programs.
+    fn alternate<const N: usize>(
+        &self,
+        servers: &[Server<'_>; N],
+        size: usize,
+        clients: usize,
+        requests: u64,
+    ) -> io::Result<[Turn; N]> {
         let bounds = self.options.at_most(requests);
-        let turn = Bounds {
+        let bounds = Bounds {
             requests: bounds.requests.div_ceil(TURNS),
             time: bounds.time / TURNS as u32,
         };
-        let server = Server::start(self)?;
-        server.upload(size, clients, warm_up(clients))?;
-        let mut best = Streamed {
-            rate: 0.0,
-            cpu: Duration::MAX,
-            raw: Duration::MAX,
-        };
+        for server in servers {
+            server.upload(size, clients, warm_up(clients))?;
+        }
+        let mut best = [Turn::WORST; N];
         for _ in 0..TURNS {
-            let raw = limits::raw_put(self.sink.address, size, clients, turn)?;
-            let (cpu, taken) = (server.process.cpu()?, self.sink.taken());
-            let done = server.upload(size, clients, turn)?;
-            let cpu = (server.process.cpu()? - cpu).div_f64(done.requests.max(1) as f64);
-            if self.sink.taken() - taken != done.requests * size as u64 {
-                return Err(io::Error::other(
-                    "not every byte sent has reached the store",
-                ));
+            for (server, best) in servers.iter().zip(&mut best) {
+                let turn = server.turn(size, clients, bounds)?;
+                best.rate = best.rate.max(turn.rate);
+                best.cpu = best.cpu.min(turn.cpu);
             }
-            best.rate = best.rate.max(done.rate());
-            best.cpu = best.cpu.min(cpu);
-            best.raw = best.raw.min(raw);
         }
         Ok(best)
     }
@@ -242,14 +302,11 @@ impl Bench {
     fn peak(&self) -> Measured {
         let size = self.options.largest();
         let server = Server::start(self)?;
-        let raw = limits::raw_put(self.sink.address, size, 1, once())?;
         let cpu = server.process.cpu()?;
         server.upload(size, 1, once())?;
         let cpu = server.process.cpu()? - cpu;
         Ok(vec![Line {
             cpu: s_per_gb(cpu, size),
-            raw: s_per_gb(raw, size),
-            ratio: times(cpu, raw),
             ..memory(
                 &format!(
                     "peak RSS, one upload of {}, fresh process",
@@ -372,22 +429,18 @@ impl Bench {
     // ---------------------------------------------------------------------------------------------
     // How the binary is started
 
-    fn endpoint(&self) -> String {
-        let scheme = if self.options.tls { "https" } else { "http" };
-        format!("{scheme}://{}", self.sink.address)
-    }
-
-    fn start_with(&self, more: Vec<(&'static str, String)>) -> Start {
+    /// The program, storing into `sink`.
+    fn command(&self, sink: &Sink, more: Vec<(&'static str, String)>) -> Start {
         let mut variables = vec![
             ("UPLOAD_STORE", "s3://bench".to_owned()),
-            ("UPLOAD_ENDPOINT", self.endpoint()),
+            ("UPLOAD_ENDPOINT", sink.endpoint()),
             ("UPLOAD_PATH_STYLE", "true".to_owned()),
             ("UPLOAD_MAX_BYTES", (2_u64 << 30).to_string()),
             ("AWS_REGION", "us-east-1".to_owned()),
             ("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE".to_owned()),
             ("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG".to_owned()),
         ];
-        let certificate = self.sink.certificate.as_ref();
+        let certificate = sink.certificate.as_ref();
         variables.extend(certificate.map(|file| {
             let path = file.path().display().to_string();
             ("SSL_CERT_FILE", path)
@@ -396,59 +449,99 @@ impl Bench {
         variables.extend(self.options.variables.iter().cloned());
         Start {
             binary: self.options.binary.clone(),
+            arguments: Vec::new(),
             variables,
         }
     }
 }
 
-/// Result of uploads of one size.
-struct Streamed {
+/// Result of uploads of one size to one server.
+#[derive(Clone, Copy)]
+struct Turn {
     /// Requests a second.
     rate: f64,
     /// The server's processor time for one.
     cpu: Duration,
-    /// A client's for a raw PUT of the same bytes.
-    raw: Duration,
 }
 
-/// The binary as Function Compute's server.
-struct Server {
+impl Turn {
+    const WORST: Self = Self {
+        rate: 0.0,
+        cpu: Duration::MAX,
+    };
+}
+
+/// The binary as Function Compute's server, or a relay.
+struct Server<'b> {
     process: Process,
     address: SocketAddr,
+    sink: &'b Sink,
     /// How long until it answered.
     ready_after: Duration,
 }
 
-impl Server {
-    fn start(bench: &Bench) -> io::Result<Self> {
+impl<'b> Server<'b> {
+    fn start(bench: &'b Bench) -> io::Result<Self> {
+        Self::start_with(bench, &bench.sink)
+    }
+
+    fn start_with(bench: &'b Bench, sink: &'b Sink) -> io::Result<Self> {
         let address = free_address()?;
-        let start = bench.start_with(vec![
-            ("FC_FUNCTION_NAME", "bench".to_owned()),
-            (
-                "FC_FUNCTION_MEMORY_SIZE",
-                bench.options.memory_mb.to_string(),
-            ),
-            ("UPLOAD_ADDR", address.to_string()),
-        ]);
-        let mut process = bench.starter.run(start)?;
+        let memory = bench.options.memory_mb.to_string();
+        let command = bench.command(
+            sink,
+            vec![
+                ("FC_FUNCTION_NAME", "bench".to_owned()),
+                ("FC_FUNCTION_MEMORY_SIZE", memory),
+                ("UPLOAD_ADDR", address.to_string()),
+            ],
+        );
+        Self::answering(bench.starter.run(command)?, address, sink)
+    }
+
+    fn start_relay(bench: &'b Bench, kind: relay::Kind) -> io::Result<Self> {
+        let (address, sink) = (free_address()?, &bench.sink);
+        let command = Start {
+            binary: std::env::current_exe()?,
+            arguments: kind.arguments(address, sink.address),
+            variables: Vec::new(),
+        };
+        Self::answering(bench.starter.run(command)?, address, sink)
+    }
+
+    fn answering(mut process: Process, address: SocketAddr, sink: &'b Sink) -> io::Result<Self> {
         first_answer(address, "/healthz", || process.check())?;
         Ok(Self {
             ready_after: process.started.elapsed(),
             process,
             address,
+            sink,
         })
     }
 
     fn upload(&self, size: usize, clients: usize, bounds: Bounds) -> io::Result<Done> {
         let load = Load {
             to: self.address,
-            method: Method::POST,
-            path: UPLOAD,
             payload: Payload::form(size),
             clients,
             bounds,
         };
         load.run()
+    }
+
+    fn turn(&self, size: usize, clients: usize, bounds: Bounds) -> io::Result<Turn> {
+        let (cpu, taken) = (self.process.cpu()?, self.sink.taken());
+        let done = self.upload(size, clients, bounds)?;
+        // A relay passes on the form around the file as well.
+        if self.sink.taken() - taken < done.requests * size as u64 {
+            return Err(io::Error::other(
+                "not every byte sent has reached the store",
+            ));
+        }
+        Ok(Turn {
+            rate: done.rate(),
+            cpu: (self.process.cpu()? - cpu).div_f64(done.requests.max(1) as f64),
+        })
     }
 }
 
@@ -463,14 +556,17 @@ struct Function {
 impl Function {
     fn start(bench: &Bench) -> io::Result<Self> {
         let api = RuntimeApi::start()?;
-        let start = bench.start_with(vec![
-            ("AWS_LAMBDA_RUNTIME_API", api.address.to_string()),
-            ("AWS_LAMBDA_FUNCTION_NAME", "bench".to_owned()),
-            ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST".to_owned()),
-            ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512".to_owned()),
-            ("AWS_LAMBDA_LOG_GROUP_NAME", "/aws/lambda/bench".to_owned()),
-            ("AWS_LAMBDA_LOG_STREAM_NAME", "bench".to_owned()),
-        ]);
+        let start = bench.command(
+            &bench.sink,
+            vec![
+                ("AWS_LAMBDA_RUNTIME_API", api.address.to_string()),
+                ("AWS_LAMBDA_FUNCTION_NAME", "bench".to_owned()),
+                ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST".to_owned()),
+                ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512".to_owned()),
+                ("AWS_LAMBDA_LOG_GROUP_NAME", "/aws/lambda/bench".to_owned()),
+                ("AWS_LAMBDA_LOG_STREAM_NAME", "bench".to_owned()),
+            ],
+        );
         let process = bench.starter.run(start)?;
         let asked = api.asked()?;
         Ok(Self {

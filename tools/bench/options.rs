@@ -11,8 +11,8 @@ Usage: cargo build --release && cargo measure [OPTIONS]
 
   --binary PATH         the binary [default: bootstrap beside the folder of this program]
   --pin                 the binary gets the first processor, everything else the others (taskset)
-  --only ROW,ROW        limits, start, idle, small, medium, large, peak, lambda-start, lambda-first,
-                        lambda-warm, lambda-peak, concurrency, size [default: all]
+  --only ROW,ROW        limits, start, idle, small, medium, large, tls, peak, lambda-start,
+                        lambda-first, lambda-warm, lambda-peak, concurrency, size [default: all]
   --quick               a fifth of the time, smaller files; to see that it runs
   --concurrency N,N     uploads at once in the last table [default: 1,16,64]
   --concurrent-mb N     size of each of them [default: 100]
@@ -81,7 +81,7 @@ impl Options {
     }
 
     pub(crate) fn wants(&self, row: &str) -> bool {
-        // The others compare with a raw PUT, which speaks no TLS.
+        // The others compare with a relay, which speaks no TLS.
         let with_tls = ["start", "idle", "lambda-start", "lambda-first"].contains(&row);
         let wanted = self.only.is_empty() || self.only.iter().any(|wanted| wanted == row);
         wanted && (!self.tls || with_tls)

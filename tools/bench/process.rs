@@ -14,6 +14,7 @@ use std::{
 #[derive(Clone, Debug)]
 pub(crate) struct Start {
     pub(crate) binary: PathBuf,
+    pub(crate) arguments: Vec<String>,
     /// Every variable it gets.
     pub(crate) variables: Vec<(&'static str, String)>,
 }
@@ -76,6 +77,7 @@ impl Start {
     fn run(&self) -> io::Result<Process> {
         let mut command = Command::new(&self.binary);
         command
+            .args(&self.arguments)
             .env_clear()
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())

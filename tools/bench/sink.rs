@@ -17,7 +17,9 @@ use hyper::{
     Method, Request, Response, StatusCode, body::Incoming, server::conn::http1, service::service_fn,
 };
 use hyper_util::rt::TokioIo;
-use rustls::{ServerConfig, pki_types::PrivateKeyDer};
+use rustls::{
+    ServerConfig, SupportedCipherSuite, crypto::CryptoProvider, pki_types::PrivateKeyDer,
+};
 use tempfile::NamedTempFile;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -30,7 +32,8 @@ const CREATED: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
 const COMPLETED: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
 <CompleteMultipartUploadResult><Location>http://bench/k</Location><Bucket>bench</Bucket><Key>k</Key><ETag>"0"</ETag></CompleteMultipartUploadResult>"#;
 
-/// A sink that listens. It lives as long as the process.
+/// A sink that listens, with TLS 1.3 and one cipher suite or without TLS. It lives as long as the
+/// process.
 pub(crate) struct Sink {
     pub(crate) address: SocketAddr,
     /// File with its certificate, when it speaks TLS.
@@ -40,13 +43,10 @@ pub(crate) struct Sink {
 
 impl Sink {
     /// Starts it on a thread of its own.
-    pub(crate) fn start(tls: bool) -> io::Result<Self> {
+    pub(crate) fn start(tls: Option<SupportedCipherSuite>) -> io::Result<Self> {
         let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
         listener.set_nonblocking(true)?;
-        let (certificate, acceptor) = match tls {
-            true => self_signed().map(|(file, acceptor)| (Some(file), Some(acceptor)))?,
-            false => (None, None),
-        };
+        let (certificate, acceptor) = tls.map(self_signed).transpose()?.unzip();
         let sink = Self {
             address: listener.local_addr()?,
             certificate,
@@ -62,6 +62,16 @@ impl Sink {
         Ok(sink)
     }
 
+    /// For `UPLOAD_ENDPOINT`.
+    pub(crate) fn endpoint(&self) -> String {
+        let scheme = if self.certificate.is_some() {
+            "https"
+        } else {
+            "http"
+        };
+        format!("{scheme}://{}", self.address)
+    }
+
     /// Bytes of objects and parts taken so far.
     pub(crate) fn taken(&self) -> u64 {
         self.taken.load(Ordering::Relaxed)
@@ -69,13 +79,19 @@ impl Sink {
 }
 
 /// A self-signed certificate for loopback (ECDSA, P-256): its file, and the acceptor that uses it.
-fn self_signed() -> io::Result<(NamedTempFile, TlsAcceptor)> {
+fn self_signed(suite: SupportedCipherSuite) -> io::Result<(NamedTempFile, TlsAcceptor)> {
     let identity = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]);
     let identity = identity.map_err(io::Error::other)?;
     let file = NamedTempFile::new()?;
     std::fs::write(file.path(), identity.cert.pem())?;
     let key = PrivateKeyDer::try_from(identity.signing_key.serialize_der());
-    let config = ServerConfig::builder()
+    let provider = CryptoProvider {
+        cipher_suites: vec![suite],
+        ..rustls::crypto::ring::default_provider()
+    };
+    let config = ServerConfig::builder_with_provider(Arc::new(provider))
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .map_err(io::Error::other)?
         .with_no_client_auth()
         .with_single_cert(
             vec![identity.cert.der().clone()],

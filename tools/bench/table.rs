@@ -10,9 +10,9 @@ pub(crate) struct Line {
     /// Wall time, requests a second or bytes.
     pub(crate) measured: String,
     pub(crate) cpu: String,
-    /// Processor time of the same bytes as plain PUTs in the same run.
-    pub(crate) raw: String,
-    /// `cpu` as a multiple of `raw`.
+    /// Processor time of the floor in the same run.
+    pub(crate) floor: String,
+    /// `cpu` as a multiple of `floor`.
     pub(crate) ratio: String,
 }
 
@@ -26,14 +26,14 @@ impl fmt::Display for Line {
             or_dash(self.to_reach),
             or_dash(&self.measured),
             or_dash(&self.cpu),
-            or_dash(&self.raw),
+            or_dash(&self.floor),
             or_dash(&self.ratio),
         )
     }
 }
 
 pub(crate) const HEAD: &str = "\
-| what | to reach | measured | CPU | raw PUT, CPU | CPU ÷ raw |
+| what | to reach | measured | CPU | floor, CPU | CPU ÷ floor |
 |---|---|---|---|---|---|";
 
 pub(crate) fn ms(time: Duration) -> String {
@@ -58,7 +58,7 @@ pub(crate) fn s_per_gb(time: Duration, bytes: usize) -> String {
 }
 
 pub(crate) fn times(a: Duration, b: Duration) -> String {
-    format!("{:.1}", a.as_secs_f64() / b.as_secs_f64())
+    format!("{:.2}", a.as_secs_f64() / b.as_secs_f64())
 }
 
 pub(crate) fn median(mut times: Vec<Duration>) -> Duration {
