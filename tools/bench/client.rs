@@ -5,6 +5,7 @@ use std::{
     cell::Cell,
     io,
     net::SocketAddr,
+    path::Path,
     pin::Pin,
     rc::Rc,
     task::{Context, Poll},
@@ -29,29 +30,46 @@ const CHUNK: usize = 1024 * 1024;
 /// Longer than any answer takes, however busy the machine is.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Body of an upload: a picture of a given size in a form.
+/// Body of an upload: a file in a form.
 #[derive(Clone)]
 pub(crate) struct Payload {
     content_type: String,
     chunks: Rc<[Bytes]>,
     len: u64,
+    /// Size of the file alone.
+    pub(crate) file_bytes: usize,
 }
 
 impl Payload {
-    /// The file as browsers and apps send it.
-    pub(crate) fn form(size: usize) -> Self {
+    /// A picture of `size` bytes.
+    pub(crate) fn of_size(size: usize) -> Self {
+        Self::form("photo.png", picture(size), size)
+    }
+
+    /// A file that exists.
+    pub(crate) fn of_file(path: &Path) -> io::Result<Self> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let content = Bytes::from(std::fs::read(path)?);
+        let chunks = (0..content.len()).step_by(CHUNK);
+        let chunks = chunks.map(|at| content.slice(at..content.len().min(at + CHUNK)));
+        Ok(Self::form(&name, chunks.collect(), content.len()))
+    }
+
+    /// A file as browsers and apps send it.
+    fn form(name: &str, file: Vec<Bytes>, file_bytes: usize) -> Self {
         let head = format!(
-            "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"img\"; filename=\"photo.png\"\r\n\
-             Content-Type: image/png\r\n\r\n"
+            "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"img\"; filename=\"{name}\"\r\n\
+             Content-Type: application/octet-stream\r\n\r\n"
         );
         let tail = format!("\r\n--{BOUNDARY}--\r\n");
         let mut chunks = vec![head.into()];
-        chunks.extend(picture(size));
+        chunks.extend(file);
         chunks.push(tail.into());
         Self {
             content_type: format!("multipart/form-data; boundary={BOUNDARY}"),
             len: chunks.iter().map(|chunk| chunk.len() as u64).sum(),
             chunks: chunks.into(),
+            file_bytes,
         }
     }
 

@@ -15,7 +15,7 @@ mod relay;
 mod sink;
 mod table;
 
-use std::{io, net::SocketAddr, process::ExitCode, time::Duration};
+use std::{io, net::SocketAddr, path::Path, process::ExitCode, time::Duration};
 
 use ring::aead::{AES_128_GCM, AES_256_GCM};
 use rustls::crypto::ring::cipher_suite::{TLS13_AES_128_GCM_SHA256, TLS13_AES_256_GCM_SHA384};
@@ -39,13 +39,14 @@ const CLIENTS: usize = 16;
 const TURNS: u64 = 5;
 
 /// The rows by the names that `--only` knows, in the order of the table.
-const ROWS: [(&str, Row); 14] = [
+const ROWS: [(&str, Row); 15] = [
     ("limits", Bench::limits),
     ("start", Bench::start),
     ("idle", Bench::idle),
     ("small", Bench::small),
     ("medium", Bench::medium),
     ("large", Bench::large),
+    ("files", Bench::files),
     ("tls", Bench::tls),
     ("peak", Bench::peak),
     ("lambda-start", Bench::lambda_start),
@@ -149,7 +150,7 @@ impl Bench {
         for _ in 0..self.options.starts() {
             let server = Server::start(self)?;
             std::thread::sleep(self.options.pause);
-            server.upload(SMALL, 1, once())?;
+            server.upload(&Payload::of_size(SMALL), 1, once())?;
             upload
                 .0
                 .push(server.process.started.elapsed() - self.options.pause);
@@ -183,51 +184,75 @@ impl Bench {
     }
 
     fn small(&self) -> Measured {
-        let [program, relay] = self.beside(relay::Kind::Plain, SMALL, CLIENTS, 20_000)?;
+        let payload = Payload::of_size(SMALL);
+        let turns = self.beside(relay::Kind::Plain, &payload, CLIENTS, 20_000)?;
         Ok(vec![Line {
-            what: "100 KB, 16 clients; floor: relay".to_owned(),
+            what: format!("100 KB, 16 clients; floor: {}", self.floor("relay")),
             to_reach: "CPU ≤ 1.6 × floor",
-            measured: rate(program.rate),
-            cpu: ms_fine(program.cpu),
-            floor: ms_fine(relay.cpu),
-            ratio: times(program.cpu, relay.cpu),
+            cpu: ms_fine(turns[0].cpu),
+            floor: ms_fine(turns[1].cpu),
+            ..turns_beside(turns, SMALL)
         }])
     }
 
     fn medium(&self) -> Measured {
-        let [program, relay] = self.beside(relay::Kind::Keeping, MEDIUM, CLIENTS, 1_000)?;
+        let payload = Payload::of_size(MEDIUM);
+        let turns = self.beside(relay::Kind::Keeping, &payload, CLIENTS, 1_000)?;
+        let floor = self.floor("relay that keeps");
         Ok(vec![Line {
-            what: "4 MB, 16 clients; floor: relay that keeps".to_owned(),
+            what: format!("4 MB, 16 clients; floor: {floor}"),
             to_reach: "CPU ≤ 1.1 × floor",
-            measured: rate(program.rate),
-            cpu: s_per_gb(program.cpu, MEDIUM),
-            floor: s_per_gb(relay.cpu, MEDIUM),
-            ratio: times(program.cpu, relay.cpu),
+            ..turns_beside(turns, MEDIUM)
         }])
     }
 
     fn large(&self) -> Measured {
-        let [program, relay] = self.beside(relay::Kind::Keeping, LARGE, 1, 30)?;
+        let payload = Payload::of_size(LARGE);
+        let turns = self.beside(relay::Kind::Keeping, &payload, 1, 30)?;
+        let floor = self.floor("relay that keeps");
         Ok(vec![Line {
-            what: "100 MB, one after the other; floor: relay that keeps".to_owned(),
+            what: format!("100 MB, one after the other; floor: {floor}"),
             to_reach: "CPU ≤ 1.35 × floor",
-            measured: rate(program.rate),
-            cpu: s_per_gb(program.cpu, LARGE),
-            floor: s_per_gb(relay.cpu, LARGE),
-            ratio: times(program.cpu, relay.cpu),
+            ..turns_beside(turns, LARGE)
         }])
     }
 
-    /// The program, and a relay as its floor.
+    /// The files of the command line.
+    fn files(&self) -> Measured {
+        let floor = self.floor("relay that keeps");
+        let lines = self.options.files.iter().map(|path| {
+            let payload = Payload::of_file(path)?;
+            let turns = self.beside(relay::Kind::Keeping, &payload, CLIENTS, 2_000)?;
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            Ok(Line {
+                what: format!("{name}, 16 clients; floor: {floor}"),
+                ..turns_beside(turns, payload.file_bytes)
+            })
+        });
+        lines.collect()
+    }
+
+    /// The program, and its floor: the other build where one is given, else a relay.
     fn beside(
         &self,
         floor: relay::Kind,
-        size: usize,
+        payload: &Payload,
         clients: usize,
         requests: u64,
     ) -> io::Result<[Turn; 2]> {
-        let servers = [Server::start(self)?, Server::start_relay(self, floor)?];
-        self.alternate(&servers, size, clients, requests)
+        let floor = match &self.options.beside {
+            Some(binary) => Server::start_build(self, binary, &self.sink)?,
+            None => Server::start_relay(self, floor)?,
+        };
+        let servers = [Server::start(self)?, floor];
+        self.alternate(&servers, payload, clients, requests)
+    }
+
+    fn floor<'n>(&self, relay: &'n str) -> &'n str {
+        match self.options.beside {
+            Some(_) => "the other build",
+            None => relay,
+        }
     }
 
     /// The cost of TLS to the store, beside the encryption of the file's bytes alone.
@@ -247,7 +272,9 @@ impl Bench {
             ("4 MB, 16 clients", MEDIUM, CLIENTS, 500),
             ("100 MB, one after the other", LARGE, 1, 20),
         ] {
-            let [plain, tls_128, tls_256] = self.alternate(&servers, size, clients, requests)?;
+            let payload = Payload::of_size(size);
+            let [plain, tls_128, tls_256] =
+                self.alternate(&servers, &payload, clients, requests)?;
             for (cipher, algorithm, tls) in [
                 ("AES-128-GCM", &AES_128_GCM, tls_128),
                 ("AES-256-GCM", &AES_256_GCM, tls_256),
@@ -271,12 +298,12 @@ impl Bench {
         Ok(lines)
     }
 
-    /// Measures uploads of one size to warm servers, which take turns. The cheapest turn of each
+    /// Measures uploads of one file to warm servers, which take turns. The cheapest turn of each
     /// counts, as the others were disturbed by other programs.
     fn alternate<const N: usize>(
         &self,
         servers: &[Server<'_>; N],
-        size: usize,
+        payload: &Payload,
         clients: usize,
         requests: u64,
     ) -> io::Result<[Turn; N]> {
@@ -286,12 +313,12 @@ impl Bench {
             time: bounds.time / TURNS as u32,
         };
         for server in servers {
-            server.upload(size, clients, warm_up(clients))?;
+            server.upload(payload, clients, warm_up(clients))?;
         }
         let mut best = [Turn::WORST; N];
         for _ in 0..TURNS {
             for (server, best) in servers.iter().zip(&mut best) {
-                let turn = server.turn(size, clients, bounds)?;
+                let turn = server.turn(payload, clients, bounds)?;
                 best.rate = best.rate.max(turn.rate);
                 best.cpu = best.cpu.min(turn.cpu);
             }
@@ -303,7 +330,7 @@ impl Bench {
         let size = self.options.largest();
         let server = Server::start(self)?;
         let cpu = server.process.cpu()?;
-        server.upload(size, 1, once())?;
+        server.upload(&Payload::of_size(size), 1, once())?;
         let cpu = server.process.cpu()? - cpu;
         Ok(vec![Line {
             cpu: s_per_gb(cpu, size),
@@ -320,6 +347,7 @@ impl Bench {
 
     fn concurrency(&self) -> Measured {
         let size = self.options.concurrent_bytes();
+        let payload = Payload::of_size(size);
         let mut lines = Vec::new();
         for &uploads in &self.options.concurrency {
             let server = Server::start(self)?;
@@ -327,7 +355,7 @@ impl Bench {
                 requests: uploads as u64,
                 time: Duration::from_secs(60),
             };
-            let done = server.upload(size, uploads, bounds)?;
+            let done = server.upload(&payload, uploads, bounds)?;
             let cpu = server.process.cpu()?.div_f64(done.requests.max(1) as f64);
             lines.push(Line {
                 cpu: s_per_gb(cpu, size),
@@ -365,7 +393,7 @@ impl Bench {
     }
 
     fn lambda_first(&self) -> Measured {
-        let event = lambda::event(&Payload::form(SMALL));
+        let event = lambda::event(&Payload::of_size(SMALL));
         let mut times = (Vec::new(), Vec::new());
         for _ in 0..self.options.starts() {
             let function = Function::start(self)?;
@@ -403,7 +431,7 @@ impl Bench {
 
     /// Wall time of each, processor time of one, peak memory.
     fn largest_events(&self) -> io::Result<(Vec<Duration>, Duration, u64)> {
-        let event = lambda::event(&Payload::form(LARGEST_IN_AN_EVENT));
+        let event = lambda::event(&Payload::of_size(LARGEST_IN_AN_EVENT));
         let function = Function::start(self)?;
         for _ in 0..3 {
             function.api.invoke(&event)?;
@@ -430,7 +458,7 @@ impl Bench {
     // How the binary is started
 
     /// The program, storing into `sink`.
-    fn command(&self, sink: &Sink, more: Vec<(&'static str, String)>) -> Start {
+    fn command(&self, binary: &Path, sink: &Sink, more: Vec<(&'static str, String)>) -> Start {
         let mut variables = vec![
             ("UPLOAD_STORE", "s3://bench".to_owned()),
             ("UPLOAD_ENDPOINT", sink.endpoint()),
@@ -448,7 +476,7 @@ impl Bench {
         variables.extend(more);
         variables.extend(self.options.variables.iter().cloned());
         Start {
-            binary: self.options.binary.clone(),
+            binary: binary.to_owned(),
             arguments: Vec::new(),
             variables,
         }
@@ -486,9 +514,14 @@ impl<'b> Server<'b> {
     }
 
     fn start_with(bench: &'b Bench, sink: &'b Sink) -> io::Result<Self> {
+        Self::start_build(bench, &bench.options.binary, sink)
+    }
+
+    fn start_build(bench: &'b Bench, binary: &Path, sink: &'b Sink) -> io::Result<Self> {
         let address = free_address()?;
         let memory = bench.options.memory_mb.to_string();
         let command = bench.command(
+            binary,
             sink,
             vec![
                 ("FC_FUNCTION_NAME", "bench".to_owned()),
@@ -519,21 +552,21 @@ impl<'b> Server<'b> {
         })
     }
 
-    fn upload(&self, size: usize, clients: usize, bounds: Bounds) -> io::Result<Done> {
+    fn upload(&self, payload: &Payload, clients: usize, bounds: Bounds) -> io::Result<Done> {
         let load = Load {
             to: self.address,
-            payload: Payload::form(size),
+            payload: payload.clone(),
             clients,
             bounds,
         };
         load.run()
     }
 
-    fn turn(&self, size: usize, clients: usize, bounds: Bounds) -> io::Result<Turn> {
+    fn turn(&self, payload: &Payload, clients: usize, bounds: Bounds) -> io::Result<Turn> {
         let (cpu, taken) = (self.process.cpu()?, self.sink.taken());
-        let done = self.upload(size, clients, bounds)?;
+        let done = self.upload(payload, clients, bounds)?;
         // A relay passes on the form around the file as well.
-        if self.sink.taken() - taken < done.requests * size as u64 {
+        if self.sink.taken() - taken < done.requests * payload.file_bytes as u64 {
             return Err(io::Error::other(
                 "not every byte sent has reached the store",
             ));
@@ -557,6 +590,7 @@ impl Function {
     fn start(bench: &Bench) -> io::Result<Self> {
         let api = RuntimeApi::start()?;
         let start = bench.command(
+            &bench.options.binary,
             &bench.sink,
             vec![
                 ("AWS_LAMBDA_RUNTIME_API", api.address.to_string()),
@@ -595,6 +629,17 @@ fn warm_up(clients: usize) -> Bounds {
 fn rate(per_second: f64) -> String {
     let digits = if per_second < 100.0 { 1 } else { 0 };
     format!("{per_second:.digits$} req/s")
+}
+
+/// The columns of a program and its floor that both uploaded a file of `size` bytes.
+fn turns_beside([program, floor]: [Turn; 2], size: usize) -> Line {
+    Line {
+        measured: rate(program.rate),
+        cpu: s_per_gb(program.cpu, size),
+        floor: s_per_gb(floor.cpu, size),
+        ratio: times(program.cpu, floor.cpu),
+        ..Line::default()
+    }
 }
 
 fn memory(what: &str, to_reach: &'static str, bytes: u64) -> Line {

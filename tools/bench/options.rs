@@ -10,8 +10,10 @@ Measures the release binary as whole processes and prints a Markdown table.
 Usage: cargo build --release && cargo measure [OPTIONS]
 
   --binary PATH         the binary [default: bootstrap beside the folder of this program]
+  --beside PATH         another build takes turns with it and stands for the floor
+  --file PATH           an upload of row files, which has none without; repeatable
   --pin                 the binary gets the first processor, everything else the others (taskset)
-  --only ROW,ROW        limits, start, idle, small, medium, large, tls, peak, lambda-start,
+  --only ROW,ROW        limits, start, idle, small, medium, large, files, tls, peak, lambda-start,
                         lambda-first, lambda-warm, lambda-peak, concurrency, size [default: all]
   --quick               a fifth of the time, smaller files; to see that it runs
   --concurrency N,N     uploads at once in the last table [default: 1,16,64]
@@ -26,6 +28,10 @@ Usage: cargo build --release && cargo measure [OPTIONS]
 #[derive(Debug)]
 pub(crate) struct Options {
     pub(crate) binary: PathBuf,
+    /// Another build of it.
+    pub(crate) beside: Option<PathBuf>,
+    /// Uploaded by row `files`.
+    pub(crate) files: Vec<PathBuf>,
     pub(crate) pin: bool,
     only: Vec<String>,
     quick: bool,
@@ -43,6 +49,8 @@ impl Options {
     pub(crate) fn parse(mut words: impl Iterator<Item = String>) -> Result<Option<Self>, String> {
         let mut options = Self {
             binary: beside_this_program()?,
+            beside: None,
+            files: Vec::new(),
             pin: false,
             only: Vec::new(),
             quick: false,
@@ -62,6 +70,8 @@ impl Options {
                 "--tls" => options.tls = true,
                 "--pause-ms" => options.pause = Duration::from_millis(number(&value()?)? as u64),
                 "--binary" => options.binary = value()?.into(),
+                "--beside" => options.beside = Some(value()?.into()),
+                "--file" => options.files.push(value()?.into()),
                 "--only" => options.only = rows(&value()?)?,
                 "--concurrency" => {
                     options.concurrency =
