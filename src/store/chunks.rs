@@ -123,6 +123,15 @@ pub(super) struct Part {
     len: usize,
 }
 
+impl From<Bytes> for Part {
+    fn from(bytes: Bytes) -> Self {
+        Self {
+            len: bytes.len(),
+            chunks: [bytes].into(),
+        }
+    }
+}
+
 impl Part {
     /// Size in bytes.
     pub(super) fn len(&self) -> usize {

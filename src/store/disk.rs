@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::{
-    Error, Found, Kept, ObjectKey, Published, Seen, Tasks,
+    Error, Found, Kept, ObjectKey, Published, Seen, Tasks, Undo,
     bucket::PART_BYTES,
     chunks::{Part, PartBuilder},
     key::PENDING,
@@ -86,8 +86,9 @@ impl Disk {
         &self.tasks
     }
 
-    pub(super) fn writer(&self, tasks: Tasks) -> Writer {
+    pub(super) fn writer(&self, tasks: Tasks, undo: Undo) -> Writer {
         Writer {
+            undo,
             disk: self.clone(),
             target: None,
             batch: PartBuilder::default(),
@@ -109,6 +110,28 @@ impl Disk {
         on_a_thread(tasks, move || {
             let seen = if_there(File::open(&path).and_then(|file| see(file, head_bytes)));
             seen.map_err(failed("read a file"))
+        })
+        .await
+    }
+
+    pub(super) async fn read(
+        &self,
+        key: &ObjectKey,
+        at: u64,
+        bytes: usize,
+        tasks: &Tasks,
+    ) -> Result<Option<Bytes>, Error> {
+        let path = self.path(key);
+        on_a_thread(tasks, move || {
+            let read = || {
+                let mut file = File::open(&path)?;
+                file.seek(SeekFrom::Start(at))?;
+                let mut found = Vec::with_capacity(bytes);
+                file.take(bytes as u64).read_to_end(&mut found)?;
+                Ok(Bytes::from(found))
+            };
+            let found = if_there(read()).map_err(failed("read a file"))?;
+            Ok(found.filter(|found| !found.is_empty()))
         })
         .await
     }
@@ -207,6 +230,7 @@ fn first_file(root: &Path, folder: &str, beginning: &str) -> io::Result<Option<F
 /// A file being written.
 #[derive(Debug)]
 pub struct Writer {
+    undo: Undo,
     disk: Disk,
     /// `None` until the object has a key.
     target: Option<PathBuf>,
@@ -264,7 +288,7 @@ impl Writer {
         on_a_thread(&self.tasks, move || {
             make_folder(folder_of(&target)).map_err(failed("make a folder"))?;
             let (file, hash) = step.take(0)?;
-            let kept = file.publish(&target)?;
+            let kept = file.publish(&target, self.undo)?;
             Ok(kept.hashed(hash.map(|hash| hash.hash)))
         })
         .await
@@ -409,12 +433,15 @@ impl Temporary {
     }
 
     /// Makes the file durable and visible as `target`, which must not exist.
-    fn publish(self, target: &Path) -> Result<Kept, Error> {
+    fn publish(self, target: &Path, undo: Undo) -> Result<Kept, Error> {
         self.file.sync_all().map_err(failed("sync a file"))?;
         match put_in_place(&self.path, target).map_err(failed("put a file in its place"))? {
             Place::Free => {
                 let path = target.to_owned();
-                let kept = Kept::new(super::Removal::File(Removal { path }));
+                let kept = match undo {
+                    Undo::WhenDropped => Kept::new(super::Removal::File(Removal { path })),
+                    Undo::Never => Kept::for_good(),
+                };
                 sync_folder(folder_of(target)).map_err(failed("sync a folder"))?;
                 Ok(kept)
             }
@@ -631,7 +658,10 @@ mod tests {
         let target = folder.path().join("a.png");
         fs::write(&target, b"first").expect("written");
         let second = Temporary::in_folder(folder.path()).expect("a file");
-        assert!(matches!(second.publish(&target), Err(Error::Disk { .. })));
+        assert!(matches!(
+            second.publish(&target, Undo::WhenDropped),
+            Err(Error::Disk { .. })
+        ));
         assert_eq!(fs::read(&target).expect("read"), b"first");
         assert_eq!(names(folder.path()), ["a.png"]);
     }

@@ -90,6 +90,16 @@ pub enum Error {
     Interrupted,
 }
 
+impl Error {
+    /// Whether there is an object under the key already.
+    pub fn is_taken(&self) -> bool {
+        match self {
+            Self::Disk { source, .. } => source.kind() == io::ErrorKind::AlreadyExists,
+            error => error.is_already_there(),
+        }
+    }
+}
+
 /// What is kept beside the bytes and sent with them to whoever reads the object.
 #[derive(Clone, Debug)]
 pub struct ContentHeaders {
@@ -226,9 +236,20 @@ enum Place {
 impl Session {
     /// Begins an object that gets its key by [`Writer::start`].
     pub fn writer(&self) -> Writer {
+        self.begin(Undo::WhenDropped)
+    }
+
+    /// Begins an object that several requests may store under one key, each of them the same: nobody
+    /// takes it back once it is there, since another request may have told its client so.
+    pub fn publisher(&self) -> Writer {
+        self.begin(Undo::Never)
+    }
+
+    fn begin(&self, undo: Undo) -> Writer {
+        let tasks = self.tasks.clone();
         match &self.place {
-            Place::Disk(disk) => Writer::Disk(disk.writer(self.tasks.clone())),
-            Place::Bucket(bucket) => Writer::Bucket(bucket.writer(self.tasks.clone())),
+            Place::Disk(disk) => Writer::Disk(disk.writer(tasks, undo)),
+            Place::Bucket(bucket) => Writer::Bucket(bucket.writer(tasks, undo)),
         }
     }
 
@@ -264,7 +285,39 @@ impl Session {
         }
     }
 
-    /// Gives what was seen under `from` the key `to`, unless that is taken. What stands under
+    /// Whether an object can be read without a network.
+    pub fn is_near(&self) -> bool {
+        matches!(self.place, Place::Disk(_))
+    }
+
+    /// Reads bytes of what was seen under `key`; at least one of them must be there. `None` when it
+    /// is there no more, or is something else now.
+    ///
+    /// # Errors
+    /// Why the store could not tell.
+    pub async fn read(
+        &self,
+        key: &ObjectKey,
+        seen: &Seen,
+        at: u64,
+        bytes: usize,
+    ) -> Result<Option<Bytes>, Error> {
+        match &self.place {
+            Place::Disk(disk) => disk.read(key, at, bytes, &self.tasks).await,
+            Place::Bucket(bucket) => match bucket.read(key, seen, at, bytes).await {
+                Ok(bytes) => Ok(Some(bytes)),
+                // 403: nothing is there, and the function may not list the bucket.
+                Err(Error::Refused {
+                    status: 403 | 404 | 412 | 416,
+                    ..
+                }) => Ok(None),
+                Err(error) => Err(error),
+            },
+        }
+    }
+
+    /// Gives what was seen under `from` the key `to`, unless that is taken. Where the store is a
+    /// bucket, these bytes of it are overwritten. What stands under
     /// `from` may stay there. Nobody takes it back: another request may find it under `to` at once,
     /// and tell its client so.
     ///
@@ -276,10 +329,11 @@ impl Session {
         seen: &Seen,
         to: &ObjectKey,
         content: ContentHeaders,
+        edits: &[Edit],
     ) -> Result<Published, Error> {
         match &self.place {
             Place::Disk(disk) => disk.publish(from, to, &self.tasks).await,
-            Place::Bucket(bucket) => bucket.copy(from, seen, to, content).await,
+            Place::Bucket(bucket) => bucket.copy(from, seen, to, content, edits).await,
         }
     }
 
@@ -460,6 +514,13 @@ pub enum Published {
 pub struct Kept {
     removal: Option<Removal>,
     sha256: Option<String>,
+}
+
+/// When a stored object is taken back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Undo {
+    WhenDropped,
+    Never,
 }
 
 /// How a stored object is taken back.

@@ -5,22 +5,39 @@
 //! A completion runs to its end in a task of its own, so a client that leaves breaks nothing off, and
 //! a published copy is never undone: another request may have answered for it already.
 //!
-//! Only the first bytes are looked at: reading a file of gigabytes back is what the direct way is
-//! there to spare.
+//! Its bytes pass through here where that is needed: files of up to [`MAX_REREAD_BYTES`] are read once
+//! and stored as uploads are, so that they are judged, hashed and stripped as a whole. Of a larger one
+//! a few ranges are read, and the bucket copies all that is not overwritten: reading a file of
+//! gigabytes back is what the direct way is there to spare.
 
-use std::time::{Duration, Instant};
+use std::{
+    pin::pin,
+    time::{Duration, Instant},
+};
 
-use chrono::Utc;
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use futures_util::{Stream, stream};
 
 use super::{
-    Error, Settings, Stored, content_headers, judge,
-    media::{Facts, HEAD_BYTES, Media},
+    Error, Put, Putting, Settings, Stored, content_headers, judge,
+    media::{self, Edit, Facts, Geo, HEAD_BYTES, Kind, Kinds, Media, Report, Rules, Strip, Watch},
     naming::Folder,
 };
 use crate::{
     body::ReadError,
     store::{self, Found, Kept, ObjectKey, Published, Seen, Session, Stem},
 };
+
+/// Largest file that is read from a bucket as a whole.
+pub const MAX_REREAD_BYTES: u64 = 32 * 1024 * 1024;
+/// How much of a file is read at a time. A part that holds no more does not count against the memory
+/// of all uploads.
+const PIECE_BYTES: usize = 1024 * 1024;
+/// How much is read where a walk has gone over bytes: mostly the header of what it looks for.
+const FIRST_PIECE_BYTES: usize = 64 * 1024;
+/// How often a large file is read, its head included.
+const MAX_READS: usize = 10;
 
 /// How often a file that changes under our eyes is looked at.
 const MAX_LOOKS: usize = 3;
@@ -65,7 +82,7 @@ async fn run(
         );
         let Some(seen) = seen? else {
             match before? {
-                Some(found) => return published_before(pending, found, start),
+                Some(found) => return published_before(session, pending, found, start).await,
                 // Or another call has published it just now.
                 None => break,
             }
@@ -73,47 +90,172 @@ async fn run(
         if let Ok(Some(found)) = before {
             // A form may be posted again where the store cannot forbid it.
             session.discard(&from).await;
-            return published_before(pending, found, start);
+            return published_before(session, pending, found, start).await;
         }
-        let media = match accepted(settings, &seen, &pending.name) {
-            Ok(media) => media,
-            Err(error) => {
-                session.discard(&from).await;
-                return Err(error);
-            }
+        let taking = Taking {
+            settings,
+            session,
+            folder,
+            pending: &pending,
+            from: &from,
+            seen: &seen,
         };
-        let key = ObjectKey::of_file(folder, &pending.stem, &media.extension);
-        let content = content_headers(media, &pending.name);
-        match session.publish(&from, &seen, &key, content).await? {
-            Published::Now => {}
-            Published::Before => {
+        match taking.run().await {
+            Ok(Some(put)) => {
+                session.discard(&from).await;
+                return stored(pending, put, Utc::now(), start.elapsed());
+            }
+            // It was published before.
+            Ok(None) => {
                 session.discard(&from).await;
                 break;
             }
-            // Another file than the one judged stands there now.
-            Published::Changed => continue,
+            // Another file than the one judged stands there now, or none.
+            Err(Error::Incomplete) => continue,
+            Err(Error::Store(error)) => return Err(error.into()),
+            Err(refused) => {
+                session.discard(&from).await;
+                return Err(refused);
+            }
         }
-        session.discard(&from).await;
-        let found = Found {
-            key,
-            size: seen.size,
-            since: Utc::now(),
-        };
-        return stored(pending, found, media, start.elapsed());
     }
     completed_before(session, folder, pending, start).await
 }
 
-/// Judges the file as a streamed one is judged.
-fn accepted(settings: &Settings, seen: &Seen, name: &str) -> Result<Media, Error> {
-    let limit = settings.max_bytes;
-    if seen.size > limit {
-        return Err(ReadError::TooLarge { limit }.into());
+/// One attempt to take a file to its key.
+struct Taking<'t> {
+    settings: &'t Settings,
+    session: &'t Session,
+    folder: &'t Folder,
+    pending: &'t Pending,
+    from: &'t ObjectKey,
+    seen: &'t Seen,
+}
+
+impl Taking<'_> {
+    /// `None` when the file was published before; [`Error::Incomplete`] when another one is there than
+    /// was seen.
+    async fn run(&self) -> Result<Option<Put>, Error> {
+        let limit = self.settings.max_bytes;
+        if self.seen.size > limit {
+            return Err(ReadError::TooLarge { limit }.into());
+        }
+        let mut settings = *self.settings;
+        let passes_through = self.passes_through();
+        let watch = judge(&settings, &self.seen.head, &self.pending.name)?;
+        if passes_through {
+            return self.store_again(watch).await;
+        }
+        let is_picture = watch
+            .media()
+            .is_some_and(|media| media.kind == Kind::Image && settings.strip != Strip::Off);
+        if !is_picture {
+            return self.copy(watch, None).await;
+        }
+        // Where in a picture metadata stands is known only when all of it has passed.
+        settings.strip = Strip::Off;
+        let watch = judge(&settings, &self.seen.head, &self.pending.name)?;
+        self.copy(watch, Some(Geo::Kept)).await
     }
-    let mut watch = judge(settings, &seen.head, name)?;
-    let mut edits = Vec::new();
-    watch.see(&seen.head, &mut edits)?;
-    Ok(watch.decide(&mut edits)?)
+
+    fn passes_through(&self) -> bool {
+        let is_wanted = self.settings.strip != Strip::Off || self.settings.sha256;
+        is_wanted && (self.seen.size <= MAX_REREAD_BYTES || self.session.is_near())
+    }
+
+    fn key(&self, media: Media) -> ObjectKey {
+        ObjectKey::of_file(self.folder, &self.pending.stem, &media.extension)
+    }
+
+    /// Reads the file and stores it as one that is uploaded.
+    async fn store_again(&self, watch: Watch) -> Result<Option<Put>, Error> {
+        let writer = self.session.publisher();
+        let key = |media| self.key(media);
+        let putting = Putting::new(self.settings, &self.pending.name, key, writer);
+        let rest = pin!(self.rest());
+        match putting.run(watch, self.seen.head.clone(), rest).await {
+            Err(Error::Store(error)) if error.is_taken() => Ok(None),
+            // S3's answer to another completion at the same moment.
+            Err(Error::Store(store::Error::Refused { status: 409, .. })) => Err(Error::Incomplete),
+            put => put.map(Some),
+        }
+    }
+
+    /// The file behind its head.
+    fn rest(&self) -> impl Stream<Item = Result<Bytes, Error>> {
+        let start = self.seen.head.len() as u64;
+        stream::try_unfold(start, async move |at| {
+            if at >= self.seen.size {
+                return Ok(None);
+            }
+            let piece = self.read(at, PIECE_BYTES).await?;
+            let next = at + piece.len() as u64;
+            Ok(Some((piece, next)))
+        })
+    }
+
+    async fn read(&self, at: u64, bytes: usize) -> Result<Bytes, Error> {
+        let read = self.session.read(self.from, self.seen, at, bytes).await?;
+        read.ok_or(Error::Incomplete)
+    }
+
+    /// Has the store copy the file, with what is to be overwritten in it as far as that was found.
+    async fn copy(&self, watch: Watch, geo: Option<Geo>) -> Result<Option<Put>, Error> {
+        let mut edits = Vec::new();
+        let (media, mut report) =
+            look_into(self.session, self.from, self.seen, watch, &mut edits).await?;
+        report.geo = geo.unwrap_or(report.geo);
+        self.settings.admit(media.kind, report.geo)?;
+        let key = self.key(media);
+        let content = content_headers(media, &self.pending.name);
+        let (from, seen) = (self.from, self.seen);
+        let published = self.session.publish(from, seen, &key, content, &edits);
+        match published.await? {
+            Published::Now => Ok(Some(Put {
+                key,
+                media,
+                facts: report.facts,
+                geo: self.settings.looks_into(media.kind).then_some(report.geo),
+                size: self.seen.size,
+                store_time: Duration::ZERO,
+                kept: Kept::for_good(),
+            })),
+            Published::Before => Ok(None),
+            Published::Changed => Err(Error::Incomplete),
+        }
+    }
+}
+
+/// Looks into a file by a few reads: at its beginning, and where the walk through it goes on.
+async fn look_into(
+    session: &Session,
+    key: &ObjectKey,
+    seen: &Seen,
+    mut watch: Watch,
+    edits: &mut Vec<Edit>,
+) -> Result<(Media, Report), Error> {
+    watch.see(&seen.head, edits)?;
+    let mut at = seen.head.len() as u64;
+    for _ in 1..MAX_READS {
+        let Some(skipped) = watch.skips() else {
+            break;
+        };
+        let skipped = skipped.min(seen.size.saturating_sub(at));
+        watch.leave_out(skipped, edits);
+        at += skipped;
+        if at >= seen.size {
+            return Ok(watch.end(edits)?);
+        }
+        let bytes = match skipped {
+            0 => PIECE_BYTES,
+            _ => FIRST_PIECE_BYTES,
+        };
+        let piece = session.read(key, seen, at, bytes).await?;
+        let piece = piece.ok_or(Error::Incomplete)?;
+        watch.see(&piece, edits)?;
+        at += piece.len() as u64;
+    }
+    Ok(watch.end_early(edits)?)
 }
 
 async fn completed_before(
@@ -123,33 +265,60 @@ async fn completed_before(
     start: Instant,
 ) -> Result<Stored, Error> {
     let found = session.find(folder, &pending.stem).await?;
-    published_before(pending, found.ok_or(Error::Incomplete)?, start)
+    published_before(session, pending, found.ok_or(Error::Incomplete)?, start).await
 }
 
-fn published_before(pending: Pending, found: Found, start: Instant) -> Result<Stored, Error> {
+async fn published_before(
+    session: &Session,
+    pending: Pending,
+    found: Found,
+    start: Instant,
+) -> Result<Stored, Error> {
     let extension = found.key.extension().ok_or(Error::Incomplete)?;
-    let media = Media::of_stored(extension);
-    stored(pending, found, media, start.elapsed())
+    let put = Put {
+        media: Media::of_stored(extension),
+        facts: facts_of_stored(session, &found.key).await,
+        key: found.key,
+        geo: None,
+        size: found.size,
+        store_time: Duration::ZERO,
+        kept: Kept::for_good(),
+    };
+    stored(pending, put, found.since, start.elapsed())
+}
+
+/// Facts that an object still tells by a few reads; none where that does not work.
+async fn facts_of_stored(session: &Session, key: &ObjectKey) -> Facts {
+    const RULES: Rules = Rules {
+        kinds: Kinds::ALL,
+        strip: Strip::Off,
+    };
+    let looked = async {
+        let seen = session.look(key, HEAD_BYTES).await?;
+        let seen = seen.ok_or(Error::Incomplete)?;
+        let watch = media::judge(&seen.head, key.as_str(), RULES)?;
+        look_into(session, key, &seen, watch, &mut Vec::new()).await
+    };
+    match looked.await {
+        Ok((_, report)) => report.facts,
+        Err(error) => {
+            tracing::debug!(%key, error = &error as &dyn std::error::Error, "a stored file tells nothing more");
+            Facts::default()
+        }
+    }
 }
 
 fn stored(
     Pending { stem, name }: Pending,
-    Found { key, size, since }: Found,
-    media: Media,
+    put: Put,
+    since: DateTime<Utc>,
     store_time: Duration,
 ) -> Result<Stored, Error> {
     // A stem is only made of a time that the calendar knows.
     let created = stem.created().ok_or(Error::Incomplete)?;
     Ok(Stored {
-        key,
-        media,
-        facts: Facts::default(),
-        geo: None,
-        size,
-        name,
-        created,
         stored_at: since,
         store_time,
-        kept: Kept::for_good(),
+        ..put.stored(name, created)
     })
 }

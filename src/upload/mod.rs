@@ -14,7 +14,7 @@ use std::{
 use axum::http::HeaderValue;
 use bytes::{Bytes, BytesMut};
 use chrono::{DateTime, FixedOffset, Utc};
-use futures_util::TryStreamExt as _;
+use futures_util::{Stream, TryStreamExt as _};
 use uuid::Uuid;
 
 use self::{
@@ -140,27 +140,9 @@ pub async fn receive(
     let created = Utc::now();
     let stem = naming::stem(created, settings.utc_offset, Uuid::new_v4());
     let key = |media: Media| ObjectKey::of_file(folder, &stem, &media.extension);
-    let put = Putting {
-        settings,
-        name: &name,
-        key,
-        writer: Timed::new(session.writer()),
-        is_started: false,
-        size: 0,
-    };
-    let put = put.run(watch, head, file.content).await?;
-    Ok(Stored {
-        key: put.key,
-        media: put.media,
-        facts: put.facts,
-        geo: put.geo,
-        size: put.size,
-        name,
-        created,
-        stored_at: Utc::now(),
-        store_time: put.store_time,
-        kept: put.kept,
-    })
+    let putting = Putting::new(settings, &name, key, session.writer());
+    let put = putting.run(watch, head, file.content).await?;
+    Ok(put.stored(name, created))
 }
 
 /// A file on its way into the store: judged, and edited, while it passes.
@@ -185,16 +167,48 @@ struct Put {
     kept: Kept,
 }
 
-impl<K: Fn(Media) -> ObjectKey> Putting<'_, K> {
-    async fn run(
+impl Put {
+    fn stored(self, name: String, created: DateTime<Utc>) -> Stored {
+        Stored {
+            key: self.key,
+            media: self.media,
+            facts: self.facts,
+            geo: self.geo,
+            size: self.size,
+            name,
+            created,
+            stored_at: Utc::now(),
+            store_time: self.store_time,
+            kept: self.kept,
+        }
+    }
+}
+
+impl<'p, K: Fn(Media) -> ObjectKey> Putting<'p, K> {
+    fn new(settings: &'p Settings, name: &'p str, key: K, mut writer: store::Writer) -> Self {
+        if settings.sha256 {
+            writer.hash();
+        }
+        Self {
+            settings,
+            name,
+            key,
+            writer: Timed::new(writer),
+            is_started: false,
+            size: 0,
+        }
+    }
+
+    /// Stores `head` and `rest`, the whole file.
+    async fn run<E>(
         mut self,
         mut watch: Watch,
         head: Bytes,
-        mut rest: ByteStream<'_>,
-    ) -> Result<Put, Error> {
-        if self.settings.sha256 {
-            self.writer.writer.hash();
-        }
+        mut rest: impl Stream<Item = Result<Bytes, E>> + Unpin,
+    ) -> Result<Put, Error>
+    where
+        Error: From<E>,
+    {
         let mut edits = Vec::new();
         let mut is_edited = true;
         let mut next = Some(head);

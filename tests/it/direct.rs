@@ -27,10 +27,15 @@ const GIF: &[u8] = b"GIF89a\x01\0\x01\0\0\0\0!\xFE\0;";
 const FOR_EVER: usize = usize::MAX;
 const MIB: usize = 1024 * 1024;
 
-/// An item without what differs from answer to answer.
+/// A completion then copies.
+const STRIP_OFF: (&str, &str) = ("UPLOAD_STRIP", "off");
+
+/// An item without what differs from answer to answer: what was found in a file is told once.
 fn lasting(item: &Value) -> Value {
     let mut item = item.clone();
-    item.as_object_mut().unwrap().remove("recall_token");
+    for key in ["recall_token", "geo"] {
+        item.as_object_mut().unwrap().remove(key);
+    }
     item
 }
 
@@ -61,7 +66,7 @@ async fn a_file_takes_three_calls_over_every_store() {
         let expected = json!([{
             "url": format!("{base}/{key}"), "path": key, "image_class_id": 7,
             "create_time": millis / 1000, "size": PNG.len(), "mime": "image/png",
-            "name": "IMG_1.png", "kind": "image",
+            "name": "IMG_1.png", "kind": "image", "width": 24, "height": 24,
         }]);
         assert_eq!(json!([lasting(&reply[0])]), expected, "{}", lane.kind());
         assert_eq!(reply.as_array().unwrap().len(), 1);
@@ -620,7 +625,7 @@ async fn no_form_is_taken_after_its_time() {
 #[tokio::test]
 async fn what_is_swapped_between_look_and_copy_is_judged_again() {
     for make in [Dialect::S3, Dialect::Oss] {
-        let lane = Lane::of(Some(BucketDouble::start(make).await), &[], |_| {});
+        let lane = Lane::of(Some(BucketDouble::start(make).await), &[STRIP_OFF], |_| {});
         let bucket = lane.bucket();
         let policy = lane.policy("a.png").await;
         lane.put_well(&policy, PNG).await;
@@ -657,6 +662,65 @@ async fn what_is_swapped_between_look_and_copy_is_judged_again() {
 }
 
 #[tokio::test]
+async fn what_is_swapped_while_it_is_read_is_judged_again() {
+    for make in [Dialect::S3, Dialect::Oss] {
+        let lane = Lane::of(Some(BucketDouble::start(make).await), &[], |_| {});
+        let bucket = lane.bucket();
+        let policy = lane.policy("a.png").await;
+        // Its head is looked at, and then the rest of it read.
+        let swap = |content| {
+            bucket.fail(Operation::Get, Fault::Slow(Duration::ZERO), 1);
+            bucket.fail(Operation::Get, Fault::SwapFirst(content), 1);
+        };
+        lane.put_well(&policy, picture_of(50_000)).await;
+        swap(b"<html><script>");
+        assert_refused(&lane.complete(&policy).await, 415, "type_refused");
+        lane.assert_holds(&[]);
+
+        lane.put_well(&policy, picture_of(5 * MIB)).await;
+        swap(GIF);
+        let item = lane.complete(&policy).await.data()[0].clone();
+        assert_eq!(item["mime"], "image/gif");
+        let key = item["path"].as_str().unwrap();
+        lane.assert_holds(&[key]);
+        assert_eq!(lane.bytes(key), GIF);
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_read_again_is_judged_as_a_whole() {
+    for lane in Lane::each(&[]).await {
+        // What makes a program of an archive stands behind its head.
+        let padding = vec![b'x'; 100_000];
+        let program = [entry("a", &padding), listed("classes.dex")].concat();
+        let policy = lane.policy("a.zip").await;
+        lane.put_well(&policy, &program).await;
+        assert_refused(&lane.complete(&policy).await, 415, "type_refused");
+        lane.assert_holds(&[]);
+        let archive = [entry("a", &padding), listed("a")].concat();
+        lane.upload("a.zip", &archive).await;
+    }
+}
+
+/// A name in the list at an archive's end.
+fn listed(name: &str) -> Vec<u8> {
+    let mut header = [0; 46];
+    header[..4].copy_from_slice(b"PK\x01\x02");
+    header[28] = name.len() as u8;
+    [&header, name.as_bytes()].concat()
+}
+
+/// A file of an archive, not compressed.
+fn entry(name: &str, content: &[u8]) -> Vec<u8> {
+    let mut header = [0; 30];
+    header[..4].copy_from_slice(b"PK\x03\x04");
+    let sizes = [content.len() as u32; 2].map(u32::to_le_bytes).concat();
+    header[18..26].copy_from_slice(&sizes);
+    header[26] = name.len() as u8;
+    [&header, name.as_bytes(), content].concat()
+}
+
+#[tokio::test]
 async fn a_form_posted_again_after_completion_changes_nothing() {
     for lane in Lane::each(&[]).await {
         let policy = lane.policy("a.png").await;
@@ -687,9 +751,9 @@ async fn a_form_cannot_be_used_twice_where_the_store_can_forbid_it() {
 }
 
 /// A lane over a bucket that is given up after two seconds.
-async fn impatient(dialect: Dialect) -> Lane {
+async fn impatient(dialect: Dialect, vars: &[(&str, &str)]) -> Lane {
     let bucket = BucketDouble::start(dialect).await;
-    Lane::of(Some(bucket), &[], |config| {
+    Lane::of(Some(bucket), vars, |config| {
         if let store::Settings::Bucket(settings) = &mut config.store {
             settings.timeouts.operation = Duration::from_secs(2);
         }
@@ -720,13 +784,21 @@ async fn a_completion_that_the_bucket_fails_can_be_repeated() {
         (Operation::Copy, broken, 502, "store_unavailable"),
         (Operation::Copy, Fault::Hang, 504, "store_timeout"),
         (Operation::Copy, Fault::CutMidBody, 502, "store_unavailable"),
+        (Operation::Put, refused, 502, "store_refused"),
+        (Operation::Put, broken, 502, "store_unavailable"),
+        (Operation::Put, Fault::Hang, 504, "store_timeout"),
+        (Operation::Put, Fault::CutMidBody, 502, "store_unavailable"),
     ];
     let mut all = Vec::new();
     for (on, fault, status, code) in table {
         for dialect in [Dialect::S3, Dialect::Oss] {
+            let vars = match on {
+                Operation::Copy => &[STRIP_OFF][..],
+                _ => &[],
+            };
             let lane = match fault {
-                Fault::Hang => impatient(dialect).await,
-                _ => Lane::of(Some(BucketDouble::start(dialect).await), &[], |_| {}),
+                Fault::Hang => impatient(dialect, vars).await,
+                _ => Lane::of(Some(BucketDouble::start(dialect).await), vars, |_| {}),
             };
             all.push(fails_and_is_repeated(lane, on, fault, status, code));
         }
@@ -736,12 +808,16 @@ async fn a_completion_that_the_bucket_fails_can_be_repeated() {
 }
 
 #[tokio::test]
-async fn a_copy_whose_answer_is_lost_is_not_made_twice() {
-    for lane in [Lane::s3(&[]).await, Lane::oss(&[]).await] {
+async fn a_file_is_published_once_when_the_answer_to_that_is_lost() {
+    for (on, lane) in [
+        (Operation::Copy, Lane::s3(&[STRIP_OFF]).await),
+        (Operation::Copy, Lane::oss(&[STRIP_OFF]).await),
+        (Operation::Put, Lane::s3(&[]).await),
+        (Operation::Put, Lane::oss(&[]).await),
+    ] {
         let policy = lane.policy("a.png").await;
         lane.put_well(&policy, PNG).await;
-        lane.bucket()
-            .fail(Operation::Copy, Fault::DoneButHalfAnswer, 1);
+        lane.bucket().fail(on, Fault::DoneButHalfAnswer, 1);
         let item = lane.complete(&policy).await.data()[0].clone();
         lane.assert_holds(&[item["path"].as_str().unwrap()]);
         assert_eq!(lane.bytes(item["path"].as_str().unwrap()), PNG);
@@ -766,7 +842,7 @@ async fn a_pending_object_that_cannot_be_removed_spoils_no_answer() {
 #[tokio::test]
 async fn a_client_that_leaves_takes_no_published_file_back() {
     for dialect in [Dialect::S3, Dialect::Oss] {
-        let lane = impatient(dialect).await;
+        let lane = impatient(dialect, &[]).await;
         let policy = lane.policy("a.png").await;
         lane.put_well(&policy, PNG).await;
         // The copy is made, and its source not yet gone, when the first client leaves.
@@ -816,7 +892,7 @@ async fn large_objects_are_copied_in_parts_bound_to_what_was_seen() {
     for dialect in [Dialect::S3, Dialect::Oss] {
         let bucket = BucketDouble::start(dialect).await;
         bucket.limit_copies(10 * MIB);
-        let lane = Lane::of(Some(bucket), &[], |config| {
+        let lane = Lane::of(Some(bucket), &[STRIP_OFF], |config| {
             if let store::Settings::Bucket(settings) = &mut config.store {
                 settings.one_copy_bytes = 10 * MIB as u64;
             }

@@ -1,12 +1,15 @@
 //! Metadata overwritten on the way into the store: whatever tells where a film was made is not in the
 //! stored object, and every other byte is.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    lane::{Lane, assert_refused},
-    support::{Form, Reply},
+    bucket_double::{Fault, Object, Operation},
+    lane::{Lane, assert_refused, pending_key},
+    support::{Form, Reply, picture_of},
 };
 
 const MIB: usize = 1 << 20;
@@ -197,4 +200,160 @@ async fn the_keys_of_an_item_stand_in_their_order() {
     let keys = ["recall_token", "kind", "width", "height", "geo", "sha256"];
     let places = keys.map(|key| text.find(&format!("\"{key}\":")).expect(key));
     assert!(places.is_sorted(), "{text}");
+}
+
+/// Completes a file that its client put into the bucket, and says how often it was read.
+async fn completed(lane: &Lane, name: &str, file: &[u8]) -> (Reply, usize) {
+    let policy = lane.policy(name).await;
+    match &lane.bucket {
+        Some(bucket) => {
+            let object = Object {
+                bytes: file.to_vec().into(),
+                ..Object::default()
+            };
+            bucket.plant(pending_key(&policy), object);
+        }
+        None => lane.put_well(&policy, file).await,
+    }
+    let reads = || match &lane.bucket {
+        Some(bucket) => {
+            let requests = bucket.requests();
+            let reads = requests.iter().filter(|it| it.operation == Operation::Get);
+            reads.count()
+        }
+        None => 0,
+    };
+    let before = reads();
+    let reply = lane.complete(&policy).await;
+    (reply, reads() - before)
+}
+
+async fn stored_directly(lane: &Lane, name: &str, file: &[u8]) -> (Value, Vec<u8>, usize) {
+    let (reply, reads) = completed(lane, name, file).await;
+    let item = reply.data()[0].clone();
+    let bytes = lane.bytes(item["path"].as_str().unwrap());
+    (item, bytes.to_vec(), reads)
+}
+
+#[tokio::test]
+async fn a_direct_upload_is_stripped_as_one_through_the_program() {
+    for lane in Lane::each(&[("UPLOAD_SHA256", "on")]).await {
+        for at in [1_000, PART - 200, 20 * MIB, 32 * MIB - 1_000] {
+            let file = with_place(at);
+            let (item, bytes, _) = stored_directly(&lane, "a.mp4", &file).await;
+            let about = format!("{} {at}", lane.kind());
+            assert_same(&bytes, &stripped(&file, b"\xA9xyz"), &about);
+            let facts = [&item["geo"], &item["width"], &item["height"]];
+            assert_eq!(facts, [&json!("removed"), &json!(64), &json!(48)]);
+            assert_eq!(item["sha256"].as_str().map(str::len), Some(64), "{about}");
+            lane.assert_holds(&[item["path"].as_str().unwrap()]);
+            lane.api
+                .send(crate::lane::post_json(
+                    crate::lane::RECALL,
+                    &json!({"recall_token": item["recall_token"]}),
+                ))
+                .await
+                .data();
+        }
+    }
+}
+
+#[tokio::test]
+async fn of_a_large_film_only_what_is_overwritten_passes_through() {
+    for lane in [Lane::s3(&[]).await, Lane::oss(&[]).await] {
+        let long = boxed(b"free", &[&vec![0; 2 * MIB]]);
+        let user_data = boxed(b"udta", &[&place()]);
+        let first = [
+            boxed(b"ftyp", &[b"isom\0\0\0\0"]),
+            boxed(b"moov", &[&picture_track(), &user_data]),
+            media(40 * MIB),
+        ];
+        for (about, file) in [
+            ("moov last", with_place(40 * MIB)),
+            (
+                "moov last and long",
+                film(36 * MIB, &[&picture_track(), &long, &user_data]),
+            ),
+            ("moov first", first.concat()),
+        ] {
+            let received = bytes_through(&lane);
+            let (item, bytes, reads) = stored_directly(&lane, "a.mp4", &file).await;
+            assert_same(&bytes, &stripped(&file, b"\xA9xyz"), about);
+            let facts = [&item["geo"], &item["width"], &item["size"]];
+            let expected = [&json!("removed"), &json!(64), &json!(file.len())];
+            assert_eq!(facts, expected, "{about}");
+            // Its head, the ranges walked through, and the part that is edited.
+            assert!(reads <= 11, "{about}: {reads} reads");
+            assert!(bytes_through(&lane) - received <= 8 * MIB as u64, "{about}");
+        }
+        let objects = lane.bucket().objects();
+        let is_film = |object: &Object| object.content_type.as_deref() == Some("video/mp4");
+        assert!(objects.values().all(is_film), "{objects:?}");
+        lane.assert_holds(&lane.keys().iter().map(String::as_str).collect::<Vec<_>>());
+    }
+}
+
+/// Bytes of parts that the program sent.
+fn bytes_through(lane: &Lane) -> u64 {
+    let requests = lane.bucket().requests();
+    let sent = requests.iter().map(|request| request.received());
+    sent.sum()
+}
+
+#[tokio::test]
+async fn what_is_too_large_to_be_read_says_so() {
+    for strict in ["off", "on"] {
+        for lane in [
+            Lane::s3(&[("UPLOAD_STRIP_STRICT", strict)]).await,
+            Lane::oss(&[("UPLOAD_STRIP_STRICT", strict)]).await,
+        ] {
+            let picture = picture_of(33 * MIB);
+            let fragment = [boxed(b"moof", &[]), media(3 * MIB)].concat();
+            let film = [boxed(b"ftyp", &[b"isom\0\0\0\0"]), fragment.repeat(12)].concat();
+            for (name, file) in [("a.png", picture), ("a.mp4", film)] {
+                let (reply, reads) = completed(&lane, name, &file).await;
+                assert!(reads <= 10, "{name}: {reads} reads");
+                if strict == "on" {
+                    assert_refused(&reply, 415, "location_kept");
+                    lane.assert_holds(&[]);
+                } else {
+                    let item = reply.data()[0].clone();
+                    assert_eq!((&item["geo"], item.get("sha256")), (&json!("kept"), None));
+                    assert_eq!(lane.bytes(item["path"].as_str().unwrap()), file);
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn with_stripping_off_the_bucket_copies_and_facts_are_told_all_the_same() {
+    for lane in [
+        Lane::s3(&[("UPLOAD_STRIP", "off")]).await,
+        Lane::oss(&[("UPLOAD_STRIP", "off")]).await,
+    ] {
+        for at in [20_000, 20 * MIB, 40 * MIB] {
+            let file = with_place(at);
+            let received = bytes_through(&lane);
+            let (item, bytes, reads) = stored_directly(&lane, "a.mp4", &file).await;
+            assert_same(&bytes, &file, lane.kind());
+            assert_eq!((&item["width"], item.get("geo")), (&json!(64), None));
+            assert!(reads <= 3, "{reads} reads");
+            assert_eq!(bytes_through(&lane), received);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_large_film_that_is_swapped_while_it_is_edited_is_judged_again() {
+    // Its head and its last box are read, and then the part that is edited.
+    for (on, fine) in [(Operation::Get, 2), (Operation::CopyPart, 0)] {
+        let lane = Lane::s3(&[]).await;
+        let bucket = lane.bucket();
+        bucket.fail(on, Fault::Slow(Duration::ZERO), fine);
+        bucket.fail(on, Fault::SwapFirst(b"<html><script>"), 1);
+        let (reply, _) = completed(&lane, "a.mp4", &with_place(40 * MIB)).await;
+        assert_refused(&reply, 415, "type_refused");
+        lane.assert_holds(&[]);
+    }
 }

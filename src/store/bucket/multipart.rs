@@ -2,10 +2,10 @@
 //! in parts (`publish.rs`) and clients that upload their parts themselves (`client_multipart.rs`).
 
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
-use axum::http::HeaderValue;
+use axum::http::{HeaderValue, Method};
 
-use super::{Deadline, MAX_PARTS, Session, request::Call, retry::Attempts};
-use crate::store::{ContentHeaders, Error, ObjectKey};
+use super::{Deadline, MAX_PARTS, Session, request::Call, retry::Attempts, sigv4::encoded_query};
+use crate::store::{ContentHeaders, Error, ObjectKey, chunks::Part};
 
 /// A part as a completion names it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -73,6 +73,25 @@ impl Session {
             self.abort_lost(key, upload_id.as_deref().ok()).await;
         }
         upload_id
+    }
+
+    /// Uploads a part of an upload of ours.
+    pub(super) async fn upload_part(
+        &self,
+        key: &ObjectKey,
+        upload_id: &str,
+        number: i32,
+        part: Part,
+    ) -> Result<CompletePart, Error> {
+        const OPERATION: &str = "UploadPart";
+        let mut call = Call::new(OPERATION, Method::PUT, key.as_str());
+        call.query = encoded_query(&[("partNumber", &number.to_string()), ("uploadId", upload_id)]);
+        call.body = Some(part);
+        let uploaded = self.send(&call, &Attempts::default()).await?;
+        let etag = uploaded.etag().map(str::to_owned);
+        let missing = || Error::incomplete_answer(OPERATION, "the answer holds no ETag");
+        let etag = etag.ok_or_else(missing)?;
+        Ok(CompletePart { number, etag })
     }
 
     /// Aborts the uploads of a key whose ids were in answers that got lost.

@@ -1,23 +1,33 @@
 //! Looks at objects in the bucket, copies them to another key, finds and removes them.
 //!
 //! A copy is made of the very bytes that were seen (`x-amz-copy-source-if-match`), never overwrites
-//! another object, and has headers of its own: those that the client set stay behind.
+//! another object, and has headers of its own: those that the client set stay behind. Where bytes are
+//! to be overwritten, the parts that hold them pass through here, and the bucket copies the others.
 
 use aws_sdk_s3::types::MetadataDirective;
-use axum::http::{Method, header::RANGE};
+use axum::http::{
+    Method,
+    header::{IF_MATCH, RANGE},
+};
+use bytes::{Bytes, BytesMut};
 use chrono::DateTime;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::{
-    Deadline, MAX_PARTS, Session,
+    Deadline, MAX_PARTS, PART_BYTES, Session,
     multipart::{CompletePart, Uploaded, as_text},
     request::{Answer, Call},
     retry::Attempts,
 };
-use crate::store::{ContentHeaders, Error, Found, ObjectKey, Published, Seen};
+use crate::{
+    body::Edit,
+    store::{ContentHeaders, Error, Found, ObjectKey, Published, Seen, chunks::Part},
+};
 
 /// Parts of one object that are copied at a time: the bucket does the work.
 const COPIES_IN_FLIGHT: usize = 8;
+/// Size that S3 wants every part but the last to have; OSS is content with less.
+const SMALLEST_PART: u64 = 5 * 1024 * 1024;
 
 impl Session {
     /// One request, so that size, bytes and ETag are of the same object.
@@ -42,13 +52,40 @@ impl Session {
         }
     }
 
-    /// Copies what was seen.
+    /// Reads bytes of what was seen.
+    pub(in crate::store) async fn read(
+        &self,
+        key: &ObjectKey,
+        seen: &Seen,
+        at: u64,
+        bytes: usize,
+    ) -> Result<Bytes, Error> {
+        let end = seen.size.min(at.saturating_add(bytes as u64));
+        let mut call = Call::new("GetObject", Method::GET, key.as_str())
+            .with(RANGE, format!("bytes={at}-{}", end.saturating_sub(1)))
+            .with(IF_MATCH, seen.version.as_str());
+        call.answer_bytes = bytes;
+        let answer = self.send(&call, &Attempts::default()).await?;
+        let is_asked_for = answer.starts_at() == Some(at)
+            && answer.body.len() as u64 == end.saturating_sub(at)
+            && answer.etag() == Some(&*seen.version);
+        match is_asked_for {
+            true => Ok(answer.body),
+            false => Err(Error::incomplete_answer(
+                call.operation,
+                "the answer holds other bytes than were asked for",
+            )),
+        }
+    }
+
+    /// Copies what was seen, with these bytes overwritten.
     pub(in crate::store) async fn copy(
         &self,
         from: &ObjectKey,
         seen: &Seen,
         to: &ObjectKey,
         content: ContentHeaders,
+        edits: &[Edit],
     ) -> Result<Published, Error> {
         let copy = Copy {
             session: self,
@@ -56,6 +93,7 @@ impl Session {
             seen,
             to,
             content,
+            edits,
         };
         copy.run().await
     }
@@ -127,12 +165,13 @@ struct Copy<'c> {
     seen: &'c Seen,
     to: &'c ObjectKey,
     content: ContentHeaders,
+    edits: &'c [Edit],
 }
 
 impl Copy<'_> {
     async fn run(self) -> Result<Published, Error> {
         let attempts = Attempts::default();
-        let copied = if self.seen.size <= self.one_copy_bytes() {
+        let copied = if self.edits.is_empty() && self.seen.size <= self.one_copy_bytes() {
             self.in_one_call(&attempts).await
         } else {
             self.in_parts(&attempts).await
@@ -197,27 +236,51 @@ impl Copy<'_> {
         copied
     }
 
+    /// Edited parts one by one, since they take memory, then the bucket's own.
     async fn copy_parts(&self, upload_id: &str) -> Result<Vec<CompletePart>, Error> {
         let size = self.seen.size;
-        let part_bytes = self
+        let copied_bytes = self
             .one_copy_bytes()
             .div_ceil(2)
-            .max(size.div_ceil(MAX_PARTS as u64));
-        let copies = (0..size.div_ceil(part_bytes)).map(|index| {
-            let start = index * part_bytes;
-            let end = size.min(start + part_bytes);
-            self.copy_part(upload_id, index as i32 + 1, start, end)
-        });
+            .max(size.div_ceil(MAX_PARTS as u64 / 2));
+        let pieces = (1..).zip(pieces(size, self.edits, copied_bytes));
+        let (edited, copied): (Vec<_>, Vec<_>) = pieces.partition(|(_, piece)| piece.is_edited);
+        let mut parts = Vec::new();
+        for (number, piece) in edited {
+            parts.push(self.edit_part(upload_id, number, piece).await?);
+        }
+        let copies = copied
+            .into_iter()
+            .map(|(number, piece)| self.copy_part(upload_id, number, piece));
         let copies = stream::iter(copies).buffered(COPIES_IN_FLIGHT);
-        copies.try_collect().await
+        parts.extend(copies.try_collect::<Vec<_>>().await?);
+        parts.sort();
+        Ok(parts)
+    }
+
+    async fn edit_part(
+        &self,
+        upload_id: &str,
+        number: i32,
+        piece: Piece,
+    ) -> Result<CompletePart, Error> {
+        let session = self.session;
+        let _memory = session.memory_for_a_part().await?;
+        let len = usize::try_from(piece.end - piece.start).unwrap_or(usize::MAX);
+        let bytes = session.read(self.from, self.seen, piece.start, len).await?;
+        let mut bytes = BytesMut::from(bytes);
+        for edit in self.edits {
+            edit.apply(piece.start, &mut bytes);
+        }
+        let part = Part::from(bytes.freeze());
+        session.upload_part(self.to, upload_id, number, part).await
     }
 
     async fn copy_part(
         &self,
         upload_id: &str,
         number: i32,
-        start: u64,
-        end: u64,
+        Piece { start, end, .. }: Piece,
     ) -> Result<CompletePart, Error> {
         const OPERATION: &str = "UploadPartCopy";
         let session = self.session;
@@ -251,6 +314,61 @@ impl Copy<'_> {
     }
 }
 
+/// A part of a copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Piece {
+    start: u64,
+    end: u64,
+    is_edited: bool,
+}
+
+/// Cuts an object into parts: those that hold an edit of at most [`PART_BYTES`], the others of
+/// `copied_bytes` or up to twice as much. All but the last are as large as S3 wants them.
+fn pieces(size: u64, edits: &[Edit], copied_bytes: u64) -> Vec<Piece> {
+    let mut edits: Vec<_> = edits.iter().map(|edit| (edit.at, edit.end())).collect();
+    edits.sort_unstable();
+    let mut pieces = Vec::new();
+    let mut at = 0;
+    while at < size {
+        // What is to be edited from here on, and where the part ends that holds it.
+        let next = edits.iter().find(|(_, end)| *end > at);
+        let start = next.map_or(size, |(start, _)| (*start).clamp(at, size));
+        if start - at >= SMALLEST_PART || start == size {
+            copied(&mut pieces, at, start, copied_bytes);
+            at = start;
+            continue;
+        }
+        let most = size.min(at + PART_BYTES as u64);
+        let held = edits.iter().filter(|(start, _)| *start < most);
+        let last = held.map(|(_, end)| *end).max().unwrap_or(at);
+        let end = last.clamp(at + SMALLEST_PART, most.max(at + SMALLEST_PART));
+        let end = end.min(size);
+        pieces.push(Piece {
+            start: at,
+            end,
+            is_edited: true,
+        });
+        at = end;
+    }
+    pieces
+}
+
+/// Adds parts of about the same size for bytes that the bucket copies.
+fn copied(pieces: &mut Vec<Piece>, start: u64, end: u64, about: u64) {
+    let count = (end - start).checked_div(about).unwrap_or(1).max(1);
+    let each = (end - start).div_ceil(count);
+    let mut at = start;
+    while at < end {
+        let next = end.min(at + each);
+        pieces.push(Piece {
+            start: at,
+            end: next,
+            is_edited: false,
+        });
+        at = next;
+    }
+}
+
 impl Seen {
     fn empty() -> Self {
         Self {
@@ -264,9 +382,12 @@ impl Seen {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{
-        bucket::fixture::{key, scripted},
-        test_server::{answer, error_body},
+    use crate::{
+        body::Overwrite,
+        store::{
+            bucket::fixture::{key, scripted},
+            test_server::{answer, error_body},
+        },
     };
 
     async fn look(session: &Session) -> Result<Option<Seen>, Error> {
@@ -322,6 +443,79 @@ mod tests {
             matches!(error, Error::Refused { status: 400, .. }),
             "{error}"
         );
+    }
+
+    #[tokio::test]
+    async fn other_bytes_than_were_asked_for_are_an_error() {
+        let seen = Seen {
+            head: Bytes::new(),
+            size: 9,
+            version: "\"e\"".to_owned(),
+        };
+        let key = key("pending/a");
+        let answer = |etag, range, body: &str| {
+            let length = body.len();
+            format!(
+                "HTTP/1.1 206 Some\r\netag: \"{etag}\"\r\ncontent-range: bytes {range}\r\n\
+                 content-length: {length}\r\n\r\n{body}"
+            )
+        };
+        let (server, session) = scripted([answer("e", "4-6/9", "567")]).await;
+        let read = session.read(&key, &seen, 4, 3).await.expect("read");
+        assert_eq!(read, "567");
+        let asked = &server.requests()[0];
+        let headers = (asked.header("range"), asked.header("if-match"));
+        assert_eq!(headers, (Some("bytes=4-6"), Some("\"e\"")));
+        for wrong in [
+            answer("other", "4-6/9", "567"),
+            answer("e", "0-2/9", "123"),
+            answer("e", "4-5/9", "56"),
+            "HTTP/1.1 200 OK\r\netag: \"e\"\r\ncontent-length: 9\r\n\r\n123456789".to_owned(),
+        ] {
+            let (_, session) = scripted([wrong]).await;
+            let error = session.read(&key, &seen, 4, 3).await;
+            let error = error.expect_err("other bytes");
+            assert!(error.to_string().contains("other bytes"), "{error}");
+        }
+    }
+
+    #[test]
+    fn parts_of_a_copy_hold_all_of_it_and_are_large_enough() {
+        const MIB: u64 = 1024 * 1024;
+        let edit = |at, len| Edit {
+            at,
+            by: Overwrite::Fill(0, len as usize),
+        };
+        for edits in [
+            vec![],
+            vec![edit(0, 1)],
+            vec![edit(40 * MIB - 1, 1)],
+            vec![edit(36 * MIB, MIB), edit(39 * MIB, 10)],
+            vec![edit(5 * MIB - 1, 2), edit(10 * MIB, 5)],
+            vec![edit(0, 8), edit(8 * MIB - 4, 8), edit(30 * MIB, 1)],
+            vec![edit(3 * MIB, 30 * MIB)],
+            vec![edit(0, 40 * MIB)],
+            vec![edit(20 * MIB, 5), edit(2 * MIB, 5), edit(11 * MIB, 5)],
+        ] {
+            let cut = pieces(40 * MIB, &edits, 10 * MIB);
+            let mut at = 0;
+            for piece in &cut {
+                let len = piece.end - piece.start;
+                assert_eq!(piece.start, at, "{cut:?}");
+                assert!(len < 20 * MIB, "{cut:?}");
+                assert!(len >= SMALLEST_PART || piece.end == 40 * MIB, "{cut:?}");
+                if piece.is_edited {
+                    assert!(len <= PART_BYTES as u64, "{cut:?}");
+                } else {
+                    let touches = |edit: &Edit| edit.touches(piece.start, len as usize);
+                    assert!(!edits.iter().any(touches), "{edits:?} {cut:?}");
+                }
+                at = piece.end;
+            }
+            assert_eq!(at, 40 * MIB, "{cut:?}");
+            let edited = cut.iter().filter(|piece| piece.is_edited).count();
+            assert_eq!(edited == 0, edits.is_empty());
+        }
     }
 
     #[tokio::test]

@@ -119,6 +119,19 @@ impl Answer {
         self.headers.get(ETAG)?.to_str().ok()
     }
 
+    /// Where the body stands in the object.
+    pub(super) fn starts_at(&self) -> Option<u64> {
+        let Some(range) = self.headers.get(CONTENT_RANGE) else {
+            return Some(0);
+        };
+        let (start, _) = range
+            .to_str()
+            .ok()?
+            .strip_prefix("bytes ")?
+            .split_once('-')?;
+        start.parse().ok()
+    }
+
     /// Size of the whole object, in bytes, whether all of it was asked for or not.
     pub(super) fn whole_size(&self) -> Option<u64> {
         let range = self.headers.get(CONTENT_RANGE);

@@ -23,12 +23,11 @@ use super::{
     multipart::{CompletePart, Uploaded},
     request::Call,
     retry::Attempts,
-    sigv4::encoded_query,
 };
 use crate::{
     body::{Edit, REACH},
     store::{
-        self, ContentHeaders, Error, Kept, ObjectKey, Tasks,
+        self, ContentHeaders, Error, Kept, ObjectKey, Tasks, Undo,
         chunks::{Part, PartBuilder},
     },
 };
@@ -39,9 +38,15 @@ const PARTS_IN_FLIGHT: usize = 2;
 const UNCOUNTED_BYTES: usize = 1024 * 1024;
 
 impl Session {
+    /// Waits until the memory of all has room for a part.
+    pub(super) async fn memory_for_a_part(&self) -> Result<OwnedSemaphorePermit, Error> {
+        acquire(&self.bucket.0.memory).await
+    }
+
     /// Begins an object that has no key yet.
-    pub(in crate::store) fn writer(&self, tasks: Tasks) -> Writer {
+    pub(in crate::store) fn writer(&self, tasks: Tasks, undo: Undo) -> Writer {
         Writer {
+            undo,
             session: self.clone(),
             tasks,
             sent: 0,
@@ -58,6 +63,7 @@ impl Session {
 /// An object being written: parts are filled here and stored by a task.
 #[derive(Debug)]
 pub struct Writer {
+    undo: Undo,
     session: Session,
     tasks: Tasks,
     /// Where `filling` stands in the file.
@@ -101,6 +107,7 @@ impl Writer {
     /// Gives the object its key; its task waits for the first part.
     pub(in crate::store) fn start(&mut self, key: ObjectKey, content: ContentHeaders) {
         let object = Object {
+            undo: self.undo,
             session: self.session.clone(),
             key,
             content,
@@ -208,6 +215,7 @@ async fn acquire(permits: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Error
 /// One object on its way into the bucket.
 #[derive(Debug)]
 struct Object {
+    undo: Undo,
     session: Session,
     key: ObjectKey,
     content: ContentHeaders,
@@ -240,10 +248,7 @@ impl Object {
             Ok(_) => Ok(self.kept()),
             // The key is random: an object found by the second attempt is of the first.
             Err(error) if attempts.made() > 1 && error.is_already_there() => Ok(self.kept()),
-            Err(error) => {
-                self.delete_if_uncertain(&error, &attempts).await;
-                Err(error)
-            }
+            Err(error) => self.failed(error, &attempts).await,
         }
     }
 
@@ -269,8 +274,7 @@ impl Object {
                 // In this order: once the upload is gone, no completion that is still under way
                 // can make an object of it.
                 session.abort_or_log(&self.key, &upload_id).await;
-                self.delete_if_uncertain(&error, &completing).await;
-                Err(error)
+                self.failed(error, &completing).await
             }
         }
     }
@@ -336,45 +340,52 @@ impl Object {
         part: Part,
         room: Room,
     ) -> impl Future<Output = Result<CompletePart, Error>> + Send + 'static {
-        const OPERATION: &str = "UploadPart";
         let session = self.session.clone();
         let key = self.key.clone();
-        let query = encoded_query(&[("partNumber", &number.to_string()), ("uploadId", upload_id)]);
+        let upload_id = upload_id.to_owned();
         async move {
-            let mut call = Call::new(OPERATION, Method::PUT, key.as_str());
-            call.query = query;
-            call.body = Some(part);
-            let uploaded = session.send(&call, &Attempts::default()).await?;
+            let uploaded = session.upload_part(&key, &upload_id, number, part).await;
             // The bytes first, then the room they took.
-            drop((call, room));
-            let etag = uploaded.etag().map(str::to_owned);
-            let missing = || Error::incomplete_answer(OPERATION, "the answer holds no ETag");
-            let etag = etag.ok_or_else(missing)?;
-            Ok(CompletePart { number, etag })
+            drop(room);
+            uploaded
         }
     }
 
-    /// Removes the object where a failed call may have stored it all the same. Elsewhere an object
-    /// under the key is not ours.
-    async fn delete_if_uncertain(&self, error: &Error, attempts: &Attempts) {
-        if attempts.outcome_is_unknown(Some(error)) {
-            self.session.delete(&self.key).await;
+    /// Says what a failed call means where it may have stored the object all the same: it is removed,
+    /// or it stays and counts. Elsewhere an object under the key is not ours.
+    async fn failed(self, error: Error, attempts: &Attempts) -> Result<Kept, Error> {
+        if attempts.outcome_is_unknown(Some(&error)) {
+            match self.undo {
+                Undo::WhenDropped => self.session.delete(&self.key).await,
+                Undo::Never => {
+                    if let Ok(true) = self.session.is_there(&self.key).await {
+                        return Ok(self.kept());
+                    }
+                }
+            }
         }
+        Err(error)
     }
 
     fn kept(self) -> Kept {
         let Self {
+            undo,
             session,
             key,
             tasks,
             ..
         } = self;
-        let removal = Removal {
-            session,
-            key,
-            tasks,
-        };
-        Kept::new(store::Removal::Object(Box::new(removal)))
+        match undo {
+            Undo::WhenDropped => {
+                let removal = Removal {
+                    session,
+                    key,
+                    tasks,
+                };
+                Kept::new(store::Removal::Object(Box::new(removal)))
+            }
+            Undo::Never => Kept::for_good(),
+        }
     }
 }
 

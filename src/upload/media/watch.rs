@@ -11,7 +11,7 @@ use super::{
     compound::CompoundWatch,
     format::Format,
     refusal::{DAMAGED_MP3, Refused},
-    walk::{Edit, Report, Walker},
+    walk::{Edit, Geo, Report, Walker},
 };
 
 /// Is fed every chunk of a file in order, its head included. It says what the file is as soon as that
@@ -157,6 +157,41 @@ impl Watch {
             }
         }
         Ok(self.media.unwrap_or_else(|| Media::unknown(&self.claimed)))
+    }
+
+    /// How many bytes from here on it need not see; `None` when no few bytes that follow could tell it
+    /// more.
+    pub fn skips(&self) -> Option<u64> {
+        match &self.inner {
+            Inner::Walk(walker) => walker.skips(),
+            Inner::Nothing | Inner::Zip(_) | Inner::Compound(_) | Inner::Sound(_) => None,
+        }
+    }
+
+    /// Says that so many bytes will not come, at most those it need not see.
+    pub fn leave_out(&mut self, bytes: u64, edits: &mut Vec<Edit>) {
+        if let Inner::Walk(walker) = &mut self.inner {
+            walker.leave_out(bytes, edits);
+        }
+    }
+
+    /// Ends a file of which no more will be seen. Facts that the rest could change are left out.
+    ///
+    /// # Errors
+    /// [`Refused`] when its kind is not accepted.
+    pub fn end_early(mut self, edits: &mut Vec<Edit>) -> Result<(Media, Report), Refused> {
+        let media = self.decide(edits)?;
+        let mut report = Report::default();
+        if let Inner::Walk(walker) = std::mem::replace(&mut self.inner, Inner::Nothing) {
+            let is_done = walker.skips().is_none();
+            report = walker.end(edits);
+            if !is_done {
+                report.facts.duration_ms = None;
+                report.geo = Geo::Kept;
+            }
+        }
+        self.accept(report.facts.kind.unwrap_or(media.kind), &media.extension)?;
+        Ok((media, report))
     }
 
     /// Says that the last chunk was seen, when the file is whole. The last edits are of up to

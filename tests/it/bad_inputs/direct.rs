@@ -5,7 +5,7 @@
 //! Left out, because it takes a clock: forms, tickets and recall tokens after their time
 //! (`tests/it/direct.rs`, `tests/it/recall.rs`, and the unit tests beside each).
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use serde_json::{Value, json};
@@ -579,9 +579,12 @@ async fn swaps(place: &mut Place) {
         ("nothing", b"".as_slice(), 400, "file_empty"),
     ] {
         let policy = place.policy().await;
-        place.put(&policy, PNG).await;
+        place.put(&policy, &picture_of(50_000)).await;
         let bucket = place.bucket().expect("checked above");
-        bucket.fail(Operation::Copy, Fault::SwapFirst(content), 1);
+        // Its head is looked at, and then the rest of it read.
+        let fine = Fault::Slow(Duration::ZERO);
+        bucket.fail(Operation::Get, fine, 1);
+        bucket.fail(Operation::Get, Fault::SwapFirst(content), 1);
         let reply = place.complete(&policy).await;
         place.expect(
             &format!("g70 swapped for {name}"),

@@ -28,12 +28,21 @@ pub(super) type Walked<T = ()> = Result<T, Stop>;
 pub(super) struct Feed {
     next: Option<Bytes>,
     has_ended: bool,
+    /// How many bytes from here on the walk goes over without a look.
+    pub(super) skipping: u64,
+    /// How many of them will not come.
+    left_out: u64,
     pub(super) edits: Vec<Edit>,
 }
 
 impl Feed {
     pub(super) fn bring(&mut self, chunk: Bytes) {
         self.next = Some(chunk);
+    }
+
+    /// Leaves out bytes, at most those that the walk goes over without a look.
+    pub(super) fn leave_out(&mut self, bytes: u64) {
+        self.left_out = bytes.min(self.skipping);
     }
 
     pub(super) fn end(&mut self) {
@@ -120,6 +129,7 @@ impl Input {
                 let mut feed = lock(&self.feed);
                 match feed.next.take() {
                     Some(chunk) => Poll::Ready(Ok(chunk)),
+                    None if feed.left_out > 0 => Poll::Ready(Ok(Bytes::new())),
                     None if feed.has_ended => Poll::Ready(Err(Stop::End)),
                     None => Poll::Pending,
                 }
@@ -151,12 +161,27 @@ impl Input {
     /// Goes over so many bytes.
     pub(super) async fn skip(&mut self, mut bytes: u64) -> Walked {
         while bytes > 0 {
+            if self.chunk.is_empty() {
+                bytes -= self.wait_for_any(bytes).await?;
+                continue;
+            }
             self.fill().await?;
             let here = self.ready_of(bytes);
             self.advance(here);
             bytes -= here as u64;
         }
         Ok(())
+    }
+
+    /// Waits until there are bytes, or some of so many are left out, and says how many are.
+    async fn wait_for_any(&mut self, bytes: u64) -> Walked<u64> {
+        lock(&self.feed).skipping = bytes.min(self.left());
+        let filled = self.fill().await;
+        let mut feed = lock(&self.feed);
+        feed.skipping = 0;
+        let left_out = std::mem::take(&mut feed.left_out);
+        self.position += left_out;
+        filled.map(|()| left_out)
     }
 
     /// How many of so many bytes are ready.

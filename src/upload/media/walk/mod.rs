@@ -169,6 +169,18 @@ impl Walker {
         }
     }
 
+    /// How many bytes from here on it need not see; `None` when it needs none at all any more.
+    pub(super) fn skips(&self) -> Option<u64> {
+        let is_still = matches!(self.walking, Walking::Still(_));
+        is_still.then(|| input::lock(&self.feed).skipping)
+    }
+
+    /// Says that so many bytes will not come, at most those it need not see.
+    pub(super) fn leave_out(&mut self, bytes: u64, edits: &mut Vec<Edit>) {
+        input::lock(&self.feed).leave_out(bytes);
+        self.go_on(edits);
+    }
+
     /// Says that the last chunk was seen.
     pub(super) fn end(mut self, edits: &mut Vec<Edit>) -> Report {
         input::lock(&self.feed).end();
