@@ -241,6 +241,20 @@ const fn has_walk(format: Format) -> bool {
     )
 }
 
+/// Whether the walk through a format leaves its metadata alone, whatever that tells.
+const fn keeps_metadata(format: Format) -> bool {
+    matches!(
+        format,
+        Format::Jpeg
+            | Format::Png
+            | Format::Gif
+            | Format::Webp
+            | Format::Heic
+            | Format::Heif
+            | Format::Avif
+    )
+}
+
 async fn walk(format: Format, mut input: Input) -> Report {
     let mut facts = Facts::default();
     let walked = match format {
@@ -268,7 +282,8 @@ async fn walk(format: Format, mut input: Input) -> Report {
         Format::Flac => flac::walk(&mut input, &mut facts).await,
         _ => Ok(()),
     };
-    if walked == Err(Stop::Broken) {
+    let is_unread = input.strip() != Strip::Off && keeps_metadata(format);
+    if walked == Err(Stop::Broken) || is_unread {
         input.keeps_something();
     }
     Report {
