@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::{
     Error,
     access::{caller::Caller, recall_token},
+    links::{Addresses, Links},
 };
 use crate::upload::{
     Stored,
@@ -25,6 +26,10 @@ pub(super) struct Item {
     name: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     recall_token: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signed_url: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signed_expires_at: Option<i64>,
     #[serde(flatten)]
     about: About,
 }
@@ -52,16 +57,18 @@ impl Item {
     pub(super) fn new(
         mut file: Stored,
         class_id: Option<u64>,
-        base_url: &str,
+        links: &Links,
         caller: &Caller,
     ) -> Result<Self, Error> {
         let recall_token = recall_token::sign(&file, caller)?;
+        let Addresses { url, signed } = links.to(&file.key)?;
+        let signed_expires_at = signed.as_ref().map(|signed| signed.expires_at.timestamp());
         let create_time = class_id.map(|_| file.created.timestamp());
         let about = About::new(&file);
         let (size, mime, name) = (file.size, file.media.mime, std::mem::take(&mut file.name));
         let path = file.keep().as_str().to_owned();
         Ok(Self {
-            url: format!("{base_url}/{path}"),
+            url,
             path,
             image_class_id: class_id,
             create_time,
@@ -69,6 +76,8 @@ impl Item {
             mime,
             name,
             recall_token,
+            signed_url: signed.map(|signed| signed.url),
+            signed_expires_at,
             about,
         })
     }

@@ -9,6 +9,7 @@ mod error;
 pub mod form;
 mod item;
 mod layers;
+mod links;
 mod origin;
 mod reply;
 mod routes;
@@ -35,7 +36,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use self::{
     access::rate_limit::Limiter,
-    routes::{companion, direct, files, page, qrcode, recall, upload},
+    routes::{companion, direct, files, page, qrcode, read, recall, upload},
 };
 pub use self::{
     access::{
@@ -46,7 +47,10 @@ pub use self::{
     error::Error,
     layers::CorsOrigins,
     origin::{Arrival, BodyState},
-    routes::{direct::Settings as DirectSettings, page::Settings as PageSettings},
+    routes::{
+        direct::Settings as DirectSettings, page::Settings as PageSettings,
+        read::Settings as ReadSettings,
+    },
 };
 use crate::{
     body::ReadError,
@@ -73,6 +77,8 @@ pub struct Settings {
     pub auth: AuthSettings,
     /// Direct uploads and recalls.
     pub direct: DirectSettings,
+    /// Who may read what is stored.
+    pub read: ReadSettings,
     /// The page of the local server; `None` on a cloud.
     pub page: Option<PageSettings>,
     /// `UPLOAD_RATE_PER_MIN`: uploads of one client per minute; `None` for no limit.
@@ -112,6 +118,9 @@ pub fn router(store: Store, settings: Settings) -> Router {
     if matches!(api.store, Store::Disk(_)) {
         // A bucket takes its forms itself.
         routes = routes.route(direct::PENDING_ROUTE, post(direct::take));
+    }
+    if api.settings.read != ReadSettings::Public {
+        routes = routes.route(read::ROUTE, get(read::read));
     }
     if let Some(page) = &api.settings.page {
         routes = routes.route("/openapi.yaml", get(page::description));
@@ -204,16 +213,16 @@ impl Api {
             None => format!(
                 "{}{}",
                 origin::requested_origin(parts),
-                self.settings.base_path
+                self.base_path(parts)
             ),
         }
     }
 
-    /// The part of a `url` before the key on the route whose clients prepend the host themselves.
-    fn relative_base_url(&self, parts: &Parts) -> String {
-        match &self.store {
-            Store::Disk(_) => self.settings.base_path.clone(),
-            Store::Bucket(_) => self.base_url(parts),
-        }
+    /// The path before our own, as clients call it: the stage that the gateway took off, and the
+    /// prefix that it did not.
+    fn base_path(&self, parts: &Parts) -> String {
+        let stage = Arrival::from_parts(parts).stage.as_deref();
+        let stage = stage.map(|stage| format!("/{stage}"));
+        format!("{}{}", stage.unwrap_or_default(), self.settings.base_path)
     }
 }

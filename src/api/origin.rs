@@ -16,6 +16,8 @@ use crate::{body::ReadError, store::Credentials};
 pub struct Arrival {
     /// The platform's id for the request.
     pub request_id: Option<String>,
+    /// Stage of an API, where clients name it in their paths and the gateway has taken it off.
+    pub stage: Option<String>,
     /// The client's address, as the platform saw it.
     pub client: Option<IpAddr>,
     /// Credentials that came with the request.
@@ -44,6 +46,7 @@ impl Arrival {
     pub(super) fn from_parts(parts: &Parts) -> &Self {
         static UNKNOWN: Arrival = Arrival {
             request_id: None,
+            stage: None,
             client: None,
             credentials: None,
             ends_at: None,

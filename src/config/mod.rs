@@ -19,7 +19,7 @@ use self::{
     vars::{Vars, base_url, on_or_off, size},
 };
 use crate::{
-    api::{self, AuthSettings, CorsOrigins, DirectSettings, PageSettings, Secrets},
+    api::{self, AuthSettings, CorsOrigins, DirectSettings, PageSettings, ReadSettings, Secrets},
     runtime::Runtime,
     store::{self, bucket::Dialect, disk},
     upload::{
@@ -245,14 +245,21 @@ impl Vars {
         );
         let auth = self.auth();
         let page = self.page(runtime, addr, public_url.as_deref(), store);
+        let own_url = store.and_then(|store| self.own_url(store));
+        let read = self.reading();
         api::Settings {
             page,
+            read,
             upload,
             prefix,
             max_files: self.read("UPLOAD_MAX_FILES", "a number, 1 to 90", 9, |text| {
                 text.parse().ok().filter(|files| (1..=90).contains(files))
             }),
-            public_url: public_url.or_else(|| self.own_url(store?)),
+            public_url: public_url.or(match read {
+                ReadSettings::Public => own_url,
+                // Files are read through this function.
+                ReadSettings::Signed { .. } => None,
+            }),
             cors: self.cors_origins(),
             direct: self.direct(&auth.secrets),
             auth,
@@ -372,6 +379,37 @@ impl Vars {
         secrets.ok()
     }
 
+    /// Every `url` depends on the secret that signed it, so that is a secret of its own.
+    fn reading(&mut self) -> ReadSettings {
+        let life = self.read(
+            "UPLOAD_READ_SECS",
+            "a number of seconds, 2 to 604800",
+            Duration::from_secs(7200),
+            |text| {
+                let seconds = text.parse().ok();
+                let seconds = seconds.filter(|seconds| (2..=604_800).contains(seconds));
+                seconds.map(Duration::from_secs)
+            },
+        );
+        let signed = ReadSettings::Signed { life };
+        let read = self.read(
+            "UPLOAD_READ",
+            "public or signed",
+            ReadSettings::Public,
+            |text| match text {
+                "public" => Some(ReadSettings::Public),
+                "signed" => Some(signed),
+                _ => None,
+            },
+        );
+        if read == signed && self.get("UPLOAD_SIGNING_SECRET").is_none() {
+            const EXPECTED: &str =
+                "a secret for UPLOAD_READ=signed, for which UPLOAD_JWT_SECRET does not serve";
+            self.refuse("UPLOAD_SIGNING_SECRET", None, EXPECTED);
+        }
+        read
+    }
+
     fn direct(&mut self, jwt_secrets: &Secrets) -> DirectSettings {
         let secrets = self.secrets("UPLOAD_SIGNING_SECRET");
         let seconds = |text: &str| {
@@ -427,10 +465,14 @@ impl Vars {
     }
 
     pub(super) fn cache_control(&mut self) -> HeaderValue {
+        let default = match self.get("UPLOAD_READ").as_deref() {
+            Some("signed") => "private, max-age=300",
+            _ => "public, max-age=300",
+        };
         self.read(
             "UPLOAD_CACHE_CONTROL",
             "the value of a Cache-Control header such as public, max-age=300",
-            HeaderValue::from_static("public, max-age=300"),
+            HeaderValue::from_static(default),
             |text| HeaderValue::from_str(text.trim()).ok(),
         )
     }
@@ -902,6 +944,46 @@ mod tests {
             ),
         ] {
             let error = config(&given).expect_err("unusable").to_string();
+            assert!(error.contains(named), "{error}");
+        }
+    }
+
+    #[test]
+    fn private_files_need_a_signing_secret_of_their_own() {
+        const SIGNED: (&str, &str) = ("UPLOAD_READ", "signed");
+        let secret = ("UPLOAD_SIGNING_SECRET", "0123456789abcdef");
+        assert_eq!(good(&[]).api.read, ReadSettings::Public);
+        let life = |seconds| ReadSettings::Signed {
+            life: Duration::from_secs(seconds),
+        };
+        assert_eq!(good(&[SIGNED, secret]).api.read, life(7200));
+        let (_, public_url) = bucket_of(&[
+            SIGNED,
+            secret,
+            ("UPLOAD_STORE", "s3://chat"),
+            ("UPLOAD_REGION", "eu-west-1"),
+        ]);
+        assert_eq!(public_url, None);
+        for seconds in ["2", "604800"] {
+            let read = good(&[SIGNED, secret, ("UPLOAD_READ_SECS", seconds)])
+                .api
+                .read;
+            assert_eq!(read, life(seconds.parse().expect("a number")));
+        }
+        for (vars, named) in [
+            (vec![SIGNED], "UPLOAD_SIGNING_SECRET is not set"),
+            (
+                vec![SIGNED, ("UPLOAD_JWT_SECRET", "0123456789abcdef")],
+                "UPLOAD_SIGNING_SECRET is not set",
+            ),
+            (vec![("UPLOAD_READ", "private")], "UPLOAD_READ=\"private\""),
+            (vec![("UPLOAD_READ_SECS", "1")], "UPLOAD_READ_SECS=\"1\""),
+            (
+                vec![("UPLOAD_READ_SECS", "604801")],
+                "UPLOAD_READ_SECS=\"604801\"",
+            ),
+        ] {
+            let error = config(&vars).expect_err("unusable").to_string();
             assert!(error.contains(named), "{error}");
         }
     }

@@ -56,6 +56,7 @@ pub struct GatewayEvent {
     body: Bytes,
     body_state: BodyState,
     client: Option<IpAddr>,
+    stage: Option<String>,
 }
 
 /// Which gateway, as far as shapes depend on it.
@@ -83,6 +84,7 @@ pub async fn answer(
     let gateway = event.gateway;
     arrival.body_state = event.body_state;
     arrival.client = event.client;
+    arrival.stage = event.stage.clone();
     let response = match router.oneshot(event.into_request(arrival)).await {
         Ok(response) => response,
         Err(never) => match never {},
@@ -142,6 +144,7 @@ struct RawContext {
     http: Option<RawHttp>,
     elb: Option<IgnoredAny>,
     stage: Option<String>,
+    path: Option<String>,
     identity: Option<RawClient>,
 }
 
@@ -170,6 +173,7 @@ impl RawEvent<'_> {
             .ok_or("the event's path or query is not one")?;
         let headers = self.header_map();
         let client = self.client();
+        let stage = self.stage(gateway).map(str::to_owned);
         let (body, body_state) = self.body.decode(self.is_base64_encoded);
         Ok(GatewayEvent {
             gateway,
@@ -179,6 +183,7 @@ impl RawEvent<'_> {
             body,
             body_state,
             client,
+            stage,
         })
     }
 
@@ -210,7 +215,13 @@ impl RawEvent<'_> {
 
     fn uri(&self, gateway: Gateway) -> Option<Uri> {
         let path = match gateway {
-            Gateway::ApiV2 => self.without_stage(self.raw_path.as_deref()?),
+            Gateway::ApiV2 => {
+                let path = self.raw_path.as_deref()?;
+                match self.stage(gateway) {
+                    Some(stage) => path.get(stage.len() + 1..)?,
+                    None => path,
+                }
+            }
             _ => self.path.as_deref()?,
         };
         let mut text = String::with_capacity(path.len());
@@ -226,17 +237,23 @@ impl RawEvent<'_> {
         text.parse().ok()
     }
 
-    /// An HTTP API puts the stage in front of the path, unless it is the default one.
-    fn without_stage<'p>(&self, path: &'p str) -> &'p str {
-        let stage = self
-            .request_context
-            .as_ref()
-            .and_then(|context| context.stage.as_deref());
-        stage
-            .filter(|stage| *stage != "$default")
-            .and_then(|stage| path.strip_prefix('/')?.strip_prefix(stage))
-            .filter(|rest| rest.starts_with('/'))
-            .unwrap_or(path)
+    /// The stage, where it stands in the path that the client asked for. An HTTP API leaves it there,
+    /// unless it is the default one; a REST API takes it off and tells the whole path beside. Behind a
+    /// domain of its own a stage is in no path.
+    fn stage(&self, gateway: Gateway) -> Option<&str> {
+        let context = self.request_context.as_ref()?;
+        let asked_for = match gateway {
+            Gateway::ApiV2 => self.raw_path.as_deref()?,
+            Gateway::ApiV1 => context.path.as_deref()?,
+            Gateway::Alb | Gateway::Aliyun => return None,
+        };
+        let stage = context.stage.as_deref()?;
+        let rest = asked_for.strip_prefix('/')?.strip_prefix(stage)?;
+        let is_taken_off = match gateway {
+            Gateway::ApiV1 => self.path.as_deref() == Some(rest),
+            _ => stage != "$default" && rest.starts_with('/'),
+        };
+        is_taken_off.then_some(stage)
     }
 
     fn query(&self, gateway: Gateway) -> Cow<'_, str> {
@@ -564,6 +581,26 @@ mod tests {
             json!([]),
         ] {
             assert!(serde_json::from_value::<GatewayEvent>(not_ours).is_err());
+        }
+    }
+
+    #[test]
+    fn a_stage_that_clients_name_is_told() {
+        let v1 = |whole: Option<&str>| -> GatewayEvent {
+            let context = serde_json::json!({"path": whole, "stage": "prod"});
+            let event = serde_json::json!({
+                "httpMethod": "GET", "path": "/healthz", "multiValueHeaders": {},
+                "requestContext": context,
+            });
+            serde_json::from_str(&event.to_string()).expect("an event")
+        };
+        assert_eq!(v1(Some("/prod/healthz")).stage.as_deref(), Some("prod"));
+        for of_its_own_domain in [Some("/healthz"), Some("/v1/healthz"), None] {
+            assert_eq!(v1(of_its_own_domain).stage, None);
+        }
+        assert_eq!(v2("/prod/a", "", "prod").stage.as_deref(), Some("prod"));
+        for (path, stage) in [("/a", "$default"), ("/a", "prod"), ("/production", "prod")] {
+            assert_eq!(v2(path, "", stage).stage, None);
         }
     }
 

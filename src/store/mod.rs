@@ -23,7 +23,9 @@ use tokio::{sync::oneshot, time::Instant};
 use tokio_util::task::TaskTracker;
 
 pub use self::{
-    bucket::{ClientMultipart, ListedPart, PostConditions, PresignedPost},
+    bucket::{
+        ClientMultipart, ListedPart, PostConditions, PresignedPost, Read, ReadSigner, SignedRead,
+    },
     credentials::{Authorization, ContainerEndpoint, Credentials, CredentialsProvider},
     key::{Folder, InvalidKey, ObjectKey, Stem},
 };
@@ -380,6 +382,18 @@ impl Session {
         match &self.place {
             Place::Disk(_) => Ok(None),
             Place::Bucket(bucket) => bucket.presign_post(conditions).await.map(Some),
+        }
+    }
+
+    /// Signs addresses that are valid for `life`, with which their holders read objects; `None` where
+    /// the store is a folder.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when there are no credentials to sign with.
+    pub async fn read_signer(&self, life: Duration) -> Result<Option<ReadSigner>, Error> {
+        match &self.place {
+            Place::Disk(_) => Ok(None),
+            Place::Bucket(bucket) => bucket.read_signer(life).await.map(Some),
         }
     }
 

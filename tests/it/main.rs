@@ -25,6 +25,7 @@ mod limits;
 mod mutations;
 mod openapi;
 mod page;
+mod read;
 mod readme;
 mod recall;
 mod runtime_double;

@@ -270,6 +270,11 @@ impl TestApi {
         }
     }
 
+    /// Where the disk store is.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// Posts to the main route.
     pub(crate) async fn upload(&self, form: &Form) -> Reply {
         self.send(form.to(UPLOAD)).await

@@ -13,7 +13,10 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::Sha256;
 
-use crate::api::{Error, access::secrets::Secrets};
+use crate::{
+    api::{Error, access::secrets::Secrets},
+    store::ObjectKey,
+};
 
 /// Longest token, in bytes.
 const MAX_BYTES: usize = 4096;
@@ -40,6 +43,8 @@ pub(in crate::api) enum Purpose {
     Form,
     /// Deletes an object that was just uploaded.
     Recall,
+    /// Reads an object of a private store.
+    Read,
 }
 
 impl Purpose {
@@ -49,6 +54,7 @@ impl Purpose {
             Self::PartUpload => b"chat-upload 1 part upload",
             Self::Form => b"chat-upload 1 form",
             Self::Recall => b"chat-upload 1 recall",
+            Self::Read => b"chat-upload 1 read",
         }
     }
 }
@@ -109,6 +115,30 @@ pub(in crate::api) fn open<T: DeserializeOwned>(
     Ok(claims.content)
 }
 
+/// The signature with which `key` is read: as long as that of a token, and without expiry. `None` when
+/// there is no secret.
+pub(in crate::api) fn sign_key(secrets: &Secrets, key: &ObjectKey) -> Option<String> {
+    let mac = keyed(secrets.first()?, Purpose::Read)?.chain_update(key.as_str());
+    let signature = mac.finalize().into_bytes();
+    Some(URL_SAFE_NO_PAD.encode_to_string(signature.get(..SIGNATURE_BYTES)?))
+}
+
+/// Whether one of the secrets signed `key` for reading; compares in constant time.
+pub(in crate::api) fn has_signed_key(secrets: &Secrets, key: &ObjectKey, signature: &str) -> bool {
+    if signature.len() != URL_SAFE_NO_PAD.encoded_length(SIGNATURE_BYTES) {
+        return false;
+    }
+    let Ok(signature) = URL_SAFE_NO_PAD.decode_to_vec(signature) else {
+        return false;
+    };
+    secrets.all().any(|secret| {
+        keyed(secret, Purpose::Read).is_some_and(|mac| {
+            let mac = mac.chain_update(key.as_str());
+            mac.verify_truncated_left(&signature).is_ok()
+        })
+    })
+}
+
 /// The claims, if the signature is right.
 fn verified(secrets: &Secrets, purpose: Purpose, token: &str) -> Option<Vec<u8>> {
     if token.len() > MAX_BYTES {
@@ -137,11 +167,12 @@ fn keyed(secret: &[u8], purpose: Purpose) -> Option<Hmac<Sha256>> {
 mod tests {
     use super::*;
 
-    const ALL: [Purpose; 4] = [
+    const ALL: [Purpose; 5] = [
         Purpose::Ticket,
         Purpose::PartUpload,
         Purpose::Form,
         Purpose::Recall,
+        Purpose::Read,
     ];
     const EXPIRY: i64 = 1_744_866_732;
 
@@ -233,6 +264,47 @@ mod tests {
             &"a".repeat(MAX_BYTES + 1),
         ] {
             assert_eq!(opened("a secret", Purpose::Recall, odd), None, "{odd}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_read_with_its_own_signature_alone() {
+        let key = |text: &str| ObjectKey::parse(text).expect("a key");
+        let secrets = |list| Secrets::parse(list).expect("secrets");
+        let picture = key("images/20250417/1744866732481_20f90b51544f.png");
+        let signature = sign_key(&secrets("a secret"), &picture).expect("a secret");
+        assert_eq!(signature.len(), 22);
+        let reads = |list, key: &ObjectKey, text: &str| has_signed_key(&secrets(list), key, text);
+        assert!(reads("a secret", &picture, &signature));
+        assert!(reads("new secret,a secret", &picture, &signature));
+        assert!(!reads("new secret", &picture, &signature));
+        let other = key("images/20250417/1744866732481_20f90b51544f.jpg");
+        assert!(!reads("a secret", &other, &signature));
+        assert_eq!(sign_key(&Secrets::default(), &picture), None);
+
+        for at in 0..signature.len() {
+            // All 64 of them: the last one has bits that count for nothing.
+            for other in b'+'..=b'z' {
+                let mut changed = signature.clone().into_bytes();
+                changed[at] = other;
+                let changed = String::from_utf8(changed).expect("ASCII");
+                let is_same = changed == signature;
+                assert_eq!(reads("a secret", &picture, &changed), is_same, "{changed}");
+            }
+        }
+        let token = signed("a secret", Purpose::Read);
+        let of_token = token.rsplit('.').next().expect("three parts");
+        for odd in [
+            "",
+            &signature[..21],
+            &signature[..2],
+            &format!("{signature}A"),
+            &format!("{signature}=="),
+            &format!("{signature}{signature}"),
+            &"A".repeat(22),
+            of_token,
+        ] {
+            assert!(!reads("a secret", &picture, odd), "{odd}");
         }
     }
 

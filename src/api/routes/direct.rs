@@ -24,6 +24,7 @@ use crate::api::{
     access_log::Journal,
     form::{FilePart, Form, Limits, Part},
     item::Item,
+    links::Links,
     reply,
 };
 use crate::{
@@ -128,12 +129,14 @@ pub(in crate::api) async fn complete_ticket(
         name: ticket.name,
     };
     let folder = caller.api.settings.prefix.clone();
+    let api = caller.api.clone();
     let work = async |session: &Session| {
-        Ok(upload::direct::complete(rules, session, folder, pending).await?)
+        let file = upload::direct::complete(rules, session, folder, pending).await?;
+        Ok((file, Links::new(&api, parts, session).await?))
     };
-    let file = caller.api.with_store(parts, work).await?;
+    let (file, links) = api.with_store(parts, work).await?;
     caller.journal.stored(&file);
-    Item::new(file, Some(class_id), &caller.api.base_url(parts), caller)
+    Item::new(file, Some(class_id), &links, caller)
 }
 
 /// `POST /api/chat/uploadPending`: stores the file of a form, as a bucket does by itself.

@@ -1,5 +1,5 @@
-//! `GET|HEAD /<key>`: a disk store serves what it holds, with ranges, and so that it does no harm in
-//! a browser.
+//! `GET|HEAD /<key>`: a disk store that everybody may read serves what it holds, with ranges, and so
+//! that it does no harm in a browser.
 
 use axum::{
     extract::{Request, State},
@@ -15,9 +15,9 @@ use axum::{
 use tower::ServiceExt as _;
 use tower_http::services::ServeFile;
 
-use crate::api::{Api, Error};
+use crate::api::{Api, Error, routes::read};
 use crate::{
-    store::{ObjectKey, Store},
+    store::{ObjectKey, Store, disk::Disk},
     upload::media::{Kind, Media},
 };
 
@@ -26,7 +26,7 @@ pub(in crate::api) async fn serve(
     State(api): State<Api>,
     request: Request,
 ) -> Result<Response, Error> {
-    let Store::Disk(disk) = &api.store else {
+    let (Store::Disk(disk), read::Settings::Public) = (&api.store, api.settings.read) else {
         return Err(Error::NotFound);
     };
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
@@ -34,13 +34,22 @@ pub(in crate::api) async fn serve(
     }
     let path = request.uri().path().trim_start_matches('/');
     let key = ObjectKey::parse(path).map_err(|_| Error::NotFound)?;
+    send(disk, &key, request).await
+}
+
+/// The file with this key, or the part of it that is asked for.
+pub(in crate::api) async fn send(
+    disk: &Disk,
+    key: &ObjectKey,
+    request: Request,
+) -> Result<Response, Error> {
     let media = key
         .extension()
         .map(Media::of_stored)
         .ok_or(Error::NotFound)?;
 
     // The service would begin an answer for a folder, too, and break off.
-    let path = disk.path(&key);
+    let path = disk.path(key);
     match tokio::fs::metadata(&path).await {
         Ok(found) if found.is_file() => {}
         _ => return Err(Error::NotFound),

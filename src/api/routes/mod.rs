@@ -5,5 +5,6 @@ pub(super) mod direct;
 pub(super) mod files;
 pub(super) mod page;
 pub(super) mod qrcode;
+pub(super) mod read;
 pub(super) mod recall;
 pub(super) mod upload;

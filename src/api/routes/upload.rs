@@ -13,6 +13,7 @@ use crate::api::{
     class_id,
     form::{FilePart, Form, Limits, Part},
     item::Item,
+    links::Links,
     reply,
 };
 use crate::{
@@ -34,13 +35,14 @@ pub(in crate::api) async fn images(
     let api = caller.api.clone();
     let (parts, form) = open(&caller, request, api.settings.max_files)?;
     let from_query = class_id::from_query(parts.uri.query())?;
-    let work = async |session: &Session| take_images(&mut caller, session, form, from_query).await;
-    let (files, class_id) = api.with_store(&parts, work).await?;
-
-    let base_url = api.base_url(&parts);
+    let work = async |session: &Session| {
+        let (files, class_id) = take_images(&mut caller, session, form, from_query).await?;
+        Ok((files, class_id, Links::new(&api, &parts, session).await?))
+    };
+    let (files, class_id, links) = api.with_store(&parts, work).await?;
     let items: Result<Vec<_>, _> = files
         .into_iter()
-        .map(|file| Item::new(file, Some(class_id), &base_url, &caller))
+        .map(|file| Item::new(file, Some(class_id), &links, &caller))
         .collect();
     reply::ok(items?)
 }
@@ -55,10 +57,12 @@ pub(in crate::api) async fn into_folder(
     let folder = Folder::named(&folder).ok_or(Error::FolderInvalid)?;
     let api = caller.api.clone();
     let (parts, form) = open(&caller, request, 1)?;
-    let work = async |session: &Session| take_one(&mut caller, session, form, &folder).await;
-    let file = api.with_store(&parts, work).await?;
-    let base_url = api.relative_base_url(&parts);
-    reply::ok(Item::new(file, None, &base_url, &caller)?)
+    let work = async |session: &Session| {
+        let file = take_one(&mut caller, session, form, &folder).await?;
+        Ok((file, Links::relative(&api, &parts, session).await?))
+    };
+    let (file, links) = api.with_store(&parts, work).await?;
+    reply::ok(Item::new(file, None, &links, &caller)?)
 }
 
 /// The folder route with no folder in its path.

@@ -7,6 +7,7 @@ mod client_multipart;
 mod endpoint;
 mod multipart;
 mod pool;
+mod presigned_get;
 mod presigned_post;
 mod publish;
 mod request;
@@ -29,6 +30,7 @@ pub use self::{
     endpoint::oss_endpoint,
     multipart::ListedPart,
     pool::{Certificates, Connections, Trusted},
+    presigned_get::{Read, ReadSigner, SignedRead},
     presigned_post::{PostConditions, PresignedPost},
     write::Writer,
 };

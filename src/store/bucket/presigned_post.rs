@@ -60,13 +60,13 @@ impl Session {
 }
 
 /// The field names and constants of a vendor's signature.
-struct Scheme {
+pub(super) struct Scheme {
     /// Field and value that name the signature.
-    version: (&'static str, &'static str),
-    credential: &'static str,
-    date: &'static str,
-    security_token: &'static str,
-    signature: &'static str,
+    pub(super) version: (&'static str, &'static str),
+    pub(super) credential: &'static str,
+    pub(super) date: &'static str,
+    pub(super) security_token: &'static str,
+    pub(super) signature: &'static str,
     /// Precedes the secret.
     secret_prefix: &'static str,
     service: &'static str,
@@ -89,7 +89,7 @@ const AWS4: Scheme = Scheme {
     guards: &[],
 };
 
-const OSS4: Scheme = Scheme {
+pub(super) const OSS4: Scheme = Scheme {
     version: ("x-oss-signature-version", "OSS4-HMAC-SHA256"),
     credential: "x-oss-credential",
     date: "x-oss-date",
@@ -139,23 +139,35 @@ impl Scheme {
         credentials: &Credentials,
         stamp: &Stamp,
     ) -> Vec<(&'static str, String)> {
-        let scope = format!(
+        // Without it the answer is 204, which `uni.uploadFile` takes for a failure.
+        let mut fields = vec![("success_action_status", "200".to_owned())];
+        let words = self.guards.iter().chain([&self.version]);
+        fields.extend(words.map(|&(name, value)| (name, value.to_owned())));
+        fields.push((
+            self.credential,
+            self.credential_scope(region, credentials, stamp),
+        ));
+        fields.push((self.date, stamp.as_str().to_owned()));
+        let token = credentials.session_token();
+        fields.extend(token.map(|token| (self.security_token, token.to_owned())));
+        fields
+    }
+
+    /// `ak/20231216/cn-hangzhou/oss/aliyun_v4_request`: the key's id, then the scope of the signature.
+    pub(super) fn credential_scope(
+        &self,
+        region: &str,
+        credentials: &Credentials,
+        stamp: &Stamp,
+    ) -> String {
+        format!(
             "{}/{}/{}/{}/{}",
             credentials.key_id(),
             stamp.date(),
             region,
             self.service,
             self.request
-        );
-        // Without it the answer is 204, which `uni.uploadFile` takes for a failure.
-        let mut fields = vec![("success_action_status", "200".to_owned())];
-        let words = self.guards.iter().chain([&self.version]);
-        fields.extend(words.map(|&(name, value)| (name, value.to_owned())));
-        fields.push((self.credential, scope));
-        fields.push((self.date, stamp.as_str().to_owned()));
-        let token = credentials.session_token();
-        fields.extend(token.map(|token| (self.security_token, token.to_owned())));
-        fields
+        )
     }
 
     /// The signature of a policy, in lower-case hex; `date` is the day of the signing key.
@@ -163,7 +175,7 @@ impl Scheme {
         SigningKey::from_bytes(&self.signing_key(secret, date, region)).sign(policy)
     }
 
-    fn signing_key(&self, secret: &str, date: &str, region: &str) -> [u8; 32] {
+    pub(super) fn signing_key(&self, secret: &str, date: &str, region: &str) -> [u8; 32] {
         let words = [date, region, self.service, self.request];
         sigv4::derive(self.secret_prefix, secret, words)
     }
