@@ -89,8 +89,9 @@ impl Config {
         let mut vars = Vars::new(vars.map(|(name, value)| (name.into(), value.into())));
         let runtime = vars.runtime();
         let addr = vars.addr(runtime);
-        let store = vars.store(runtime);
-        let mut api = vars.api(runtime, addr, store.as_ref());
+        let request_limit = vars.seconds("UPLOAD_REQUEST_SECS", runtime, 900);
+        let store = vars.store(runtime, request_limit);
+        let mut api = vars.api(runtime, addr, request_limit, store.as_ref());
         // At home large files and recalls work at once; whoever lets others in says which secret.
         let has_secret_of_its_own =
             runtime == Runtime::Local && addr.ip().is_loopback() && api.direct.secrets.is_empty();
@@ -173,7 +174,7 @@ impl Vars {
         )
     }
 
-    fn store(&mut self, runtime: Runtime) -> Option<store::Settings> {
+    fn store(&mut self, runtime: Runtime, request_limit: Duration) -> Option<store::Settings> {
         const VARIABLE: &str = "UPLOAD_STORE";
         const EXPECTED: &str = "disk:<folder>, s3://<bucket> or oss://<bucket>";
         let held = match (self.get(VARIABLE), runtime) {
@@ -190,6 +191,7 @@ impl Vars {
                 return Some(store::Settings::Disk(disk::Settings {
                     folder,
                     cache_control: self.cache_control(),
+                    request_limit,
                 }));
             }
             (None, Some(("s3", bucket))) if is_bucket_name(bucket) => (Dialect::S3, bucket),
@@ -216,6 +218,7 @@ impl Vars {
         &mut self,
         runtime: Runtime,
         addr: SocketAddr,
+        request_limit: Duration,
         store: Option<&store::Settings>,
     ) -> api::Settings {
         let strip = self.strip();
@@ -285,7 +288,7 @@ impl Vars {
                 base_path,
             ),
             idle: self.seconds("UPLOAD_IDLE_SECS", runtime, 30),
-            request_limit: self.seconds("UPLOAD_REQUEST_SECS", runtime, 900),
+            request_limit,
         }
     }
 

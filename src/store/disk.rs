@@ -1,9 +1,11 @@
 //! The store that is a folder: bytes go to a temporary file in the store's own folder, are synced, and
 //! appear under their key by a link. Until then an edit reaches all of them. A temporary file is removed
-//! when its writer is dropped and, should the process have been killed, at the next start.
+//! when its writer is dropped and, should the process have been killed, by its age: other processes may
+//! write into the same folder, and not every network file system has locks.
 
 use std::{
-    fs::{self, File, OpenOptions, TryLockError},
+    ffi::OsStr,
+    fs::{self, File, OpenOptions},
     io::{self, IoSlice, Read as _, Seek as _, SeekFrom, Write as _},
     path::{Path, PathBuf},
     sync::Arc,
@@ -29,6 +31,9 @@ const BATCH: usize = 512 * 1024;
 /// Temporary files are `.<uuid>.part`: no [`ObjectKey`] begins with a dot, so none is ever served.
 const TEMPORARY_SUFFIX: &str = ".part";
 
+const HOUR: Duration = Duration::from_secs(60 * 60);
+/// How often the folder is cleaned.
+const CLEANED_EVERY: Duration = HOUR;
 /// How long a file may wait to be completed.
 const PENDING_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -39,6 +44,8 @@ pub struct Settings {
     pub folder: PathBuf,
     /// `UPLOAD_CACHE_CONTROL`: `Cache-Control` of every file that is served.
     pub cache_control: HeaderValue,
+    /// `UPLOAD_REQUEST_SECS`: no file is written for longer than this.
+    pub request_limit: Duration,
 }
 
 /// A folder of objects; cheap to clone.
@@ -50,7 +57,8 @@ pub struct Disk {
 }
 
 impl Disk {
-    /// Makes the folder and starts to clean it of what a crash left; must run inside a Tokio runtime.
+    /// Makes the folder and keeps it clean of what crashes and clients leave; must run inside a Tokio
+    /// runtime.
     pub(super) fn open(settings: Settings) -> Result<Self, Error> {
         fs::create_dir_all(&settings.folder).map_err(failed("make the store's folder"))?;
         let disk = Self {
@@ -58,12 +66,11 @@ impl Disk {
             cache_control: settings.cache_control,
             tasks: TaskTracker::new(),
         };
-        let root = Arc::clone(&disk.root);
         // Not one of the tasks that the end of the process waits for.
-        tokio::task::spawn_blocking(move || {
-            remove_abandoned(&root);
-            remove_never_completed(&root.join(PENDING), SystemTime::now());
-        });
+        tokio::spawn(keep_clean(
+            Arc::clone(&disk.root),
+            settings.request_limit + HOUR,
+        ));
         Ok(disk)
     }
 
@@ -405,11 +412,7 @@ impl Temporary {
             .create_new(true)
             .open(&path)
             .map_err(failed("make a file"))?;
-        let temporary = Self { path, file };
-        // The lock ends with the process, however that ends: it tells the next start which
-        // temporary files still have a writer. Where files cannot be locked, none is cleaned up.
-        let _ = temporary.file.lock();
-        Ok(temporary)
+        Ok(Self { path, file })
     }
 
     fn append(&mut self, batch: &Part) -> Result<(), Error> {
@@ -539,56 +542,45 @@ fn write_all_vectored(file: &mut File, chunks: &[Bytes]) -> io::Result<()> {
     Ok(())
 }
 
-/// Removes temporary files below `folder` that no process writes any more. What cannot be read is
-/// left as it is.
-fn remove_abandoned(folder: &Path) {
-    let entries = match fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) => {
-            tracing::warn!(%error, folder = %folder.display(), "a folder could not be searched for abandoned files");
-            return;
-        }
-    };
-    for entry in entries.flatten() {
-        let name = entry.file_name();
-        let hidden = name.as_encoded_bytes().starts_with(b".");
-        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
-        if is_folder && !hidden {
-            remove_abandoned(&entry.path());
-        } else if hidden
-            && name
-                .as_encoded_bytes()
-                .ends_with(TEMPORARY_SUFFIX.as_bytes())
-        {
-            remove_if_unlocked(&entry.path());
-        }
+/// Cleans `root` now and then, as long as the process lives. A temporary file that has not changed for
+/// `abandoned_after` has no writer.
+async fn keep_clean(root: Arc<Path>, abandoned_after: Duration) {
+    loop {
+        let root = Arc::clone(&root);
+        let cleaning = tokio::task::spawn_blocking(move || {
+            let now = SystemTime::now();
+            remove_older(&root, is_temporary, now - abandoned_after);
+            remove_never_completed(&root.join(PENDING), now - PENDING_LIFE);
+        });
+        // A panic in it would be logged, and must not end the cleaning.
+        let _ = cleaning.await;
+        tokio::time::sleep(CLEANED_EVERY).await;
     }
 }
 
-/// Removes what clients brought by themselves and have not completed for a day, as the rule of a
+fn is_temporary(name: &OsStr) -> bool {
+    let name = name.as_encoded_bytes();
+    name.starts_with(b".") && name.ends_with(TEMPORARY_SUFFIX.as_bytes())
+}
+
+/// Removes what clients brought by themselves before `then` and have not completed, as the rule of a
 /// bucket does.
-fn remove_never_completed(folder: &Path, now: SystemTime) {
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        let path = entry.path();
-        let Ok(about) = entry.metadata() else {
-            continue;
-        };
-        if about.is_dir() {
-            remove_never_completed(&path, now);
-            continue;
-        }
-        let age = about.modified().map(|then| now.duration_since(then));
-        if matches!(age, Ok(Ok(age)) if age > PENDING_LIFE) {
-            remove(&path);
-        }
+fn remove_never_completed(pending: &Path, then: SystemTime) {
+    for entry in fs::read_dir(pending).into_iter().flatten().flatten() {
+        remove_older(&entry.path(), |_| true, then);
     }
 }
 
-fn remove_if_unlocked(path: &Path) {
-    let Ok(file) = File::open(path) else { return };
-    match file.try_lock() {
-        Ok(()) => remove(path),
-        Err(TryLockError::WouldBlock | TryLockError::Error(_)) => {}
+/// Removes the files of a folder that `wanted` chooses by name and that have not changed since `then`.
+fn remove_older(folder: &Path, wanted: impl Fn(&OsStr) -> bool, then: SystemTime) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let about = entry
+            .metadata()
+            .and_then(|it| Ok((it.is_file(), it.modified()?)));
+        let is_old = matches!(about, Ok((true, changed)) if changed < then);
+        if is_old && wanted(&entry.file_name()) {
+            remove(&entry.path());
+        }
     }
 }
 
@@ -610,22 +602,18 @@ mod tests {
     }
 
     #[test]
-    fn a_start_removes_what_a_crash_left_and_nothing_else() {
+    fn abandoned_temporary_files_are_removed_by_their_age_and_nothing_else_is() {
         let folder = tempfile::tempdir().expect("a folder");
-        let deep = folder.path().join("images/20250417");
-        make_folder(&deep).expect("a folder");
-        let being_written = Temporary::in_folder(&deep).expect("a file");
-        fs::write(deep.join(".0123.part"), b"half").expect("written");
-        fs::write(deep.join(".keep"), b"").expect("written");
-        fs::write(deep.join("b.part"), b"an object").expect("written");
-
-        remove_abandoned(folder.path());
-
-        let left = names(&deep);
-        assert_eq!(left.len(), 3, "{left:?}");
-        assert!(!left.contains(&".0123.part".to_owned()));
-        drop(being_written);
-        assert_eq!(names(&deep).len(), 2);
+        for name in [".0123.part", ".keep", "b.part"] {
+            fs::write(folder.path().join(name), b"half").expect("written");
+        }
+        let now = SystemTime::now();
+        remove_older(folder.path(), is_temporary, now - HOUR);
+        assert_eq!(names(folder.path()).len(), 3);
+        remove_older(folder.path(), is_temporary, now + HOUR);
+        let mut left = names(folder.path());
+        left.sort();
+        assert_eq!(left, [".keep", "b.part"]);
     }
 
     #[test]
@@ -645,9 +633,9 @@ mod tests {
         fs::create_dir(&dates).expect("made");
         fs::write(dates.join("a"), b"brought").expect("written");
         let now = SystemTime::now();
-        remove_never_completed(folder.path(), now + PENDING_LIFE / 2);
+        remove_never_completed(folder.path(), now - HOUR);
         assert_eq!(names(&dates), ["a"]);
-        remove_never_completed(folder.path(), now + PENDING_LIFE * 2);
+        remove_never_completed(folder.path(), now + HOUR);
         assert_eq!(names(&dates).len(), 0);
         remove_never_completed(&folder.path().join("nowhere"), now);
     }

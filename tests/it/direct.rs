@@ -750,6 +750,26 @@ async fn a_form_cannot_be_used_twice_where_the_store_can_forbid_it() {
     }
 }
 
+#[tokio::test]
+async fn of_four_uses_of_a_form_at_once_one_is_taken() {
+    let lane = Lane::disk(&[]);
+    let policy = lane.policy("a.png").await;
+    let content = picture_of(MIB);
+    let uses = (0..4).map(|_| lane.put(&policy, &content));
+    let mut statuses: Vec<_> = futures_util::future::join_all(uses)
+        .await
+        .iter()
+        .map(|reply| match reply.status.as_u16() {
+            200 => "taken".to_owned(),
+            _ => reply.json()["code"].as_str().unwrap().to_owned(),
+        })
+        .collect();
+    statuses.sort();
+    let refused = ["already_uploaded"; 3];
+    assert_eq!(statuses, [&refused[..], &["taken"]].concat());
+    lane.assert_holds(&[pending_key(&policy)]);
+}
+
 /// A lane over a bucket that is given up after two seconds.
 async fn impatient(dialect: Dialect, vars: &[(&str, &str)]) -> Lane {
     let bucket = BucketDouble::start(dialect).await;

@@ -110,6 +110,27 @@ async fn a_part_that_is_not_there_is_416_with_the_length() {
     }
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn only_what_is_not_there_is_404() {
+    let api = TestApi::new();
+    put(&api, "images/a.png", PNG);
+    // It exists, and cannot be opened.
+    std::os::unix::fs::symlink("b.png", root(&api).join("images/b.png")).unwrap();
+    let long = format!("/images/{}.png", "a".repeat(300));
+    for path in ["/images/c.png", "/images/a.png/d.png", &long, "/images/"] {
+        let reply = api.send(get(path)).await;
+        reply.assert_failed(404, "not_found", NOT_FOUND);
+    }
+    for method in [Method::GET, Method::HEAD] {
+        let reply = api.send(empty(method, "/images/b.png")).await;
+        assert_eq!(reply.status.as_u16(), 502);
+    }
+    let reply = api.send(get("/images/b.png")).await;
+    let text = "上传失败: 存储服务暂时不可用，请稍后重试";
+    reply.assert_failed(502, "store_unavailable", text);
+}
+
 #[tokio::test]
 async fn who_has_the_file_already_is_told_so() {
     let api = TestApi::new();

@@ -2,9 +2,10 @@
 //! shows.
 
 use std::{
+    fs,
     net::SocketAddr,
     path::Path,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use axum::{body::Body, http::HeaderValue};
@@ -517,13 +518,21 @@ async fn what_a_killed_process_left_is_removed_and_what_a_living_one_writes_is_n
     let (form, picture) = large_form();
     let (_living, addr) = serve_folder(folder.path(), &[]);
     let mut client = begin(addr, folder.path(), &form).await;
+    let of_living = files_below(folder.path()).into_keys().next().unwrap();
     let (killed, addr) = serve_folder(folder.path(), &[]);
     let _cut = begin(addr, folder.path(), &form).await;
     drop(killed);
-    assert_eq!(files_below(folder.path()).len(), 2);
+    let left = files_below(folder.path()).into_keys();
+    let abandoned: Vec<_> = left.filter(|path| *path != of_living).collect();
+    assert_eq!(abandoned.len(), 1);
 
+    // Older than a request can be, and an hour.
+    let then = SystemTime::now() - Duration::from_secs(900 + 3600 + 60);
+    let path = folder.path().join(&abandoned[0]);
+    let file = fs::File::options().write(true).open(path).unwrap();
+    file.set_modified(then).unwrap();
     let (_next, _) = serve_folder(folder.path(), &[]);
-    until(folder.path(), |files| files.len() == 1).await;
+    until(folder.path(), |files| files == [of_living.clone()]).await;
     client.send(&form.bytes()[BEGUN..]).await;
     let path = client.answer().await.data()[0]["path"]
         .as_str()

@@ -81,6 +81,7 @@ impl Subject {
         let settings = disk::Settings {
             cache_control: HeaderValue::from_static("public, max-age=300"),
             folder: folder.path().to_owned(),
+            request_limit: Duration::from_secs(900),
         };
         Self {
             store: Store::open(Settings::Disk(settings)).unwrap(),

@@ -298,7 +298,12 @@ async fn store_pending(
     if size == 0 {
         return Err(upload::Error::Empty.into());
     }
-    writer.finish().await?.keep();
+    match writer.finish().await {
+        Ok(stored) => stored.keep(),
+        // Another request with the same form was faster.
+        Err(error) if error.is_taken() => return Err(Error::AlreadyUploaded),
+        Err(error) => return Err(error.into()),
+    };
     Ok(size)
 }
 

@@ -1,6 +1,8 @@
 //! `GET|HEAD /<key>`: a disk store that everybody may read serves what it holds, with ranges, and so
 //! that it does no harm in a browser.
 
+use std::io;
+
 use axum::{
     extract::{Request, State},
     http::{
@@ -12,12 +14,11 @@ use axum::{
     },
     response::{IntoResponse as _, Response},
 };
-use tower::ServiceExt as _;
 use tower_http::services::ServeFile;
 
 use crate::api::{Api, Error, routes::read};
 use crate::{
-    store::{ObjectKey, Store, disk::Disk},
+    store::{self, ObjectKey, Store, disk::Disk},
     upload::media::{Kind, Media},
 };
 
@@ -50,19 +51,29 @@ pub(in crate::api) async fn send(
 
     // The service would begin an answer for a folder, too, and break off.
     let path = disk.path(key);
-    match tokio::fs::metadata(&path).await {
-        Ok(found) if found.is_file() => {}
-        _ => return Err(Error::NotFound),
+    let found = tokio::fs::metadata(&path).await.map_err(failure)?;
+    if !found.is_file() {
+        return Err(Error::NotFound);
     }
-    let mut response = match ServeFile::new(path).oneshot(request).await {
-        Ok(response) => response.into_response(),
-        Err(never) => match never {},
-    };
+    let response = ServeFile::new(path).try_call(request).await;
+    let mut response = response.map_err(failure)?.into_response();
     if is_answer(response.status()) {
         set_headers(response.headers_mut(), media, disk.cache_control());
         Ok(response)
     } else {
         Err(Error::NotFound)
+    }
+}
+
+/// Only what is not there is 404: a client may take that for the end of a file.
+fn failure(error: io::Error) -> Error {
+    use io::ErrorKind::{InvalidFilename, NotADirectory, NotFound};
+    match error.kind() {
+        NotFound | NotADirectory | InvalidFilename => Error::NotFound,
+        _ => Error::from(store::Error::Disk {
+            action: "read a file",
+            source: error,
+        }),
     }
 }
 
