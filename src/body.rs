@@ -3,7 +3,7 @@
 
 use std::{pin::Pin, time::Duration};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::Stream;
 
 /// The content of one file, chunk by chunk, as it arrives. No chunk is empty.
@@ -100,6 +100,16 @@ impl Edit {
             }
         }
     }
+}
+
+/// A chunk that stands at `start` in its file, with these edits; copied only if it has to be.
+pub fn edited(chunk: Bytes, start: u64, edits: &[Edit]) -> Bytes {
+    if !edits.iter().any(|edit| edit.touches(start, chunk.len())) {
+        return chunk;
+    }
+    let mut bytes = BytesMut::from(chunk);
+    edits.iter().for_each(|edit| edit.apply(start, &mut bytes));
+    bytes.freeze()
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 use std::{
     convert::Infallible,
     pin::Pin,
+    slice,
     sync::Arc,
     task::{Context, Poll},
 };
@@ -13,7 +14,7 @@ use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 use sha2::{Digest as _, Sha256};
 
-use crate::body::Edit;
+use crate::body::{Edit, edited};
 
 /// Chunks below this many bytes are gathered before they are kept: a client that sends one byte at
 /// a time would otherwise cost a reference (and the buffer it pins) per byte.
@@ -100,11 +101,7 @@ impl PartBuilder {
                 return;
             }
             at -= chunk.len() as u64;
-            if edit.touches(at, chunk.len()) {
-                let mut bytes = BytesMut::from(std::mem::take(chunk));
-                edit.apply(at, &mut bytes);
-                *chunk = bytes.freeze();
-            }
+            *chunk = edited(std::mem::take(chunk), at, slice::from_ref(edit));
         }
     }
 

@@ -22,7 +22,7 @@ use self::{
     naming::Folder,
 };
 use crate::{
-    body::{ByteStream, ReadError},
+    body::{ByteStream, ReadError, edited},
     store::{self, ContentHeaders, Kept, ObjectKey, Session},
 };
 
@@ -283,16 +283,6 @@ impl<'p, K: Fn(Media) -> ObjectKey> Putting<'p, K> {
         self.size += chunk.len() as u64;
         self.writer.write(chunk).await
     }
-}
-
-/// A chunk that stands at `start` in its file, overwritten; copied only if it has to be.
-fn edited(chunk: Bytes, start: u64, edits: &[Edit]) -> Bytes {
-    if !edits.iter().any(|edit| edit.touches(start, chunk.len())) {
-        return chunk;
-    }
-    let mut bytes = BytesMut::from(chunk);
-    edits.iter().for_each(|edit| edit.apply(start, &mut bytes));
-    bytes.freeze()
 }
 
 impl Settings {

@@ -9,7 +9,7 @@ use axum::http::{
     Method,
     header::{IF_MATCH, RANGE},
 };
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use chrono::DateTime;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
@@ -20,7 +20,7 @@ use super::{
     retry::Attempts,
 };
 use crate::{
-    body::Edit,
+    body::{Edit, edited},
     store::{ContentHeaders, Error, Found, ObjectKey, Published, Seen, chunks::Part},
 };
 
@@ -268,11 +268,7 @@ impl Copy<'_> {
         let _memory = session.memory_for_a_part().await?;
         let len = usize::try_from(piece.end - piece.start).unwrap_or(usize::MAX);
         let bytes = session.read(self.from, self.seen, piece.start, len).await?;
-        let mut bytes = BytesMut::from(bytes);
-        for edit in self.edits {
-            edit.apply(piece.start, &mut bytes);
-        }
-        let part = Part::from(bytes.freeze());
+        let part = Part::from(edited(bytes, piece.start, self.edits));
         session.upload_part(self.to, upload_id, number, part).await
     }
 
