@@ -441,10 +441,7 @@ impl Temporary {
         match put_in_place(&self.path, target).map_err(failed("put a file in its place"))? {
             Place::Free => {
                 let path = target.to_owned();
-                let kept = match undo {
-                    Undo::WhenDropped => Kept::new(super::Removal::File(Removal { path })),
-                    Undo::Never => Kept::for_good(),
-                };
+                let kept = Kept::new(super::Removal::File(Removal { path }), undo);
                 sync_folder(folder_of(target)).map_err(failed("sync a folder"))?;
                 Ok(kept)
             }

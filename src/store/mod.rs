@@ -319,9 +319,8 @@ impl Session {
     }
 
     /// Gives what was seen under `from` the key `to`, unless that is taken. Where the store is a
-    /// bucket, these bytes of it are overwritten. What stands under
-    /// `from` may stay there. Nobody takes it back: another request may find it under `to` at once,
-    /// and tell its client so.
+    /// bucket, these bytes of it are overwritten. What stands under `from` may stay there. Nobody
+    /// takes it back: another request may find it under `to` at once, and tell its client so.
     ///
     /// # Errors
     /// Why the store could not, or did not say that it has.
@@ -545,9 +544,9 @@ enum Removal {
 }
 
 impl Kept {
-    fn new(removal: Removal) -> Self {
+    fn new(removal: Removal, undo: Undo) -> Self {
         Self {
-            removal: Some(removal),
+            removal: (undo == Undo::WhenDropped).then_some(removal),
             sha256: None,
         }
     }

@@ -375,17 +375,12 @@ impl Object {
             tasks,
             ..
         } = self;
-        match undo {
-            Undo::WhenDropped => {
-                let removal = Removal {
-                    session,
-                    key,
-                    tasks,
-                };
-                Kept::new(store::Removal::Object(Box::new(removal)))
-            }
-            Undo::Never => Kept::for_good(),
-        }
+        let removal = Removal {
+            session,
+            key,
+            tasks,
+        };
+        Kept::new(store::Removal::Object(Box::new(removal)), undo)
     }
 }
 
