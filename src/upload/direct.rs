@@ -140,21 +140,20 @@ impl Taking<'_> {
         if self.seen.size > limit {
             return Err(ReadError::TooLarge { limit }.into());
         }
-        let mut settings = *self.settings;
-        let passes_through = self.passes_through();
-        let watch = judge(&settings, &self.seen.head, &self.pending.name)?;
-        if passes_through {
+        let watch = judge(self.settings, &self.seen.head, &self.pending.name)?;
+        if self.passes_through() {
             return self.store_again(watch).await;
         }
-        let is_picture = watch
-            .media()
-            .is_some_and(|media| media.kind == Kind::Image && settings.strip != Strip::Off);
-        if !is_picture {
+        let is_picture = watch.media().is_some_and(|it| it.kind == Kind::Image);
+        if !is_picture || self.settings.strip == Strip::Off {
             return self.copy(watch, None).await;
         }
         // Where in a picture metadata stands is known only when all of it has passed.
-        settings.strip = Strip::Off;
-        let watch = judge(&settings, &self.seen.head, &self.pending.name)?;
+        let without = Settings {
+            strip: Strip::Off,
+            ..*self.settings
+        };
+        let watch = judge(&without, &self.seen.head, &self.pending.name)?;
         self.copy(watch, Some(Geo::Kept)).await
     }
 
