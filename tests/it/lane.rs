@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::{
     bucket_double::{BUCKET, BucketDouble, Dialect},
-    support::{Form, Reply, TestApi, bucket_vars, post, send},
+    support::{Form, PNG, Reply, TestApi, UPLOAD, bucket_vars, post, send},
 };
 
 /// What asks for leave to upload.
@@ -22,6 +22,7 @@ pub(crate) const COMPLETE: &str = "/api/chat/uploadComplete";
 pub(crate) const RECALL: &str = "/api/chat/uploadRecall";
 /// Where a disk store takes the form.
 pub(crate) const PENDING: &str = "/api/chat/uploadPending";
+const FOLDER: &str = "/api/chat/uploadStreamSingleToServerDiy/chatImgs";
 
 /// Signs tickets and recall tokens, and nothing else.
 pub(crate) const SIGNING: (&str, &str) = ("UPLOAD_SIGNING_SECRET", "only the function knows this");
@@ -195,6 +196,15 @@ impl Lane {
         let policy = self.policy(name).await;
         self.put_well(&policy, content).await;
         self.complete(&policy).await.data()
+    }
+
+    /// The item of a file sent through each route that stores one.
+    pub(crate) async fn items(&self) -> [Value; 3] {
+        let main = self.send(Form::img("a.png", PNG).to(UPLOAD)).await.data()[0].clone();
+        let form = Form::new().file("file", "a.png", PNG);
+        let folder = self.send(form.to(FOLDER)).await.data();
+        let direct = self.upload("a.png", PNG).await[0].clone();
+        [main, folder, direct]
     }
 
     /// The keys of everything stored.

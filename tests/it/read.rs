@@ -12,20 +12,10 @@ use crate::{
     support::{Form, PNG, Reply, UPLOAD, empty, get, send},
 };
 
-const FOLDER: &str = "/api/chat/uploadStreamSingleToServerDiy/chatImgs";
 const SIGNED: (&str, &str) = ("UPLOAD_READ", "signed");
 const HOST: &str = "http://chat.example.com";
 
 impl Lane {
-    /// The item of a file sent through each route that stores one.
-    async fn private_items(&self) -> [Value; 3] {
-        let main = self.send(Form::img("a.png", PNG).to(UPLOAD)).await.data()[0].clone();
-        let form = Form::new().file("file", "a.png", PNG);
-        let folder = self.send(form.to(FOLDER)).await.data();
-        let direct = self.upload("a.png", PNG).await[0].clone();
-        [main, folder, direct]
-    }
-
     async fn read(&self, method: Method, path: &str) -> Reply {
         self.send(empty(method, path)).await
     }
@@ -52,7 +42,7 @@ fn path_and_signature(item: &Value) -> (&str, &str) {
 #[tokio::test]
 async fn every_item_names_an_address_that_reads_its_file() {
     for lane in Lane::each(&[SIGNED]).await {
-        let [main, folder, direct] = lane.private_items().await;
+        let [main, folder, direct] = lane.items().await;
         assert!(text(&main, "url").starts_with(HOST), "{main}");
         assert!(text(&direct, "url").starts_with(HOST), "{direct}");
         let is_relative = text(&folder, "url").starts_with('/');
@@ -87,7 +77,7 @@ async fn every_item_names_an_address_that_reads_its_file() {
 #[tokio::test]
 async fn a_bucket_takes_what_its_readers_are_sent_with() {
     let lane = Lane::s3(&[SIGNED]).await;
-    for item in lane.private_items().await {
+    for item in lane.items().await {
         let (path, _) = path_and_signature(&item);
         let location = |reply: Reply| target(reply.header("location"));
         let (addr, whole) = location(lane.read(Method::GET, path).await);
@@ -112,7 +102,7 @@ async fn a_bucket_takes_what_its_readers_are_sent_with() {
 #[tokio::test]
 async fn a_folder_sends_parts_and_knows_what_a_reader_has() {
     let lane = Lane::disk(&[SIGNED]);
-    let [item, ..] = lane.private_items().await;
+    let [item, ..] = lane.items().await;
     let (path, _) = path_and_signature(&item);
     let part = Request::get(path).header("range", "bytes=1-3");
     let reply = lane.send(part.body(Body::empty()).unwrap()).await;
@@ -132,7 +122,7 @@ async fn a_folder_sends_parts_and_knows_what_a_reader_has() {
 #[tokio::test]
 async fn a_key_alone_reads_nothing() {
     for lane in Lane::each(&[SIGNED]).await {
-        for item in lane.private_items().await {
+        for item in lane.items().await {
             let key = text(&item, "path");
             for path in [format!("/{key}"), format!("/f/{key}")] {
                 for method in [Method::GET, Method::HEAD] {
@@ -147,7 +137,7 @@ async fn a_key_alone_reads_nothing() {
 #[tokio::test]
 async fn what_is_not_exactly_an_address_of_ours_is_404_and_signs_nothing() {
     for lane in Lane::each(&[SIGNED]).await {
-        let [item, other, _] = lane.private_items().await;
+        let [item, other, _] = lane.items().await;
         let (path, signature) = path_and_signature(&item);
         let (_, of_other) = path_and_signature(&other);
         let key = text(&item, "path");
@@ -212,7 +202,7 @@ async fn what_is_not_exactly_an_address_of_ours_is_404_and_signs_nothing() {
 #[tokio::test]
 async fn what_oss_makes_of_a_picture_is_signed_or_refused() {
     let lane = Lane::oss(&[SIGNED]).await;
-    let [item, ..] = lane.private_items().await;
+    let [item, ..] = lane.items().await;
     let (path, _) = path_and_signature(&item);
     let plain = lane.read(Method::GET, path).await;
     let process = "image/resize,m_lfit,w_200/quality,q_80";
@@ -258,7 +248,7 @@ async fn what_oss_makes_of_a_picture_is_signed_or_refused() {
     assert_refused(&reply, 404, "not_found");
 
     let lane = Lane::s3(&[SIGNED]).await;
-    let [item, ..] = lane.private_items().await;
+    let [item, ..] = lane.items().await;
     let (path, _) = path_and_signature(&item);
     let reply = lane
         .read(Method::GET, &format!("{path}?x-oss-process=image/info"))
@@ -270,7 +260,7 @@ async fn what_oss_makes_of_a_picture_is_signed_or_refused() {
 #[tokio::test]
 async fn what_was_taken_back_cannot_be_read() {
     for lane in Lane::each(&[SIGNED]).await {
-        for item in lane.private_items().await {
+        for item in lane.items().await {
             let (path, _) = path_and_signature(&item);
             let token = serde_json::json!({"recall_token": item["recall_token"]});
             lane.send(post_json(RECALL, &token)).await.data();
@@ -292,7 +282,7 @@ async fn a_secret_in_the_list_reads_what_it_signed() {
     const NEW: &str = "a secret that came later";
     let both = format!("{NEW},{}", SIGNING.1);
     let old = Lane::disk(&[SIGNED]);
-    let [item, ..] = old.private_items().await;
+    let [item, ..] = old.items().await;
     let (path, _) = path_and_signature(&item);
     let store = format!("disk:{}", old.api.folder().display());
     for (secrets, status) in [(both.as_str(), 200), (NEW, 404)] {

@@ -13,20 +13,10 @@ use crate::{
 };
 
 const JWT: (&str, &str) = ("UPLOAD_JWT_SECRET", SECRET);
-const FOLDER: &str = "/api/chat/uploadStreamSingleToServerDiy/chatImgs";
 
 impl Lane {
     async fn recall(&self, token: &Value) -> crate::support::Reply {
         self.ask(RECALL, &json!({"recall_token": token})).await
-    }
-
-    /// The item of a file sent through each route that stores one.
-    async fn items(&self) -> [Value; 3] {
-        let main = self.send(Form::img("a.png", PNG).to(UPLOAD)).await.data()[0].clone();
-        let form = Form::new().file("file", "a.png", PNG);
-        let folder = self.send(form.to(FOLDER)).await.data();
-        let direct = self.upload("a.png", PNG).await[0].clone();
-        [main, folder, direct]
     }
 }
 
