@@ -230,7 +230,7 @@ mod tests {
 
     #[test]
     fn what_is_nested_is_not_read_before_it_is_asked_for() {
-        // Whoever builds it stops at a depth of 128.
+        // serde_json would stop building it at a depth of 128.
         let nested = format!("{}{}", "[".repeat(200), "]".repeat(200));
         let read = parse_json(format!("{{\"name\":\"a\",\"x\":{nested}}}").as_bytes());
         let arguments = Arguments(read.expect("an object"));

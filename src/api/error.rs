@@ -50,7 +50,7 @@ pub enum Error {
     /// A file under another name than the route's.
     #[error("a file came in field {got:?}")]
     WrongField {
-        /// What it should be.
+        /// Name of the field that the route takes.
         wanted: &'static str,
         /// The field's name, fit for display.
         got: String,
@@ -138,7 +138,7 @@ pub(super) struct Row {
 }
 
 impl Error {
-    /// What the client is told.
+    /// Status, code and text for the client.
     pub(super) fn row(&self) -> Row {
         match self {
             Self::NotFound => row(404, "not_found", "请求的地址不存在"),

@@ -26,7 +26,7 @@ struct Failed<'a> {
     data: &'a str,
     code: &'static str,
     request_id: &'a str,
-    /// The same as `data`, where a client looks for it.
+    /// Repeats `data` for clients that look for it here.
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<&'a str>,
 }

@@ -1,4 +1,4 @@
-//! What Function Compute adds to HTTP: its id, its keys and its time limit in `x-fc-*` headers,
+//! Function Compute's additions to HTTP: its id, its keys and its time limit in `x-fc-*` headers,
 //! events of the classic API gateway at `/invoke`, the instance's hooks, and `x-fc-status`.
 //!
 //! The path says nothing: a browser may ask for `/invoke`, too. `x-fc-control-path` does.
@@ -46,7 +46,7 @@ pub fn service(
 
 async fn call(router: Router, mut request: Request<Body>) -> Response {
     let arrival = arrival(&request);
-    let mut response = match Call::of(&request) {
+    let mut response = match Call::from_request(&request) {
         Call::Web => {
             request.extensions_mut().insert(arrival);
             route(router, request).await
@@ -62,7 +62,7 @@ async fn call(router: Router, mut request: Request<Body>) -> Response {
     response
 }
 
-/// What Function Compute wants with a request.
+/// Purpose of a request from Function Compute.
 enum Call {
     /// A client's request, passed on.
     Web,
@@ -73,7 +73,7 @@ enum Call {
 }
 
 impl Call {
-    fn of(request: &Request<Body>) -> Self {
+    fn from_request(request: &Request<Body>) -> Self {
         let control = request
             .headers()
             .get(CONTROL_PATH)
@@ -154,7 +154,7 @@ fn arrival(request: &Request<Body>) -> Arrival {
         ),
         ends_at: timeout
             .and_then(|seconds| Instant::now().checked_add(Duration::from_secs(seconds))),
-        // What the server knows of it goes on to count.
+        // The server's own knowledge of it goes on to count.
         given_up: request
             .extensions()
             .get()

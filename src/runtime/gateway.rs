@@ -29,7 +29,7 @@ use crate::api::{Arrival, BodyState};
 /// U+FFFD in UTF-8: what text decoders leave where a byte was no text.
 const REPLACEMENT: &[u8] = "\u{FFFD}".as_bytes();
 
-/// What may not stand in a request's path as it is; `%` may, for it is encoded already.
+/// Bytes that are to be encoded in a request's path; not `%`, which begins an encoding already.
 const NOT_IN_PATH: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
@@ -155,7 +155,7 @@ struct RawHttp {
     client: RawClient,
 }
 
-/// Whoever called the gateway, as the gateway saw it.
+/// The client, as the gateway saw it.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct RawClient {
@@ -274,7 +274,7 @@ impl RawEvent<'_> {
         }
     }
 
-    /// What is no header is left out: the gateway should not have passed it.
+    /// Invalid headers are left out: the gateway should not have passed them.
     fn header_map(&self) -> HeaderMap {
         let multiple = self
             .multi_value_headers

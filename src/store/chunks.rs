@@ -283,7 +283,7 @@ mod tests {
             (200_000, 1),
         ] {
             let (mut filling, mut bytes) = filled();
-            // Whoever else has the chunk keeps it as it was.
+            // Another holder of the chunk keeps it as it was.
             let shared = filling.chunks[0].clone();
             filling.edit(
                 START,

@@ -453,7 +453,7 @@ impl Temporary {
     }
 }
 
-/// What a file found where it was to be put.
+/// State of the place where a file was to be put.
 #[derive(Debug, PartialEq, Eq)]
 enum Place {
     Free,
@@ -514,7 +514,7 @@ fn make_folder(folder: &Path) -> io::Result<()> {
     }
 }
 
-/// What is in a folder is durable only when the folder is, too.
+/// Makes a folder's list of files durable: a synced file alone may lose its name.
 #[cfg(unix)]
 fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()

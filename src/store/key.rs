@@ -51,7 +51,7 @@ impl ObjectKey {
         &self.0
     }
 
-    /// What follows the last dot of the last segment.
+    /// The text after the last dot of the last segment.
     pub fn extension(&self) -> Option<&str> {
         let name = self.0.rsplit('/').next()?;
         name.rsplit_once('.').map(|(_, extension)| extension)

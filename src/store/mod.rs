@@ -57,7 +57,7 @@ pub enum Error {
         code: String,
         /// The vendor's request id; both clouds ask for it in a support case.
         request_id: String,
-        /// What the SDK says.
+        /// Error of the SDK.
         source: BoxError,
     },
     /// The bucket answered 5xx, or could not be reached, after retries.
@@ -67,7 +67,7 @@ pub enum Error {
         operation: &'static str,
         /// Status, code and request id where there was an answer.
         detail: String,
-        /// What the SDK says.
+        /// Error of the SDK.
         source: BoxError,
     },
     /// The time for the operation or for the whole request ran out.
@@ -82,9 +82,9 @@ pub enum Error {
     /// The folder could not be written.
     #[error("cannot {action}")]
     Disk {
-        /// What was tried.
+        /// Operation that failed, as in "cannot …".
         action: &'static str,
-        /// What the system says.
+        /// Error of the system.
         source: io::Error,
     },
     /// Nobody wants the object any more, or the task that stored it ended without a result.
@@ -102,7 +102,7 @@ impl Error {
     }
 }
 
-/// What is kept beside the bytes and sent with them to whoever reads the object.
+/// Headers that are kept beside the bytes and sent with them to readers of the object.
 #[derive(Clone, Debug)]
 pub struct ContentHeaders {
     /// `Content-Type`
@@ -410,7 +410,7 @@ impl Session {
         self.tasks.own.close();
         let settled = self.tasks.own.wait();
         match self.limit {
-            // What is not undone by then goes on in its task, if the platform lets it.
+            // Undoing that takes longer goes on in its task, if the platform lets it.
             Some(limit) => drop(tokio::time::timeout_at(limit.undo_until, settled).await),
             None => settled.await,
         }
@@ -488,7 +488,7 @@ impl Writer {
     }
 }
 
-/// What was seen of an object.
+/// Result of a look at an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
     /// Its first bytes.
@@ -517,7 +517,7 @@ pub enum Published {
     Now,
     /// It was there already.
     Before,
-    /// What was seen is there no more, or is something else now.
+    /// The object that was seen is gone, or is another one now.
     Changed,
 }
 

@@ -13,7 +13,7 @@ pub struct Broken;
 /// A header taken apart; nothing is decoded yet.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Params<'h> {
-    /// What stands before the first semicolon.
+    /// The bytes before the first semicolon.
     pub value: &'h [u8],
     params: Vec<(&'h [u8], Cow<'h, [u8]>)>,
 }
@@ -102,7 +102,7 @@ fn take_param(input: &[u8]) -> Result<(Param<'_>, &[u8]), Broken> {
     Ok(((name, value), rest))
 }
 
-/// What stands before the first `byte` and what after it.
+/// Splits at the first `byte`, which is left out.
 fn split_at_byte(input: &[u8], byte: u8) -> Option<(&[u8], &[u8])> {
     let (before, rest) = input.split_at_checked(memchr::memchr(byte, input)?)?;
     Some((before, rest.get(1..)?))

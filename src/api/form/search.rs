@@ -15,7 +15,7 @@ pub(super) struct Search {
     matched: usize,
 }
 
-/// What a chunk turned out to bring.
+/// Result of the search in one chunk.
 #[derive(Debug)]
 pub(super) struct Cut {
     /// Bytes of earlier chunks that looked like the pattern's beginning and are not.

@@ -20,7 +20,7 @@ use crate::body::ReadError;
 /// A body being read.
 pub(super) struct Source {
     body: Fuse<BodyDataStream>,
-    /// What came and was not taken yet.
+    /// Bytes that came and were not taken yet.
     rest: Bytes,
     /// Why nothing comes after that.
     failure: Option<ReadError>,
@@ -44,7 +44,7 @@ impl Source {
         }
     }
 
-    /// What came and was not taken yet; whoever takes from it calls [`Self::poll_refill`] first.
+    /// Bytes that came and were not taken yet; call [`Self::poll_refill`] first.
     pub(super) fn rest(&mut self) -> &mut Bytes {
         &mut self.rest
     }

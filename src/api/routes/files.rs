@@ -65,7 +65,7 @@ pub(in crate::api) async fn send(
     }
 }
 
-/// Only what is not there is 404: a client may take that for the end of a file.
+/// Only a file that does not exist is 404: a client may take that for good and forget the address.
 fn failure(error: io::Error) -> Error {
     use io::ErrorKind::{InvalidFilename, NotADirectory, NotFound};
     match error.kind() {

@@ -20,7 +20,7 @@ use axum::{
 
 use crate::api::{Api, Error};
 
-/// What the page needs to know.
+/// Settings of the page.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// `UPLOAD_PAGE`: whether there is one; the description is there in any case.

@@ -27,7 +27,7 @@ const MAX_AGE: Duration = Duration::from_secs(300);
 const PROCESS: &str = "x-oss-process";
 /// Longest value of [`PROCESS`], in bytes.
 const MAX_PROCESS_BYTES: usize = 256;
-/// What may be done to a picture. Not `watermark`, which could draw another object of the bucket, nor
+/// Actions on a picture that are passed on. Not `watermark`, which could draw another object of the bucket, nor
 /// `info`, which prints coordinates, nor anything that stores.
 const IMAGE_ACTIONS: [&str; 13] = [
     "resize",
@@ -50,7 +50,7 @@ const IMAGE_ACTIONS: [&str; 13] = [
 pub enum Settings {
     /// Everybody who knows a file's key.
     Public,
-    /// Whoever has the address that an item named.
+    /// Holders of the address that an item named.
     Signed {
         /// `UPLOAD_READ_SECS`: life of a presigned address of the bucket.
         life: Duration,
@@ -117,7 +117,7 @@ impl Api {
     }
 }
 
-/// What OSS is asked to make of the file.
+/// The processing that OSS is asked for.
 fn process(query: Option<&str>) -> Result<Option<String>, Error> {
     let pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
     let mut values = pairs.filter(|(name, _)| name == PROCESS);

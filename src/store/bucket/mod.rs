@@ -55,7 +55,7 @@ pub const MAX_PARTS: i32 = 10_000;
 /// Default of [`Settings::one_copy_bytes`].
 pub const ONE_COPY_BYTES: u64 = 256 * 1024 * 1024;
 
-/// Whose rules the bucket follows where S3 and OSS differ.
+/// Vendor whose rules the bucket follows where S3 and OSS differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
     /// Amazon S3 and most servers that speak its API.

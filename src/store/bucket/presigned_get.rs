@@ -29,8 +29,8 @@ pub struct Read<'a> {
     pub key: &'a ObjectKey,
     /// Without its bytes: a signature is for one method.
     pub is_head: bool,
-    /// What OSS makes of a picture or a video before it answers (`x-oss-process`); other buckets
-    /// make nothing of it.
+    /// Processing of a picture or a video by OSS before it answers (`x-oss-process`); other buckets
+    /// ignore it.
     pub process: Option<&'a str>,
 }
 

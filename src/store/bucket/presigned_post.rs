@@ -317,7 +317,7 @@ mod tests {
         }
     }
 
-    /// The same conditions through botocore's `S3SigV4PostAuth` (1.44.5), its clock stopped.
+    /// Expected: these conditions through botocore's `S3SigV4PostAuth` (1.44.5), its clock stopped.
     #[test]
     fn a_form_for_s3_is_the_one_botocore_makes() {
         let key = key();
@@ -350,7 +350,7 @@ mod tests {
         );
     }
 
-    /// The same policy through ali-oss's `signPostObjectPolicyV4` (6.23.0).
+    /// Expected: this policy through ali-oss's `signPostObjectPolicyV4` (6.23.0).
     #[test]
     fn a_form_for_oss_has_the_signature_ali_oss_makes() {
         let key = key();

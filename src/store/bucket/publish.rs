@@ -326,7 +326,7 @@ fn pieces(size: u64, edits: &[Edit], copied_bytes: u64) -> Vec<Piece> {
     let mut pieces = Vec::new();
     let mut at = 0;
     while at < size {
-        // What is to be edited from here on, and where the part ends that holds it.
+        // The next edit from here on, and the end of the part that holds it.
         let next = edits.iter().find(|(_, end)| *end > at);
         let start = next.map_or(size, |(start, _)| (*start).clamp(at, size));
         if start - at >= SMALLEST_PART || start == size {

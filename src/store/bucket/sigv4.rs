@@ -149,7 +149,7 @@ impl Derived {
 /// Signs with these credentials, at this time, for this region.
 #[derive(Clone, Copy, Debug)]
 pub struct Signer<'a> {
-    /// Whose id goes into the signature's scope.
+    /// Their key id goes into the signature's scope.
     pub credentials: &'a Credentials,
     /// Derived from their secret for the stamp's day.
     pub key: &'a SigningKey,

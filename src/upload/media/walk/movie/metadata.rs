@@ -1,5 +1,5 @@
-//! What a movie says about where and with what it was taken, beside its tracks: taken out while it
-//! passes, with every box in its place and as long as it was.
+//! Metadata of a movie about the place and the device, beside its tracks: taken out while it passes,
+//! with every box in its place and as long as it was.
 
 use bytes::Bytes;
 
