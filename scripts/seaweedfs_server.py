@@ -40,6 +40,14 @@ def install(folder):
     return weed
 
 
+def store_variables(endpoint, scheme="s3"):
+    """Variables with which a program stores into the bucket. For `oss://` credentials come with each request."""
+    variables = {"UPLOAD_STORE": f"{scheme}://{BUCKET}", "UPLOAD_ENDPOINT": endpoint, "UPLOAD_PATH_STYLE": "true"}
+    if scheme == "s3":
+        variables |= {"AWS_ACCESS_KEY_ID": KEYS[0][0], "AWS_SECRET_ACCESS_KEY": KEYS[0][1]}
+    return variables
+
+
 def free_ports(count):
     sockets = [socket.socket() for _ in range(count)]
     for each in sockets:
