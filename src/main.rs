@@ -17,7 +17,7 @@ use tracing_subscriber::{layer::SubscriberExt as _, util::SubscriberInitExt as _
 /// How long what a request began may take to undo itself after the last answer.
 const UNDO: Duration = Duration::from_secs(10);
 /// Half of what may lie free before it goes back to the system, in bytes: the parts of one upload
-/// come to 24 MiB, a large event and what becomes of it to 17.
+/// come to 22 MiB, a large event and what becomes of it to 17.
 const HALF_OF_KEPT: usize = 16 * 1024 * 1024;
 
 fn main() -> ExitCode {
