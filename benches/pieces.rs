@@ -150,6 +150,7 @@ async fn read_by_form(chunks: &[Bytes]) -> usize {
         max_file_bytes: 50 << 20,
         max_files: 9,
         idle: std::time::Duration::from_secs(30),
+        until: None,
     };
     let content_type = format!("multipart/form-data; boundary={BOUNDARY}");
     let content_type = HeaderValue::try_from(content_type).expect("a header");

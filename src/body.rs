@@ -37,11 +37,8 @@ pub enum ReadError {
         idle: Duration,
     },
     /// The whole request took too long.
-    #[error("the request took more than {} s", limit.as_secs())]
-    TooLong {
-        /// Longest time accepted.
-        limit: Duration,
-    },
+    #[error("the time for this request ran out while its client was waited for")]
+    TooLong,
 }
 
 /// How far behind the next chunk of a file an edit may begin, in bytes: what the stores hold of it.

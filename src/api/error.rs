@@ -107,8 +107,8 @@ pub enum Error {
     /// As many requests as this process takes are in flight.
     #[error("too many requests in flight")]
     Busy,
-    /// The time that the platform leaves for the request ran out.
-    #[error("the time for this request ran out")]
+    /// The time for the request ran out while the store was waited for.
+    #[error("the time for this request ran out while the store was waited for")]
     TimedOut,
     /// A bug.
     #[error("internal error: {0}")]
@@ -236,7 +236,7 @@ fn read_row(error: &ReadError) -> Row {
             "body_truncated",
             "上传失败: 请求内容不完整，上传中途断开",
         ),
-        ReadError::TooSlow { .. } | ReadError::TooLong { .. } => {
+        ReadError::TooSlow { .. } | ReadError::TooLong => {
             row(408, "client_too_slow", "上传失败: 上传太慢，连接已关闭")
         }
     }
@@ -320,7 +320,7 @@ impl IntoResponse for Error {
         }
         if matches!(
             self,
-            Self::Read(ReadError::TooSlow { .. } | ReadError::TooLong { .. })
+            Self::Read(ReadError::TooSlow { .. } | ReadError::TooLong)
         ) {
             response
                 .headers_mut()

@@ -53,7 +53,6 @@ pub use self::{
     },
 };
 use crate::{
-    body::ReadError,
     store::{Session, Store, TimeLimit},
     upload::naming::Folder,
 };
@@ -181,20 +180,16 @@ impl Api {
         work: impl AsyncFnOnce(&Session) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let arrival = Arrival::from_parts(parts);
-        let limit = arrival.ends_at.map(TimeLimit::before);
-        let session = self.store.session(arrival.credentials.clone(), limit)?;
+        let limit = self.time_limit(parts);
+        let credentials = arrival.credentials.clone();
+        let session = self.store.session(credentials, Some(limit))?;
 
-        let limit = self.settings.request_limit;
-        let ours = Instant::now() + limit;
-        let (until, too_late) = match session.store_until() {
-            Some(platforms) if platforms < ours => (platforms, Error::TimedOut),
-            _ => (ours, ReadError::TooLong { limit }.into()),
-        };
         // A panic is answered by the layer around the routes; its leftovers are undone here.
-        let work = tokio::time::timeout_at(until, work(&session));
+        let work = tokio::time::timeout_at(limit.store_until, work(&session));
         let outcome = match AssertUnwindSafe(work).catch_unwind().await {
             Ok(Ok(outcome)) => outcome,
-            Ok(Err(_)) => Err(too_late),
+            // A client that is too slow has ended the form by now.
+            Ok(Err(_)) => Err(Error::TimedOut),
             Err(panic) => {
                 session.settle().await;
                 resume_unwind(panic)
@@ -204,6 +199,13 @@ impl Api {
             session.settle().await;
         }
         outcome
+    }
+
+    /// How long a request may take: until the platform ends it, or `UPLOAD_REQUEST_SECS` from now.
+    fn time_limit(&self, parts: &Parts) -> TimeLimit {
+        let ours = Instant::now() + self.settings.request_limit;
+        let platforms = Arrival::from_parts(parts).ends_at;
+        TimeLimit::before(platforms.map_or(ours, |platforms| platforms.min(ours)))
     }
 
     /// The part of an absolute `url` before the key.

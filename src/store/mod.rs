@@ -124,7 +124,7 @@ impl ContentHeaders {
 pub struct TimeLimit {
     /// Storing stops here.
     pub store_until: Instant,
-    /// Undoing stops here; what is left is for the answer.
+    /// Undoing is waited for until here; what is left is for the answer.
     pub undo_until: Instant,
 }
 
@@ -132,8 +132,8 @@ impl TimeLimit {
     /// Most that is kept back for undoing and answering.
     const MAX_RESERVE: Duration = Duration::from_secs(2);
 
-    /// Divides the time until the platform ends the request: a quarter, at most
-    /// 2 s, stays for undoing and answering.
+    /// Divides the time until the request ends: a quarter, at most 2 s, stays for undoing and
+    /// answering.
     pub fn before(end: Instant) -> Self {
         let left = end.saturating_duration_since(Instant::now());
         let reserve = (left / 4).min(Self::MAX_RESERVE);
@@ -268,11 +268,6 @@ impl Session {
         F: Future<Output: Send> + Send + 'static,
     {
         self.tasks.spawn(work)
-    }
-
-    /// When storing must be done, where the platform sets a limit.
-    pub fn store_until(&self) -> Option<Instant> {
-        self.limit.map(|limit| limit.store_until)
     }
 
     /// Looks at what a client put under `key`: its size, and its first bytes, at most `head_bytes`
@@ -410,7 +405,7 @@ impl Session {
         self.tasks.own.close();
         let settled = self.tasks.own.wait();
         match self.limit {
-            // Undoing that takes longer goes on in its task, if the platform lets it.
+            // Undoing that takes longer goes on in its tasks, if the platform lets it.
             Some(limit) => drop(tokio::time::timeout_at(limit.undo_until, settled).await),
             None => settled.await,
         }

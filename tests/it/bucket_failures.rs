@@ -45,6 +45,7 @@ const UNAVAILABLE: (u16, &str, &str) = (
     "store_unavailable",
     "上传失败: 存储服务暂时不可用，请稍后重试",
 );
+const TOO_SLOW: (u16, &str, &str) = (408, "client_too_slow", "上传失败: 上传太慢，连接已关闭");
 const TIMED_OUT: (u16, &str, &str) = (504, "store_timeout", "上传失败: 存储超时，请稍后重试");
 
 const ERROR_500: Fault = Fault::Status(500, "InternalError");
@@ -533,7 +534,26 @@ async fn the_requests_time_limit_ends_a_client_that_never_ends() {
         let request = arrived(unfinished(&form, stream::pending()), arrival);
         let reply = scene.api.send(request).await;
         assert!(Instant::now() < ends_at, "too late");
-        scene.assert_failed(&reply, TIMED_OUT);
+        scene.assert_failed(&reply, TOO_SLOW);
+    });
+    join_all(cases).await;
+}
+
+#[tokio::test]
+async fn a_bucket_that_hangs_is_504_within_our_own_limit_though_undoing_hangs_too() {
+    let undoing = [Operation::Delete, Operation::AbortUpload];
+    let cases = STEPS.map(async |(operation, size)| {
+        let bucket = BucketDouble::start(Dialect::S3).await;
+        let api = TestApi::with_bucket(&bucket, &[("UPLOAD_REQUEST_SECS", "3")]);
+        for operation in undoing.into_iter().chain([operation]) {
+            bucket.fail(operation, Fault::Hang, FOR_EVER);
+        }
+        let ends_at = Instant::now() + Duration::from_secs(3);
+        let form = Form::img("a.png", picture(size));
+        let reply = api.upload(&form).await;
+        assert!(Instant::now() < ends_at, "too late at {operation:?}");
+        let (status, code, text) = TIMED_OUT;
+        reply.assert_failed(status, code, text);
     });
     join_all(cases).await;
 }

@@ -571,7 +571,7 @@ async fn an_event_whose_base64_is_broken_is_400() {
 }
 
 #[tokio::test]
-async fn the_time_that_the_platform_leaves_runs_out_as_504() {
+async fn a_client_that_takes_the_time_that_the_platform_leaves_is_408() {
     let api = TestApi::new();
     let form = after_two_files(|form| form.file("img", "c.png", picture_of(3 << 20)));
     let arrival = Arrival {
@@ -583,13 +583,7 @@ async fn the_time_that_the_platform_leaves_runs_out_as_504() {
         .send(arriving(&form, stalled(form.unclosed()), arrival))
         .await;
     assert!(Instant::now() < ends_at, "the answer is of no use any more");
-    assert_refused(
-        &api,
-        &reply,
-        504,
-        "store_timeout",
-        "上传失败: 存储超时，请稍后重试",
-    );
+    assert_refused(&api, &reply, 408, "client_too_slow", TOO_SLOW);
 }
 
 #[tokio::test]

@@ -25,6 +25,7 @@ use axum::{
     },
 };
 use multer::{Field, Multipart};
+use tokio::time::Instant;
 
 use self::header_params::{Broken, Params};
 use self::{
@@ -53,6 +54,8 @@ pub struct Limits {
     pub max_files: usize,
     /// Longest pause between two chunks of the body.
     pub idle: Duration,
+    /// When the request must have come; `None` for no limit.
+    pub until: Option<Instant>,
 }
 
 impl Limits {

@@ -62,6 +62,10 @@ impl Source {
                 Poll::Ready(Some(Ok(chunk))) => self.accept(chunk),
                 Poll::Ready(Some(Err(_))) => self.failure = Some(ReadError::Truncated),
                 Poll::Ready(None) => {}
+                // No timer of its own: the request's limit polls this once more when it has come.
+                Poll::Pending if self.limits.until.is_some_and(|it| it <= Instant::now()) => {
+                    self.failure = Some(ReadError::TooLong);
+                }
                 Poll::Pending => std::task::ready!(self.poll_silence(cx)),
             }
         }

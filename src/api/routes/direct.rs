@@ -151,6 +151,7 @@ pub(in crate::api) async fn take(
         max_file_bytes: api.settings.direct.max_bytes,
         max_files: 1,
         idle: api.settings.idle,
+        until: Some(api.time_limit(&parts).store_until),
     };
     let form = Form::open(&parts.headers, body, limits)?;
     Arrival::from_parts(&parts).body_state.check()?;

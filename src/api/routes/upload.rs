@@ -73,12 +73,13 @@ pub(in crate::api) async fn without_folder(_: Caller) -> Error {
 /// Refuses all that can be refused before a byte of the body is read.
 fn open(caller: &Caller, request: Request, max_files: usize) -> Result<(Parts, Form), Error> {
     let settings = &caller.api.settings;
+    let (parts, body) = request.into_parts();
     let limits = Limits {
         max_file_bytes: settings.upload.max_bytes,
         max_files,
         idle: settings.idle,
+        until: Some(caller.api.time_limit(&parts).store_until),
     };
-    let (parts, body) = request.into_parts();
     let form = Form::open(&parts.headers, body, limits)?;
     Arrival::from_parts(&parts).body_state.check()?;
     Ok((parts, form))

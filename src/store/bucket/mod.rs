@@ -263,6 +263,7 @@ pub(super) struct Session {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Deadline {
     Store,
+    /// None: it undoes, in a task that the answer need not wait for.
     Undo,
 }
 
@@ -277,10 +278,8 @@ impl Session {
     }
 
     fn until(&self, deadline: Deadline) -> Option<Instant> {
-        self.limit.map(|limit| match deadline {
-            Deadline::Store => limit.store_until,
-            Deadline::Undo => limit.undo_until,
-        })
+        let limit = self.limit.filter(|_| deadline == Deadline::Store);
+        limit.map(|limit| limit.store_until)
     }
 
     /// Removes an object as part of undoing. A failure is logged.

@@ -40,6 +40,7 @@ const LIMITS: Limits = Limits {
     max_file_bytes: MAX_FILE_BYTES as u64,
     max_files: 9,
     idle: Duration::from_secs(60),
+    until: None,
 };
 
 /// The input is a Content-Type, chunk sizes and a body.

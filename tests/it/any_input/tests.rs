@@ -185,6 +185,7 @@ fn open(body: Body, max_file_bytes: u64) -> Form {
         max_file_bytes,
         max_files: 1,
         idle: Duration::from_secs(60),
+        until: None,
     };
     Form::open(&headers.into_iter().collect(), body, limits).unwrap()
 }
