@@ -56,7 +56,7 @@ async fn one_picture_is_answered_in_an_array_of_exactly_these_keys() {
     let expected = json!([{
         "url": format!("http://127.0.0.1:9000/{path}"), "path": path, "image_class_id": 0,
         "create_time": created, "size": PNG.len(), "mime": "image/png", "name": "IMG_0001.png",
-        "kind": "image", "width": 24, "height": 24, "geo": "kept",
+        "kind": "image", "width": 24, "height": 24, "geo": "none",
     }]);
     assert_eq!(data, expected);
     assert_eq!(api.files(), [(path.to_owned(), PNG.to_vec())].into());
@@ -169,7 +169,7 @@ async fn a_file_for_a_folder_is_answered_as_an_object_with_a_url_without_host() 
         assert_key(path, &folder, "png", "+08:00", &(start..=now()));
         let expected = json!({
             "url": format!("/{path}"), "path": path, "size": PNG.len(), "mime": "image/png", "name": "a.png",
-            "kind": "image", "width": 24, "height": 24, "geo": "kept",
+            "kind": "image", "width": 24, "height": 24, "geo": "none",
         });
         assert_eq!(data, expected);
         assert_eq!(api.files(), [(path.to_owned(), PNG.to_vec())].into());

@@ -2,14 +2,17 @@
 
 use super::{
     super::field::le16,
-    Facts, MAX_ELEMENTS,
+    Facts, MAX_ELEMENTS, Strip,
     input::{Input, Stop, Walked},
+    xmp,
 };
 
 const EXTENSION: u8 = 0x21;
 const IMAGE: u8 = 0x2C;
 const TRAILER: u8 = 0x3B;
 const GRAPHIC_CONTROL: u8 = 0xF9;
+const COMMENT: u8 = 0xFE;
+const APPLICATION: u8 = 0xFF;
 
 /// Shorter delays than this, in hundredths of a second, are taken for mistakes by browsers.
 const SHORTEST_DELAY: u16 = 2;
@@ -61,12 +64,17 @@ async fn blocks(input: &mut Input, facts: &mut Facts, frames: &mut Frames) -> Wa
             }
             [EXTENSION] => {
                 let [label] = input.array().await?;
-                if label == GRAPHIC_CONTROL {
-                    let [size] = input.array().await?;
-                    let control = input.collect(size.into()).await?;
-                    frames.delay = le16(&control, 1).unwrap_or_default();
+                match label {
+                    GRAPHIC_CONTROL => {
+                        let [size] = input.array().await?;
+                        let control = input.collect(size.into()).await?;
+                        frames.delay = le16(&control, 1).unwrap_or_default();
+                        skip_sub_blocks(input).await?;
+                    }
+                    APPLICATION if input.strip() != Strip::Off => application(input).await?,
+                    COMMENT if input.strip() >= Strip::Device => blank_sub_blocks(input).await?,
+                    _ => skip_sub_blocks(input).await?,
                 }
-                skip_sub_blocks(input).await?;
             }
             [TRAILER] => return Ok(()),
             _ => return Err(Stop::Broken),
@@ -93,6 +101,51 @@ async fn skip_colours(input: &mut Input, flags: u8) -> Walked {
     match flags & 0x80 {
         0 => Ok(()),
         _ => input.skip(3 << ((flags & 7) + 1)).await,
+    }
+}
+
+/// An application's extension. In that of XMP the packet stands as it is, not in sub-blocks; behind
+/// it is a trailer by which a reader of sub-blocks comes to their end from wherever it is.
+async fn application(input: &mut Input) -> Walked {
+    let [size] = input.array().await?;
+    if *input.collect(size.into()).await? != *b"XMP DataXMP" {
+        return skip_sub_blocks(input).await;
+    }
+    let at = input.position();
+    let mut data = Vec::new();
+    while data.len() < xmp::MAX_PACKET {
+        let [size] = input.array().await?;
+        data.push(size);
+        data.extend_from_slice(&input.take(size.into()).await);
+        if size == 0 {
+            match packet(&data) {
+                Some(packet) => {
+                    if let Some(cleaned) = xmp::clean(packet, input.strip()) {
+                        input.replace(at, packet, cleaned.into());
+                    }
+                }
+                None => input.keeps_something(),
+            }
+            return Ok(());
+        }
+    }
+    input.keeps_something();
+    skip_sub_blocks(input).await
+}
+
+/// The packet in front of its trailer.
+fn packet(data: &[u8]) -> Option<&[u8]> {
+    const TRAILER_BYTES: usize = 258;
+    let (packet, trailer) = data.split_at_checked(data.len().checked_sub(TRAILER_BYTES)?)?;
+    trailer.starts_with(&[0x01, 0xFF, 0xFE]).then_some(packet)
+}
+
+async fn blank_sub_blocks(input: &mut Input) -> Walked {
+    loop {
+        match input.array().await? {
+            [0] => return Ok(()),
+            [size] => input.blank(size.into(), b' ').await?,
+        }
     }
 }
 

@@ -3,11 +3,13 @@
 
 use std::{
     future::poll_fn,
+    ops::Range,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::Poll,
 };
 
 use bytes::{Buf as _, Bytes, BytesMut};
+use memchr::memmem;
 
 use super::{Edit, Geo, Overwrite, REACH, Strip};
 
@@ -190,6 +192,42 @@ impl Input {
         usize::try_from(bytes).map_or(ready, |bytes| bytes.min(ready))
     }
 
+    /// Goes behind the first of these patterns, and says which one it is, and which four bytes are
+    /// in front of it.
+    pub(super) async fn find(&mut self, patterns: &[&[u8]]) -> Walked<(usize, [u8; 4])> {
+        const BEFORE: usize = 4;
+        let longest = patterns.iter().map(|pattern| pattern.len()).max();
+        let held = longest.unwrap_or_default() + BEFORE - 1;
+        // The last bytes that have passed, and the next ones behind them: a pattern may begin in a
+        // chunk and end in the next.
+        let mut border = Vec::with_capacity(2 * held);
+        loop {
+            self.fill().await?;
+            let passed = border.len();
+            let ready = self.ready();
+            border.extend_from_slice(ready.get(..held).unwrap_or(ready));
+            let crossing = first_of(patterns, &border, passed);
+            let found = crossing.map(|found| (found, &border[..], passed));
+            let found = found.or_else(|| Some((first_of(patterns, ready, 0)?, ready, 0)));
+            if let Some((Found { which, range }, bytes, passed)) = found {
+                let before = bytes
+                    .get(..range.start)
+                    .and_then(|before| before.last_chunk());
+                let before = before.copied().unwrap_or_default();
+                self.advance(range.end - passed);
+                return Ok((which, before));
+            }
+            if ready.len() > held {
+                border.clear();
+                border.extend_from_slice(ready.get(ready.len() - held..).unwrap_or_default());
+            }
+            let excess = border.len().saturating_sub(held);
+            border.drain(..excess);
+            let passed = ready.len();
+            self.advance(passed);
+        }
+    }
+
     /// The next bytes.
     pub(super) async fn array<const N: usize>(&mut self) -> Walked<[u8; N]> {
         if let Some(array) = self.ready().first_chunk().copied() {
@@ -291,4 +329,21 @@ impl Input {
     pub(super) fn geo(&self) -> Geo {
         self.geo
     }
+}
+
+/// A pattern that was found, and where.
+struct Found {
+    which: usize,
+    range: Range<usize>,
+}
+
+/// The pattern that ends first in `bytes`, behind the first `passed` of them.
+fn first_of(patterns: &[&[u8]], bytes: &[u8], passed: usize) -> Option<Found> {
+    let ends = patterns.iter().enumerate().filter_map(|(which, pattern)| {
+        let mut starts = memmem::find_iter(bytes, pattern);
+        let start = starts.find(|start| start + pattern.len() > passed)?;
+        let range = start..start + pattern.len();
+        Some(Found { which, range })
+    });
+    ends.min_by_key(|found| found.range.end)
 }

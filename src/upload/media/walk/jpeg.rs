@@ -1,14 +1,22 @@
-//! JPEG (ITU-T T.81), with the orientation that its EXIF data give it.
+//! JPEG (ITU-T T.81), with the orientation that its EXIF data give it, and with all that cameras put
+//! into its segments and behind its end.
+
+use bytes::Bytes;
 
 use super::{
-    super::field::be16,
-    Facts, MAX_ELEMENTS,
+    super::{field::be16, format::Format},
+    Facts, MAX_ELEMENTS, Strip,
     input::{Input, Stop, Walked},
-    tiff,
+    movie, photoshop, samsung, tiff, xmp,
 };
 
 /// Begins the EXIF data in an APP1 segment; the TIFF block follows.
-const EXIF: &[u8] = b"Exif\0\0";
+pub(super) const EXIF: &[u8] = b"Exif\0\0";
+const XMP: &[u8] = b"http://ns.adobe.com/xap/1.0/\0";
+/// A piece of a packet that is too large for a segment.
+const EXTENDED_XMP: &[u8] = b"http://ns.adobe.com/xmp/extension/\0";
+const PHOTOSHOP: &[u8] = b"Photoshop 3.0\0";
+const GOPRO: &[u8] = b"GoPro\0";
 
 /// The segments of a JPEG that are looked at, and those that have no length.
 mod marker {
@@ -18,6 +26,12 @@ mod marker {
     pub(super) const EOI: u8 = 0xD9;
     pub(super) const SOS: u8 = 0xDA;
     pub(super) const APP1: u8 = 0xE1;
+    pub(super) const APP2: u8 = 0xE2;
+    pub(super) const APP6: u8 = 0xE6;
+    pub(super) const APP13: u8 = 0xED;
+    pub(super) const APP14: u8 = 0xEE;
+    pub(super) const APP15: u8 = 0xEF;
+    pub(super) const COM: u8 = 0xFE;
 
     /// Whether a segment is a frame header: not one of the tables among their numbers.
     pub(super) const fn is_frame(marker: u8) -> bool {
@@ -30,40 +44,55 @@ mod marker {
 struct Picture {
     sides: Option<(u16, u16)>,
     is_turned: Option<bool>,
+    /// A piece of its XMP packet was taken out.
+    is_packet_cut: bool,
 }
 
+/// Goes to the first scan, and to the end of the file where metadata are looked for.
 pub(super) async fn walk(input: &mut Input, facts: &mut Facts) -> Walked {
     let mut picture = Picture::default();
+    // The start of the image, and of its first marker.
+    input.skip(3).await?;
     let walked = before_scan(input, &mut picture).await;
     if let Some((width, height)) = picture.sides {
         let is_turned = picture.is_turned.unwrap_or_default();
         facts.set_size(width.into(), height.into(), is_turned);
     }
-    walked
+    if input.strip() == Strip::Off {
+        return walked.map(drop);
+    }
+    behind(input, walked?).await
 }
 
-/// Goes from the start of an image to its first scan.
-async fn before_scan(input: &mut Input, picture: &mut Picture) -> Walked {
-    input.skip(2).await?;
+/// How the segments of an image end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    BeforeScan,
+    ByEndOfImage,
+}
+
+/// Goes through the segments of an image, from behind the first byte of the first marker.
+async fn before_scan(input: &mut Input, picture: &mut Picture) -> Walked<Ended> {
     for _ in 0..MAX_ELEMENTS {
-        match next_marker(input).await? {
+        match marker_code(input).await? {
             marker::TEM | marker::RST0..=marker::RST7 => {}
-            marker::EOI | marker::SOS => return Ok(()),
+            marker::EOI => return Ok(Ended::ByEndOfImage),
+            marker::SOS => return Ok(Ended::BeforeScan),
             marker => segment(input, marker, picture).await?,
         }
+        let [0xFF] = input.array().await? else {
+            return Err(Stop::Broken);
+        };
     }
     Err(Stop::Broken)
 }
 
-/// A marker's code. Any number of fill bytes may stand before it.
-async fn next_marker(input: &mut Input) -> Walked<u8> {
-    let [0xFF] = input.array().await? else {
-        return Err(Stop::Broken);
-    };
+/// A marker's second byte. Any number of fill bytes may stand before it.
+async fn marker_code(input: &mut Input) -> Walked<u8> {
     loop {
         match input.array().await? {
             [0xFF] => {}
-            [marker] => return Ok(marker),
+            [code] => return Ok(code),
         }
     }
 }
@@ -72,13 +101,129 @@ async fn segment(input: &mut Input, marker: u8, picture: &mut Picture) -> Walked
     let length = u16::from_be_bytes(input.array().await?);
     let length = length.checked_sub(2).ok_or(Stop::Broken)?;
     let outer = input.enter(length.into());
+    let strips = input.strip() != Strip::Off;
     if marker::is_frame(marker) {
         let frame = input.collect(5).await?;
         picture.sides = picture.sides.or(be16(&frame, 3).zip(be16(&frame, 1)));
-    } else if marker == marker::APP1 && picture.is_turned.is_none() {
+    } else if marker == marker::APP1 && (strips || picture.is_turned.is_none()) {
+        let at = input.position();
         let data = input.take(length.into()).await;
         // Browsers turn by the first of several.
-        picture.is_turned = data.strip_prefix(EXIF).map(tiff::is_turned);
+        let is_turned = || data.strip_prefix(EXIF).map(tiff::is_turned);
+        picture.is_turned = picture.is_turned.or_else(is_turned);
+        if let Some(cleaned) = application_data(&data, input.strip(), picture) {
+            input.replace(at, &data, cleaned);
+        }
+    } else if strips {
+        other_segment(input, marker).await?;
     }
     input.leave(outer).await
+}
+
+/// The data of an APP1 segment without what is to go; `None` where that is nothing.
+fn application_data(data: &[u8], strip: Strip, picture: &mut Picture) -> Option<Bytes> {
+    let behind = |name: &[u8], cleaned: Option<Vec<u8>>| Some([name, &cleaned?].concat().into());
+    if let Some(block) = data.strip_prefix(EXIF) {
+        return behind(EXIF, tiff::clean(block, strip));
+    }
+    if let Some(packet) = data.strip_prefix(XMP) {
+        return behind(XMP, xmp::clean(packet, strip));
+    }
+    let goes = match data.strip_prefix(EXTENDED_XMP) {
+        // A name may stand in a piece, and its value in the next.
+        Some(piece) => {
+            picture.is_packet_cut |= strip >= Strip::Device || xmp::names_place(piece);
+            picture.is_packet_cut
+        }
+        None => strip >= Strip::Device,
+    };
+    goes.then(|| vec![0; data.len()].into())
+}
+
+/// Any other segment: it goes as a whole, or stays. Viewers pass over one without a name.
+async fn other_segment(input: &mut Input, marker: u8) -> Walked {
+    let is_device = input.strip() >= Strip::Device;
+    let is_looked_at = match marker {
+        marker::APP6 | marker::APP13 => true,
+        marker::APP1..=marker::APP15 | marker::COM => is_device,
+        _ => false,
+    };
+    if !is_looked_at {
+        return Ok(());
+    }
+    let at = input.position();
+    let data = input.take(usize::from(u16::MAX)).await;
+    let resources = data.strip_prefix(PHOTOSHOP);
+    let tells_place = match marker {
+        marker::APP6 => data.starts_with(GOPRO),
+        marker::APP13 => resources.is_some_and(photoshop::tells_place),
+        _ => false,
+    };
+    if tells_place || is_device && !is_shown(marker, &data) {
+        input.replace(at, &data, vec![0; data.len()].into());
+    }
+    Ok(())
+}
+
+/// Whether a segment has a part in how the picture is shown: a colour profile, the list of the
+/// images in this file, a gain map, and how the colours are coded.
+fn is_shown(marker: u8, data: &[u8]) -> bool {
+    const NAMES: [(u8, &[u8]); 4] = [
+        (marker::APP2, b"ICC_PROFILE\0"),
+        (marker::APP2, b"MPF\0"),
+        (marker::APP2, b"urn:iso:std:iso:ts:21496:-1\0"),
+        (marker::APP14, b"Adobe"),
+    ];
+    let mut names = NAMES.iter();
+    names.any(|(its, name)| *its == marker && data.starts_with(name))
+}
+
+/// Goes on to the end of the file. Behind the end of the image there may be further images (a gain
+/// map, the other eye), a movie (a motion photo), and a camera's own records.
+///
+/// The end of an image is found by its marker alone. Between the scans of a progressive image a
+/// table may hold the same two bytes: then the rest of the image is searched for what may stand
+/// behind it, and has nothing like it.
+async fn behind(input: &mut Input, ended: Ended) -> Walked {
+    const IMAGE: &[u8] = b"\xFF\xD8\xFF";
+    const MOVIE: &[u8] = b"ftyp";
+    end_of_image(input, ended).await?;
+    let mut is_known = input.is_at_end().await;
+    let patterns = [IMAGE, MOVIE, samsung::COUNTRY, samsung::TIME];
+    while let Ok((which, before)) = input.find(&patterns).await {
+        is_known = true;
+        match which {
+            0 => match before_scan(input, &mut Picture::default()).await {
+                Ok(ended) => end_of_image(input, ended).await?,
+                Err(Stop::Broken) => input.keeps_something(),
+                Err(Stop::End) => {}
+            },
+            1 => movie_behind(input, u32::from_be_bytes(before)).await?,
+            which => samsung::value(input, which == 3).await?,
+        }
+    }
+    if !is_known && input.strip() >= Strip::Device {
+        input.keeps_something();
+    }
+    Ok(())
+}
+
+async fn end_of_image(input: &mut Input, ended: Ended) -> Walked {
+    match ended {
+        Ended::BeforeScan => input.find(&[&[0xFF, marker::EOI]]).await.map(drop),
+        Ended::ByEndOfImage => Ok(()),
+    }
+}
+
+/// A movie whose first box is of this size, unless that is no such box; its name has passed.
+async fn movie_behind(input: &mut Input, size: u32) -> Walked {
+    if !(16..=64).contains(&size) {
+        return Ok(());
+    }
+    input.skip(u64::from(size) - 8).await?;
+    match movie::walk(input, &mut Facts::default(), Format::Mp4).await {
+        // A camera's records follow, which are no boxes.
+        Err(Stop::Broken) => Ok(()),
+        walked => walked,
+    }
 }

@@ -17,20 +17,19 @@ mod frames;
 mod gif;
 mod heif;
 mod id3;
-#[allow(
-    dead_code,
-    reason = "what overwrites metadata comes with the first walk that does"
-)]
 mod input;
 mod jpeg;
 mod matroska;
 mod movie;
 mod ogg;
+mod photoshop;
 mod png;
 mod riff;
+mod samsung;
 mod tiff;
 mod webp;
 mod words;
+mod xmp;
 
 use std::{
     fmt,
@@ -241,20 +240,6 @@ const fn has_walk(format: Format) -> bool {
     )
 }
 
-/// Whether the walk through a format leaves its metadata alone, whatever that tells.
-const fn keeps_metadata(format: Format) -> bool {
-    matches!(
-        format,
-        Format::Jpeg
-            | Format::Png
-            | Format::Gif
-            | Format::Webp
-            | Format::Heic
-            | Format::Heif
-            | Format::Avif
-    )
-}
-
 async fn walk(format: Format, mut input: Input) -> Report {
     let mut facts = Facts::default();
     let walked = match format {
@@ -282,8 +267,7 @@ async fn walk(format: Format, mut input: Input) -> Report {
         Format::Flac => flac::walk(&mut input, &mut facts).await,
         _ => Ok(()),
     };
-    let is_unread = input.strip() != Strip::Off && keeps_metadata(format);
-    if walked == Err(Stop::Broken) || is_unread {
+    if walked == Err(Stop::Broken) {
         input.keeps_something();
     }
     Report {
@@ -292,5 +276,7 @@ async fn walk(format: Format, mut input: Input) -> Report {
     }
 }
 
+#[cfg(test)]
+mod picture_tests;
 #[cfg(test)]
 mod tests;

@@ -1,17 +1,23 @@
-//! PNG and APNG (PNG specification, third edition).
+//! PNG and APNG (PNG specification, third edition). A chunk that is changed gets a new checksum.
+
+use bytes::Bytes;
+use crc32fast::Hasher;
 
 use super::{
     super::field::{be16, be32},
-    Facts, MAX_ELEMENTS,
+    Facts, MAX_ELEMENTS, Strip,
     input::{Input, Walked},
-    tiff,
+    tiff, xmp,
 };
 
 /// Signature, length and type of the first chunk.
 const BEFORE_HEADER: u64 = 8 + 8;
 const CHECKSUM: u64 = 4;
-/// Largest EXIF chunk that is looked at.
-const MAX_EXIF: u64 = 1024 * 1024;
+/// Most data of a chunk that are collected.
+const MAX_DATA: usize = 512 * 1024;
+const XMP_KEYWORD: &[u8] = b"XML:com.adobe.xmp";
+/// Begins the keyword under which ImageMagick writes what other formats have of their own.
+const PROFILE_KEYWORD: &[u8] = b"Raw profile type ";
 
 /// Of the picture itself, as its chunks tell.
 #[derive(Debug, Default)]
@@ -45,20 +51,137 @@ async fn chunks(input: &mut Input, picture: &mut Picture) -> Walked {
         let length = u32::from_be_bytes(input.array().await?);
         let kind = input.array::<4>().await?;
         let outer = input.enter(u64::from(length) + CHECKSUM);
+        let strip = input.strip();
         match &kind {
             b"IDAT" => has_pixels = true,
             b"IEND" => return Ok(()),
             b"acTL" if !has_pixels => picture.is_animation = true,
             b"fcTL" if picture.is_animation => picture.add_frame(&input.take(26).await),
-            // Browsers do not turn by what comes behind the pixels.
-            b"eXIf" if !has_pixels => {
-                let length = MAX_EXIF.min(length.into()) as usize;
-                picture.is_turned = tiff::is_turned(&input.take(length).await);
+            b"eXIf" if !has_pixels || strip != Strip::Off => {
+                let chunk = Chunk::take(input, kind, length).await;
+                // Browsers do not turn by what comes behind the pixels.
+                picture.is_turned |= !has_pixels && tiff::is_turned(&chunk.data);
+                let cleaned = tiff::clean(&chunk.data, strip);
+                chunk.become_clean(input, cleaned).await?;
+            }
+            b"tEXt" | b"zTXt" | b"iTXt" if strip != Strip::Off => {
+                text(input, kind, length).await?;
+            }
+            b"tIME" | b"caBX" if strip >= Strip::Device => {
+                let chunk = Chunk::take(input, kind, length).await;
+                chunk.become_empty(input).await?;
             }
             _ => {}
         }
         input.leave(outer).await?;
     }
+    Ok(())
+}
+
+/// A chunk with text: an XMP packet, metadata of other formats in hexadecimal digits, or what a
+/// program or a person wrote.
+async fn text(input: &mut Input, kind: [u8; 4], length: u32) -> Walked {
+    let chunk = Chunk::take(input, kind, length).await;
+    let keyword = chunk.data.split(|byte| *byte == 0).next();
+    let keyword = keyword.unwrap_or_default();
+    if keyword == XMP_KEYWORD
+        && let Some(start) = packet_start(kind, &chunk.data)
+    {
+        let (head, packet) = chunk.data.split_at(start);
+        let cleaned = xmp::clean(packet, input.strip());
+        let cleaned = cleaned.map(|packet| [head, &packet].concat());
+        return chunk.become_clean(input, cleaned).await;
+    }
+    let tells_place = keyword == XMP_KEYWORD
+        || keyword.starts_with(PROFILE_KEYWORD)
+        || xmp::is_place_name(keyword);
+    if tells_place || input.strip() >= Strip::Device {
+        chunk.become_empty(input).await?;
+    }
+    Ok(())
+}
+
+/// Where the text of an international chunk begins, if it is not compressed.
+fn packet_start(kind: [u8; 4], data: &[u8]) -> Option<usize> {
+    const UNCOMPRESSED: u8 = 0;
+    let behind_keyword = XMP_KEYWORD.len() + 1;
+    let [UNCOMPRESSED, _method, rest @ ..] = data.get(behind_keyword..)? else {
+        return None;
+    };
+    // A language and a translated keyword, each with a zero at its end.
+    let mut zeros = memchr::memchr_iter(0, rest);
+    let start = behind_keyword + 2 + zeros.nth(1)? + 1;
+    (&kind == b"iTXt").then_some(start)
+}
+
+/// A chunk whose data may be overwritten; its checksum follows.
+struct Chunk {
+    kind: [u8; 4],
+    length: u32,
+    at: u64,
+    /// As much of it as is collected.
+    data: Bytes,
+}
+
+impl Chunk {
+    async fn take(input: &mut Input, kind: [u8; 4], length: u32) -> Self {
+        let at = input.position();
+        let data = input.take((length as usize).min(MAX_DATA)).await;
+        Self {
+            kind,
+            length,
+            at,
+            data,
+        }
+    }
+
+    fn is_whole(&self) -> bool {
+        self.data.len() == self.length as usize
+    }
+
+    /// Has `cleaned` stand in place of the data, if there is something to clean.
+    async fn become_clean(self, input: &mut Input, cleaned: Option<Vec<u8>>) -> Walked {
+        if !self.is_whole() {
+            // Too much to collect, or cut off.
+            input.keeps_something();
+            return Ok(());
+        }
+        if let Some(cleaned) = cleaned {
+            let mut checksum = Hasher::new();
+            checksum.update(&self.kind);
+            checksum.update(&cleaned);
+            input.replace(self.at, &self.data, cleaned.into());
+            replace_checksum(input, checksum).await?;
+        }
+        Ok(())
+    }
+
+    /// Zeros all data, and gives the chunk a name that no reader knows.
+    async fn become_empty(self, input: &mut Input) -> Walked {
+        const UNKNOWN: [u8; 4] = *b"voId";
+        const ZEROS: [u8; 4096] = [0; 4096];
+        input.replace(self.at - 4, &self.kind, Bytes::from_static(&UNKNOWN));
+        let zeros = vec![0; self.data.len()];
+        let mut checksum = Hasher::new();
+        checksum.update(&UNKNOWN);
+        checksum.update(&zeros);
+        input.replace(self.at, &self.data, zeros.into());
+        let mut left = self.length as usize - self.data.len();
+        while left > 0 {
+            let zeros = ZEROS.get(..left).unwrap_or(&ZEROS);
+            input.blank(zeros.len() as u64, 0).await?;
+            checksum.update(zeros);
+            left -= zeros.len();
+        }
+        replace_checksum(input, checksum).await
+    }
+}
+
+async fn replace_checksum(input: &mut Input, checksum: Hasher) -> Walked {
+    let at = input.position();
+    let before = input.array::<4>().await?;
+    let after = Bytes::copy_from_slice(&checksum.finalize().to_be_bytes());
+    input.replace(at, &before, after);
     Ok(())
 }
 

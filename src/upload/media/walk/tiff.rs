@@ -1,24 +1,217 @@
 //! The TIFF block that EXIF data are, in whichever container (EXIF 2.32, TIFF 6.0).
 
-use super::super::field::{be16, be32, le16, le32};
+use std::ops::Range;
+
+use super::{
+    super::field::{be32, le32},
+    Strip, photoshop, xmp,
+};
 
 const ORIENTATION: u16 = 0x0112;
+const XMP: u16 = 0x02BC;
+const IPTC: u16 = 0x83BB;
+const PHOTOSHOP: u16 = 0x8649;
+const EXIF: u16 = 0x8769;
+const GPS: u16 = 0x8825;
+const COLOR_SPACE: u16 = 0xA001;
+const RESOLUTION_UNIT: u16 = 0x0128;
+/// In a GPS directory; some cameras write no more when they do not know where they are.
+const GPS_VERSION: u16 = 0;
+
 const SHORT: u16 = 3;
+const LONG: u16 = 4;
+
+/// Byte order, magic number, offset of the first directory.
+const HEADER: usize = 8;
+const ENTRY: usize = 12;
+/// Most directories that are looked into: those of the picture and of its thumbnail, and the EXIF
+/// directory of each, with room for more.
+const MAX_DIRECTORIES: usize = 8;
+/// Most entries of a GPS directory. EXIF defines 32.
+const MAX_GPS: usize = 64;
+/// Most entries that are taken out.
+const MAX_REMOVED: usize = 16;
 
 /// Whether a picture is shown turned by a quarter, so that width and height change places.
 pub(super) fn is_turned(block: &[u8]) -> bool {
-    orientation(block).is_some_and(|orientation| matches!(orientation, 5..=8))
+    let orientation = Tiff::new(block).and_then(|tiff| tiff.orientation());
+    orientation.is_some_and(|orientation| matches!(orientation, 5..=8))
 }
 
-fn orientation(block: &[u8]) -> Option<u16> {
+/// The block without what is to go, every other value in its place; `None` where that is nothing.
+///
+/// Without what tells a device, a block of the same length is left that says how the picture is to
+/// be shown: its orientation and its colour space.
+pub(super) fn clean(block: &[u8], strip: Strip) -> Option<Vec<u8>> {
+    let cleaned = match strip {
+        Strip::Off => return None,
+        // A block that contradicts itself is of no use but for that.
+        Strip::Location => without_place(block).unwrap_or_else(|| essence(block)),
+        Strip::Device => essence(block),
+    };
+    (cleaned != block).then_some(cleaned)
+}
+
+/// `None` when directories and values do not lie where they should, or over each other.
+fn without_place(block: &[u8]) -> Option<Vec<u8>> {
     let tiff = Tiff::new(block)?;
-    let directory = tiff.long(4)? as usize;
-    let count = usize::from(tiff.short(directory)?);
-    let entries = (0..count).map(|index| directory + 2 + 12 * index);
-    let mut found = entries.filter(|entry| tiff.short(*entry) == Some(ORIENTATION));
-    let entry = found.next()?;
-    let is_short = tiff.short(entry + 2)? == SHORT && tiff.long(entry + 4)? == 1;
-    tiff.short(entry + 8).filter(|_| is_short)
+    let directories = tiff.directories()?;
+    let mut cleaner = Cleaner {
+        tiff,
+        cleaned: block.to_vec(),
+        claimed: Vec::new(),
+        removed: 0,
+    };
+    let directory_ranges = directories.iter().map(Directory::range);
+    let structure: Vec<_> = std::iter::once(0..HEADER).chain(directory_ranges).collect();
+    let is_apart = structure.iter().enumerate().all(|(index, range)| {
+        let mut others = structure.iter().take(index);
+        !others.any(|other| overlap(range, other))
+    });
+    cleaner.claimed = structure;
+    for directory in directories {
+        // From the last on, so that those before it stay where they are.
+        for index in (0..directory.count).rev() {
+            let entry = directory.entry(index);
+            let goes = match tiff.short(entry)? {
+                GPS => cleaner.blank_gps(tiff.long(entry + 8)? as usize)?,
+                tag @ (XMP | IPTC | PHOTOSHOP) => cleaner.clean_value(tag, entry)?,
+                _ => false,
+            };
+            if goes {
+                is_apart.then_some(())?;
+                cleaner.remove(directory, index)?;
+            }
+        }
+    }
+    Some(cleaner.cleaned)
+}
+
+fn overlap(one: &Range<usize>, other: &Range<usize>) -> bool {
+    one.start.max(other.start) < one.end.min(other.end)
+}
+
+/// A copy of a block, in which places are blanked.
+#[derive(Debug)]
+struct Cleaner<'b> {
+    tiff: Tiff<'b>,
+    cleaned: Vec<u8>,
+    /// What has its final bytes: a value that lies over it deceives.
+    claimed: Vec<Range<usize>>,
+    removed: usize,
+}
+
+impl Cleaner<'_> {
+    /// Claims ranges, which may lie over each other only if they are to be blanked; `None` when
+    /// one lies over what is claimed already.
+    fn claim(&mut self, ranges: Vec<Range<usize>>) -> Option<()> {
+        let is_free = |range| !self.claimed.iter().any(|claimed| overlap(range, claimed));
+        let are_free = ranges.iter().all(is_free);
+        self.claimed.extend(ranges);
+        are_free.then_some(())
+    }
+
+    fn blank(&mut self, range: Range<usize>) -> Option<()> {
+        self.cleaned.get_mut(range)?.fill(0);
+        Some(())
+    }
+
+    /// Blanks the GPS directory at `at` and all its values; `false` when it tells no place.
+    fn blank_gps(&mut self, at: usize) -> Option<bool> {
+        let Some(directory) = self.tiff.directory(at) else {
+            // Outside of the block there is nothing.
+            return Some(true);
+        };
+        if directory.count > MAX_GPS {
+            return None;
+        }
+        let mut tags = (0..directory.count).map(|index| self.tiff.short(directory.entry(index)));
+        if tags.all(|tag| tag == Some(GPS_VERSION)) {
+            return Some(false);
+        }
+        let mut ranges = vec![self.tiff.clamped(directory.range())];
+        for index in 0..directory.count {
+            ranges.push(self.tiff.value(directory.entry(index))?);
+        }
+        self.claim(ranges.clone())?;
+        for range in ranges {
+            self.blank(range)?;
+        }
+        Some(true)
+    }
+
+    /// Takes a place out of a value that is a packet or a record of its own; whether its entry is
+    /// to go, too.
+    fn clean_value(&mut self, tag: u16, entry: usize) -> Option<bool> {
+        let range = self.tiff.value(entry)?;
+        self.claim(vec![range.clone()])?;
+        let value = self.cleaned.get_mut(range.clone())?;
+        let tells_place = match tag {
+            XMP => {
+                if let Some(packet) = xmp::clean(value, Strip::Location) {
+                    value.copy_from_slice(&packet);
+                }
+                false
+            }
+            IPTC => photoshop::iptc_tells_place(value),
+            _ => photoshop::tells_place(value),
+        };
+        if tells_place {
+            self.blank(range)?;
+        }
+        Some(tells_place)
+    }
+
+    /// Takes an entry out of its directory. The entries behind it move up, and so does the offset
+    /// of the next directory.
+    fn remove(&mut self, directory: Directory, index: usize) -> Option<()> {
+        let is_whole = usize::from(self.tiff.short(directory.at)?) == directory.count;
+        self.removed += 1;
+        if !is_whole || self.removed > MAX_REMOVED {
+            return None;
+        }
+        let Range { start, end } = self.tiff.clamped(directory.range());
+        let entry = directory.entry(index) - start;
+        let directory = self.cleaned.get_mut(start..end)?;
+        directory.copy_within(entry + ENTRY.., entry);
+        let len = directory.len();
+        directory.get_mut(len - ENTRY..)?.fill(0);
+        let count = directory.first_chunk_mut::<2>()?;
+        *count = self
+            .tiff
+            .short_bytes(self.tiff.short_of(*count).checked_sub(1)?);
+        Some(())
+    }
+}
+
+/// A block of this length with the orientation and the colour space alone; all zeros for what is
+/// no block, or has no room for them.
+fn essence(block: &[u8]) -> Vec<u8> {
+    let mut rebuilt = Tiff::new(block).map(Tiff::essence).unwrap_or_default();
+    if rebuilt.len() > block.len() {
+        rebuilt.clear();
+    }
+    rebuilt.resize(block.len(), 0);
+    rebuilt
+}
+
+/// A directory of a block: where it begins, and how many entries it has.
+#[derive(Clone, Copy, Debug)]
+struct Directory {
+    at: usize,
+    count: usize,
+}
+
+impl Directory {
+    /// Where an entry begins.
+    fn entry(&self, index: usize) -> usize {
+        self.at + 2 + ENTRY * index
+    }
+
+    /// Its count, its entries, and the offset of the next directory.
+    fn range(&self) -> Range<usize> {
+        self.at..self.entry(self.count) + 4
+    }
 }
 
 /// A block and the order of its bytes.
@@ -38,19 +231,342 @@ impl<'b> Tiff<'b> {
         Some(Self { block, is_little })
     }
 
-    fn short(&self, at: usize) -> Option<u16> {
+    fn orientation(self) -> Option<u16> {
+        let directory = self.directory(self.long(4)? as usize)?;
+        self.only_short(directory, ORIENTATION)
+    }
+
+    /// The value of an entry that is one short number.
+    fn only_short(self, directory: Directory, tag: u16) -> Option<u16> {
+        let entry = self.find(directory, tag)?;
+        let is_short = self.short(entry + 2)? == SHORT && self.long(entry + 4)? == 1;
+        self.short(entry + 8).filter(|_| is_short)
+    }
+
+    /// Where the first entry of this tag begins.
+    fn find(self, directory: Directory, tag: u16) -> Option<usize> {
+        let mut entries = (0..directory.count).map(|index| directory.entry(index));
+        entries.find(|entry| self.short(*entry) == Some(tag))
+    }
+
+    /// The directory at `at`, with as many of its entries as are there; `None` outside of the block.
+    fn directory(self, at: usize) -> Option<Directory> {
+        let count = usize::from(self.short(at)?);
+        let room = (self.block.len() - at - 2) / ENTRY;
+        let count = count.min(room);
+        Some(Directory { at, count })
+    }
+
+    /// The directories of the picture, of its thumbnail, and those of EXIF; `None` when the first
+    /// is not there, or there are too many.
+    fn directories(self) -> Option<Vec<Directory>> {
+        let mut found: Vec<Directory> = Vec::new();
+        let mut offsets = vec![self.long(4)? as usize];
+        while let Some(at) = offsets.pop() {
+            let is_known = found.iter().any(|known| known.at == at);
+            if is_known || at == 0 && !found.is_empty() {
+                continue;
+            }
+            let directory = match self.directory(at) {
+                Some(directory) if found.len() < MAX_DIRECTORIES => directory,
+                None if !found.is_empty() => continue,
+                _ => return None,
+            };
+            found.push(directory);
+            let next = self.long(directory.entry(directory.count));
+            let exif = self.find(directory, EXIF);
+            let exif = exif.and_then(|entry| self.long(entry + 8));
+            offsets.extend([next, exif].into_iter().flatten().map(|at| at as usize));
+        }
+        Some(found)
+    }
+
+    /// Where the value of an entry is, as far as it lies in the block; empty when the entry itself
+    /// holds it.
+    fn value(self, entry: usize) -> Option<Range<usize>> {
+        let unit: usize = match self.short(entry + 2)? {
+            3 | 8 => 2,
+            4 | 9 | 11 | 13 => 4,
+            5 | 10 | 12 => 8,
+            _ => 1,
+        };
+        let size = unit.saturating_mul(self.long(entry + 4)? as usize);
+        if size <= 4 {
+            return Some(0..0);
+        }
+        let at = self.long(entry + 8)? as usize;
+        Some(self.clamped(at..at.saturating_add(size)))
+    }
+
+    /// The part of a range that lies in the block.
+    fn clamped(self, range: Range<usize>) -> Range<usize> {
+        let len = self.block.len();
+        range.start.min(len)..range.end.min(len)
+    }
+
+    /// A new block that says how the picture is to be shown.
+    fn essence(self) -> Vec<u8> {
+        let orientation = self.orientation().filter(|it| (1..=8).contains(it));
+        let color_space = || {
+            let directory = self.directory(self.long(4)? as usize)?;
+            let exif = self.long(self.find(directory, EXIF)? + 8)?;
+            self.only_short(self.directory(exif as usize)?, COLOR_SPACE)
+        };
+        let color_space = color_space();
+        let mut entries = Vec::new();
+        entries.extend(orientation.map(|it| self.entry(ORIENTATION, SHORT, self.left(it))));
+        if entries.is_empty() && color_space.is_none() {
+            // A directory has at least one entry. This one says what holds without it: inches.
+            entries.push(self.entry(RESOLUTION_UNIT, SHORT, self.left(2)));
+        }
+        let count = entries.len() + usize::from(color_space.is_some());
+        let end = Directory { at: HEADER, count }.range().end;
+        if color_space.is_some() {
+            entries.push(self.entry(EXIF, LONG, self.long_bytes(end as u32)));
+        }
+        let magic = self.block.get(..4).unwrap_or_default();
+        let mut rebuilt = [magic, &self.long_bytes(HEADER as u32)].concat();
+        rebuilt.extend(self.directory_bytes(&entries));
+        if let Some(color_space) = color_space {
+            let entry = self.entry(COLOR_SPACE, SHORT, self.left(color_space));
+            rebuilt.extend(self.directory_bytes(&[entry]));
+        }
+        rebuilt
+    }
+
+    fn directory_bytes(self, entries: &[[u8; ENTRY]]) -> Vec<u8> {
+        let count = self.short_bytes(entries.len() as u16);
+        [&count[..], &entries.concat(), &[0; 4]].concat()
+    }
+
+    /// An entry with one value of up to four bytes.
+    fn entry(self, tag: u16, kind: u16, value: [u8; 4]) -> [u8; ENTRY] {
+        let ([a, b], [c, d]) = (self.short_bytes(tag), self.short_bytes(kind));
+        let ([e, f, g, h], [i, j, k, l]) = (self.long_bytes(1), value);
+        [a, b, c, d, e, f, g, h, i, j, k, l]
+    }
+
+    /// A short number where an entry has room for a long one.
+    fn left(self, short: u16) -> [u8; 4] {
+        let [a, b] = self.short_bytes(short);
+        [a, b, 0, 0]
+    }
+
+    fn short_bytes(self, short: u16) -> [u8; 2] {
         if self.is_little {
-            le16(self.block, at)
+            short.to_le_bytes()
         } else {
-            be16(self.block, at)
+            short.to_be_bytes()
         }
     }
 
-    fn long(&self, at: usize) -> Option<u32> {
+    fn long_bytes(self, long: u32) -> [u8; 4] {
+        if self.is_little {
+            long.to_le_bytes()
+        } else {
+            long.to_be_bytes()
+        }
+    }
+
+    fn short_of(self, bytes: [u8; 2]) -> u16 {
+        if self.is_little {
+            u16::from_le_bytes(bytes)
+        } else {
+            u16::from_be_bytes(bytes)
+        }
+    }
+
+    fn short(self, at: usize) -> Option<u16> {
+        let bytes = self.block.get(at..)?.first_chunk().copied()?;
+        Some(self.short_of(bytes))
+    }
+
+    fn long(self, at: usize) -> Option<u32> {
         if self.is_little {
             le32(self.block, at)
         } else {
             be32(self.block, at)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Directories one behind the other, from offset 8 on: entries of tag, type, count and value.
+    fn block(is_little: bool, directories: &[&[(u16, u16, u32, u32)]], data: &[u8]) -> Vec<u8> {
+        let magic: &[u8] = if is_little { b"II*\0" } else { b"MM\0*" };
+        let tiff = Tiff {
+            block: &[],
+            is_little,
+        };
+        let mut block = [magic, &tiff.long_bytes(8)].concat();
+        for directory in directories {
+            let entries: Vec<_> = directory
+                .iter()
+                .map(|(tag, kind, count, value)| {
+                    let value = match kind {
+                        3 if *count == 1 => tiff.left(*value as u16),
+                        _ => tiff.long_bytes(*value),
+                    };
+                    let mut entry = tiff.entry(*tag, *kind, value);
+                    entry[4..8].copy_from_slice(&tiff.long_bytes(*count));
+                    entry
+                })
+                .collect();
+            block.extend(tiff.directory_bytes(&entries));
+        }
+        [&block, data].concat()
+    }
+
+    const PLACE: &[u8] = b"\0\0\0\x2F\0\0\0\x01\0\0\0\x0D\0\0\0\x01\0\0\0\x26\0\0\0\x01";
+
+    /// A photo's block: orientation 6, a maker, a GPS directory with a latitude, an EXIF directory.
+    /// The value of the latitude and the name of the maker stand behind the directories.
+    fn photo(is_little: bool) -> Vec<u8> {
+        // 8 + (2 + 4 × 12 + 4) = 62, + (2 + 2 × 12 + 4) = 92, + (2 + 12 + 4) = 110.
+        let directories: [&[_]; 3] = [
+            &[
+                (0x010F, 2, 6, 110 + 24),
+                (ORIENTATION, SHORT, 1, 6),
+                (EXIF, LONG, 1, 92),
+                (GPS, LONG, 1, 62),
+            ],
+            &[(1, 2, 2, 0x4E00_0000), (2, 5, 3, 110)],
+            &[(COLOR_SPACE, SHORT, 1, 1)],
+        ];
+        block(is_little, &directories, &[PLACE, b"Maker\0"].concat())
+    }
+
+    #[track_caller]
+    fn cleaned(block: &[u8], strip: Strip) -> Vec<u8> {
+        let cleaned = clean(block, strip).expect("something to go");
+        assert_eq!(cleaned.len(), block.len());
+        assert_eq!(clean(&cleaned, strip), None, "not at once");
+        cleaned
+    }
+
+    #[test]
+    fn the_gps_directory_and_its_values_go() {
+        for is_little in [true, false] {
+            let before = photo(is_little);
+            let after = cleaned(&before, Strip::Location);
+            let tiff = Tiff::new(&after).expect("a block");
+            let directory = tiff.directory(8).expect("a directory");
+            assert_eq!(directory.count, 3);
+            assert_eq!(tiff.find(directory, GPS), None);
+            assert_eq!(tiff.orientation(), Some(6));
+            assert_eq!(tiff.long(directory.entry(3)), Some(0), "no next directory");
+            assert_eq!(after[46..92], [0; 46], "the last entry and the directory");
+            assert_eq!(after[92..110], before[92..110]);
+            assert_eq!(after[110..], *[&[0; 24], &b"Maker\0"[..]].concat());
+        }
+    }
+
+    #[test]
+    fn what_says_how_to_show_it_is_all_that_stays_of_a_device() {
+        for is_little in [true, false] {
+            let after = cleaned(&photo(is_little), Strip::Device);
+            let tiff = Tiff::new(&after).expect("a block");
+            let exif = tiff.find(tiff.directory(8).expect("a directory"), EXIF);
+            let exif = tiff.long(exif.expect("an entry") + 8).expect("an offset");
+            let exif = tiff.directory(exif as usize).expect("a directory");
+            assert_eq!(tiff.orientation(), Some(6));
+            assert_eq!(tiff.only_short(exif, COLOR_SPACE), Some(1));
+            assert!(after[56..].iter().all(|byte| *byte == 0));
+        }
+        let plain = block(true, &[&[(0x010F, 2, 4, 0x41)]], &[]);
+        let after = cleaned(&plain, Strip::Device);
+        assert_eq!(
+            after,
+            block(true, &[&[(RESOLUTION_UNIT, SHORT, 1, 2)]], &[])
+        );
+    }
+
+    #[test]
+    fn packets_and_records_in_a_block() {
+        let packet: &[u8] = br#"<a exif:GPSLatitude="1"/>"#;
+        let city = [0x1C, 2, 90, 0, 2, b'R', b'm'];
+        let title = [0x1C, 2, 5, 0, 2, b'R', b'm'];
+        for (case, tag, value, after) in [
+            (
+                "a packet",
+                XMP,
+                packet,
+                Some(br#"<a                     />"#.as_slice()),
+            ),
+            ("a record", IPTC, &city, Some(&[0; 7])),
+            ("a record without a place", IPTC, &title, None),
+        ] {
+            let len = u32::try_from(value.len()).expect("a length");
+            let before = block(true, &[&[(tag, 1, len, 26)]], value);
+            let found = clean(&before, Strip::Location);
+            let value = found.as_ref().map(|found| &found[26..]);
+            assert_eq!(value, after, "{case}");
+        }
+    }
+
+    #[test]
+    fn blocks_that_deceive() {
+        let gps = |at| {
+            block(
+                true,
+                &[&[(ORIENTATION, SHORT, 1, 8), (GPS, LONG, 1, at)]],
+                &[0xFF; 40],
+            )
+        };
+        let kept = block(true, &[&[(ORIENTATION, SHORT, 1, 8)]], &[]);
+        let rebuilt = |len| {
+            let mut kept = kept.clone();
+            kept.resize(len, 0);
+            kept
+        };
+        for (case, before, after) in [
+            ("a directory over the first", gps(8), rebuilt(78)),
+            ("one over a part of it", gps(18), rebuilt(78)),
+            (
+                "a directory of 0xFFFF entries",
+                {
+                    let mut block = gps(38);
+                    block.extend([0xFF; 70 * 12]);
+                    block
+                },
+                rebuilt(78 + 840),
+            ),
+            (
+                "a value over a directory",
+                {
+                    let mut block = gps(38);
+                    block[38..52].copy_from_slice(b"\x01\0\x02\0\x05\0\x03\0\0\0\x0A\0\0\0");
+                    block
+                },
+                rebuilt(78),
+            ),
+            ("no block", b"JJ*\0".repeat(8), vec![0; 32]),
+            (
+                "nothing but its header",
+                b"II*\0\xFF\0\0\0".to_vec(),
+                vec![0; 8],
+            ),
+        ] {
+            let found = cleaned(&before, Strip::Location);
+            assert_eq!(found, after, "{case}");
+        }
+        let mut cyclic = block(true, &[&[(1, 3, 1, 1)]], &[]);
+        cyclic[22] = 8;
+        for (case, before) in [
+            ("a directory that is its own next", cyclic),
+            ("zeros", vec![0; 40]),
+            ("a version alone", {
+                let mut block = gps(38);
+                block[38..52].copy_from_slice(b"\x01\0\0\0\x01\0\x04\0\0\0\x02\x03\0\0");
+                block
+            }),
+        ] {
+            assert_eq!(clean(&before, Strip::Location), None, "{case}");
+        }
+        let outside = cleaned(&gps(0xFFFF), Strip::Location);
+        assert_eq!(outside[8..10], [1, 0], "an offset outside of the block");
     }
 }

@@ -2,12 +2,16 @@
 
 use super::{
     super::field::{fourcc, le16, le24, le32},
-    Facts, MAX_ELEMENTS,
+    Facts, MAX_ELEMENTS, Strip,
     input::{Input, Walked},
+    jpeg::EXIF,
+    tiff, xmp,
 };
 
 /// More than any of the headers looked at has.
 const HEADER: u64 = 16;
+/// Most metadata that are collected.
+const MAX_METADATA: usize = 512 * 1024;
 
 pub(super) async fn walk(input: &mut Input, facts: &mut Facts) -> Walked {
     // RIFF, its size, WEBP.
@@ -37,6 +41,9 @@ pub(super) async fn walk(input: &mut Input, facts: &mut Facts) -> Walked {
             }
             _ => None,
         };
+        if matches!(&head[..4], b"EXIF" | b"XMP ") {
+            metadata(input, &head[..4] == b"EXIF", size).await;
+        }
         // The canvas comes first where there is one.
         if let Some((width, height)) = sides.filter(|_| facts.width.is_none()) {
             facts.set_size(width, height, false);
@@ -50,6 +57,31 @@ pub(super) async fn walk(input: &mut Input, facts: &mut Facts) -> Walked {
         facts.set_duration(duration_ms, 1000);
     }
     Ok(())
+}
+
+/// Overwrites what is to go of EXIF data or of an XMP packet.
+async fn metadata(input: &mut Input, is_exif: bool, size: u32) {
+    let strip = input.strip();
+    if strip == Strip::Off {
+        return;
+    }
+    let at = input.position();
+    let data = input.take(MAX_METADATA.min(size as usize)).await;
+    // Some writers put the name before the block that a JPEG has there.
+    let name = match data.starts_with(EXIF) {
+        true => EXIF,
+        false => &[],
+    };
+    let (name, block) = data.split_at(name.len());
+    let cleaned = match is_exif {
+        true => tiff::clean(block, strip),
+        false => xmp::clean(&data, strip),
+    };
+    if data.len() < size as usize {
+        input.keeps_something();
+    } else if let Some(cleaned) = cleaned {
+        input.replace(at + name.len() as u64, block, cleaned.into());
+    }
 }
 
 /// The canvas of a file with more than a picture.

@@ -32,6 +32,11 @@ pub(super) async fn walk(input: &mut Input, facts: &mut Facts, format: Format) -
     walked
 }
 
+/// Goes through a `moov` box that was entered, for its metadata alone.
+pub(super) async fn inside(input: &mut Input) -> Walked {
+    moov(input, &mut Movie::default()).await
+}
+
 /// State gathered from the boxes seen so far.
 #[derive(Debug, Default)]
 struct Movie {
@@ -60,6 +65,7 @@ impl Header {
         let [a, b, c, d, kind @ ..] = input.array::<8>().await?;
         movie.boxes += 1;
         if movie.boxes > MAX_BOXES {
+            input.keeps_something();
             return Err(Stop::Broken);
         }
         let payload = match u32::from_be_bytes([a, b, c, d]) {
@@ -100,7 +106,7 @@ async fn boxes(input: &mut Input, movie: &mut Movie) -> Walked {
 
 /// A box that contradicts itself spoils only itself, since its own size is known; what it may have
 /// held stays.
-fn ended(input: &mut Input, inside: Walked) {
+pub(super) fn ended(input: &mut Input, inside: Walked) {
     if inside == Err(Stop::Broken) {
         input.keeps_something();
     }

@@ -1,32 +1,140 @@
 //! HEIC, HEIF and AVIF: pictures as items of a `meta` box (ISO/IEC 23008-12, 14496-12).
 
-use std::ops::Range;
+mod items;
 
+use std::{iter::Peekable, ops::Range, vec};
+
+use bytes::Bytes;
+
+use self::items::Item;
 use super::{
-    super::field::{be16, be32, be64, fourcc},
-    Facts, MAX_ELEMENTS,
+    super::{
+        field::{be16, be32, be64, fourcc},
+        format::Format,
+    },
+    Facts, MAX_ELEMENTS, Strip,
     input::{Input, Stop, Walked},
+    movie, samsung,
 };
 
 /// Largest `meta` box that is held. A picture of 200 megapixels has one of 39 KB.
 const MAX_META: u64 = 4 * 1024 * 1024;
+/// How much is held of media that come before the `meta` box. Samsung's cameras write EXIF data and
+/// XMP into their last 4 KB.
+const TAIL: u64 = 256 * 1024;
+/// Most bytes of one item that are collected. EXIF data have up to 192 KB.
+const MAX_ITEM: u64 = 512 * 1024;
 
+/// Goes to `meta`, and to the end of the file where metadata are looked for.
 pub(super) async fn walk(input: &mut Input, facts: &mut Facts) -> Walked {
+    let mut media = Held::default();
+    let mut coming = None;
     for _ in 0..MAX_ELEMENTS {
         let Some(BoxHeader { kind, bytes }) = BoxHeader::read(input).await? else {
             return Ok(());
         };
+        let strips = input.strip() != Strip::Off;
         let outer = input.enter(bytes);
-        if &kind == b"meta" && bytes <= MAX_META {
-            let meta = input.take(bytes as usize).await;
-            if let Some((width, height)) = primary_size(&meta) {
-                facts.set_size(width, height, false);
+        match (&kind, &mut coming) {
+            (b"meta", None) if bytes <= MAX_META => {
+                let meta = Held::take(input, bytes as usize).await;
+                if let Some((width, height)) = primary_size(&meta.bytes) {
+                    facts.set_size(width, height, false);
+                }
+                if !strips {
+                    return Ok(());
+                }
+                let media = std::mem::take(&mut media);
+                coming = Some(clean_held(input, &[media, meta]));
             }
-            return Ok(());
+            _ if !strips => {}
+            (b"meta", _) => input.keeps_something(),
+            (b"mdat", None) => {
+                input.skip(input.left().saturating_sub(TAIL)).await?;
+                media = Held::take(input, TAIL as usize).await;
+            }
+            (b"mdat", Some(coming)) => clean_coming(input, coming).await?,
+            _ => {
+                let inside = other_box(input, kind).await;
+                movie::ended(input, inside);
+            }
         }
         input.leave(outer).await?;
     }
     Err(Stop::Broken)
+}
+
+/// The film of a motion photo, the frames of a sequence, or Samsung's records.
+async fn other_box(input: &mut Input, kind: [u8; 4]) -> Walked {
+    match &kind {
+        b"mpvd" => movie::walk(input, &mut Facts::default(), Format::Mp4).await,
+        b"moov" => movie::inside(input).await,
+        b"sefd" => samsung::records(input).await,
+        _ => Ok(()),
+    }
+}
+
+/// Items that are still to come, in their order in the file.
+type Coming = Peekable<vec::IntoIter<Item>>;
+
+/// Cleans the items in what is held, and says which ones are still to come.
+fn clean_held(input: &mut Input, held: &[Held; 2]) -> Coming {
+    let [_, meta] = held;
+    let mut coming = items::metadata(&meta.bytes, meta.at).unwrap_or_else(|| {
+        input.keeps_something();
+        Vec::new()
+    });
+    coming.retain(|item| {
+        let bytes = held.iter().find_map(|held| held.get(&item.range));
+        if let Some(bytes) = &bytes {
+            item.clean(input, bytes);
+        }
+        bytes.is_none()
+    });
+    coming.into_iter().peekable()
+}
+
+/// Cleans the items that begin in the box that was entered.
+async fn clean_coming(input: &mut Input, coming: &mut Coming) -> Walked {
+    let end = input.position().saturating_add(input.left());
+    while let Some(item) = coming.next_if(|item| item.range.start < end) {
+        let bytes = item.range.end - item.range.start;
+        let before = item.range.start.checked_sub(input.position());
+        let (Some(before), 0..=MAX_ITEM) = (before, bytes) else {
+            input.keeps_something();
+            continue;
+        };
+        input.skip(before).await?;
+        let data = input.take(bytes as usize).await;
+        if data.len() as u64 == bytes {
+            item.clean(input, &data);
+        } else {
+            input.keeps_something();
+        }
+    }
+    Ok(())
+}
+
+/// A piece of the file that is held, and where it stands there.
+#[derive(Debug, Default)]
+struct Held {
+    at: u64,
+    bytes: Bytes,
+}
+
+impl Held {
+    async fn take(input: &mut Input, bytes: usize) -> Self {
+        let at = input.position();
+        let bytes = input.take(bytes).await;
+        Self { at, bytes }
+    }
+
+    /// The bytes of a range of the file, if they are held.
+    fn get(&self, range: &Range<u64>) -> Option<Bytes> {
+        let start = usize::try_from(range.start.checked_sub(self.at)?).ok()?;
+        let end = usize::try_from(range.end.checked_sub(self.at)?).ok()?;
+        (end <= self.bytes.len()).then(|| self.bytes.slice(start..end))
+    }
 }
 
 /// A box's type, and how many bytes follow its header.

@@ -1,0 +1,213 @@
+//! Items that are EXIF data or XMP packets, and where in the file they stand (ISO/IEC 14496-12, 8.11).
+
+use std::ops::Range;
+
+use super::{
+    super::{
+        super::field::{be16, be32, fourcc},
+        MAX_ELEMENTS,
+        input::Input,
+        jpeg::EXIF,
+        tiff, xmp,
+    },
+    VERSION_AND_FLAGS, boxes, find,
+};
+
+/// Most items of metadata. Every picture of a file may have its own, and depth and gain maps, too.
+const MAX_ITEMS: usize = 64;
+
+/// An item that is EXIF data or an XMP packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Item {
+    is_exif: bool,
+    /// Where in the file.
+    pub(super) range: Range<u64>,
+}
+
+impl Item {
+    /// Overwrites what is to go of it; `data` are its bytes.
+    pub(super) fn clean(&self, input: &mut Input, data: &[u8]) {
+        let strip = input.strip();
+        let start = if self.is_exif { block_start(data) } else { 0 };
+        let block = data.get(start..).unwrap_or_default();
+        let cleaned = match self.is_exif {
+            true => tiff::clean(block, strip),
+            false => xmp::clean(block, strip),
+        };
+        if let Some(cleaned) = cleaned {
+            input.replace(self.range.start + start as u64, block, cleaned.into());
+        }
+    }
+}
+
+/// Where the TIFF block begins in EXIF data: they say so themselves.
+fn block_start(data: &[u8]) -> usize {
+    let named = be32(data, 0).unwrap_or_default() as usize;
+    let start = named.saturating_add(4);
+    let block = data.get(start..).filter(|block| !block.is_empty());
+    match block {
+        Some(block) if block.starts_with(EXIF) => start + EXIF.len(),
+        Some(_) => start,
+        // Nonsense: all that follows.
+        None => 4,
+    }
+}
+
+/// The items of metadata, in their order in the file, by the content of `meta` and where it stands;
+/// `None` when one of them cannot be found or is not to be overwritten.
+pub(super) fn metadata(meta: &[u8], at: u64) -> Option<Vec<Item>> {
+    let children = VERSION_AND_FLAGS..meta.len();
+    let kinds = kinds(meta, find(meta, children.clone(), b"iinf"))?;
+    if kinds.is_empty() {
+        return Some(Vec::new());
+    }
+    let inside = find(meta, children.clone(), b"idat");
+    let inside = inside.map(|content| at + content.start as u64..at + content.end as u64);
+    let places = places(meta.get(find(meta, children, b"iloc")?)?, inside)?;
+
+    let mut items = Vec::new();
+    for (id, is_exif) in &kinds {
+        let place = places.iter().find(|place| place.id == *id)?;
+        let [range] = place.ranges.as_slice() else {
+            return None;
+        };
+        items.push(Item {
+            is_exif: *is_exif,
+            range: range.clone(),
+        });
+    }
+    items.sort_by_key(|item| (item.range.start, item.range.end));
+    items.dedup();
+    let overlap =
+        |one: &Range<u64>, other: &Range<u64>| one.start.max(other.start) < one.end.min(other.end);
+    // Whatever else lies there is not to be destroyed.
+    let is_metadata = |id: u32| kinds.iter().any(|(its, _)| *its == id);
+    let others = places.iter().filter(|place| !is_metadata(place.id));
+    let mut others = others.flat_map(|place| &place.ranges);
+    let is_shared = others.any(|other| items.iter().any(|item| overlap(&item.range, other)))
+        || !items.is_sorted_by(|one, next| !overlap(&one.range, &next.range));
+    (!is_shared).then_some(items)
+}
+
+/// Of each item of metadata its number, and whether it is EXIF data; `None` when there are too many,
+/// or one is compressed.
+fn kinds(meta: &[u8], iinf: Option<Range<usize>>) -> Option<Vec<(u32, bool)>> {
+    let Some(list) = iinf else {
+        return Some(Vec::new());
+    };
+    let count_bytes = match meta.get(list.start) {
+        Some(0) => 2,
+        _ => 4,
+    };
+    let entries = (list.start + VERSION_AND_FLAGS + count_bytes).min(list.end)..list.end;
+    let mut found = Vec::new();
+    for (kind, content) in boxes(meta, entries) {
+        let entry = meta.get(content)?;
+        if &kind != b"infe" {
+            continue;
+        }
+        let (id, rest) = match entry.first() {
+            Some(2) => (be16(entry, VERSION_AND_FLAGS).map(u32::from), 6),
+            Some(3) => (be32(entry, VERSION_AND_FLAGS), 8),
+            // Those of the first versions have no type.
+            _ => continue,
+        };
+        // A number for its protection comes before the type.
+        let is_exif = match fourcc(entry, rest + 2).as_ref() {
+            Some(b"Exif") => true,
+            Some(b"mime") => {
+                let texts = entry.get(rest + 6..)?;
+                let mut texts = texts.split(|byte| *byte == 0).skip(1);
+                if texts.next() != Some(b"application/rdf+xml") {
+                    continue;
+                }
+                let is_encoded = texts.next().is_some_and(|encoding| !encoding.is_empty());
+                if is_encoded {
+                    return None;
+                }
+                false
+            }
+            _ => continue,
+        };
+        found.push((id?, is_exif));
+        if found.len() > MAX_ITEMS {
+            return None;
+        }
+    }
+    Some(found)
+}
+
+/// Where an item's bytes are.
+#[derive(Debug)]
+struct Place {
+    id: u32,
+    /// In the file; none when they are elsewhere.
+    ranges: Vec<Range<u64>>,
+}
+
+/// By the content of `iloc`, and where the content of `idat` is; `None` when it cannot be read.
+fn places(iloc: &[u8], idat: Option<Range<u64>>) -> Option<Vec<Place>> {
+    let mut reader = Reader { bytes: iloc };
+    let version = reader.number(1)?;
+    reader.number(3)?;
+    let sizes = reader.number(2)?;
+    let size = |shift: u32| (sizes >> shift & 0xF) as usize;
+    let (offset_size, length_size, base_size) = (size(12), size(8), size(4));
+    let index_size = if version == 0 { 0 } else { size(0) };
+    let id_size = if version < 2 { 2 } else { 4 };
+    let count = reader.number(id_size)?;
+    let mut places = Vec::new();
+    let mut left = MAX_ELEMENTS;
+    for _ in 0..count {
+        let id = u32::try_from(reader.number(id_size)?).ok()?;
+        let method = if version == 0 {
+            0
+        } else {
+            reader.number(2)? & 0xF
+        };
+        let other_file = reader.number(2)?;
+        let base = reader.number(base_size)?;
+        let mut ranges = Vec::new();
+        for _ in 0..reader.number(2)? {
+            left = left.checked_sub(1)?;
+            reader.number(index_size)?;
+            let offset = reader.number(offset_size)?;
+            let length = reader.number(length_size)?;
+            let start = base.checked_add(offset)?;
+            let end = start.checked_add(length)?;
+            match (method, &idat) {
+                (0, _) if other_file == 0 => ranges.push(start..end),
+                (1, Some(idat)) => {
+                    let end = idat.start.checked_add(end)?.min(idat.end);
+                    ranges.push((idat.start + start).min(end)..end);
+                }
+                _ => {}
+            }
+        }
+        left = left.checked_sub(1)?;
+        places.push(Place { id, ranges });
+    }
+    Some(places)
+}
+
+/// Numbers one after the other.
+#[derive(Debug)]
+struct Reader<'b> {
+    bytes: &'b [u8],
+}
+
+impl Reader<'_> {
+    /// A number of so many bytes, up to eight.
+    fn number(&mut self, size: usize) -> Option<u64> {
+        let (number, rest) = self.bytes.split_at_checked(size)?;
+        self.bytes = rest;
+        match size {
+            0..=8 => Some(
+                number
+                    .iter()
+                    .fold(0, |all, byte| all << 8 | u64::from(*byte)),
+            ),
+            _ => None,
+        }
+    }
+}

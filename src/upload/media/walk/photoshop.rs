@@ -1,0 +1,124 @@
+//! Photoshop's image resources and the IPTC record in them, which news pictures carry (Adobe
+//! Photoshop File Formats Specification; IPTC-IIM 4.2).
+
+use super::super::field::{be16, be32};
+use super::{Strip, tiff, xmp};
+
+/// Whether image resources tell a place, or cannot be read.
+pub(super) fn tells_place(mut resources: &[u8]) -> bool {
+    while !resources.iter().all(|byte| *byte == 0) {
+        let Some((id, data, rest)) = resource(resources) else {
+            return true;
+        };
+        let tells = match id {
+            0x0404 => iptc_tells_place(data),
+            0x0422 | 0x0423 => tiff::clean(data, Strip::Location).is_some(),
+            0x0424 => xmp::clean(data, Strip::Location).is_some(),
+            _ => false,
+        };
+        if tells {
+            return true;
+        }
+        resources = rest;
+    }
+    false
+}
+
+/// Number and data of the first resource, and what follows it. The last one may be cut off: its end
+/// is in the next segment.
+fn resource(resources: &[u8]) -> Option<(u16, &[u8], &[u8])> {
+    let header = resources.strip_prefix(b"8BIM")?;
+    let id = be16(header, 0)?;
+    // A name, with its length before it.
+    let name = 1 + usize::from(*header.get(2)?);
+    let name = name + name % 2;
+    let data = header.get(2 + name + 4..)?;
+    let size = be32(header, 2 + name)? as usize;
+    let padded = size.saturating_add(size % 2).min(data.len());
+    let (_, rest) = data.split_at(padded);
+    Some((id, data.get(..size).unwrap_or(data), rest))
+}
+
+/// Whether an IPTC record has one of the datasets for places.
+pub(super) fn iptc_tells_place(mut record: &[u8]) -> bool {
+    while let [0x1C, kind, dataset, high, low, rest @ ..] = record {
+        let is_place = matches!(dataset, 26 | 27 | 90 | 92 | 95 | 100 | 101);
+        if *kind == 2 && is_place {
+            return true;
+        }
+        let size = usize::from(u16::from_be_bytes([*high, *low]));
+        // Longer than any text: the size of the size.
+        if size >= 0x8000 {
+            return true;
+        }
+        record = rest.get(size..).unwrap_or_default();
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resource(id: u16, name: &[u8], data: &[u8]) -> Vec<u8> {
+        let name_len = u8::try_from(name.len()).expect("a name");
+        let len = u32::try_from(data.len()).expect("data");
+        let padding = &[0][..(name.len() + 1) % 2];
+        let tail = &[0][..data.len() % 2];
+        [
+            b"8BIM",
+            &id.to_be_bytes()[..],
+            &[name_len],
+            name,
+            padding,
+            &len.to_be_bytes(),
+            data,
+            tail,
+        ]
+        .concat()
+    }
+
+    #[test]
+    fn resources_that_tell_a_place() {
+        let title = [&[0x1C, 2, 5, 0, 1][..], b"a"].concat();
+        let city = [&title[..], &[0x1C, 2, 90, 0, 2], b"Rm"].concat();
+        let envelope = [0x1C, 1, 90, 0, 3, 0x1B, 0x25, 0x47];
+        let place = br#"<a exif:GPSLatitude="1"/>"#;
+        for (case, resources, tells) in [
+            ("none", vec![], false),
+            ("a title", resource(0x0404, b"", &title), false),
+            ("a city", resource(0x0404, b"", &city), true),
+            ("another record", resource(0x0404, b"ab", &envelope), false),
+            (
+                "a city behind another",
+                [
+                    resource(0x03ED, b"abc", &[0; 15]),
+                    resource(0x0404, b"", &city),
+                ]
+                .concat(),
+                true,
+            ),
+            (
+                "padding",
+                [resource(0x0404, b"", &title), vec![0; 5]].concat(),
+                false,
+            ),
+            ("XMP", resource(0x0424, b"", place), true),
+            ("XMP elsewhere", resource(0x0425, b"", place), false),
+            (
+                "cut off",
+                resource(0x0404, b"", &title)[..16].to_vec(),
+                false,
+            ),
+            ("the rest of another segment", b"abcdef".to_vec(), true),
+            (
+                "a large dataset",
+                resource(0x0404, b"", &[0x1C, 2, 5, 0x80, 4, 0, 0, 0, 1]),
+                true,
+            ),
+            ("no name", b"8BIM\x04\x04".to_vec(), true),
+        ] {
+            assert_eq!(tells_place(&resources), tells, "{case}");
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! Samsung's records (SEF) behind a picture, and in a box of a HEIC: a name, and its value behind it.
+
+use super::{
+    Strip,
+    input::{Input, Walked},
+};
+
+/// Mobile country code: a country.
+pub(super) const COUNTRY: &[u8] = b"MCC_Data";
+/// When, in UTC.
+pub(super) const TIME: &[u8] = b"Image_UTC_Data";
+
+/// Goes through all records up to the end of what was entered.
+pub(super) async fn records(input: &mut Input) -> Walked {
+    loop {
+        let (record, _) = input.find(&[COUNTRY, TIME]).await?;
+        value(input, record == 1).await?;
+    }
+}
+
+/// Overwrites the digits of a country, or of a time where that is to go.
+pub(super) async fn value(input: &mut Input, is_time: bool) -> Walked {
+    let longest = if is_time { 13 } else { 4 };
+    if is_time && input.strip() < Strip::Device {
+        return Ok(());
+    }
+    for _ in 0..longest {
+        input.fill().await?;
+        if !input.ready().first().is_some_and(u8::is_ascii_digit) {
+            break;
+        }
+        input.blank(1, b'0').await?;
+    }
+    Ok(())
+}
