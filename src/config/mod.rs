@@ -145,6 +145,27 @@ impl Vars {
         }
     }
 
+    /// Warns of private files whose `url` leads to the bucket, which knows no `/f/…`. A CDN in front of
+    /// it has a name of the operator's own and cannot be told from the function.
+    fn look_for_a_bucket_at(&mut self, public_url: &str, store: Option<&store::Settings>) {
+        let Some(store::Settings::Bucket(bucket)) = store else {
+            return;
+        };
+        let is_below = |base: &String| {
+            let rest = public_url.strip_prefix(base.as_str());
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        if bucket
+            .upload_urls()
+            .is_ok_and(|urls| urls.iter().any(is_below))
+        {
+            let warning = "UPLOAD_PUBLIC_URL is the bucket's own address: with UPLOAD_READ=signed \
+                           files are read through this function, whose address belongs there, and \
+                           no url will work";
+            self.warnings.push(warning.to_owned());
+        }
+    }
+
     fn runtime(&self) -> Runtime {
         if self.get("AWS_LAMBDA_RUNTIME_API").is_some() {
             Runtime::Lambda
@@ -250,6 +271,9 @@ impl Vars {
         let page = self.page(runtime, addr, public_url.as_deref(), store);
         let own_url = store.and_then(|store| self.own_url(store));
         let read = self.reading();
+        if let (ReadSettings::Signed { .. }, Some(url)) = (read, &public_url) {
+            self.look_for_a_bucket_at(url, store);
+        }
         api::Settings {
             page,
             read,
@@ -988,6 +1012,63 @@ mod tests {
         ] {
             let error = config(&vars).expect_err("unusable").to_string();
             assert!(error.contains(named), "{error}");
+        }
+    }
+
+    #[test]
+    fn private_files_that_would_be_read_from_the_bucket_are_warned_of() {
+        let s3 = [
+            ("UPLOAD_STORE", "s3://chat"),
+            ("UPLOAD_REGION", "eu-west-1"),
+        ];
+        let local = [
+            ("UPLOAD_STORE", "s3://chat"),
+            ("UPLOAD_ENDPOINT", "http://127.0.0.1:8333"),
+            ("UPLOAD_PATH_STYLE", "true"),
+        ];
+        let keys = [
+            ("AWS_ACCESS_KEY_ID", "ak"),
+            ("AWS_SECRET_ACCESS_KEY", "sk"),
+            ("UPLOAD_SIGNING_SECRET", "0123456789abcdef"),
+        ];
+        for (read, store, url, warned) in [
+            (
+                "signed",
+                &s3[..],
+                "https://chat.s3.eu-west-1.amazonaws.com",
+                true,
+            ),
+            (
+                "signed",
+                &s3,
+                "https://chat.s3.eu-west-1.amazonaws.com/x",
+                true,
+            ),
+            (
+                "signed",
+                &s3,
+                "https://chat.s3.eu-west-1.amazonaws.com.cn",
+                false,
+            ),
+            ("signed", &s3, "https://chat.example.com", false),
+            (
+                "public",
+                &s3,
+                "https://chat.s3.eu-west-1.amazonaws.com",
+                false,
+            ),
+            ("signed", &local, "http://127.0.0.1:8333/chat", true),
+            ("signed", &local, "http://127.0.0.1:8333/chats", false),
+            ("signed", &[], "https://chat.example.com", false),
+        ] {
+            let own = [("UPLOAD_READ", read), ("UPLOAD_PUBLIC_URL", url)];
+            let warnings = good(&[store, &keys, &own].concat()).warnings;
+            assert_eq!(!warnings.is_empty(), warned, "{read} {url} {warnings:?}");
+            assert!(
+                warnings
+                    .iter()
+                    .all(|text| text.contains("UPLOAD_PUBLIC_URL"))
+            );
         }
     }
 

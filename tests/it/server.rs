@@ -543,6 +543,25 @@ async fn what_a_killed_process_left_is_removed_and_what_a_living_one_writes_is_n
 }
 
 #[test]
+fn private_files_without_a_signing_secret_stop_the_start() {
+    let jwt = "a secret of the chat's server";
+    for vars in [
+        vec![("UPLOAD_READ", "signed".to_owned())],
+        vec![
+            ("UPLOAD_READ", "signed".to_owned()),
+            ("UPLOAD_JWT_SECRET", jwt.to_owned()),
+        ],
+    ] {
+        let mut process = Process::start(&vars);
+        assert_eq!(process.wait().code(), Some(2));
+        process.line_with(
+            "UPLOAD_SIGNING_SECRET is not set: expected a secret for UPLOAD_READ=signed",
+        );
+        assert!(!process.lines().join("").contains(jwt));
+    }
+}
+
+#[test]
 fn every_variable_that_cannot_be_used_is_named_at_once() {
     let bad = [
         ("UPLOAD_STORE", "ftp://bucket"),
