@@ -6,7 +6,7 @@ use std::{borrow::Cow, sync::Arc, time::Duration};
 use axum::{
     http::{
         HeaderValue, StatusCode,
-        header::{CONNECTION, RETRY_AFTER},
+        header::{CONNECTION, CONTENT_RANGE, RETRY_AFTER},
     },
     response::{IntoResponse, Response},
 };
@@ -95,6 +95,12 @@ pub enum Error {
     /// A form was used twice.
     #[error("the form was used before")]
     AlreadyUploaded,
+    /// The part of a file that is asked for begins behind its end.
+    #[error("the file has only {size} bytes")]
+    RangeNotSatisfiable {
+        /// Of the file, in bytes.
+        size: u64,
+    },
     /// A file was not stored.
     #[error(transparent)]
     Upload(upload::Error),
@@ -189,6 +195,9 @@ impl Error {
                 format!("上传失败: 参数 {name} 不正确"),
             ),
             Self::AlreadyUploaded => row(409, "already_uploaded", "上传失败: 文件已经上传过"),
+            Self::RangeNotSatisfiable { .. } => {
+                row(416, "range_not_satisfiable", "请求的范围超出了文件的长度")
+            }
             Self::Upload(error) => upload_row(error),
             Self::TooManyRequests { .. } => {
                 row(429, "too_many_requests", "上传失败: 上传太频繁，请稍后再试")
@@ -317,6 +326,11 @@ impl IntoResponse for Error {
         if let Some(after) = self.retry_after() {
             let seconds = after.as_secs_f64().ceil().max(1.0) as u64;
             response.headers_mut().insert(RETRY_AFTER, seconds.into());
+        }
+        if let Self::RangeNotSatisfiable { size } = &self
+            && let Ok(range) = HeaderValue::try_from(format!("bytes */{size}"))
+        {
+            response.headers_mut().insert(CONTENT_RANGE, range);
         }
         if matches!(
             self,

@@ -91,11 +91,12 @@ pub fn attachment(name: &str) -> HeaderValue {
 }
 
 /// Not a control character, and none that reorders or hides what stands beside it
-/// (Unicode UAX #9 §2 and the byte order mark).
+/// (Unicode UAX #9 §2 and the byte order mark). The joiners stay: Persian words and many emoji are
+/// written with them.
 fn is_shown(character: char) -> bool {
     !character.is_control()
         && !matches!(character,
-            '\u{061C}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}'
+            '\u{061C}' | '\u{200B}' | '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}'
             | '\u{2060}'..='\u{2069}' | '\u{FEFF}')
 }
 
@@ -194,6 +195,9 @@ mod tests {
             ("\u{202E}gnp.exe", "gnp.exe"),
             ("\u{FEFF}a\u{200B}.txt", "a.txt"),
             ("😀.gif", "😀.gif"),
+            ("👨\u{200D}👩\u{200D}👧.gif", "👨\u{200D}👩\u{200D}👧.gif"),
+            ("می\u{200C}خواهم.txt", "می\u{200C}خواهم.txt"),
+            ("a\u{200E}\u{200F}\u{2066}b.txt", "ab.txt"),
             ("  x.png ", "x.png"),
             ("a/", ""),
         ] {

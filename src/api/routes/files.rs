@@ -1,15 +1,16 @@
 //! `GET|HEAD /<key>`: a disk store that everybody may read serves what it holds, with ranges, and so
 //! that it does no harm in a browser.
 
-use std::io;
+use std::{io, path::Path};
 
 use axum::{
+    body::Body,
     extract::{Request, State},
     http::{
         HeaderMap, HeaderValue, Method, StatusCode,
         header::{
-            CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
-            X_CONTENT_TYPE_OPTIONS,
+            CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG,
+            IF_RANGE, LAST_MODIFIED, RANGE, X_CONTENT_TYPE_OPTIONS,
         },
     },
     response::{IntoResponse as _, Response},
@@ -42,7 +43,7 @@ pub(in crate::api) async fn serve(
 pub(in crate::api) async fn send(
     disk: &Disk,
     key: &ObjectKey,
-    request: Request,
+    mut request: Request,
 ) -> Result<Response, Error> {
     let media = key
         .extension()
@@ -55,6 +56,18 @@ pub(in crate::api) async fn send(
     if !found.is_file() {
         return Err(Error::NotFound);
     }
+    let range = request.headers_mut().remove(RANGE);
+    let if_range = request.headers_mut().remove(IF_RANGE);
+    // Only GET has parts (RFC 9110, 14.2).
+    if let Some(range) = range.filter(|_| request.method() == Method::GET)
+        && is_current(&path, if_range).await?
+    {
+        match Part::new(&range, found.len()) {
+            Part::Whole => {}
+            Part::Bytes(range) => drop(request.headers_mut().insert(RANGE, range)),
+            Part::Missing => return Err(Error::RangeNotSatisfiable { size: found.len() }),
+        }
+    }
     let response = ServeFile::new(path).try_call(request).await;
     let mut response = response.map_err(failure)?.into_response();
     if is_answer(response.status()) {
@@ -63,6 +76,63 @@ pub(in crate::api) async fn send(
     } else {
         Err(Error::NotFound)
     }
+}
+
+/// Whether the file is still the one of which a client has a part (RFC 9110, 13.1.5).
+async fn is_current(path: &Path, if_range: Option<HeaderValue>) -> Result<bool, Error> {
+    let Some(validator) = if_range else {
+        return Ok(true);
+    };
+    let mut head = Request::new(Body::empty());
+    *head.method_mut() = Method::HEAD;
+    let head = ServeFile::new(path).try_call(head).await.map_err(failure)?;
+    let validators = [ETAG, LAST_MODIFIED].map(|name| head.headers().get(name));
+    Ok(validators.contains(&Some(&validator)))
+}
+
+/// Answer to a `Range` header.
+#[derive(Debug, PartialEq, Eq)]
+enum Part {
+    /// Of a header that asks for no part, or for several, or is not understood.
+    Whole,
+    /// One part of the file, as a header that names its first and its last byte.
+    Bytes(HeaderValue),
+    /// The file ends before the part begins.
+    Missing,
+}
+
+impl Part {
+    /// Of a file of `size` bytes (RFC 9110, 14.1.2).
+    fn new(range: &HeaderValue, size: u64) -> Self {
+        let range = range.to_str().unwrap_or_default();
+        let spec = match range.split_once('=') {
+            Some((unit, spec)) if unit.eq_ignore_ascii_case("bytes") => spec.trim(),
+            _ => return Self::Whole,
+        };
+        let Some((first, last)) = spec.split_once('-') else {
+            return Self::Whole;
+        };
+        let (first, last) = match (number(first), number(last)) {
+            (Some(first), _) if last.is_empty() => (first, size.saturating_sub(1)),
+            (Some(first), Some(last)) if first <= last => (first, last.min(size.saturating_sub(1))),
+            (None, Some(suffix)) if first.is_empty() => match suffix {
+                0 => return Self::Missing,
+                suffix => (size.saturating_sub(suffix), size.saturating_sub(1)),
+            },
+            _ => return Self::Whole,
+        };
+        if first >= size {
+            return Self::Missing;
+        }
+        let range = HeaderValue::try_from(format!("bytes={first}-{last}"));
+        range.map_or(Self::Whole, Self::Bytes)
+    }
+}
+
+/// Digits alone; more of them than any file has bytes are as many as can be.
+fn number(digits: &str) -> Option<u64> {
+    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| digits.parse().unwrap_or(u64::MAX))
 }
 
 /// Only a file that does not exist is 404: a client may take that for good and forget the address.
@@ -77,12 +147,12 @@ fn failure(error: io::Error) -> Error {
     }
 }
 
-/// The file, a part of it, "you have it", or "it has no such part".
+/// The file, a part of it, "you have it", or "it is another one by now".
 fn is_answer(status: StatusCode) -> bool {
     status.is_success()
         || matches!(
             status,
-            StatusCode::NOT_MODIFIED | StatusCode::RANGE_NOT_SATISFIABLE
+            StatusCode::NOT_MODIFIED | StatusCode::PRECONDITION_FAILED
         )
 }
 
