@@ -66,8 +66,11 @@ impl Arguments {
         if text.is_empty() {
             return Ok(None);
         }
-        let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-        let number = text.parse().ok().filter(|_| digits);
+        // A whole number may come as `123.0`, which languages without integers write.
+        let (whole, fraction) = text.split_once('.').unwrap_or((&text, "0"));
+        let is_whole = !fraction.is_empty() && fraction.bytes().all(|byte| byte == b'0');
+        let digits = whole.bytes().all(|byte| byte.is_ascii_digit());
+        let number = whole.parse().ok().filter(|_| digits && is_whole);
         number.map(Some).ok_or(Error::ParameterInvalid { name })
     }
 

@@ -11,9 +11,12 @@ pub(super) fn is_name(name: &str) -> bool {
     NAMES.contains(&name)
 }
 
-/// Reads a value; `None` when it is empty.
+/// What JavaScript writes for a value that is not there; and nothing at all.
+const ABSENT: [&[u8]; 4] = [b"", b"undefined", b"null", b"NaN"];
+
+/// Reads a value; `None` when it is empty, or JavaScript's word for a missing one.
 pub(super) fn parse(value: &[u8]) -> Result<Option<u64>, Error> {
-    if value.is_empty() {
+    if ABSENT.contains(&value) {
         return Ok(None);
     }
     if !value.iter().all(u8::is_ascii_digit) {
@@ -30,9 +33,9 @@ pub(super) fn parse(value: &[u8]) -> Result<Option<u64>, Error> {
 
 pub(super) fn from_query(query: Option<&str>) -> Result<Option<u64>, Error> {
     let pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
-    let mut ids = pairs.filter(|(name, value)| is_name(name) && !value.is_empty());
-    ids.next()
-        .map_or(Ok(None), |(_, value)| parse(value.as_bytes()))
+    let ids = pairs.filter(|(name, _)| is_name(name));
+    let mut ids = ids.map(|(_, value)| parse(value.as_bytes()));
+    ids.find_map(Result::transpose).transpose()
 }
 
 pub(super) fn from_arguments(arguments: &Arguments) -> Result<Option<u64>, Error> {
@@ -53,6 +56,9 @@ mod tests {
     fn a_class_id_is_a_whole_number() {
         for (value, id) in [
             ("", None),
+            ("undefined", None),
+            ("null", None),
+            ("NaN", None),
             ("0", Some(0)),
             ("007", Some(7)),
             ("9007199254740991", Some(MAX)),
@@ -64,7 +70,8 @@ mod tests {
             "-1",
             "+1",
             "1e9",
-            "NaN",
+            "nan",
+            "None",
             "0x10",
             "1.0",
             " 1",
@@ -86,6 +93,8 @@ mod tests {
             (Some("imageClassId=3"), Some(3)),
             (Some("a=b&image_class_id=4"), Some(4)),
             (Some("imageClassId=&image_class_id=4"), Some(4)),
+            (Some("imageClassId=undefined&image_class_id=4"), Some(4)),
+            (Some("imageClassId=NaN"), None),
             (Some("imageClassId="), None),
             (Some("imageClassId[]=5"), None),
         ] {

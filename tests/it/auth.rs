@@ -336,9 +336,9 @@ async fn e56_no_token_an_empty_one_and_blanks_are_the_same() {
             .text("Token", &of_user("7"))
             .file("img", "a.png", PNG)
             .to(UPLOAD),
-        Form::new()
-            .file("token", "token.txt", of_user("7"))
-            .to(UPLOAD),
+        header("token", "undefined"),
+        header("authorization", "null"),
+        in_form("null").to(UPLOAD),
     ];
     assert_each_refused(requests, MISSING).await;
 }
@@ -394,8 +394,7 @@ async fn e57_only_hs256_in_its_plain_form_counts() {
         format!(".{good}"),
         "é".repeat(20),
         "..".to_owned(),
-        "null".to_owned(),
-        "undefined".to_owned(),
+        "NaN".to_owned(),
     ];
     for place in [Place::Header, Place::Bearer, Place::FormBeforeFile] {
         assert_each_refused(odd.iter().map(|odd| upload(UPLOAD, place, odd)), INVALID).await;
@@ -406,6 +405,28 @@ async fn e57_only_hs256_in_its_plain_form_counts() {
     ];
     let requests = harmless.map(|header| upload(UPLOAD, Place::Header, &of_header(header)));
     assert_each_taken(requests).await;
+}
+
+#[tokio::test]
+async fn a_token_is_found_as_clients_write_it() {
+    let token = of_user("7");
+    let form = Form::img("a.png", PNG);
+    let header = |name, value: &str| with_header(form.to(UPLOAD), name, value);
+    let in_form = |form: Form| form.file("img", "a.png", PNG).to(UPLOAD);
+    let bearer = format!("Bearer {token}");
+    let typed = "Content-Disposition: form-data; name=\"token\"\r\nContent-Type: text/plain";
+    let undefined = in_form(Form::new().text("token", &token));
+    assert_each_taken([
+        header("token", &bearer),
+        header("authorization", &token),
+        header("authorization", &format!("bearer  {token}")),
+        // The page has none for the header, and one in the form.
+        with_header(undefined, "token", "undefined"),
+        in_form(Form::new().text("token", &bearer)),
+        in_form(Form::new().part(typed, &token)),
+        in_form(Form::new().file("token", "token.txt", token.clone())),
+    ])
+    .await;
 }
 
 #[tokio::test]

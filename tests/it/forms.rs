@@ -334,7 +334,7 @@ async fn a17_a18_a_part_without_disposition_is_refused_and_one_without_name_is_n
     for headers in [
         "Content-Type: image/png",
         "X-Content-Disposition: form-data; name=\"img\"; filename=\"a.png\"",
-        "Content-Disposition: attachment; name=\"img\"; filename=\"a.png\"",
+        "Content-Disposition: attachment; filename=\"a.png\"",
         "Content-Disposition: ",
     ] {
         assert_malformed_form(&Form::new().part(headers, PNG)).await;
@@ -497,7 +497,7 @@ async fn a23_a24_forms_inside_forms_and_encodings_of_mail_are_refused() {
     let img = disposition("name=\"img\"; filename=\"a.png\"");
     for header in [
         "Content-Type: multipart/mixed; boundary=inner",
-        "Content-Type: Multipart/form-data",
+        "Content-Type: Multipart/Mixed; boundary=\"inner\"",
         "Content-Transfer-Encoding: base64",
         "content-transfer-encoding: Quoted-Printable",
     ] {
@@ -851,10 +851,10 @@ async fn f63_a_class_id_is_a_whole_number_wherever_it_stands() {
         "abc",
         "-1",
         "1e9",
-        "NaN",
+        "nan",
         "0x10",
         "1.0",
-        "null",
+        "None",
         "[1]",
         "1,2",
         "99999999999999999999",
@@ -878,6 +878,123 @@ async fn f63_a_class_id_is_a_whole_number_wherever_it_stands() {
             let reply = api.send(request).await;
             assert_refused(&api, &reply, 400, "class_id_invalid", CLASS_ID_INVALID);
         }
+    }
+}
+
+#[tokio::test]
+async fn a_class_id_that_a_page_does_not_have_is_none() {
+    for absent in ["undefined", "null", "NaN", ""] {
+        let api = TestApi::new();
+        for request in [
+            Form::img("a.png", PNG).to(&format!("{UPLOAD}?imageClassId={absent}")),
+            Form::img("a.png", PNG)
+                .text("imageClassId", absent)
+                .to(UPLOAD),
+        ] {
+            let item = api.send(request).await.data()[0].clone();
+            assert_eq!(item["image_class_id"], 0, "{absent}");
+        }
+        let both = Form::img("a.png", PNG).text("image_class_id", "4");
+        let request = both.to(&format!("{UPLOAD}?imageClassId={absent}"));
+        assert_eq!(api.send(request).await.data()[0]["image_class_id"], 4);
+    }
+}
+
+/// Headers of a part that some client sends for a text or for a file, and whether it is a file.
+const CLAIMS: [(&str, bool); 12] = [
+    (
+        "name=\"x\"\r\nContent-Type: text/plain; charset=utf-8",
+        false,
+    ),
+    ("name=\"x\"\r\nContent-Type: Text/Html", false),
+    ("name=\"x\"\r\nContent-Type: application/json", false),
+    ("name=\"x\"\r\nContent-Type: multipart/form-data", false),
+    ("name=\"x\"\r\nContent-Type: ", false),
+    ("name=\"imageClassId\"\r\nContent-Type: image/png", false),
+    ("name=\"x\"\r\nContent-Type: application/octet-stream", true),
+    ("name=\"x\"\r\nContent-Type: image/png", true),
+    ("name=\"x\"\r\nContent-Type: application/json-seq", true),
+    (
+        "name=\"x\"; filename=\"a\"\r\nContent-Type: text/plain",
+        true,
+    ),
+    ("name=\"x\"; filename*=UTF-8''a", true),
+    (
+        "name=\"x\"; filename=\"a\"\r\nContent-Type: multipart/form-data; boundary=b",
+        true,
+    ),
+];
+
+#[tokio::test]
+async fn a_part_is_a_file_by_its_name_or_its_type() {
+    for (params, is_file) in CLAIMS {
+        let value = if params.contains("imageClassId") {
+            "3"
+        } else {
+            "a text"
+        };
+        let part = |form: Form| form.part(disposition(params), value);
+        let folder = "/api/chat/uploadStreamSingleToServerDiy/a";
+        for (route, form, expected) in [
+            (
+                UPLOAD,
+                part(Form::new()).file("img", "a.png", PNG),
+                (400, "wrong_field"),
+            ),
+            (UPLOAD, part(Form::img("a.png", PNG)), (400, "wrong_field")),
+            (
+                folder,
+                part(Form::img("a.png", PNG)),
+                (400, "too_many_files"),
+            ),
+        ] {
+            let api = TestApi::new();
+            let reply = api.send(form.to(route)).await;
+            if is_file {
+                let found = (reply.status.as_u16(), reply.json()["code"].clone());
+                assert_eq!(found, (expected.0, expected.1.into()), "{params}");
+                api.assert_nothing_stored();
+            } else {
+                assert_eq!(reply.status.as_u16(), 200, "{params}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_file_is_one_whatever_its_part_claims() {
+    for headers in [
+        "Content-Disposition: form-data; name=\"img\"; filename=\"a.png\"\r\nContent-Type: multipart/form-data",
+        "Content-Disposition: form-data; name=\"img\"; filename=\"a.png\"\r\nContent-Type: multipart/mixed",
+        "Content-Disposition: form-data; name=\"img\"; filename=\"a.png\"\r\nContent-Type: text/html",
+        "Content-Disposition: attachment; name=\"img\"; filename=\"a.png\"",
+        "Content-Disposition: file; name=img; filename=a.png",
+        "Content-Disposition: form-data; name=\"img\"; filename=\"\"Offer\"_ x.png\"",
+        "Content-Disposition: form-data; name=\"img\"; filename=\"a\"b.png\"; size=3",
+    ] {
+        let form = Form::new().part(headers, PNG);
+        assert_taken(&form.content_type(), form.bytes()).await;
+    }
+}
+
+#[tokio::test]
+async fn behind_the_closing_delimiter_there_is_no_form() {
+    let form = Form::img("a.png", PNG);
+    let closed = form.bytes();
+    let closed = closed.strip_suffix(b"\r\n").unwrap_or(&closed);
+    for behind in [
+        "",
+        "\r",
+        "\n",
+        "\r\n",
+        " \r",
+        "--",
+        "-",
+        "oops",
+        "\r\n\r\n--x",
+    ] {
+        let body = [closed, behind.as_bytes()].concat();
+        assert_taken(&form.content_type(), body).await;
     }
 }
 

@@ -96,27 +96,46 @@ impl Identity {
 }
 
 fn header_token(headers: &HeaderMap) -> Option<Vec<u8>> {
-    let value = |name| {
-        headers
-            .get(name)
-            .map(|value: &HeaderValue| value.as_bytes().trim_ascii())
+    let value = |name| headers.get(name).map(HeaderValue::as_bytes);
+    let authorization = || {
+        let value = value(AUTHORIZATION)?.trim_ascii();
+        let is_token = after_scheme(value).is_some() || has_shape_of_token(value);
+        present(value).filter(|_| is_token)
     };
-    let bearer = || {
-        let (scheme, token) = value(AUTHORIZATION)?.split_at_checked("Bearer ".len())?;
-        scheme
-            .eq_ignore_ascii_case(b"Bearer ")
-            .then(|| token.trim_ascii())
-    };
-    let token = value(TOKEN_HEADER)
-        .filter(|token| !token.is_empty())
-        .or_else(bearer)?;
-    (!token.is_empty()).then(|| token.to_vec())
+    let token = value(TOKEN_HEADER).and_then(present);
+    token.or_else(authorization).map(<[u8]>::to_vec)
 }
 
 fn query_token(query: Option<&str>) -> Option<Vec<u8>> {
     let mut pairs = form_urlencoded::parse(query?.as_bytes());
-    let (_, token) = pairs.find(|(name, value)| name == TOKEN && !value.trim().is_empty())?;
-    Some(token.trim().as_bytes().to_vec())
+    pairs.find_map(|(name, value)| {
+        let token = present(value.as_bytes()).filter(|_| name == TOKEN)?;
+        Some(token.to_vec())
+    })
+}
+
+/// The token in a value from any place: without the scheme that some clients put before it, `None`
+/// for nothing and for what JavaScript writes in its place.
+pub(in crate::api) fn present(value: &[u8]) -> Option<&[u8]> {
+    let value = value.trim_ascii();
+    let token = after_scheme(value).unwrap_or(value);
+    (!matches!(token, b"" | b"undefined" | b"null")).then_some(token)
+}
+
+fn after_scheme(value: &[u8]) -> Option<&[u8]> {
+    const SCHEME: &[u8] = b"Bearer";
+    let (scheme, token) = value.split_at_checked(SCHEME.len())?;
+    let is_scheme = scheme.eq_ignore_ascii_case(SCHEME);
+    let is_apart = token.first().is_none_or(u8::is_ascii_whitespace);
+    (is_scheme && is_apart).then(|| token.trim_ascii())
+}
+
+/// Three pieces of base64url with dots between (RFC 7515, 3.1).
+fn has_shape_of_token(value: &[u8]) -> bool {
+    let is_digit = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let mut pieces = value.split(|byte| *byte == b'.');
+    let are_pieces = pieces.all(|piece| !piece.is_empty() && piece.iter().all(is_digit));
+    are_pieces && value.iter().filter(|byte| **byte == b'.').count() == 2
 }
 
 #[cfg(test)]
@@ -150,7 +169,26 @@ mod tests {
             found("/", &[("authorization", "bearer  b ")]).as_deref(),
             Some("b")
         );
-        for other in ["Basic YTpi", "Bearer", "Bearer ", "b", "ééé"] {
+        for absent in ["undefined", "null", "Bearer", "Bearer ", "bearer null"] {
+            let headers = [("token", absent), ("authorization", absent)];
+            assert_eq!(found("/?token=c", &headers).as_deref(), Some("c"));
+            let query = format!("/?token={}", absent.replace(' ', "%20"));
+            assert_eq!(found(&query, &headers), None, "{absent}");
+        }
+        assert_eq!(found("/", &[("token", "Bearer b")]).as_deref(), Some("b"));
+        let bare = [("authorization", "a.b-_.c")];
+        assert_eq!(found("/", &bare).as_deref(), Some("a.b-_.c"));
+        for other in [
+            "Basic YTpi",
+            "b",
+            "ééé",
+            "a.b",
+            "a..c",
+            "a.b.c.d",
+            "a.b.c=",
+            "a b.c.d",
+            "Basic a.b.c",
+        ] {
             assert_eq!(found("/", &[("authorization", other)]), None, "{other}");
         }
     }

@@ -91,8 +91,9 @@ impl Caller {
 
     /// Verifies a token found in the body, unless one outside it counts already.
     pub(in crate::api) fn use_form_token(&mut self, token: &[u8]) -> Result<(), Error> {
-        let token = token.trim_ascii();
-        if self.identity == Identity::Unknown && !token.is_empty() {
+        if self.identity == Identity::Unknown
+            && let Some(token) = auth::present(token)
+        {
             self.identity = self.api.settings.auth.verify(token)?;
             self.authorize()?;
         }

@@ -95,8 +95,9 @@ fn take_param(input: &[u8]) -> Result<(Param<'_>, &[u8]), Broken> {
         return Err(Broken);
     }
     let value = value.trim_ascii_start();
+    let may_hold_quotes = name.eq_ignore_ascii_case(b"filename");
     let (value, rest) = match value.strip_prefix(b"\"") {
-        Some(quoted) => take_quoted(quoted)?,
+        Some(quoted) => take_quoted(quoted, may_hold_quotes)?,
         None => take_token(value),
     };
     Ok(((name, value), rest))
@@ -116,13 +117,17 @@ fn take_token(input: &[u8]) -> (Cow<'_, [u8]>, &[u8]) {
 }
 
 /// Reads up to the closing quote. Only `\"` and `\\` are escapes: old browsers send whole Windows
-/// paths with single backslashes.
-fn take_quoted(input: &[u8]) -> Result<(Cow<'_, [u8]>, &[u8]), Broken> {
+/// paths with single backslashes. Many clients escape no quote in a file's name: there the closing
+/// one is that behind which the header or the parameter ends.
+fn take_quoted(input: &[u8], may_hold_quotes: bool) -> Result<(Cow<'_, [u8]>, &[u8]), Broken> {
+    let closes = |rest: &[u8]| {
+        !may_hold_quotes || matches!(rest.trim_ascii_start().first(), None | Some(b';'))
+    };
     let mut value = Vec::new();
     let mut rest = input;
     loop {
         rest = match rest {
-            [b'"', rest @ ..] => return Ok((Cow::Owned(value), rest)),
+            [b'"', rest @ ..] if closes(rest) => return Ok((Cow::Owned(value), rest)),
             [b'\\', byte @ (b'"' | b'\\'), rest @ ..] | [byte, rest @ ..] => {
                 value.push(*byte);
                 rest
@@ -219,6 +224,16 @@ mod tests {
             Some("C:\\fakepath\\猫.png"),
         );
         reads(
+            r#"form-data; name="img"; filename=""Offer"_ x.png""#,
+            "img",
+            Some("\"Offer\"_ x.png"),
+        );
+        reads(
+            r#"form-data; filename="a"b".png" ; name="img""#,
+            "img",
+            Some("a\"b\".png"),
+        );
+        reads(
             r#"form-data; filename="a.png"; name="img";"#,
             "img",
             Some("a.png"),
@@ -282,6 +297,8 @@ mod tests {
             r#"form-data; name="a"; name="b""#,
             r#"form-data; name="a"; filename="x"; FILENAME="y""#,
             r#"form-data; name="a" b"#,
+            r#"form-data; name="a"b""#,
+            r#"form-data; name="img"; filename="a"; b.png""#,
             r#"form-data; ="a""#,
         ] {
             assert_eq!(name_and_file(broken.as_bytes()), Err(Broken), "{broken}");

@@ -42,6 +42,8 @@ const MAX_TEXT_BYTES: usize = 64 * 1024;
 const MAX_PARTS: usize = 100;
 /// Allowance beyond the files: boundaries, headers, text fields.
 const OVERHEAD_BYTES: u64 = 1024 * 1024;
+/// Fields that are never files, whatever a client says of them.
+const TEXT_FIELDS: [&str; 3] = ["imageClassId", "image_class_id", "token"];
 /// Longest boundary (RFC 2046 §5.1.1).
 const MAX_BOUNDARY_BYTES: usize = 70;
 
@@ -83,7 +85,7 @@ pub enum Part<'f> {
         /// Its value.
         value: Vec<u8>,
     },
-    /// A part with a file name or a content type of its own, not yet read.
+    /// A part with a file name, or with a content type that no text has, not yet read.
     File(FilePart<'f>),
 }
 
@@ -243,12 +245,16 @@ impl About {
     fn read(headers: &HeaderMap) -> Result<Self, Broken> {
         let disposition = headers.get(CONTENT_DISPOSITION).ok_or(Broken)?;
         let params = Params::parse(disposition.as_bytes())?;
-        if !params.value.eq_ignore_ascii_case(b"form-data") || is_encoded(headers) {
+        let field = params.text("name")?;
+        // Some clients write `attachment` or `file` there; what counts is the field's name.
+        let is_form_data = params.value.eq_ignore_ascii_case(b"form-data");
+        if !is_form_data && field.is_none() || is_encoded(headers) {
             return Err(Broken);
         }
-        let field = params.text("name")?.unwrap_or_default();
+        let field = field.unwrap_or_default();
         let file_name = params.extended_text("filename")?;
-        let is_file = file_name.is_some() || headers.contains_key(CONTENT_TYPE);
+        let is_file = !TEXT_FIELDS.contains(&field.as_str())
+            && (file_name.is_some() || has_type_of_file(headers));
         Ok(Self {
             field,
             file_name: is_file.then(|| file_name.unwrap_or_default()),
@@ -256,13 +262,28 @@ impl About {
     }
 }
 
+/// Whether a part without a file's name is a file by its own Content-Type. Many clients put one on
+/// text fields, too.
+fn has_type_of_file(headers: &HeaderMap) -> bool {
+    let Some(value) = headers.get(CONTENT_TYPE) else {
+        return false;
+    };
+    let value = value.as_bytes().to_ascii_lowercase();
+    let essence = value.split(|byte| *byte == b';').next();
+    let essence = essence.unwrap_or_default().trim_ascii();
+    let is_text = essence.starts_with(b"text/") || essence.starts_with(b"multipart/");
+    !(is_text || essence.is_empty() || essence == b"application/json")
+}
+
 /// Whether the part's bytes are not the file's bytes: nested forms, and the transfer encodings of
 /// mail, which RFC 7578 §4.7 deprecates and nothing here decodes.
 fn is_encoded(headers: &HeaderMap) -> bool {
     const TRANSFER_ENCODING: HeaderName = HeaderName::from_static("content-transfer-encoding");
+    // Others only claim to be forms: Android's code puts `multipart/form-data` on the file itself.
     let nested = headers.get(CONTENT_TYPE).is_some_and(|value| {
-        let start = value.as_bytes().get(..10).unwrap_or_default();
-        start.eq_ignore_ascii_case(b"multipart/")
+        let params = Params::parse(value.as_bytes());
+        let is_mixed = |params: &Params<'_>| params.value.eq_ignore_ascii_case(b"multipart/mixed");
+        params.is_ok_and(|params| is_mixed(&params) && params.get("boundary") != Ok(None))
     });
     let encoded = headers.get(TRANSFER_ENCODING).is_some_and(|value| {
         let value = value.as_bytes().trim_ascii();

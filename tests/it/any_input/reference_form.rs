@@ -188,8 +188,8 @@ impl RawParams {
 /// thing of a parameter's value.
 fn split_outside_quotes(header: &[u8]) -> Option<Vec<Vec<u8>>> {
     let mut pieces = vec![Vec::new()];
-    let mut bytes = header.iter().copied();
-    while let Some(byte) = bytes.next() {
+    let mut bytes = header.iter();
+    while let Some(&byte) = bytes.next() {
         if byte == b';' {
             pieces.push(Vec::new());
             continue;
@@ -202,14 +202,15 @@ fn split_outside_quotes(header: &[u8]) -> Option<Vec<Vec<u8>>> {
             && piece.iter().filter(|byte| **byte == b'=').count() == 1;
         piece.push(byte);
         if opens {
+            let may_hold_quotes = is_file_name(piece);
             loop {
-                let byte = bytes.next()?;
+                let byte = *bytes.next()?;
                 piece.push(byte);
                 match byte {
-                    b'"' => break,
+                    b'"' if !may_hold_quotes || ends(bytes.as_slice()) => break,
                     b'\\' => {
                         // A backslash before another byte is itself.
-                        let next = bytes.clone().next();
+                        let next = bytes.clone().next().copied();
                         if let Some(escaped @ (b'"' | b'\\')) = next {
                             bytes.next();
                             piece.push(escaped);
@@ -231,19 +232,36 @@ fn param(piece: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
         return None;
     }
     match value.strip_prefix(b"\"") {
-        Some(quoted) => Some((name, unquoted(quoted)?)),
+        Some(quoted) => {
+            let value = unquoted(quoted, is_file_name(piece))?;
+            Some((name, value))
+        }
         None => Some((name, value.to_vec())),
     }
 }
 
+/// Whether a piece is a parameter in whose value quotes may stand unescaped.
+fn is_file_name(piece: &[u8]) -> bool {
+    let mut sides = piece.splitn(2, |byte| *byte == b'=');
+    let name = sides.next().unwrap_or_default().trim_ascii();
+    name.eq_ignore_ascii_case(b"filename")
+}
+
+/// Whether a parameter ends here.
+fn ends(rest: &[u8]) -> bool {
+    let rest = rest.trim_ascii_start();
+    rest.is_empty() || rest.starts_with(b";")
+}
+
 /// What stands before the closing quote, after which nothing may stand.
-fn unquoted(quoted: &[u8]) -> Option<Vec<u8>> {
+fn unquoted(quoted: &[u8], may_hold_quotes: bool) -> Option<Vec<u8>> {
     let mut value = Vec::new();
     let mut rest = quoted;
     loop {
         match rest {
             [b'"'] => return Some(value),
-            [b'"', ..] | [] => return None,
+            [] => return None,
+            [b'"', ..] if !may_hold_quotes => return None,
             [b'\\', escaped @ (b'"' | b'\\'), after @ ..] => {
                 value.push(*escaped);
                 rest = after;
