@@ -249,19 +249,24 @@ fn judge(index: usize, raw: &RawPart, is_cut: bool) -> Result<Option<Part>, Endi
     let disposition = raw.headers.get("content-disposition");
     let params = disposition.and_then(|header| RawParams::parse(header));
     let params = params.ok_or(Ending::Malformed)?;
-    if !params.value.eq_ignore_ascii_case(b"form-data") || is_encoded(raw) {
+    let field = plain_name(&params, "name")?;
+    let is_form_data = params.value.eq_ignore_ascii_case(b"form-data");
+    if !is_form_data && field == Name::Absent || is_encoded(raw) {
         return Err(Ending::Malformed);
     }
-    let field = plain_name(&params, "name")?;
     let name = match extended_name(&params)? {
         Name::Absent => plain_name(&params, "filename")?,
         found => plain_name(&params, "filename").map(|_| found)?,
     };
-    let has_type = raw.headers.contains_key("content-type");
+    let has_type = has_type_of_file(raw);
     if name == Name::Unsure && !has_type && params.all("filename").is_empty() {
         return Err(Ending::Unsure);
     }
-    let is_file = name != Name::Absent || has_type;
+    let is_text_field = match &field {
+        Name::Is(field) => ["imageClassId", "image_class_id", "token"].contains(&field.as_str()),
+        Name::Absent | Name::Unsure => false,
+    };
+    let is_file = !is_text_field && (name != Name::Absent || has_type);
     let limit = if is_file {
         MAX_FILE_BYTES
     } else {
@@ -333,14 +338,30 @@ fn percent_decoded(encoded: &[u8]) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
+/// Whether a part without a file's name is a file by its type.
+fn has_type_of_file(raw: &RawPart) -> bool {
+    let Some(value) = raw.headers.get("content-type") else {
+        return false;
+    };
+    let value = String::from_utf8_lossy(value).to_ascii_lowercase();
+    let essence = value.split(';').next().unwrap_or_default();
+    let texts = ["text/", "multipart/"];
+    !texts
+        .iter()
+        .any(|text| essence.trim_ascii().starts_with(text))
+        && !["", "application/json"].contains(&essence.trim_ascii())
+}
+
 /// Forms in forms and the encodings of mail, which `api::form` refuses and the others pass on.
 fn is_encoded(raw: &RawPart) -> bool {
-    let lower = |name: &str| {
-        raw.headers
-            .get(name)
-            .map(|value| value.to_ascii_lowercase())
-    };
-    let encoding = lower("content-transfer-encoding");
-    lower("content-type").is_some_and(|value| value.starts_with(b"multipart/"))
-        || encoding.is_some_and(|value| !matches!(&*value, b"binary" | b"8bit" | b"7bit"))
+    let of_type = raw.headers.get("content-type");
+    let is_nested = of_type
+        .and_then(|value| RawParams::parse(value))
+        .is_some_and(|params| {
+            params.value.eq_ignore_ascii_case(b"multipart/mixed")
+                && !params.all("boundary").is_empty()
+        });
+    let encoding = raw.headers.get("content-transfer-encoding");
+    let encoding = encoding.map(|value| value.to_ascii_lowercase());
+    is_nested || encoding.is_some_and(|value| !matches!(&*value, b"binary" | b"8bit" | b"7bit"))
 }
