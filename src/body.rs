@@ -1,7 +1,7 @@
 //! How bytes travel from a request to a store: a stream of chunks that may fail, how reading can fail,
 //! and edits of bytes on their way. A failed read is never the end of a file.
 
-use std::{pin::Pin, time::Duration};
+use std::{fmt, pin::Pin, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::Stream;
@@ -26,7 +26,7 @@ pub enum ReadError {
     },
     /// The body is not a multipart form.
     #[error("not a multipart form: {0}")]
-    Malformed(&'static str),
+    Malformed(Fault),
     /// The body ended, or its connection did, before the form's closing boundary.
     #[error("the body ended before the form did")]
     Truncated,
@@ -39,6 +39,37 @@ pub enum ReadError {
     /// The whole request took too long.
     #[error("the time for this request ran out while its client was waited for")]
     TooLong,
+}
+
+/// Which rule a form breaks, for the author of its client. Never holds bytes of the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// In which part, counted from 1; `None` for the form as a whole.
+    pub part: Option<usize>,
+    /// In words.
+    pub rule: &'static str,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.part {
+            Some(part) => write!(f, "part {part}: {}", self.rule),
+            None => f.write_str(self.rule),
+        }
+    }
+}
+
+impl ReadError {
+    /// A fault of the form as a whole.
+    pub fn malformed(rule: &'static str) -> Self {
+        Self::Malformed(Fault { part: None, rule })
+    }
+
+    /// A fault of one part, counted from 1.
+    pub fn malformed_part(part: usize, rule: &'static str) -> Self {
+        let part = Some(part);
+        Self::Malformed(Fault { part, rule })
+    }
 }
 
 /// How far behind the next chunk of a file an edit may begin, in bytes: what the stores hold of it.

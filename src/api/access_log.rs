@@ -83,9 +83,7 @@ pub(super) async fn record(mut request: Request, next: Next) -> Response {
 
     let failure = response.extensions_mut().remove::<Failure>();
     if let Some(Failure(error)) = &failure {
-        // By path: a full process refuses before the route is reached.
-        let with_message = line.route.starts_with(reply::COMPANION);
-        reply::fail(&mut response, error, &line.request_id, with_message);
+        reply::fail(&mut response, error, &line.request_id);
     }
     if let Ok(id) = HeaderValue::from_str(&line.request_id) {
         response.headers_mut().insert(REQUEST_ID, id);

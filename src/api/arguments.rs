@@ -11,7 +11,7 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-use super::{Arrival, BodyState, Error};
+use super::{Arrival, BodyState, Error, origin::refuse_encoded};
 use crate::body::ReadError;
 
 type Named = BTreeMap<String, Argument>;
@@ -38,6 +38,7 @@ impl Arguments {
         timeout: Duration,
     ) -> Result<Self, Error> {
         // Mangled text may still be an argument.
+        refuse_encoded(&parts.headers)?;
         let state = Arrival::from_parts(parts).body_state;
         if state == BodyState::Undecodable {
             state.check()?;

@@ -38,6 +38,9 @@ pub enum Error {
     /// Another Content-Type than `multipart/form-data`.
     #[error("the request is not a multipart form")]
     NotMultipart,
+    /// A body under a Content-Encoding.
+    #[error("the body has a Content-Encoding")]
+    EncodingRefused,
     /// A gateway decoded the binary body as text.
     #[error("a gateway turned the binary body into text")]
     BodyMangled,
@@ -95,6 +98,9 @@ pub enum Error {
     /// A form was used twice.
     #[error("the form was used before")]
     AlreadyUploaded,
+    /// A part that is not the last is smaller than the bucket takes.
+    #[error("a part before the last is smaller than the bucket accepts")]
+    PartTooSmall,
     /// The part of a file that is asked for begins behind its end.
     #[error("the file has only {size} bytes")]
     RangeNotSatisfiable {
@@ -140,71 +146,162 @@ impl From<store::Error> for Error {
 pub(super) struct Row {
     pub(super) status: StatusCode,
     pub(super) code: &'static str,
-    pub(super) text: Cow<'static, str>,
+    /// For the person who sends the file.
+    pub(super) chinese: Cow<'static, str>,
+    /// For the person who writes the client.
+    pub(super) english: Cow<'static, str>,
 }
 
 impl Error {
-    /// Status, code and text for the client.
+    /// Status, code and texts for the client.
     pub(super) fn row(&self) -> Row {
         match self {
-            Self::NotFound => row(404, "not_found", "请求的地址不存在"),
-            Self::MethodNotAllowed => row(405, "method_not_allowed", "不支持的请求方法"),
-            // These four are compared word by word by clients.
-            Self::TokenMissing => row(401, "token_missing", "您没有权限访问即时通讯接口"),
-            Self::TokenExpired => row(401, "token_expired", "Token已过期！请重新获取令牌"),
-            Self::TokenInvalid(_) => row(401, "token_invalid", "Token 令牌不合法！"),
-            Self::GuestDenied => row(403, "guest_denied", "您没有权限访问，请先注册或登录"),
+            Self::NotFound => row(
+                404,
+                "not_found",
+                "请求的地址不存在",
+                "Nothing is at this address",
+            ),
+            Self::MethodNotAllowed => row(
+                405,
+                "method_not_allowed",
+                "不支持的请求方法",
+                "The method is not allowed at this address",
+            ),
+            // The Chinese texts of these four are compared word by word by clients.
+            Self::TokenMissing => row(
+                401,
+                "token_missing",
+                "您没有权限访问即时通讯接口",
+                "A token is needed and none was sent",
+            ),
+            Self::TokenExpired => row(
+                401,
+                "token_expired",
+                "Token已过期！请重新获取令牌",
+                "The token has expired",
+            ),
+            Self::TokenInvalid(_) => row(
+                401,
+                "token_invalid",
+                "Token 令牌不合法！",
+                "The token is not valid",
+            ),
+            Self::GuestDenied => row(
+                403,
+                "guest_denied",
+                "您没有权限访问，请先注册或登录",
+                "Guests may not upload: register or log in first",
+            ),
             Self::NotMultipart => row(
                 415,
                 "not_multipart",
                 "上传失败: 请求类型必须是 multipart/form-data",
+                "Upload failed: the Content-Type must be multipart/form-data",
+            ),
+            Self::EncodingRefused => row(
+                415,
+                "encoding_refused",
+                "上传失败: 请求内容不能压缩，请去掉 Content-Encoding",
+                "Upload failed: a body with a Content-Encoding (such as gzip) is not accepted",
             ),
             Self::BodyMangled => row(
                 422,
                 "body_mangled",
                 "上传失败: 网关把二进制内容转成了文本，请在网关的二进制媒体类型 \
                  (binaryMediaTypes) 中加入 multipart/form-data 并重新部署",
+                "Upload failed: a gateway turned the binary body into text; add \
+                 multipart/form-data to its binary media types (binaryMediaTypes) and deploy it again",
             ),
             Self::Read(error) => read_row(error),
-            Self::FileMissing => row(400, "file_missing", "上传失败: 请选择要上传的文件"),
+            Self::FileMissing => row(
+                400,
+                "file_missing",
+                "上传失败: 请选择要上传的文件",
+                "Upload failed: the form holds no file",
+            ),
             Self::WrongField { wanted, got } => row(
                 400,
                 "wrong_field",
                 format!("上传失败: Expected field '{wanted}', but got '{got}'"),
+                format!("Upload failed: Expected field '{wanted}', but got '{got}'"),
             ),
             Self::TooManyFiles { limit } => row(
                 400,
                 "too_many_files",
                 format!("上传失败: 一次最多上传 {limit} 个文件"),
+                format!("Upload failed: at most {limit} files at a time"),
             ),
             Self::ClassIdInvalid => row(
                 400,
                 "class_id_invalid",
                 "上传失败: imageClassId 必须是非负整数",
+                "Upload failed: imageClassId must be a whole number, 0 or more",
             ),
-            Self::FolderInvalid => row(400, "folder_invalid", "上传失败: 目录名不合法"),
-            Self::TextTooLong { limit } => {
-                row(400, "text_too_long", format!("文本不能超过 {limit} 字节"))
-            }
-            Self::DirectDisabled => row(404, "direct_disabled", "上传失败: 没有开启大文件直传"),
-            Self::TicketInvalid => row(401, "ticket_invalid", "上传失败: 上传凭证不合法或已过期"),
-            Self::RecallExpired { life } => row(400, "recall_expired", recall_expired(*life)),
+            Self::FolderInvalid => row(
+                400,
+                "folder_invalid",
+                "上传失败: 目录名不合法",
+                "Upload failed: the folder's name is not allowed",
+            ),
+            Self::TextTooLong { limit } => row(
+                400,
+                "text_too_long",
+                format!("文本不能超过 {limit} 字节"),
+                format!("The text may have at most {limit} bytes"),
+            ),
+            Self::DirectDisabled => row(
+                404,
+                "direct_disabled",
+                "上传失败: 没有开启大文件直传",
+                "Upload failed: direct uploads are not switched on",
+            ),
+            Self::TicketInvalid => row(
+                401,
+                "ticket_invalid",
+                "上传失败: 上传凭证不合法或已过期",
+                "Upload failed: the ticket is not valid or has expired",
+            ),
+            Self::RecallExpired { life } => recall_expired(*life),
             Self::ParameterInvalid { name } => row(
                 400,
                 "parameter_invalid",
                 format!("上传失败: 参数 {name} 不正确"),
+                format!("Upload failed: parameter {name} is missing or not valid"),
             ),
-            Self::AlreadyUploaded => row(409, "already_uploaded", "上传失败: 文件已经上传过"),
-            Self::RangeNotSatisfiable { .. } => {
-                row(416, "range_not_satisfiable", "请求的范围超出了文件的长度")
-            }
+            Self::AlreadyUploaded => row(
+                409,
+                "already_uploaded",
+                "上传失败: 文件已经上传过",
+                "Upload failed: the file was uploaded before",
+            ),
+            Self::PartTooSmall => row(
+                400,
+                "part_too_small",
+                "上传失败: 除最后一块外，每块不能小于 5 MiB",
+                "Upload failed: every part but the last must have at least 5 MiB",
+            ),
+            Self::RangeNotSatisfiable { size } => row(
+                416,
+                "range_not_satisfiable",
+                "请求的范围超出了文件的长度",
+                format!("The range begins behind the end of the file, which has {size} bytes"),
+            ),
             Self::Upload(error) => upload_row(error),
-            Self::TooManyRequests { .. } => {
-                row(429, "too_many_requests", "上传失败: 上传太频繁，请稍后再试")
-            }
-            Self::Busy => row(503, "busy", "上传失败: 服务器繁忙，请稍后再试"),
-            Self::TimedOut => row(504, "store_timeout", STORE_TIMEOUT),
-            Self::Internal(_) => row(500, "internal", "上传失败: 服务器内部错误"),
+            Self::TooManyRequests { .. } => row(
+                429,
+                "too_many_requests",
+                "上传失败: 上传太频繁，请稍后再试",
+                "Upload failed: too many uploads, try again later",
+            ),
+            Self::Busy => row(
+                503,
+                "busy",
+                "上传失败: 服务器繁忙，请稍后再试",
+                "Upload failed: the server is busy, try again later",
+            ),
+            Self::TimedOut => store_timeout(),
+            Self::Internal(_) => internal(),
         }
     }
 
@@ -221,101 +318,151 @@ impl Error {
 /// How long a client that comes when the process is full should wait.
 const FULL_FOR: Duration = Duration::from_secs(1);
 
-const STORE_TIMEOUT: &str = "上传失败: 存储超时，请稍后重试";
-
 fn read_row(error: &ReadError) -> Row {
     match error {
         ReadError::TooLarge { limit } => row(
             413,
             "too_large",
-            format!("上传失败: 文件不能超过 {}", Size(*limit)),
+            format!("上传失败: 文件不能超过 {}", size(*limit, "字节")),
+            format!(
+                "Upload failed: a file may have at most {}",
+                size(*limit, "bytes")
+            ),
         ),
         ReadError::FieldTooLarge { limit } => row(
             400,
             "field_too_large",
             format!("上传失败: 表单字段不能超过 {limit} 字节"),
+            format!("Upload failed: a field may have at most {limit} bytes"),
         ),
-        ReadError::Malformed(_) => row(
+        ReadError::Malformed(fault) => row(
             400,
             "body_malformed",
             "上传失败: 请求内容不是有效的 multipart 表单",
+            format!("Upload failed: not a valid multipart form: {fault}"),
         ),
         ReadError::Truncated => row(
             400,
             "body_truncated",
             "上传失败: 请求内容不完整，上传中途断开",
+            "Upload failed: the body ended before the form's closing boundary",
         ),
-        ReadError::TooSlow { .. } | ReadError::TooLong => {
-            row(408, "client_too_slow", "上传失败: 上传太慢，连接已关闭")
-        }
+        ReadError::TooSlow { .. } | ReadError::TooLong => row(
+            408,
+            "client_too_slow",
+            "上传失败: 上传太慢，连接已关闭",
+            "Upload failed: the body came too slowly, the connection is closed",
+        ),
     }
 }
 
 fn upload_row(error: &upload::Error) -> Row {
     match error {
-        upload::Error::Empty => row(400, "file_empty", "上传失败: 文件是空的"),
-        upload::Error::Type { looks_like } => row(
+        upload::Error::Empty => row(
+            400,
+            "file_empty",
+            "上传失败: 文件是空的",
+            "Upload failed: the file is empty",
+        ),
+        upload::Error::Type(refused) => row(
             415,
             "type_refused",
-            format!("上传失败: 不支持的文件类型 ({looks_like})"),
+            format!("上传失败: 不支持的文件类型 ({})", refused.chinese()),
+            format!(
+                "Upload failed: this type of file is not accepted ({})",
+                refused.looks_like
+            ),
         ),
         upload::Error::LocationKept => row(
             415,
             "location_kept",
             "上传失败: 文件可能含有无法清除的位置信息",
+            "Upload failed: the file may hold a location that cannot be removed",
         ),
         upload::Error::Read(error) => read_row(error),
-        upload::Error::Incomplete => row(409, "upload_incomplete", "上传失败: 文件还没有上传完成"),
+        upload::Error::Incomplete => row(
+            409,
+            "upload_incomplete",
+            "上传失败: 文件还没有上传完成",
+            "Upload failed: the file has not been uploaded yet",
+        ),
         upload::Error::Store(error) => store_row(error),
     }
 }
 
 fn store_row(error: &store::Error) -> Row {
     match error {
-        store::Error::Refused { .. } | store::Error::NoCredentials => {
-            row(502, "store_refused", "上传失败: 存储服务拒绝了请求")
-        }
+        store::Error::Refused { .. } | store::Error::NoCredentials => row(
+            502,
+            "store_refused",
+            "上传失败: 存储服务拒绝了请求",
+            "Upload failed: the storage service refused the request",
+        ),
         store::Error::Unavailable { .. } | store::Error::Disk { .. } => row(
             502,
             "store_unavailable",
             "上传失败: 存储服务暂时不可用，请稍后重试",
+            "Upload failed: the storage service is not available now, try again later",
         ),
-        store::Error::TimedOut { .. } => row(504, "store_timeout", STORE_TIMEOUT),
-        store::Error::Interrupted => row(500, "internal", "上传失败: 服务器内部错误"),
+        store::Error::TimedOut { .. } => store_timeout(),
+        store::Error::Interrupted => internal(),
     }
+}
+
+fn store_timeout() -> Row {
+    row(
+        504,
+        "store_timeout",
+        "上传失败: 存储超时，请稍后重试",
+        "Upload failed: the storage service took too long, try again later",
+    )
+}
+
+fn internal() -> Row {
+    row(
+        500,
+        "internal",
+        "上传失败: 服务器内部错误",
+        "Upload failed: an error inside the server",
+    )
 }
 
 /// In minutes, where they are whole.
-fn recall_expired(life: Duration) -> String {
-    match life.as_secs() {
-        seconds if seconds >= 60 && seconds.is_multiple_of(60) => {
-            format!("消息超过{}分钟，不能撤回", seconds / 60)
-        }
-        seconds => format!("消息超过{seconds}秒，不能撤回"),
-    }
+fn recall_expired(life: Duration) -> Row {
+    let (count, chinese, english) = match life.as_secs() {
+        seconds if seconds >= 60 && seconds.is_multiple_of(60) => (seconds / 60, "分钟", "minutes"),
+        seconds => (seconds, "秒", "seconds"),
+    };
+    row(
+        400,
+        "recall_expired",
+        format!("消息超过{count}{chinese}，不能撤回"),
+        format!("The file was sent more than {count} {english} ago and cannot be recalled"),
+    )
 }
 
-fn row(status: u16, code: &'static str, text: impl Into<Cow<'static, str>>) -> Row {
-    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+fn row(
+    status: u16,
+    code: &'static str,
+    chinese: impl Into<Cow<'static, str>>,
+    english: impl Into<Cow<'static, str>>,
+) -> Row {
     Row {
-        status,
+        status: StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
         code,
-        text: text.into(),
+        chinese: chinese.into(),
+        english: english.into(),
     }
 }
 
-/// A size in bytes, as a person reads it.
-struct Size(u64);
-
-impl std::fmt::Display for Size {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        const MIB: u64 = 1 << 20;
-        const MB: u64 = 1_000_000;
-        match self.0 {
-            bytes if bytes >= MIB && bytes % MIB == 0 => write!(f, "{} MiB", bytes / MIB),
-            bytes if bytes >= MB && bytes % MB == 0 => write!(f, "{} MB", bytes / MB),
-            bytes => write!(f, "{bytes} 字节"),
-        }
+/// A size as a person reads it; `unit` is the word for bytes.
+fn size(bytes: u64, unit: &str) -> String {
+    const MIB: u64 = 1 << 20;
+    const MB: u64 = 1_000_000;
+    match bytes {
+        bytes if bytes >= MIB && bytes % MIB == 0 => format!("{} MiB", bytes / MIB),
+        bytes if bytes >= MB && bytes % MB == 0 => format!("{} MB", bytes / MB),
+        bytes => format!("{bytes} {unit}"),
     }
 }
 

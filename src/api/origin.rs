@@ -4,7 +4,10 @@
 use std::net::IpAddr;
 
 use axum::http::{
-    HeaderMap, HeaderName, HeaderValue, header::HOST, request::Parts, uri::Authority,
+    HeaderMap, HeaderName, HeaderValue,
+    header::{CONTENT_ENCODING, HOST},
+    request::Parts,
+    uri::Authority,
 };
 use tokio::{sync::watch, time::Instant};
 
@@ -64,9 +67,22 @@ impl BodyState {
             Self::Whole => Ok(()),
             Self::Mangled => Err(Error::BodyMangled),
             Self::Undecodable => {
-                Err(ReadError::Malformed("the event's base64 cannot be decoded").into())
+                Err(ReadError::malformed("the event's base64 cannot be decoded").into())
             }
         }
+    }
+}
+
+/// Refuses a body that is compressed: nothing here unpacks it.
+pub(super) fn refuse_encoded(headers: &HeaderMap) -> Result<(), Error> {
+    let mut encodings = headers.get_all(CONTENT_ENCODING).iter();
+    let is_plain = |value: &HeaderValue| {
+        let value = value.as_bytes().trim_ascii();
+        value.is_empty() || value.eq_ignore_ascii_case(b"identity")
+    };
+    match encodings.all(is_plain) {
+        true => Ok(()),
+        false => Err(Error::EncodingRefused),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The envelope: `{msg, data}` on success, with `code` and `request_id` on failure.
+//! The envelope: `{msg, data}` on success, with `message`, `code` and `request_id` on failure.
 
 use axum::{
     body::Body,
@@ -8,9 +8,6 @@ use axum::{
 use serde::Serialize;
 
 use super::Error;
-
-/// How the paths of Companion's routes begin. Their failures carry a `message`, which Uppy shows.
-pub(super) const COMPANION: &str = "/s3/";
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
 
@@ -23,12 +20,12 @@ struct Success<T> {
 #[derive(Serialize)]
 struct Failed<'a> {
     msg: &'static str,
+    /// In Chinese.
     data: &'a str,
+    /// In English.
+    message: &'a str,
     code: &'static str,
     request_id: &'a str,
-    /// Repeats `data` for clients that look for it here.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    message: Option<&'a str>,
 }
 
 /// 200 with `{"msg":"ok","data":…}`.
@@ -43,14 +40,14 @@ pub(super) fn bare(data: impl Serialize) -> Result<Response, Error> {
 }
 
 /// Puts the envelope of `error` into a response that has its status already.
-pub(super) fn fail(response: &mut Response, error: &Error, request_id: &str, with_message: bool) {
+pub(super) fn fail(response: &mut Response, error: &Error, request_id: &str) {
     let row = error.row();
     let failed = Failed {
         msg: "fail",
-        data: &row.text,
+        data: &row.chinese,
+        message: &row.english,
         code: row.code,
         request_id,
-        message: with_message.then_some(&*row.text),
     };
     // A struct of strings always becomes JSON.
     let body = serde_json::to_vec(&failed).unwrap_or_default();

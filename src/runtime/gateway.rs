@@ -20,8 +20,12 @@ use memchr::memmem;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::{
     Deserialize, Deserializer, Serialize,
-    de::{self, IgnoredAny, MapAccess, SeqAccess, Visitor},
+    de::{
+        self, DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor,
+        value::MapAccessDeserializer,
+    },
 };
+use serde_json::Value;
 use tower::ServiceExt as _;
 
 use crate::api::{Arrival, BodyState};
@@ -105,6 +109,89 @@ impl GatewayEvent {
     }
 }
 
+/// An invocation of the function.
+#[derive(Debug)]
+pub enum Invocation {
+    /// A gateway has a request.
+    Request(Box<GatewayEvent>),
+    /// Nobody asks for anything: a schedule, a plugin or the console keeps the instance warm.
+    KeepWarm,
+}
+
+impl<'de> Deserialize<'de> for Invocation {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let event = deserializer.deserialize_map(EventVisitor)?;
+        match event.keeps_warm() {
+            true => Ok(Self::KeepWarm),
+            false => event
+                .raw
+                .unwrap()
+                .map(|event| Self::Request(Box::new(event)))
+                .map_err(de::Error::custom),
+        }
+    }
+}
+
+/// An event, and whether it has any key at all.
+struct CountedEvent<'a> {
+    raw: RawEvent<'a>,
+    is_empty: bool,
+}
+
+impl CountedEvent<'_> {
+    fn keeps_warm(&self) -> bool {
+        let source = self.raw.source.as_ref().and_then(Value::as_str);
+        let is_request = self.raw.request_context.is_some()
+            || self.raw.http_method.is_some()
+            || self.raw.records.is_some();
+        let is_ping = matches!(source, Some("aws.events" | "serverless-plugin-warmup"));
+        self.is_empty || is_ping && !is_request
+    }
+}
+
+struct EventVisitor;
+
+impl<'de> Visitor<'de> for EventVisitor {
+    type Value = CountedEvent<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an event")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        let mut is_empty = true;
+        let keys = Keys {
+            map,
+            is_empty: &mut is_empty,
+        };
+        let raw = RawEvent::deserialize(MapAccessDeserializer::new(keys))?;
+        Ok(CountedEvent { raw, is_empty })
+    }
+}
+
+/// Notes whether a map has a key.
+struct Keys<'k, A> {
+    map: A,
+    is_empty: &'k mut bool,
+}
+
+impl<'de, A: MapAccess<'de>> MapAccess<'de> for Keys<'_, A> {
+    type Error = A::Error;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, A::Error> {
+        let key = self.map.next_key_seed(seed)?;
+        *self.is_empty &= key.is_none();
+        Ok(key)
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, A::Error> {
+        self.map.next_value_seed(seed)
+    }
+}
+
 impl<'de> Deserialize<'de> for GatewayEvent {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         RawEvent::deserialize(deserializer)?
@@ -136,6 +223,10 @@ struct RawEvent<'a> {
     body: Text<'a>,
     #[serde(default)]
     is_base64_encoded: Flag,
+    // events of no gateway
+    source: Option<Value>,
+    #[serde(rename = "Records")]
+    records: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]

@@ -9,15 +9,16 @@ use lambda_http::{
     lambda_runtime::{self, Context},
     service_fn,
 };
+use serde::Serialize;
 use tokio::time::Instant;
 
-use super::gateway::{self, Answer, GatewayEvent};
+use super::gateway::{self, Answer, Invocation};
 use crate::api::Arrival;
 
 /// Asks Lambda for events and answers them, as many at a time as
 /// `AWS_LAMBDA_MAX_CONCURRENCY` says (one, when it is not set).
 pub(super) async fn run(router: Router) -> io::Result<()> {
-    let handler = service_fn(move |event: LambdaEvent<GatewayEvent>| {
+    let handler = service_fn(move |event: LambdaEvent<Invocation>| {
         let router = router.clone();
         async move { invoke(router, event).await }
     });
@@ -26,14 +27,28 @@ pub(super) async fn run(router: Router) -> io::Result<()> {
         .map_err(io::Error::other)
 }
 
-async fn invoke(router: Router, event: LambdaEvent<GatewayEvent>) -> Result<Answer, Error> {
-    let (event, context) = event.into_parts();
+/// What an invocation is answered with.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Reply {
+    Request(Answer),
+    KeptWarm { msg: &'static str },
+}
+
+async fn invoke(router: Router, event: LambdaEvent<Invocation>) -> Result<Reply, Error> {
+    let (invocation, context) = event.into_parts();
+    let event = match invocation {
+        Invocation::Request(event) => event,
+        Invocation::KeepWarm => return Ok(Reply::KeptWarm { msg: "ok" }),
+    };
     let arrival = Arrival {
         ends_at: deadline(&context),
         request_id: Some(context.request_id),
         ..Arrival::default()
     };
-    Ok(gateway::answer(router, event, arrival).await?)
+    Ok(Reply::Request(
+        gateway::answer(router, *event, arrival).await?,
+    ))
 }
 
 /// The context's deadline by the clock that timers use. One that had passed before the event came

@@ -6,10 +6,7 @@ pub mod direct;
 pub mod media;
 pub mod naming;
 
-use std::{
-    borrow::Cow,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use axum::http::HeaderValue;
 use bytes::{Bytes, BytesMut};
@@ -95,11 +92,8 @@ pub enum Error {
     #[error("the file is empty")]
     Empty,
     /// The bytes are of no type that is accepted here.
-    #[error("the file is of a type that is not accepted: {looks_like}")]
-    Type {
-        /// Name of the format that the bytes look like.
-        looks_like: Cow<'static, str>,
-    },
+    #[error("the file is of a type that is not accepted: {}", .0.looks_like)]
+    Type(Refused),
     /// The file may tell where it was made, and what tells it cannot be overwritten.
     #[error("the file may tell where it was made, which cannot be overwritten")]
     LocationKept,
@@ -116,9 +110,7 @@ pub enum Error {
 
 impl From<Refused> for Error {
     fn from(refused: Refused) -> Self {
-        Self::Type {
-            looks_like: refused.looks_like,
-        }
+        Self::Type(refused)
     }
 }
 

@@ -17,7 +17,10 @@ use std::{
 
 use axum::{
     body::Body,
-    http::{HeaderValue, Request, header::CONTENT_TYPE},
+    http::{
+        HeaderValue, Request,
+        header::{CONTENT_ENCODING, CONTENT_TYPE},
+    },
 };
 use bytes::Bytes;
 use futures_util::stream;
@@ -113,6 +116,76 @@ async fn a03_a_form_must_name_its_boundary() {
     ] {
         assert_malformed(content_type, body.clone()).await;
     }
+}
+
+#[tokio::test]
+async fn a_malformed_form_is_told_which_rule_it_breaks_in_which_part() {
+    let of_part = |headers: &str| Form::new().text("a", "x").part(headers, "x");
+    for (headers, rule) in [
+        ("X-Other: x", "part 2: it has no Content-Disposition"),
+        (
+            "Content-Disposition: form-data; name=\"img",
+            "part 2: its Content-Disposition cannot be read",
+        ),
+        (
+            "Content-Disposition: attachment; filename=a.png",
+            "part 2: its Content-Disposition is not form-data and has no name",
+        ),
+        (
+            "Content-Disposition: form-data; name=img\r\nContent-Transfer-Encoding: BASE64",
+            "part 2: Content-Transfer-Encoding base64 is not supported",
+        ),
+        (
+            "Content-Disposition: form-data; name=img\r\nContent-Transfer-Encoding: x-uu",
+            "part 2: this Content-Transfer-Encoding is not supported",
+        ),
+        (
+            "Content-Disposition: form-data; name=img\r\nContent-Type: multipart/mixed; boundary=b",
+            "part 2: a form within the form (multipart/mixed) is not supported",
+        ),
+        ("no colon", "part 2: its headers cannot be read"),
+    ] {
+        let reply = TestApi::new().upload(&of_part(headers)).await;
+        assert_message(&reply, rule);
+    }
+    for (content_type, rule) in [
+        ("multipart/form-data", "no boundary parameter"),
+        (
+            "multipart/form-data; boundary=a; boundary=b",
+            "two boundary parameters",
+        ),
+        (
+            "multipart/form-data; boundary=\"\"",
+            "a boundary is 1 to 70 printable ASCII characters, the last one no blank",
+        ),
+    ] {
+        let request = post(UPLOAD, content_type, Form::img("a.png", PNG).bytes());
+        assert_message(&TestApi::new().send(request).await, rule);
+    }
+}
+
+#[track_caller]
+fn assert_message(reply: &Reply, rule: &str) {
+    let message = format!("Upload failed: not a valid multipart form: {rule}");
+    assert_eq!(reply.json()["message"], message);
+    reply.assert_failed(400, "body_malformed", MALFORMED);
+}
+
+#[tokio::test]
+async fn a_compressed_body_is_refused_and_told_so() {
+    let text = "上传失败: 请求内容不能压缩，请去掉 Content-Encoding";
+    for encoding in ["gzip", "br", "identity, gzip"] {
+        let api = TestApi::new();
+        let mut request = Form::img("a.png", PNG).to(UPLOAD);
+        let value = HeaderValue::from_static(encoding);
+        request.headers_mut().insert(CONTENT_ENCODING, value);
+        let reply = api.send(request).await;
+        assert_refused(&api, &reply, 415, "encoding_refused", text);
+    }
+    let mut request = Form::img("a.png", PNG).to(UPLOAD);
+    let value = HeaderValue::from_static("Identity");
+    request.headers_mut().insert(CONTENT_ENCODING, value);
+    assert_eq!(TestApi::new().send(request).await.status, 200);
 }
 
 #[tokio::test]
@@ -683,10 +756,10 @@ async fn c42_a_name_cannot_bring_a_header_into_an_answer() {
 
 async fn assert_content_refused(content: &[u8], looks_like: &str) {
     let api = TestApi::new();
-    let text = format!("上传失败: 不支持的文件类型 ({looks_like})");
     for name in ["x.png", "x.jpg", "x.mp4", "x.txt", ""] {
         let reply = api.upload(&Form::img(name, content)).await;
-        assert_refused(&api, &reply, 415, "type_refused", &text);
+        reply.assert_type_refused(looks_like);
+        api.assert_nothing_stored();
     }
 }
 

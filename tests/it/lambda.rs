@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::{
     bucket_double::{BucketDouble, Dialect, Fault, Operation, Recorded, SECRET},
     runtime_double::{GatewayAnswer, Outcome, RuntimeDouble},
-    support::{Form, PNG, Process, bucket_vars, picture_of},
+    support::{Form, PNG, Process, bucket_vars, is_chinese, picture_of},
 };
 
 /// Every gateway that has a sample upload in `events/`.
@@ -93,8 +93,12 @@ fn boundary_of(event: &Value) -> Form {
 
 fn assert_failed(answer: &GatewayAnswer, status: u16, code: &str, text: &str) {
     let id = answer.header("x-request-id").unwrap();
-    let expected = json!({"msg": "fail", "data": text, "code": code, "request_id": id});
-    assert_eq!((answer.status, answer.json()), (status, expected));
+    let json = answer.json();
+    assert!(!is_chinese(json["message"].as_str().unwrap()), "{json}");
+    let expected = json!({
+        "msg": "fail", "data": text, "message": json["message"], "code": code, "request_id": id,
+    });
+    assert_eq!((answer.status, json), (status, expected));
 }
 
 /// The names of what an answer holds, and what its values are.
@@ -242,7 +246,10 @@ async fn what_a_gateway_mangled_is_told_before_what_it_is() {
 async fn an_event_of_no_gateway_is_an_error_and_the_next_one_is_answered() {
     let function = Function::start().await;
     for event in [
-        "{}",
+        "{\"key\": \"value\"}",
+        "{\"source\": \"aws.s3\"}",
+        "{\"source\": \"aws.events\", \"Records\": []}",
+        "{\"source\": \"aws.events\", \"requestContext\": {}}",
         "[]",
         "null",
         "\"text\"",
@@ -257,6 +264,29 @@ async fn an_event_of_no_gateway_is_an_error_and_the_next_one_is_answered() {
     }
     function.assert_stores(&sample("apigw-v2"), PNG).await;
     assert_eq!(function.lambda.init_errors(), Vec::<Value>::new());
+}
+
+#[tokio::test]
+async fn an_event_that_keeps_the_instance_warm_is_no_request() {
+    let function = Function::start().await;
+    for event in [
+        "{}",
+        " { } ",
+        "{\"source\": \"aws.events\", \"detail-type\": \"Scheduled Event\", \"resources\": [\"r\"]}",
+        "{\"source\": \"serverless-plugin-warmup\"}",
+        "{\"source\": \"serverless-plugin-warmup\", \"requestContext\": null}",
+    ] {
+        let outcome = function.lambda.invoke(event).await;
+        assert!(
+            matches!(&outcome, Outcome::Response(answer) if *answer == json!({"msg": "ok"})),
+            "{event}: {outcome:?}"
+        );
+    }
+    function.assert_stores(&sample("apigw-v2"), PNG).await;
+    let lines = function.process.lines();
+    let is_trouble = |line: &&String| line.contains("ERROR") || line.contains("\"request\"");
+    let requests = lines.iter().filter(is_trouble).count();
+    assert!(requests <= 1, "{lines:?}");
 }
 
 #[tokio::test]

@@ -29,7 +29,7 @@ const MORE_KIB: u64 = 12 * 1024;
 const LARGE_EVERY: usize = 250;
 
 /// Every code of the contract's section 5, with its status; no 5xx may come of what a client sends.
-const CODES: [(u16, &str); 24] = [
+const CODES: [(u16, &str); 25] = [
     (400, "body_malformed"),
     (400, "body_truncated"),
     (400, "class_id_invalid"),
@@ -50,6 +50,7 @@ const CODES: [(u16, &str); 24] = [
     (413, "too_large"),
     (415, "location_kept"),
     (415, "not_multipart"),
+    (415, "encoding_refused"),
     (415, "type_refused"),
     (422, "body_mangled"),
     (429, "too_many_requests"),

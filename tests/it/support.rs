@@ -186,12 +186,42 @@ impl Reply {
         json["data"].clone()
     }
 
+    /// Asserts that a file was refused for its type, which looks like this format.
+    #[track_caller]
+    pub(crate) fn assert_type_refused(&self, looks_like: &str) {
+        let json = self.json();
+        let english = format!("Upload failed: this type of file is not accepted ({looks_like})");
+        assert_eq!(json["message"], english);
+        let chinese = json["data"].as_str().unwrap_or_default();
+        assert!(
+            chinese.starts_with("上传失败: 不支持的文件类型 ("),
+            "{json}"
+        );
+        // A word has a translation, a name or an extension needs none.
+        let mut words = looks_like.split(' ');
+        let is_word = match looks_like.contains(' ') {
+            true => words.any(|word| word.starts_with(char::is_lowercase)),
+            false => ["font", "markup", "script", "unknown"].contains(&looks_like),
+        };
+        assert_eq!(
+            is_word,
+            !chinese.ends_with(&format!(" ({looks_like})")),
+            "{json}"
+        );
+        self.assert_failed(415, "type_refused", chinese);
+    }
+
     /// Asserts the whole envelope of a failure.
     #[track_caller]
     pub(crate) fn assert_failed(&self, status: u16, code: &str, text: &str) {
         let json = self.json();
+        let english = json["message"].as_str().unwrap_or_default();
+        // A client's own text stands in quotes.
+        let ours: String = english.split('\'').step_by(2).collect();
+        assert!(!ours.is_empty() && !is_chinese(&ours), "{json}");
         let expected = serde_json::json!({
-            "msg": "fail", "data": text, "code": code, "request_id": self.header("x-request-id"),
+            "msg": "fail", "data": text, "message": english, "code": code,
+            "request_id": self.header("x-request-id"),
         });
         assert_eq!((self.status.as_u16(), json), (status, expected));
         assert_eq!(
@@ -199,6 +229,11 @@ impl Reply {
             "application/json; charset=utf-8"
         );
     }
+}
+
+/// Whether a text holds Chinese characters.
+pub(crate) fn is_chinese(text: &str) -> bool {
+    text.contains(|letter| matches!(letter, '\u{4E00}'..='\u{9FFF}'))
 }
 
 /// The Router with a store of its own, without a socket.

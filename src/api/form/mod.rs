@@ -20,7 +20,7 @@ use std::{
 use axum::{
     body::{Body, HttpBody as _},
     http::{
-        HeaderMap,
+        HeaderMap, HeaderValue,
         header::{CONTENT_DISPOSITION, CONTENT_TYPE, HeaderName},
     },
 };
@@ -33,7 +33,7 @@ use self::{
     reader::{Feed, Reader},
     source::Source,
 };
-use super::Error;
+use super::{Error, origin::refuse_encoded};
 use crate::body::{ByteStream, ReadError};
 
 /// Largest text field, in bytes; a token is the longest honest one.
@@ -103,9 +103,10 @@ impl Form {
     /// Checks the headers and the announced length; reads nothing yet.
     ///
     /// # Errors
-    /// Not a multipart form, no or two boundaries, or larger than all files it may hold.
+    /// Not a multipart form, no or two boundaries, a compressed body, or one larger than all files it may hold.
     pub fn open(headers: &HeaderMap, body: Body, limits: Limits) -> Result<Self, Error> {
         let boundary = boundary(headers)?;
+        refuse_encoded(headers)?;
         if body.size_hint().lower() > limits.max_body_bytes() {
             return Err(ReadError::TooLarge {
                 limit: limits.max_file_bytes,
@@ -148,19 +149,18 @@ impl Form {
 
     /// The headers of the next part; its content is read next.
     async fn next_headers(&mut self) -> Result<Option<About>, ReadError> {
-        const BROKEN: ReadError = ReadError::Malformed("broken part headers");
         poll_fn(|cx| self.reader.poll_boundary(cx)).await?;
         let Some(field) = poll_fn(|cx| self.poll_field(cx)).await? else {
             return Ok(None);
         };
         self.parts += 1;
         if self.parts > MAX_PARTS {
-            return Err(ReadError::Malformed("too many parts"));
+            return Err(ReadError::malformed("more than 100 parts"));
         }
         self.reader.begin_content();
         About::read(field.headers())
             .map(Some)
-            .map_err(|Broken| BROKEN)
+            .map_err(|rule| ReadError::malformed_part(self.parts, rule))
     }
 
     fn poll_field(
@@ -169,9 +169,17 @@ impl Form {
     ) -> Poll<Result<Option<Field<'static>>, ReadError>> {
         loop {
             if let Poll::Ready(field) = self.multipart.poll_next_field(cx) {
-                return Poll::Ready(field.map_err(|error| malformed(&error)));
+                return Poll::Ready(field.map_err(|error| self.malformed(&error)));
             }
             ready!(self.reader.poll_headers(cx))?;
+        }
+    }
+
+    /// Maps multer's error. It is never told of the body's end, so the fault is in the form.
+    fn malformed(&self, error: &multer::Error) -> ReadError {
+        match error {
+            multer::Error::IncompleteStream => ReadError::malformed("broken boundaries"),
+            _ => ReadError::malformed_part(self.parts + 1, "its headers cannot be read"),
         }
     }
 
@@ -190,17 +198,9 @@ impl Form {
     }
 }
 
-/// Maps multer's error. It is never told of the body's end, so the fault is in the form.
-fn malformed(error: &multer::Error) -> ReadError {
-    ReadError::Malformed(match error {
-        multer::Error::IncompleteStream => "broken boundaries",
-        _ => "broken part headers",
-    })
-}
-
 /// The boundary that Content-Type names.
 fn boundary(headers: &HeaderMap) -> Result<String, Error> {
-    const MALFORMED: ReadError = ReadError::Malformed("the Content-Type header names no boundary");
+    let malformed = |rule| Error::Read(ReadError::malformed(rule));
     let mut values = headers.get_all(CONTENT_TYPE).iter();
     let (Some(value), second) = (values.next(), values.next()) else {
         return Err(Error::NotMultipart);
@@ -214,23 +214,23 @@ fn boundary(headers: &HeaderMap) -> Result<String, Error> {
         return Err(Error::NotMultipart);
     }
     if second.is_some() {
-        return Err(MALFORMED.into());
+        return Err(malformed("two Content-Type headers"));
     }
-    let params = Params::parse(value).map_err(|Broken| MALFORMED)?;
+    let params = Params::parse(value)
+        .map_err(|Broken| malformed("the Content-Type header cannot be read"))?;
     let boundary = params
         .get("boundary")
-        .map_err(|Broken| MALFORMED)?
-        .unwrap_or_default();
-    let printable = |byte: &u8| matches!(byte, b' '..=b'~');
-    match boundary {
-        [.., last]
-            if *last != b' '
-                && boundary.len() <= MAX_BOUNDARY_BYTES
-                && boundary.iter().all(printable) =>
-        {
-            Ok(boundary.iter().copied().map(char::from).collect())
-        }
-        _ => Err(MALFORMED.into()),
+        .map_err(|Broken| malformed("two boundary parameters"))?
+        .ok_or_else(|| malformed("no boundary parameter"))?;
+    let is_printable = |byte: &u8| matches!(byte, b' '..=b'~');
+    let is_allowed = (1..=MAX_BOUNDARY_BYTES).contains(&boundary.len())
+        && boundary.iter().all(is_printable)
+        && !boundary.ends_with(b" ");
+    match is_allowed {
+        true => Ok(boundary.iter().copied().map(char::from).collect()),
+        false => Err(malformed(
+            "a boundary is 1 to 70 printable ASCII characters, the last one no blank",
+        )),
     }
 }
 
@@ -242,17 +242,24 @@ struct About {
 }
 
 impl About {
-    fn read(headers: &HeaderMap) -> Result<Self, Broken> {
-        let disposition = headers.get(CONTENT_DISPOSITION).ok_or(Broken)?;
-        let params = Params::parse(disposition.as_bytes())?;
-        let field = params.text("name")?;
+    /// # Errors
+    /// The rule that the headers break.
+    fn read(headers: &HeaderMap) -> Result<Self, &'static str> {
+        const UNREADABLE: &str = "its Content-Disposition cannot be read";
+        let disposition = headers
+            .get(CONTENT_DISPOSITION)
+            .ok_or("it has no Content-Disposition")?;
+        let params = Params::parse(disposition.as_bytes()).map_err(|Broken| UNREADABLE)?;
+        let field = params.text("name").map_err(|Broken| UNREADABLE)?;
         // Some clients write `attachment` or `file` there; what counts is the field's name.
-        let is_form_data = params.value.eq_ignore_ascii_case(b"form-data");
-        if !is_form_data && field.is_none() || is_encoded(headers) {
-            return Err(Broken);
+        if field.is_none() && !params.value.eq_ignore_ascii_case(b"form-data") {
+            return Err("its Content-Disposition is not form-data and has no name");
         }
+        refuse_encoded_part(headers)?;
         let field = field.unwrap_or_default();
-        let file_name = params.extended_text("filename")?;
+        let file_name = params
+            .extended_text("filename")
+            .map_err(|Broken| UNREADABLE)?;
         let is_file = !TEXT_FIELDS.contains(&field.as_str())
             && (file_name.is_some() || has_type_of_file(headers));
         Ok(Self {
@@ -275,21 +282,29 @@ fn has_type_of_file(headers: &HeaderMap) -> bool {
     !(is_text || essence.is_empty() || essence == b"application/json")
 }
 
-/// Whether the part's bytes are not the file's bytes: nested forms, and the transfer encodings of
+/// Refuses parts whose bytes are not those of the file: nested forms, and the transfer encodings of
 /// mail, which RFC 7578 §4.7 deprecates and nothing here decodes.
-fn is_encoded(headers: &HeaderMap) -> bool {
+fn refuse_encoded_part(headers: &HeaderMap) -> Result<(), &'static str> {
     const TRANSFER_ENCODING: HeaderName = HeaderName::from_static("content-transfer-encoding");
     // Others only claim to be forms: Android's code puts `multipart/form-data` on the file itself.
-    let nested = headers.get(CONTENT_TYPE).is_some_and(|value| {
+    let is_nested = headers.get(CONTENT_TYPE).is_some_and(|value| {
         let params = Params::parse(value.as_bytes());
         let is_mixed = |params: &Params<'_>| params.value.eq_ignore_ascii_case(b"multipart/mixed");
         params.is_ok_and(|params| is_mixed(&params) && params.get("boundary") != Ok(None))
     });
-    let encoded = headers.get(TRANSFER_ENCODING).is_some_and(|value| {
-        let value = value.as_bytes().trim_ascii();
-        !["binary", "8bit", "7bit"]
-            .iter()
-            .any(|plain| value.eq_ignore_ascii_case(plain.as_bytes()))
-    });
-    nested || encoded
+    if is_nested {
+        return Err("a form within the form (multipart/mixed) is not supported");
+    }
+    let encoding = headers.get(TRANSFER_ENCODING).map(HeaderValue::as_bytes);
+    match encoding
+        .map(|value| value.trim_ascii().to_ascii_lowercase())
+        .as_deref()
+    {
+        None | Some(b"binary" | b"8bit" | b"7bit") => Ok(()),
+        Some(b"base64") => Err("Content-Transfer-Encoding base64 is not supported"),
+        Some(b"quoted-printable") => {
+            Err("Content-Transfer-Encoding quoted-printable is not supported")
+        }
+        Some(_) => Err("this Content-Transfer-Encoding is not supported"),
+    }
 }

@@ -129,10 +129,10 @@ impl Reader {
     fn poll_unparsed(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ReadError>> {
         Poll::Ready(match ready!(self.source.poll_refill(cx)) {
             Ok(true) if self.unparsed < MAX_UNPARSED => Ok(()),
-            Ok(true) => Err(ReadError::Malformed(
+            Ok(true) => Err(ReadError::malformed(
                 "a part's headers, or what stands before them, are too long",
             )),
-            Ok(false) if self.begins_otherwise => Err(ReadError::Malformed("broken boundaries")),
+            Ok(false) if self.begins_otherwise => Err(ReadError::malformed("broken boundaries")),
             Ok(false) => Err(ReadError::Truncated),
             Err(error) => Err(error),
         })

@@ -338,7 +338,10 @@ fn incomplete_if_missing(error: store::Error) -> Error {
 fn completed_or_missing(completed: Result<(), store::Error>) -> Result<(), Error> {
     match completed {
         Ok(()) | Err(store::Error::Refused { status: 404, .. }) => Ok(()),
-        // A part is missing, too small, or has another ETag.
+        Err(store::Error::Refused { code, .. }) if code == "EntityTooSmall" => {
+            Err(Error::PartTooSmall)
+        }
+        // A part is missing, or has another ETag.
         Err(store::Error::Refused { status: 400, .. }) => {
             Err(Error::Upload(upload::Error::Incomplete))
         }

@@ -22,6 +22,35 @@ impl Refused {
         let looks_like = looks_like.into();
         Self { looks_like }
     }
+
+    /// The format's name in Chinese; most names are the same in both languages.
+    pub fn chinese(&self) -> Cow<'static, str> {
+        if let Some(format) = self.looks_like.strip_prefix("damaged ") {
+            return format!("损坏的 {format}").into();
+        }
+        match &*self.looks_like {
+            "unknown" => "未知类型".into(),
+            "empty file" => "空文件".into(),
+            "OLE file" => "OLE 文件".into(),
+            "Linux program" => "Linux 程序".into(),
+            "Android program" => "Android 程序".into(),
+            "Windows program" => "Windows 程序".into(),
+            "macOS program" => "macOS 程序".into(),
+            "Windows installer" => "Windows 安装程序".into(),
+            "Linux package" => "Linux 安装包".into(),
+            "Java class" => "Java 类文件".into(),
+            "browser extension" => "浏览器扩展".into(),
+            "Ogg without a known sound" => "不含已知音频的 Ogg".into(),
+            "Canon raw" => "佳能 RAW 照片".into(),
+            "script" => "脚本".into(),
+            "server page" => "服务器脚本页面".into(),
+            "HLS playlist" => "HLS 播放列表".into(),
+            "ffmpeg playlist" => "ffmpeg 播放列表".into(),
+            "markup" => "标记语言".into(),
+            "font" => "字体".into(),
+            _ => self.looks_like.clone(),
+        }
+    }
 }
 
 pub(super) fn describe(head: &[u8], claimed: &str) -> Refused {

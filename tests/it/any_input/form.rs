@@ -100,7 +100,7 @@ impl Reading {
     }
 
     pub(crate) fn found_too_long(&self) -> bool {
-        matches!(&self.end, Err(ReadError::Malformed(why)) if why.ends_with("are too long"))
+        matches!(&self.end, Err(ReadError::Malformed(why)) if why.rule.ends_with("are too long"))
     }
 }
 
