@@ -20,6 +20,9 @@ pub enum Error {
     /// No such route, no such file.
     #[error("no such route or file")]
     NotFound,
+    /// The request names two hosts, or a user at one.
+    #[error("the request names two hosts, or a user at one")]
+    HostInvalid,
     /// The route exists under another method.
     #[error("the route does not take this method")]
     MethodNotAllowed,
@@ -167,6 +170,12 @@ impl Error {
                 "method_not_allowed",
                 "不支持的请求方法",
                 "The method is not allowed at this address",
+            ),
+            Self::HostInvalid => row(
+                400,
+                "host_invalid",
+                "请求的 Host 不合法",
+                "The Host header stands twice or names a user",
             ),
             // The Chinese texts of these four are compared word by word by clients.
             Self::TokenMissing => row(

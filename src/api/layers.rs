@@ -11,12 +11,13 @@ use axum::{
         header::{ACCEPT_RANGES, CONTENT_RANGE, ETAG, RETRY_AFTER},
         uri::PathAndQuery,
     },
+    middleware::Next,
     response::{IntoResponse as _, Response},
 };
 use tower::{Layer as _, util::MapRequestLayer};
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
-use super::{Error, access_log::REQUEST_ID};
+use super::{Error, access_log::REQUEST_ID, origin};
 
 /// Origins whose pages may call the API.
 #[derive(Clone, Debug)]
@@ -40,6 +41,14 @@ pub(super) fn cors(origins: &CorsOrigins) -> CorsLayer {
         .allow_headers(AllowHeaders::mirror_request())
         .expose_headers([REQUEST_ID, RETRY_AFTER, ETAG, ACCEPT_RANGES, CONTENT_RANGE])
         .max_age(PREFLIGHT_MAX_AGE)
+}
+
+/// Refuses a request that does not say clearly which host it is for.
+pub(super) async fn check_host(request: Request, next: Next) -> Response {
+    match origin::has_plain_host(request.headers(), request.uri()) {
+        true => next.run(request).await,
+        false => Error::HostInvalid.into_response(),
+    }
 }
 
 /// Answers a panic like every other failure.

@@ -146,6 +146,7 @@ pub fn router(store: Store, settings: Settings) -> Router {
         .merge(companion::routes())
         .fallback(files::serve)
         .layer(middleware::from_fn_with_state(places, concurrency::limit))
+        .layer(middleware::from_fn(layers::check_host))
         // A full process is still a healthy one.
         .route("/healthz", get(health))
         // Holds for the routes above it only.

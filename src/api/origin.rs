@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use axum::http::{
-    HeaderMap, HeaderName, HeaderValue,
+    HeaderMap, HeaderName, HeaderValue, Uri,
     header::{CONTENT_ENCODING, HOST},
     request::Parts,
     uri::Authority,
@@ -97,11 +97,27 @@ pub(super) fn client_address(parts: &Parts, trusted_hops: usize) -> Option<IpAdd
 /// The address that a proxy wrote into `X-Forwarded-For`; `hop` counts proxies from the last one.
 fn forwarded_for(headers: &HeaderMap, hop: usize) -> Option<IpAddr> {
     const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-    let values = headers.get_all(FORWARDED_FOR).iter();
-    let texts: Vec<_> = values.filter_map(|value| value.to_str().ok()).collect();
-    // Each proxy appends the address it saw; everything before is the client's own word.
-    let mut entries = texts.iter().rev().flat_map(|text| text.rsplit(','));
-    entries.nth(hop)?.trim().parse().ok()
+    // Each proxy appends the address it saw; everything before is the client's own word. What is no
+    // text counts as an entry, too: otherwise a client could make the proxy's line disappear.
+    let lines: Vec<&[u8]> = headers
+        .get_all(FORWARDED_FOR)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect();
+    let mut entries = lines
+        .iter()
+        .rev()
+        .flat_map(|line| line.rsplit(|byte| *byte == b','));
+    let entry = entries.nth(hop)?;
+    std::str::from_utf8(entry).ok()?.trim().parse().ok()
+}
+
+/// Whether a request names one host, and no user in front of it. Addresses in answers repeat the name.
+pub(super) fn has_plain_host(headers: &HeaderMap, uri: &Uri) -> bool {
+    let mut hosts = headers.get_all(HOST).iter();
+    let host = hosts.next().map_or(&b""[..], HeaderValue::as_bytes);
+    let target = uri.authority().map_or("", Authority::as_str);
+    hosts.next().is_none() && !host.contains(&b'@') && !target.contains('@')
 }
 
 /// Scheme and host of the client's request, `""` where it named no host.

@@ -84,6 +84,31 @@ async fn a_form_without_a_file_is_400() {
 }
 
 #[tokio::test]
+async fn a_host_with_a_user_or_two_hosts_are_400() {
+    let api = TestApi::new();
+    let hosts: [&[&str]; 4] = [
+        &["user:pw@evil.example"],
+        &["@chat.example"],
+        &["chat.example", "evil.example"],
+        &["chat.example", "chat.example"],
+    ];
+    for hosts in hosts {
+        for mut request in [Form::img("a.png", PNG).to(UPLOAD), get("/images/a.png")] {
+            request.headers_mut().remove("host");
+            for host in hosts {
+                request.headers_mut().append("host", host.parse().unwrap());
+            }
+            let reply = api.send(request).await;
+            assert_refused(&api, &reply, 400, "host_invalid", "请求的 Host 不合法");
+        }
+    }
+    let mut request = Form::img("a.png", PNG).to(UPLOAD);
+    *request.uri_mut() = format!("http://user@chat.example{UPLOAD}").parse().unwrap();
+    let reply = api.send(request).await;
+    assert_refused(&api, &reply, 400, "host_invalid", "请求的 Host 不合法");
+}
+
+#[tokio::test]
 async fn a_file_in_another_field_is_400_and_named() {
     let api = TestApi::new();
     for (field, shown) in [

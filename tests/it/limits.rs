@@ -201,6 +201,42 @@ async fn f62_x_forwarded_for_on_several_lines_is_one_list() {
 }
 
 #[tokio::test]
+async fn f62_an_entry_that_is_no_text_is_still_an_entry() {
+    let api = once_a_minute(&[("UPLOAD_TRUSTED_HOPS", "1")]);
+    for last in [
+        &b"\x80, 192.0.2.7"[..],
+        b"\x80,192.0.2.8",
+        b"192.0.2.9, \xFF",
+    ] {
+        let uploads = ["198.51.100.1", "198.51.100.2"].map(|spoofed| {
+            let mut upload = Upload::new().from("192.0.2.1").forwarded_for(spoofed);
+            let value = axum::http::HeaderValue::from_bytes(last).unwrap();
+            upload.0.headers_mut().append("x-forwarded-for", value);
+            upload
+        });
+        let api = once_a_minute(&[("UPLOAD_TRUSTED_HOPS", "1")]);
+        assert_one_client(&api, uploads).await;
+    }
+}
+
+#[tokio::test]
+async fn f62_a_client_with_ipv6_has_one_share_for_its_64_bits() {
+    let uploads = |addresses: [&'static str; 2]| addresses.map(|from| Upload::new().from(from));
+    for same in [
+        ["2001:db8:1:2::1", "2001:db8:1:2:ffff:ffff:ffff:ffff"],
+        ["::ffff:192.0.2.1", "192.0.2.1"],
+    ] {
+        assert_one_client(&once_a_minute(&[]), uploads(same)).await;
+    }
+    for different in [
+        ["2001:db8:1:2::1", "2001:db8:1:3::1"],
+        ["::ffff:192.0.2.1", "::ffff:192.0.2.2"],
+    ] {
+        assert_different_clients(&once_a_minute(&[]), uploads(different)).await;
+    }
+}
+
+#[tokio::test]
 async fn f62_where_the_proxies_left_no_address_the_platforms_counts() {
     for entries in ["", "unknown", "192.0.2.1:4711", "_hidden", "é", ", ,"] {
         let api = once_a_minute(&[("UPLOAD_TRUSTED_HOPS", "1")]);

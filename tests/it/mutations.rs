@@ -29,7 +29,7 @@ const MORE_KIB: u64 = 12 * 1024;
 const LARGE_EVERY: usize = 250;
 
 /// Every code of the contract's section 5, with its status; no 5xx may come of what a client sends.
-const CODES: [(u16, &str); 25] = [
+const CODES: [(u16, &str); 26] = [
     (400, "body_malformed"),
     (400, "body_truncated"),
     (400, "class_id_invalid"),
@@ -49,6 +49,7 @@ const CODES: [(u16, &str); 25] = [
     (408, "client_too_slow"),
     (413, "too_large"),
     (415, "location_kept"),
+    (400, "host_invalid"),
     (415, "not_multipart"),
     (415, "encoding_refused"),
     (415, "type_refused"),

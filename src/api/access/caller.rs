@@ -11,6 +11,7 @@ use crate::api::{
     Api, Error,
     access::{
         auth::{self, Identity},
+        rate_limit,
         signed::{self, Purpose, Rejected},
     },
     access_log::Journal,
@@ -137,7 +138,7 @@ impl Caller {
         };
         let client = match (self.identity.user(), self.address) {
             (Some(id), _) => format!("user {id}"),
-            (None, Some(address)) => format!("address {address}"),
+            (None, Some(address)) => format!("address {}", rate_limit::network(address)),
             (None, None) => return Ok(()),
         };
         let taken = limiter.take(&client, std::time::Instant::now());

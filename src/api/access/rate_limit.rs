@@ -3,12 +3,24 @@
 
 use std::{
     collections::HashMap,
+    net::{IpAddr, Ipv6Addr},
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 /// Most clients remembered. A forgotten client begins again with a full bucket.
 const MAX_CLIENTS: usize = 10_000;
+
+/// The client that uploads from an address count for. An IPv6 client has the whole /64 of it to
+/// choose from (RFC 4291, 2.5.4), so that is one client.
+pub(in crate::api) fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into()
+        }
+        address => address,
+    }
+}
 
 /// Buckets of uploads, refilled as time passes.
 #[derive(Debug)]
