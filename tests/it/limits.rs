@@ -202,7 +202,6 @@ async fn f62_x_forwarded_for_on_several_lines_is_one_list() {
 
 #[tokio::test]
 async fn f62_an_entry_that_is_no_text_is_still_an_entry() {
-    let api = once_a_minute(&[("UPLOAD_TRUSTED_HOPS", "1")]);
     for last in [
         &b"\x80, 192.0.2.7"[..],
         b"\x80,192.0.2.8",
@@ -304,10 +303,10 @@ async fn f62_a_token_that_is_refused_takes_nothing_of_its_users_share() {
 #[tokio::test]
 async fn f62_what_is_no_upload_is_not_counted() {
     let api = once_a_minute(&[]);
-    for path in ["/healthz", "/api/chat/qrcode?url=x"] {
+    for (path, status) in [("/healthz", 200), ("/images/a.png", 404)] {
         for _ in 0..3 {
             let request = Upload(get(path)).from("192.0.2.1").0;
-            assert_eq!(api.send(request).await.status, 200);
+            assert_eq!(api.send(request).await.status, status);
         }
     }
     let preflight = || {
@@ -531,4 +530,17 @@ async fn headers_that_do_not_come_to_an_end_end_the_connection() {
         assert_eq!(wire.rest().await, b"", "{start:?}");
     }
     slow.api.assert_nothing_stored();
+}
+
+#[tokio::test]
+async fn qr_codes_count_for_their_address() {
+    let api = once_a_minute(&[]);
+    let code = |from: &'static str| Upload(get("/api/chat/qrcode?url=x")).from(from).0;
+    assert_eq!(api.send(code("192.0.2.1")).await.status, 200);
+    assert_too_many(&api.send(code("192.0.2.1")).await);
+    assert_eq!(api.send(code("192.0.2.2")).await.status, 200);
+    let unlimited = TestApi::new();
+    for _ in 0..3 {
+        assert_eq!(unlimited.send(code("192.0.2.1")).await.status, 200);
+    }
 }

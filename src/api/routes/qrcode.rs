@@ -1,15 +1,17 @@
 //! `GET /api/chat/qrcode?url=<text>`: the text as a QR code, PNG or (`&type=svg`) SVG.
 
 use axum::{
+    extract::State,
     http::{
-        HeaderValue, Uri,
+        HeaderValue,
         header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS},
+        request::Parts,
     },
     response::{IntoResponse as _, Response},
 };
 use qrcode::{Color, EcLevel, QrCode, render::svg};
 
-use crate::api::Error;
+use crate::api::{Api, Error, access::caller, origin};
 
 /// Longest text, in bytes.
 const MAX_TEXT_BYTES: usize = 1024;
@@ -18,9 +20,10 @@ const MODULE_PIXELS: usize = 10;
 /// Modules of white around the code (ISO/IEC 18004 wants four).
 const QUIET_ZONE: usize = 4;
 
-pub(in crate::api) async fn show(uri: Uri) -> Result<Response, Error> {
+/// Counts for the rate limit: the longest text takes some 10 ms to draw.
+pub(in crate::api) async fn show(State(api): State<Api>, parts: Parts) -> Result<Response, Error> {
     let (mut text, mut as_svg) = (String::new(), false);
-    for (name, value) in form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()) {
+    for (name, value) in form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()) {
         match &*name {
             "url" => text = value.into_owned(),
             "type" => as_svg = value.eq_ignore_ascii_case("svg"),
@@ -32,21 +35,26 @@ pub(in crate::api) async fn show(uri: Uri) -> Result<Response, Error> {
             limit: MAX_TEXT_BYTES,
         });
     }
-    let code = QrCode::with_error_correction_level(&text, EcLevel::M).map_err(internal)?;
-    let (mime, picture) = if as_svg {
-        (
-            "image/svg+xml",
-            code.render::<svg::Color<'_>>().build().into_bytes(),
-        )
-    } else {
-        ("image/png", png(&code).map_err(internal)?)
-    };
+    let address = origin::client_address(&parts, api.settings.trusted_hops);
+    caller::count(&api, None, address)?;
+    let drawn = tokio::task::spawn_blocking(move || draw(&text, as_svg)).await;
+    let (mime, picture) = drawn.map_err(internal)??;
     let headers = [
         (CONTENT_TYPE, HeaderValue::from_static(mime)),
         (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
         (CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox")),
     ];
     Ok((headers, picture).into_response())
+}
+
+/// Media type and bytes.
+fn draw(text: &str, as_svg: bool) -> Result<(&'static str, Vec<u8>), Error> {
+    let code = QrCode::with_error_correction_level(text, EcLevel::M).map_err(internal)?;
+    if as_svg {
+        let picture = code.render::<svg::Color<'_>>().build();
+        return Ok(("image/svg+xml", picture.into_bytes()));
+    }
+    Ok(("image/png", png(&code).map_err(internal)?))
 }
 
 fn internal(error: impl std::fmt::Display) -> Error {

@@ -18,7 +18,7 @@ pub(super) const DAMAGED_MP3: Refused = Refused {
 };
 
 impl Refused {
-    pub(super) fn new(looks_like: impl Into<Cow<'static, str>>) -> Self {
+    pub(crate) fn new(looks_like: impl Into<Cow<'static, str>>) -> Self {
         let looks_like = looks_like.into();
         Self { looks_like }
     }
