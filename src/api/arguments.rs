@@ -37,8 +37,8 @@ impl Arguments {
         max_bytes: usize,
         timeout: Duration,
     ) -> Result<Self, Error> {
-        // Mangled text may still be an argument.
         refuse_encoded(&parts.headers)?;
+        // Mangled text may still be an argument.
         let state = Arrival::from_parts(parts).body_state;
         if state == BodyState::Undecodable {
             state.check()?;

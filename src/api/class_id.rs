@@ -11,7 +11,7 @@ pub(super) fn is_name(name: &str) -> bool {
     NAMES.contains(&name)
 }
 
-/// What JavaScript writes for a value that is not there; and nothing at all.
+/// Values that count as absent: the empty one, and those that JavaScript writes for a missing one.
 const ABSENT: [&[u8]; 4] = [b"", b"undefined", b"null", b"NaN"];
 
 /// Reads a value; `None` when it is empty, or JavaScript's word for a missing one.

@@ -120,52 +120,29 @@ pub enum Invocation {
 
 impl<'de> Deserialize<'de> for Invocation {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let event = deserializer.deserialize_map(EventVisitor)?;
-        match event.keeps_warm() {
-            true => Ok(Self::KeepWarm),
-            false => event
-                .raw
-                .unwrap()
-                .map(|event| Self::Request(Box::new(event)))
-                .map_err(de::Error::custom),
+        struct InvocationVisitor;
+        impl<'de> Visitor<'de> for InvocationVisitor {
+            type Value = Invocation;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an event")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Invocation, A::Error> {
+                let mut is_empty = true;
+                let keys = Keys {
+                    map,
+                    is_empty: &mut is_empty,
+                };
+                let event = RawEvent::deserialize(MapAccessDeserializer::new(keys))?;
+                if is_empty || event.keeps_warm() {
+                    return Ok(Invocation::KeepWarm);
+                }
+                let event = event.unwrap().map_err(de::Error::custom)?;
+                Ok(Invocation::Request(Box::new(event)))
+            }
         }
-    }
-}
-
-/// An event, and whether it has any key at all.
-struct CountedEvent<'a> {
-    raw: RawEvent<'a>,
-    is_empty: bool,
-}
-
-impl CountedEvent<'_> {
-    fn keeps_warm(&self) -> bool {
-        let source = self.raw.source.as_ref().and_then(Value::as_str);
-        let is_request = self.raw.request_context.is_some()
-            || self.raw.http_method.is_some()
-            || self.raw.records.is_some();
-        let is_ping = matches!(source, Some("aws.events" | "serverless-plugin-warmup"));
-        self.is_empty || is_ping && !is_request
-    }
-}
-
-struct EventVisitor;
-
-impl<'de> Visitor<'de> for EventVisitor {
-    type Value = CountedEvent<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an event")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-        let mut is_empty = true;
-        let keys = Keys {
-            map,
-            is_empty: &mut is_empty,
-        };
-        let raw = RawEvent::deserialize(MapAccessDeserializer::new(keys))?;
-        Ok(CountedEvent { raw, is_empty })
+        deserializer.deserialize_map(InvocationVisitor)
     }
 }
 
@@ -276,6 +253,13 @@ impl RawEvent<'_> {
             client,
             stage,
         })
+    }
+
+    fn keeps_warm(&self) -> bool {
+        let source = self.source.as_ref().and_then(Value::as_str);
+        let is_request =
+            self.request_context.is_some() || self.http_method.is_some() || self.records.is_some();
+        !is_request && matches!(source, Some("aws.events" | "serverless-plugin-warmup"))
     }
 
     fn gateway(&self) -> Gateway {

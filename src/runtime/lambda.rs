@@ -27,7 +27,7 @@ pub(super) async fn run(router: Router) -> io::Result<()> {
         .map_err(io::Error::other)
 }
 
-/// What an invocation is answered with.
+/// Answer to an invocation.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Reply {

@@ -126,7 +126,7 @@ impl Caller {
             self.journal.user(id);
         }
         if self.is_counted {
-            count(&self.api, self.identity.user(), self.address)?;
+            rate_limit::count(&self.api, self.identity.user(), self.address)?;
         }
         Ok(*self.rules.insert(rules))
     }
@@ -156,25 +156,4 @@ impl Caller {
         let secrets = &self.api.settings.direct.secrets;
         signed::open(secrets, purpose, token, self.user(), Utc::now())
     }
-}
-
-/// Counts a call for its user, else for its address; a client without either is not limited.
-///
-/// # Errors
-/// There have been too many.
-pub(in crate::api) fn count(
-    api: &Api,
-    user: Option<&str>,
-    address: Option<IpAddr>,
-) -> Result<(), Error> {
-    let Some(limiter) = &api.limiter else {
-        return Ok(());
-    };
-    let client = match (user, address) {
-        (Some(id), _) => format!("user {id}"),
-        (None, Some(address)) => format!("address {}", rate_limit::network(address)),
-        (None, None) => return Ok(()),
-    };
-    let taken = limiter.take(&client, std::time::Instant::now());
-    taken.map_err(|after| Error::TooManyRequests { after })
 }

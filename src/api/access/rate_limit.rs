@@ -8,12 +8,35 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::api::{Api, Error};
+
 /// Most clients remembered. A forgotten client begins again with a full bucket.
 const MAX_CLIENTS: usize = 10_000;
 
+/// Counts a call for its user, else for its address; a client without either is not limited.
+///
+/// # Errors
+/// There have been too many.
+pub(in crate::api) fn count(
+    api: &Api,
+    user: Option<&str>,
+    address: Option<IpAddr>,
+) -> Result<(), Error> {
+    let Some(limiter) = &api.limiter else {
+        return Ok(());
+    };
+    let client = match (user, address) {
+        (Some(id), _) => format!("user {id}"),
+        (None, Some(address)) => format!("address {}", network(address)),
+        (None, None) => return Ok(()),
+    };
+    let taken = limiter.take(&client, Instant::now());
+    taken.map_err(|after| Error::TooManyRequests { after })
+}
+
 /// The client that uploads from an address count for. An IPv6 client has the whole /64 of it to
 /// choose from (RFC 4291, 2.5.4), so that is one client.
-pub(in crate::api) fn network(address: IpAddr) -> IpAddr {
+fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
             Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into()
@@ -45,7 +68,7 @@ impl Limiter {
     }
 
     /// Takes one upload from `client`'s bucket; `Err` is the wait until there is one.
-    pub(in crate::api) fn take(&self, client: &str, now: Instant) -> Result<(), Duration> {
+    fn take(&self, client: &str, now: Instant) -> Result<(), Duration> {
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         if clients.len() >= MAX_CLIENTS && !clients.contains_key(client) {
             self.forget(&mut clients, now);

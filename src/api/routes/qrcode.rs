@@ -11,7 +11,7 @@ use axum::{
 };
 use qrcode::{Color, EcLevel, QrCode, render::svg};
 
-use crate::api::{Api, Error, access::caller, origin};
+use crate::api::{Api, Error, access::rate_limit, origin};
 
 /// Longest text, in bytes.
 const MAX_TEXT_BYTES: usize = 1024;
@@ -36,7 +36,7 @@ pub(in crate::api) async fn show(State(api): State<Api>, parts: Parts) -> Result
         });
     }
     let address = origin::client_address(&parts, api.settings.trusted_hops);
-    caller::count(&api, None, address)?;
+    rate_limit::count(&api, None, address)?;
     let drawn = tokio::task::spawn_blocking(move || draw(&text, as_svg)).await;
     let (mime, picture) = drawn.map_err(internal)??;
     let headers = [

@@ -96,7 +96,7 @@ fn overlap(one: &Range<usize>, other: &Range<usize>) -> bool {
 struct Cleaner<'b> {
     tiff: Tiff<'b>,
     cleaned: Vec<u8>,
-    /// What has its final bytes: a value that lies over it deceives.
+    /// Ranges that have their final bytes: a value that lies over one of them deceives.
     claimed: Vec<Range<usize>>,
     removed: usize,
 }

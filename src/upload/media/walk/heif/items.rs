@@ -80,7 +80,7 @@ pub(super) fn metadata(meta: &[u8], at: u64) -> Option<Vec<Item>> {
     items.dedup();
     let overlap =
         |one: &Range<u64>, other: &Range<u64>| one.start.max(other.start) < one.end.min(other.end);
-    // Whatever else lies there is not to be destroyed.
+    // Other data that lies there is not to be destroyed.
     let is_metadata = |id: u32| kinds.iter().any(|(its, _)| *its == id);
     let others = places.iter().filter(|place| !is_metadata(place.id));
     let mut others = others.flat_map(|place| &place.ranges);
