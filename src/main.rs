@@ -9,7 +9,7 @@ use std::{
 use chat_upload::{
     api,
     config::Config,
-    runtime::{self, Greeting, Runtime},
+    runtime::{self, Greeting, Limits, Runtime},
     store::{self, Store},
 };
 use tracing_subscriber::{layer::SubscriberExt as _, util::SubscriberInitExt as _};
@@ -50,7 +50,11 @@ fn keep_freed_memory() {
 }
 
 async fn run(config: Config) -> io::Result<()> {
-    let (what, idle) = (describe(&config), config.api.idle);
+    let what = describe(&config);
+    let limits = Limits {
+        idle: config.api.idle,
+        max_in_flight: config.api.max_in_flight,
+    };
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
@@ -65,7 +69,7 @@ async fn run(config: Config) -> io::Result<()> {
         has_secret_of_its_own: config.has_secret_of_its_own,
     };
     let router = api::router(store.clone(), config.api);
-    let outcome = runtime::run(config.runtime, config.addr, router, idle, greeting).await;
+    let outcome = runtime::run(config.runtime, config.addr, router, limits, greeting).await;
     let _ = tokio::time::timeout(UNDO, store.settle()).await;
     outcome
 }

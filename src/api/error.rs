@@ -287,8 +287,8 @@ impl Error {
             Self::PartTooSmall => row(
                 400,
                 "part_too_small",
-                "上传失败: 除最后一块外，每块不能小于 5 MiB",
-                "Upload failed: every part but the last must have at least 5 MiB",
+                "上传失败: 除最后一块外，每块不能小于存储桶的下限（S3 为 5 MiB，OSS 为 100 KiB）",
+                "Upload failed: a part other than the last is smaller than the bucket takes (S3: 5 MiB, OSS: 100 KiB)",
             ),
             Self::RangeNotSatisfiable { size } => row(
                 416,

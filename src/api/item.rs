@@ -53,9 +53,8 @@ struct About {
 }
 
 impl Item {
-    /// Keeps the file: from here on its answer is being written.
     pub(super) fn new(
-        mut file: Stored,
+        file: Stored,
         class_id: Option<u64>,
         links: &Links,
         caller: &Caller,
@@ -64,21 +63,18 @@ impl Item {
         let Addresses { url, signed } = links.to(&file.key)?;
         let signed_expires_at = signed.as_ref().map(|signed| signed.expires_at.timestamp());
         let create_time = class_id.map(|_| file.created.timestamp());
-        let about = About::new(&file);
-        let (size, mime, name) = (file.size, file.media.mime, std::mem::take(&mut file.name));
-        let path = file.keep().as_str().to_owned();
         Ok(Self {
             url,
-            path,
+            path: file.key.to_string(),
             image_class_id: class_id,
             create_time,
-            size,
-            mime,
-            name,
+            size: file.size,
+            mime: file.media.mime,
+            about: About::new(&file),
+            name: file.name,
             recall_token,
             signed_url: signed.map(|signed| signed.url),
             signed_expires_at,
-            about,
         })
     }
 }
@@ -99,7 +95,7 @@ impl About {
             duration_ms,
             animated,
             geo: file.geo.map(Geo::as_str),
-            sha256: file.sha256().map(str::to_owned),
+            sha256: file.sha256.clone(),
         }
     }
 }

@@ -31,11 +31,12 @@ use axum::{
 };
 use futures_util::FutureExt as _;
 use serde::Serialize;
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::time::Instant;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use self::{
     access::rate_limit::Limiter,
+    concurrency::Places,
     routes::{companion, direct, files, page, qrcode, read, recall, upload},
 };
 pub use self::{
@@ -104,7 +105,8 @@ struct Api {
 pub fn router(store: Store, settings: Settings) -> Router {
     let cors = layers::cors(&settings.cors);
     let base_path = settings.base_path.clone();
-    let places = Arc::new(Semaphore::new(settings.max_in_flight));
+    let needs_token = !settings.auth.secrets.is_empty();
+    let places = Places::new(settings.max_in_flight, needs_token);
     let limiter = settings
         .rate_per_minute
         .map(|rate| Arc::new(Limiter::new(rate)));

@@ -3,7 +3,7 @@
 //!
 //! The path says nothing: a browser may ask for `/invoke`, too. `x-fc-control-path` does.
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -12,10 +12,13 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use http_body_util::{BodyExt as _, Limited};
-use tokio::time::Instant;
+use tokio::{sync::Semaphore, time::Instant};
 use tower::{Service, ServiceExt as _, service_fn};
 
-use super::gateway::{self, GatewayEvent};
+use super::{
+    Limits,
+    gateway::{self, GatewayEvent},
+};
 use crate::{api::Arrival, store::Credentials};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-fc-request-id");
@@ -34,24 +37,38 @@ const MAX_EVENT_BYTES: usize = 34 * 1024 * 1024;
 /// The router as Function Compute calls it.
 pub fn service(
     router: Router,
+    limits: Limits,
 ) -> impl Service<Request<Body>, Response = Response, Error = Infallible, Future: Send>
 + Clone
 + Send
 + 'static {
+    let events = Events {
+        places: Arc::new(Semaphore::new(limits.max_in_flight)),
+        time: limits.idle,
+    };
     service_fn(move |request| {
-        let router = router.clone();
-        async move { Ok(call(router, request).await) }
+        let (router, events) = (router.clone(), events.clone());
+        async move { Ok(call(router, events, request).await) }
     })
 }
 
-async fn call(router: Router, mut request: Request<Body>) -> Response {
+/// Limits of events, whose bodies are read before there is a request for the router to limit.
+#[derive(Clone)]
+struct Events {
+    /// As many as there may be requests.
+    places: Arc<Semaphore>,
+    /// Longest time until a body is there.
+    time: Duration,
+}
+
+async fn call(router: Router, events: Events, mut request: Request<Body>) -> Response {
     let arrival = arrival(&request);
     let mut response = match Call::from_request(&request) {
         Call::Web => {
             request.extensions_mut().insert(arrival);
             route(router, request).await
         }
-        Call::Event => invoke(router, request, arrival).await,
+        Call::Event => invoke(router, events, request, arrival).await,
         Call::Hook => StatusCode::OK.into_response(),
     };
     if response.status().is_server_error() {
@@ -94,16 +111,27 @@ async fn route(router: Router, request: Request<Body>) -> Response {
     }
 }
 
-async fn invoke(router: Router, request: Request<Body>, arrival: Arrival) -> Response {
-    let Ok(body) = Limited::new(request.into_body(), MAX_EVENT_BYTES)
-        .collect()
-        .await
-    else {
-        return refused("the event could not be read");
+async fn invoke(
+    router: Router,
+    events: Events,
+    request: Request<Body>,
+    arrival: Arrival,
+) -> Response {
+    let Ok(_place) = events.places.try_acquire() else {
+        return refused(StatusCode::SERVICE_UNAVAILABLE, "too many events at a time");
     };
-    let event: GatewayEvent = match serde_json::from_slice(&body.to_bytes()) {
+    let body = Limited::new(request.into_body(), MAX_EVENT_BYTES).collect();
+    let body = match tokio::time::timeout(events.time, body).await {
+        Ok(Ok(body)) => body.to_bytes(),
+        Ok(Err(_)) => return refused(StatusCode::BAD_REQUEST, "the event could not be read"),
+        Err(_) => return refused(StatusCode::REQUEST_TIMEOUT, "the event came too slowly"),
+    };
+    let event: GatewayEvent = match serde_json::from_slice(&body) {
         Ok(event) => event,
-        Err(error) => return refused(&format!("not a gateway event: {error}")),
+        Err(error) => {
+            let reason = format!("not a gateway event: {error}");
+            return refused(StatusCode::BAD_REQUEST, &reason);
+        }
     };
     let answer = match gateway::answer(router, event, arrival).await {
         Ok(answer) => serde_json::to_vec(&answer).map_err(|error| error.to_string()),
@@ -119,9 +147,9 @@ async fn invoke(router: Router, request: Request<Body>, arrival: Arrival) -> Res
 }
 
 /// There is no gateway that would want an envelope: only a person's test event comes here.
-fn refused(reason: &str) -> Response {
+fn refused(status: StatusCode, reason: &str) -> Response {
     tracing::warn!(reason, "an event was refused");
-    (StatusCode::BAD_REQUEST, reason.to_owned()).into_response()
+    (status, reason.to_owned()).into_response()
 }
 
 fn json_response(status: StatusCode, body: Bytes) -> Response {

@@ -5,6 +5,7 @@ mod fc;
 pub mod gateway;
 mod lambda;
 mod server;
+mod watched;
 
 use std::{
     io,
@@ -25,6 +26,16 @@ use axum::{
 use tokio::net::TcpListener;
 
 pub use self::{fc::service as fc_service, server::serve};
+
+/// Limits of a server.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// `UPLOAD_IDLE_SECS`: longest wait for a request's headers, for a client to take more of an answer,
+    /// and for the whole of an event.
+    pub idle: Duration,
+    /// `UPLOAD_MAX_IN_FLIGHT`: most requests at a time.
+    pub max_in_flight: usize,
+}
 
 /// Which platform this process was started by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +61,7 @@ pub struct Greeting<'a> {
     pub has_secret_of_its_own: bool,
 }
 
-/// Runs until the platform or a person ends it. `idle` is the longest wait for a request's headers.
+/// Runs until the platform or a person ends it.
 ///
 /// # Errors
 /// When the address cannot be listened on, or Lambda's runtime API fails.
@@ -58,7 +69,7 @@ pub async fn run(
     runtime: Runtime,
     addr: SocketAddr,
     router: Router,
-    idle: Duration,
+    limits: Limits,
     greeting: Greeting<'_>,
 ) -> io::Result<()> {
     if runtime == Runtime::Lambda {
@@ -92,11 +103,11 @@ pub async fn run(
     }
     match runtime {
         Runtime::FunctionCompute => {
-            serve(fc_service(router), listener, idle, stop).await;
+            serve(fc_service(router, limits), listener, limits, stop).await;
         }
         Runtime::Local | Runtime::Lambda => {
             let router = router.layer(middleware::map_response(end_json_with_newline));
-            serve(router, listener, idle, stop).await;
+            serve(router, listener, limits, stop).await;
         }
     }
     Ok(())

@@ -3,8 +3,8 @@
 
 use std::{
     convert::Infallible,
-    io,
-    net::{IpAddr, SocketAddr},
+    fmt, io,
+    net::SocketAddr,
     pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
@@ -27,10 +27,14 @@ use hyper_util::{
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch,
-    task::JoinSet,
+    task::{AbortHandle, JoinSet},
 };
-use tower::{Service, ServiceExt as _};
+use tower::{Service, ServiceExt as _, service_fn};
 
+use super::{
+    Limits,
+    watched::{Activity, Watched},
+};
 use crate::api::Arrival;
 
 /// How long requests in flight may go on after the signal.
@@ -45,34 +49,35 @@ const LINGER: Duration = Duration::from_secs(10);
 const LINGER_SILENCE: Duration = Duration::from_secs(1);
 
 /// Serves `service` until `stop` is ready, then lets requests in flight finish, at most 10 s. Those
-/// that have not been answered then are given up through [`Arrival::given_up`]. `idle` bounds how long a connection may take to send a request's headers.
-pub async fn serve<S>(service: S, listener: TcpListener, idle: Duration, stop: impl Future)
+/// that have not been answered then are given up through [`Arrival::given_up`]. One connection too many,
+/// or one too many for the system, closes the longest idle one.
+pub async fn serve<S>(service: S, listener: TcpListener, limits: Limits, stop: impl Future)
 where
     S: Service<Request<Body>, Response = Response, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
 {
     let graceful = GracefulShutdown::new();
-    let mut connections = JoinSet::new();
+    let mut connections = Connections::new(limits);
     let (give_up, given_up) = watch::channel(false);
     let mut stop = std::pin::pin!(stop);
     loop {
         tokio::select! {
             _ = &mut stop => break,
-            (stream, peer) = accept(&listener) => {
+            (stream, peer) = accept(&listener, &mut connections) => {
+                let activity = Activity::new();
+                let arrival = Arrival {
+                    client: Some(peer.ip()),
+                    given_up: Some(given_up.clone()),
+                    ..Arrival::default()
+                };
                 let connection = http1::Builder::new()
                     .timer(TokioTimer::new())
-                    .header_read_timeout(idle)
+                    .header_read_timeout(limits.idle)
                     .serve_connection(
-                        TokioIo::new(stream),
-                        hyper_service(service.clone(), peer.ip(), given_up.clone()),
+                        TokioIo::new(Watched::new(stream, activity.clone(), limits.idle)),
+                        hyper_service(service.clone(), arrival, activity.clone()),
                     );
-                let connection = graceful.watch(connection);
-                connections.spawn(async move {
-                    if let Err(error) = connection.await {
-                        tracing::debug!(%error, "a connection ended");
-                    }
-                });
-                while connections.try_join_next().is_some() {}
+                connections.add(graceful.watch(connection), activity);
             }
         }
     }
@@ -84,12 +89,12 @@ where
         give_up.send_replace(true);
         let _ = tokio::time::timeout(LAST_ANSWERS, drained).await;
         // A request that goes on would never let go of what it began.
-        connections.shutdown().await;
+        connections.tasks.shutdown().await;
     }
 }
 
-/// The next connection. A process out of file descriptors waits for some to be free.
-async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
+/// The next connection. A process out of file descriptors gets some free.
+async fn accept(listener: &TcpListener, connections: &mut Connections) -> (TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
@@ -99,22 +104,77 @@ async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
+                connections.close_longest_idle();
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
     }
 }
 
+/// The open connections.
+struct Connections {
+    tasks: JoinSet<()>,
+    open: Vec<(AbortHandle, Activity)>,
+    most: usize,
+}
+
+impl Connections {
+    /// A connection that waits between two requests costs little: there may be more than requests.
+    const PER_REQUEST: usize = 4;
+
+    fn new(limits: Limits) -> Self {
+        Self {
+            tasks: JoinSet::new(),
+            open: Vec::new(),
+            most: limits.max_in_flight.saturating_mul(Self::PER_REQUEST),
+        }
+    }
+
+    fn add<E: fmt::Display>(
+        &mut self,
+        connection: impl Future<Output = Result<(), E>> + Send + 'static,
+        activity: Activity,
+    ) {
+        while self.tasks.try_join_next().is_some() {}
+        if self.tasks.len() >= self.most {
+            self.close_longest_idle();
+        }
+        let task = self.tasks.spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection ended");
+            }
+        });
+        if self.open.len() >= 2 * self.most.min(self.tasks.len()) {
+            self.open.retain(|(task, _)| !task.is_finished());
+        }
+        self.open.push((task, activity));
+    }
+
+    fn close_longest_idle(&mut self) {
+        self.open.retain(|(task, _)| !task.is_finished());
+        let idle = |index: &usize| {
+            self.open
+                .get(*index)
+                .map(|(_, activity)| activity.idleness())
+        };
+        if let Some(longest) = (0..self.open.len()).max_by_key(idle) {
+            let (task, _) = self.open.swap_remove(longest);
+            task.abort();
+            tracing::debug!("the longest idle connection was closed for another");
+        }
+    }
+}
+
 fn hyper_service<S>(
     service: S,
-    client: IpAddr,
-    given_up: watch::Receiver<bool>,
+    arrival: Arrival,
+    activity: Activity,
 ) -> impl hyper::service::Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send>
 where
     S: Service<Request<Body>, Response = Response, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
 {
-    TowerToHyperService::new(service.map_request(move |request: Request<Incoming>| {
+    let service = service.map_request(move |request: Request<Incoming>| {
         let waits = request.headers().contains_key(EXPECT);
         let mut request = request.map(|body| {
             Body::new(Lingering {
@@ -122,13 +182,17 @@ where
                 started: !waits,
             })
         });
-        let arrival = Arrival {
-            client: Some(client),
-            given_up: Some(given_up.clone()),
-            ..Arrival::default()
-        };
-        request.extensions_mut().insert(arrival);
+        request.extensions_mut().insert(arrival.clone());
         request
+    });
+    TowerToHyperService::new(service_fn(move |request| {
+        let handled = activity.handle();
+        let answer = service.clone().oneshot(request);
+        async move {
+            let answer = answer.await;
+            drop(handled);
+            answer
+        }
     }))
 }
 

@@ -1,9 +1,11 @@
 //! The store that is a folder: bytes go to a temporary file in the store's own folder, are synced, and
-//! appear under their key by a link. Until then an edit reaches all of them. A temporary file is removed
-//! when its writer is dropped and, should the process have been killed, by its age: other processes may
-//! write into the same folder, and not every network file system has locks.
+//! appear under their key by a link, once all files of the request are whole. Until its file is whole an
+//! edit reaches all bytes. A temporary file is removed when its writer is dropped and, should the process
+//! have been killed, by its age: other processes may write into the same folder, and not every network
+//! file system has locks.
 
 use std::{
+    collections::BTreeSet,
     ffi::OsStr,
     fs::{self, File, OpenOptions},
     io::{self, IoSlice, Read as _, Seek as _, SeekFrom, Write as _},
@@ -14,13 +16,14 @@ use std::{
 
 use axum::http::HeaderValue;
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use sha2::{Digest as _, Sha256};
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::{
     Error, Found, Kept, ObjectKey, Published, Seen, Tasks, Undo,
-    bucket::PART_BYTES,
+    bucket::ONE_CALL_BYTES,
     chunks::{Part, PartBuilder},
     key::PENDING,
 };
@@ -166,17 +169,39 @@ impl Disk {
         .await
     }
 
-    /// The only file whose key begins so.
+    /// The first of these that is there.
     pub(super) async fn find(
         &self,
-        beginning: String,
+        keys: Vec<ObjectKey>,
         tasks: &Tasks,
     ) -> Result<Option<Found>, Error> {
-        let root = Arc::clone(&self.root);
+        let disk = self.clone();
         on_a_thread(tasks, move || {
-            let (folder, name) = beginning.rsplit_once('/').unwrap_or(("", &beginning));
-            let found = if_there(first_file(&root, folder, name));
-            Ok(found.map_err(failed("search a folder"))?.flatten())
+            for key in keys {
+                let about = if_there(fs::metadata(disk.path(&key)).and_then(described));
+                if let Some((size, since)) = about.map_err(failed("look for a file"))? {
+                    return Ok(Some(Found { key, size, since }));
+                }
+            }
+            Ok(None)
+        })
+        .await
+    }
+
+    /// Makes whole files visible under their keys, one right after the other: all of them, or none.
+    pub(super) async fn show(
+        &self,
+        files: Vec<Hidden>,
+        tasks: &Tasks,
+    ) -> Result<Vec<Visible>, Error> {
+        on_a_thread(tasks, move || {
+            let shown: Result<Vec<_>, _> = files.into_iter().map(Hidden::show).collect();
+            let shown = shown?;
+            let folders: BTreeSet<_> = shown.iter().map(|file| folder_of(&file.path)).collect();
+            for folder in folders {
+                sync_folder(folder).map_err(failed("sync a folder"))?;
+            }
+            Ok(shown)
         })
         .await
     }
@@ -215,23 +240,9 @@ fn see(file: File, head_bytes: usize) -> io::Result<Seen> {
     })
 }
 
-/// A file of `folder` whose name begins so.
-fn first_file(root: &Path, folder: &str, beginning: &str) -> io::Result<Option<Found>> {
-    for entry in fs::read_dir(root.join(folder))? {
-        let entry = entry?;
-        let name = entry.file_name();
-        let name = name.to_str().filter(|name| name.starts_with(beginning));
-        let key = name.and_then(|name| ObjectKey::parse(format!("{folder}/{name}")).ok());
-        if let Some(key) = key {
-            let about = entry.metadata()?;
-            return Ok(Some(Found {
-                key,
-                size: about.len(),
-                since: about.modified()?.into(),
-            }));
-        }
-    }
-    Ok(None)
+/// Size of a file, and since when it is there.
+fn described(about: fs::Metadata) -> io::Result<(u64, DateTime<Utc>)> {
+    Ok((about.len(), about.modified()?.into()))
 }
 
 /// A file being written.
@@ -264,7 +275,7 @@ impl Writer {
     /// Whether so many bytes more are held before the object needs its key: as many as a bucket's
     /// writer holds.
     pub(super) fn can_hold(&self, bytes: usize) -> bool {
-        self.written + (self.batch.len() + bytes) as u64 <= PART_BYTES as u64
+        self.written + (self.batch.len() + bytes) as u64 <= ONE_CALL_BYTES as u64
     }
 
     /// Overwrites what was written.
@@ -293,10 +304,14 @@ impl Writer {
         let step = self.step();
         let target = self.target.ok_or(Error::Interrupted)?;
         on_a_thread(&self.tasks, move || {
-            make_folder(folder_of(&target)).map_err(failed("make a folder"))?;
-            let (file, hash) = step.take(0)?;
-            let kept = file.publish(&target, self.undo)?;
-            Ok(kept.hashed(hash.map(|hash| hash.hash)))
+            let (Temporary { name, file }, hash) = step.take(0)?;
+            file.sync_all().map_err(failed("sync a file"))?;
+            let hidden = Hidden {
+                name,
+                target,
+                undo: self.undo,
+            };
+            Ok(Kept::hidden(hidden, hash.map(|hash| hash.hash)))
         })
         .await
     }
@@ -370,20 +385,54 @@ impl Hash {
     }
 }
 
-/// A stored file that may have to go again.
+/// A whole file that nobody can ask for yet; removed when dropped.
 #[derive(Debug)]
-pub(super) struct Removal {
-    path: PathBuf,
+pub(super) struct Hidden {
+    name: TemporaryName,
+    target: PathBuf,
+    undo: Undo,
 }
 
-impl Removal {
-    pub(super) fn run(self) {
-        remove(&self.path);
+impl Hidden {
+    /// Gives the file its key, which must be free.
+    fn show(self) -> Result<Visible, Error> {
+        let Self { name, target, undo } = self;
+        make_folder(folder_of(&target)).map_err(failed("make a folder"))?;
+        match put_in_place(&name.0, &target).map_err(failed("put a file in its place"))? {
+            Place::Free => Ok(Visible { path: target, undo }),
+            Place::Taken => Err(Error::Disk {
+                action: "put a file in its place",
+                source: io::ErrorKind::AlreadyExists.into(),
+            }),
+        }
+    }
+}
+
+/// A file under its key; removed when dropped, unless its request keeps it.
+#[derive(Debug)]
+pub(super) struct Visible {
+    path: PathBuf,
+    undo: Undo,
+}
+
+impl Visible {
+    /// The request succeeded: the file stays.
+    pub(super) fn keep(mut self) {
+        self.undo = Undo::Never;
+    }
+}
+
+impl Drop for Visible {
+    fn drop(&mut self) {
+        match self.undo {
+            Undo::WhenDropped => remove(&self.path),
+            Undo::Never => {}
+        }
     }
 }
 
 /// Runs `work` where blocking is allowed. When the caller is dropped meanwhile, so is the result,
-/// and a dropped [`Temporary`] or [`Kept`] removes its file.
+/// and a dropped file that nobody kept is removed.
 async fn on_a_thread<T: Send + 'static>(
     tasks: &Tasks,
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
@@ -395,12 +444,16 @@ async fn on_a_thread<T: Send + 'static>(
         .map_err(|_| Error::Interrupted)?
 }
 
-/// A file that nobody can ask for yet; removed when dropped.
+/// A file being written that nobody can ask for; removed when dropped.
 #[derive(Debug)]
 struct Temporary {
-    path: PathBuf,
+    name: TemporaryName,
     file: File,
 }
+
+/// Where a temporary file is; dropping this removes it.
+#[derive(Debug)]
+struct TemporaryName(PathBuf);
 
 impl Temporary {
     /// Makes a temporary file: in the store's own folder, since its key is not known yet.
@@ -412,7 +465,8 @@ impl Temporary {
             .create_new(true)
             .open(&path)
             .map_err(failed("make a file"))?;
-        Ok(Self { path, file })
+        let name = TemporaryName(path);
+        Ok(Self { name, file })
     }
 
     fn append(&mut self, batch: &Part) -> Result<(), Error> {
@@ -433,23 +487,6 @@ impl Temporary {
             }
         }
         self.file.seek(SeekFrom::End(0)).map(|_| ())
-    }
-
-    /// Makes the file durable and visible as `target`, which must not exist.
-    fn publish(self, target: &Path, undo: Undo) -> Result<Kept, Error> {
-        self.file.sync_all().map_err(failed("sync a file"))?;
-        match put_in_place(&self.path, target).map_err(failed("put a file in its place"))? {
-            Place::Free => {
-                let path = target.to_owned();
-                let kept = Kept::new(super::Removal::File(Removal { path }), undo);
-                sync_folder(folder_of(target)).map_err(failed("sync a folder"))?;
-                Ok(kept)
-            }
-            Place::Taken => Err(Error::Disk {
-                action: "put a file in its place",
-                source: io::ErrorKind::AlreadyExists.into(),
-            }),
-        }
     }
 }
 
@@ -475,10 +512,10 @@ fn put_in_place(path: &Path, target: &Path) -> io::Result<Place> {
     Ok(Place::Free)
 }
 
-impl Drop for Temporary {
+impl Drop for TemporaryName {
     fn drop(&mut self) {
         // The file has another name by now, or nobody wants it.
-        remove(&self.path);
+        remove(&self.0);
     }
 }
 
@@ -642,11 +679,12 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let target = folder.path().join("a.png");
         fs::write(&target, b"first").expect("written");
-        let second = Temporary::in_folder(folder.path()).expect("a file");
-        assert!(matches!(
-            second.publish(&target, Undo::WhenDropped),
-            Err(Error::Disk { .. })
-        ));
+        let hidden = Hidden {
+            name: Temporary::in_folder(folder.path()).expect("a file").name,
+            target: target.clone(),
+            undo: Undo::WhenDropped,
+        };
+        assert!(matches!(hidden.show(), Err(error) if error.is_taken()));
         assert_eq!(fs::read(&target).expect("read"), b"first");
         assert_eq!(names(folder.path()), ["a.png"]);
     }

@@ -1,5 +1,6 @@
 //! Where bytes rest: a folder or a bucket. An object is there whole or not at all, and what was
-//! begun and is not wanted removes itself: dropping a [`Writer`] or a [`Kept`] undoes it.
+//! begun and is not wanted removes itself: dropping a [`Writer`] or a [`Kept`] undoes it, until
+//! [`Session::keep`] keeps the objects of a request.
 //!
 //! Undoing may need the network, so it runs in a task of its own; [`Session::settle`] waits for the
 //! tasks of one request (a cloud freezes the process after the answer), [`Store::settle`] for all
@@ -236,28 +237,28 @@ enum Place {
 }
 
 impl Session {
-    /// Begins an object that gets its key by [`Writer::start`].
-    pub fn writer(&self) -> Writer {
-        self.begin(Undo::WhenDropped)
+    /// Begins an object of at most so many bytes, which gets its key by [`Writer::start`].
+    pub fn writer(&self, at_most: u64) -> Writer {
+        self.begin(at_most, Undo::WhenDropped)
     }
 
     /// Begins an object that several requests may store under one key, each of them the same: nobody
     /// takes it back once it is there, since another request may have told its client so.
-    pub fn publisher(&self) -> Writer {
-        self.begin(Undo::Never)
+    pub fn publisher(&self, at_most: u64) -> Writer {
+        self.begin(at_most, Undo::Never)
     }
 
-    fn begin(&self, undo: Undo) -> Writer {
+    fn begin(&self, at_most: u64, undo: Undo) -> Writer {
         let tasks = self.tasks.clone();
         match &self.place {
             Place::Disk(disk) => Writer::Disk(disk.writer(tasks, undo)),
-            Place::Bucket(bucket) => Writer::Bucket(bucket.writer(tasks, undo)),
+            Place::Bucket(bucket) => Writer::Bucket(bucket.writer(at_most, tasks, undo)),
         }
     }
 
     /// Begins an object. Nothing is stored before the first [`Writer::write`].
     pub fn create(&self, key: ObjectKey, content: ContentHeaders) -> Writer {
-        let mut writer = self.writer();
+        let mut writer = self.writer(u64::MAX);
         writer.start(key, content);
         writer
     }
@@ -303,9 +304,8 @@ impl Session {
             Place::Disk(disk) => disk.read(key, at, bytes, &self.tasks).await,
             Place::Bucket(bucket) => match bucket.read(key, seen, at, bytes).await {
                 Ok(bytes) => Ok(Some(bytes)),
-                // 403: nothing is there, and the function may not list the bucket.
                 Err(Error::Refused {
-                    status: 403 | 404 | 412 | 416,
+                    status: 404 | 412 | 416,
                     ..
                 }) => Ok(None),
                 Err(error) => Err(error),
@@ -333,16 +333,49 @@ impl Session {
         }
     }
 
-    /// The object that was published with this stem.
+    /// The object that was published with this stem, which has one of these extensions.
     ///
     /// # Errors
     /// Why the store could not tell.
-    pub async fn find(&self, folder: &Folder, stem: &Stem) -> Result<Option<Found>, Error> {
-        let before_extension = format!("{folder}/{stem}.");
+    pub async fn find(
+        &self,
+        folder: &Folder,
+        stem: &Stem,
+        extensions: impl Iterator<Item = &str>,
+    ) -> Result<Option<Found>, Error> {
         match &self.place {
-            Place::Disk(disk) => disk.find(before_extension, &self.tasks).await,
-            Place::Bucket(bucket) => bucket.find(&before_extension).await,
+            // A day's folder may hold too many files to be searched.
+            Place::Disk(disk) => {
+                let keys = extensions.map(|extension| ObjectKey::of_file(folder, stem, extension));
+                disk.find(keys.collect(), &self.tasks).await
+            }
+            Place::Bucket(bucket) => {
+                bucket
+                    .find(&format!("{folder}/{stem}."), bucket::Deadline::Store)
+                    .await
+            }
         }
+    }
+
+    /// Keeps the objects of a request that succeeds. Those of a disk become visible now, all of them
+    /// or none.
+    ///
+    /// # Errors
+    /// Why they are not visible; all are undone.
+    pub async fn keep(&self, objects: Vec<Kept>) -> Result<(), Error> {
+        let mut hidden = Vec::new();
+        for mut object in objects {
+            if let Some(Removal::File(file)) = object.removal.take() {
+                hidden.push(file);
+            }
+        }
+        if let Place::Disk(disk) = &self.place
+            && !hidden.is_empty()
+        {
+            let shown = disk.show(hidden, &self.tasks).await?;
+            shown.into_iter().for_each(disk::Visible::keep);
+        }
+        Ok(())
     }
 
     /// Removes an object, whether it is there or not.
@@ -422,6 +455,9 @@ pub enum Writer {
 }
 
 impl Writer {
+    /// How long a client may be silent while other uploads wait for memory.
+    pub const PATIENCE: Duration = bucket::PATIENCE;
+
     /// Gives the object its key and headers. Nothing is visible before [`Writer::finish`].
     pub fn start(&mut self, key: ObjectKey, content: ContentHeaders) {
         match self {
@@ -460,6 +496,15 @@ impl Writer {
         }
     }
 
+    /// Waits, beside a client that is waited for, until other uploads need the memory of a silent one
+    /// more: after [`Writer::PATIENCE`] at the earliest, where memory is scarce.
+    pub async fn wanted_back(&self) {
+        match self {
+            Self::Disk(_) => std::future::pending().await,
+            Self::Bucket(writer) => writer.wanted_back().await,
+        }
+    }
+
     /// Takes the next bytes; waits while the store is behind.
     ///
     /// # Errors
@@ -471,7 +516,7 @@ impl Writer {
         }
     }
 
-    /// Makes the object whole and visible.
+    /// Makes the object whole. In a bucket it is visible from now on.
     ///
     /// # Errors
     /// Why the object cannot be stored; what was written is undone.
@@ -516,7 +561,7 @@ pub enum Published {
     Changed,
 }
 
-/// An object that is stored; dropping it removes the object again, unless [`Kept::keep`] was called.
+/// An object that is whole; dropping it removes it again. See [`Session::keep`].
 #[must_use = "a dropped object is removed from the store"]
 #[derive(Debug)]
 pub struct Kept {
@@ -534,28 +579,29 @@ enum Undo {
 /// How a stored object is taken back.
 #[derive(Debug)]
 enum Removal {
-    File(disk::Removal),
+    /// Removes itself when it is dropped.
+    File(disk::Hidden),
     Object(Box<bucket::Removal>),
 }
 
 impl Kept {
-    fn new(removal: Removal, undo: Undo) -> Self {
+    fn hidden(file: disk::Hidden, hash: Option<Sha256>) -> Self {
+        Self {
+            removal: Some(Removal::File(file)),
+            sha256: hash.map(hex_of),
+        }
+    }
+
+    fn visible(object: bucket::Removal, undo: Undo) -> Self {
+        let removal = Removal::Object(Box::new(object));
         Self {
             removal: (undo == Undo::WhenDropped).then_some(removal),
             sha256: None,
         }
     }
 
-    /// Of an object that no request undoes.
-    pub fn for_good() -> Self {
-        Self {
-            removal: None,
-            sha256: None,
-        }
-    }
-
     fn hashed(mut self, hash: Option<Sha256>) -> Self {
-        self.sha256 = hash.map(|hash| bucket::hex(&hash.finalize()));
+        self.sha256 = hash.map(hex_of);
         self
     }
 
@@ -563,19 +609,16 @@ impl Kept {
     pub fn sha256(&self) -> Option<&str> {
         self.sha256.as_deref()
     }
+}
 
-    /// The request succeeded: the object stays.
-    pub fn keep(mut self) {
-        self.removal = None;
-    }
+fn hex_of(hash: Sha256) -> String {
+    bucket::hex(&hash.finalize())
 }
 
 impl Drop for Kept {
     fn drop(&mut self) {
-        match self.removal.take() {
-            Some(Removal::File(file)) => file.run(),
-            Some(Removal::Object(object)) => (*object).run(),
-            None => {}
+        if let Some(Removal::Object(object)) = self.removal.take() {
+            (*object).run();
         }
     }
 }

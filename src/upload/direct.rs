@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     body::ReadError,
-    store::{self, Found, Kept, ObjectKey, Published, Seen, Session, Stem},
+    store::{self, Found, ObjectKey, Published, Seen, Session, Stem},
 };
 
 /// Largest file that is read from a bucket as a whole.
@@ -77,7 +77,7 @@ async fn run(
     let from = ObjectKey::pending(&pending.stem);
     for _ in 0..MAX_LOOKS {
         let (before, seen) = tokio::join!(
-            session.find(folder, &pending.stem),
+            find(session, folder, &pending),
             session.look(&from, HEAD_BYTES)
         );
         let Some(seen) = seen? else {
@@ -168,11 +168,16 @@ impl Taking<'_> {
 
     /// Reads the file and stores it as one that is uploaded.
     async fn store_again(&self, watch: Watch) -> Result<Option<Put>, Error> {
-        let writer = self.session.publisher();
+        let writer = self.session.publisher(self.seen.size);
         let key = |media| self.key(media);
         let putting = Putting::new(self.settings, &self.pending.name, key, writer);
         let rest = pin!(self.rest());
-        match putting.run(watch, self.seen.head.clone(), rest).await {
+        let put = async {
+            let (put, kept) = putting.run(watch, self.seen.head.clone(), rest).await?;
+            self.session.keep(vec![kept]).await?;
+            Ok(put)
+        };
+        match put.await {
             Err(Error::Store(error)) if error.is_taken() => Ok(None),
             // S3's answer to another completion at the same moment.
             Err(Error::Store(store::Error::Refused { status: 409, .. })) => Err(Error::Incomplete),
@@ -217,7 +222,7 @@ impl Taking<'_> {
                 geo: self.settings.looks_into(media.kind).then_some(report.geo),
                 size: self.seen.size,
                 store_time: Duration::ZERO,
-                kept: Kept::for_good(),
+                sha256: None,
             })),
             Published::Before => Ok(None),
             Published::Changed => Err(Error::Incomplete),
@@ -257,13 +262,25 @@ async fn look_into(
     Ok(watch.end_early(edits)?)
 }
 
+/// The object of an earlier completion.
+async fn find(
+    session: &Session,
+    folder: &Folder,
+    pending: &Pending,
+) -> Result<Option<Found>, store::Error> {
+    let extensions = media::possible_extensions(&pending.name);
+    session
+        .find(folder, &pending.stem, extensions.iter().map(|it| &**it))
+        .await
+}
+
 async fn completed_before(
     session: &Session,
     folder: &Folder,
     pending: Pending,
     start: Instant,
 ) -> Result<Stored, Error> {
-    let found = session.find(folder, &pending.stem).await?;
+    let found = find(session, folder, &pending).await?;
     published_before(session, pending, found.ok_or(Error::Incomplete)?, start).await
 }
 
@@ -281,7 +298,7 @@ async fn published_before(
         geo: None,
         size: found.size,
         store_time: Duration::ZERO,
-        kept: Kept::for_good(),
+        sha256: None,
     };
     stored(pending, put, found.since, start.elapsed())
 }

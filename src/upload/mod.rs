@@ -44,11 +44,13 @@ pub struct Settings {
 pub struct File<'a> {
     /// As the client called it; never trusted.
     pub name: String,
+    /// How many bytes it can have, as far as its client has said.
+    pub at_most: u64,
     /// Its content.
     pub content: ByteStream<'a>,
 }
 
-/// A file that is stored; dropping it removes it from the store again.
+/// A file that is stored.
 #[derive(Debug)]
 pub struct Stored {
     /// Where it is.
@@ -69,20 +71,8 @@ pub struct Stored {
     pub stored_at: DateTime<Utc>,
     /// How long the store took, in all.
     pub store_time: Duration,
-    kept: Kept,
-}
-
-impl Stored {
     /// SHA-256 of the stored bytes in lower-case hex, where it was computed.
-    pub fn sha256(&self) -> Option<&str> {
-        self.kept.sha256()
-    }
-
-    /// The request succeeded: the file stays.
-    pub fn keep(self) -> ObjectKey {
-        self.kept.keep();
-        self.key
-    }
+    pub sha256: Option<String>,
 }
 
 /// Why a file was not stored.
@@ -114,8 +104,8 @@ impl From<Refused> for Error {
     }
 }
 
-/// Reads `file` to its end and stores it under a new key in `folder`. On failure nothing of it
-/// remains once the session has settled.
+/// Reads `file` to its end and stores it under a new key in `folder`. On failure, and unless it is
+/// kept, nothing of it remains once the session has settled.
 ///
 /// # Errors
 /// See [`Error`].
@@ -124,7 +114,7 @@ pub async fn receive(
     session: &Session,
     folder: &Folder,
     mut file: File<'_>,
-) -> Result<Stored, Error> {
+) -> Result<(Stored, Kept), Error> {
     let head = read_head(&mut file.content).await?;
     let name = naming::display_name(&file.name);
     let watch = judge(settings, &head, &name)?;
@@ -132,9 +122,9 @@ pub async fn receive(
     let created = Utc::now();
     let stem = naming::stem(created, settings.utc_offset, Uuid::new_v4());
     let key = |media: Media| ObjectKey::of_file(folder, &stem, &media.extension);
-    let putting = Putting::new(settings, &name, key, session.writer());
-    let put = putting.run(watch, head, file.content).await?;
-    Ok(put.stored(name, created))
+    let putting = Putting::new(settings, &name, key, session.writer(file.at_most));
+    let (put, kept) = putting.run(watch, head, file.content).await?;
+    Ok((put.stored(name, created), kept))
 }
 
 /// A file on its way into the store: judged, and edited, while it passes.
@@ -156,7 +146,7 @@ struct Put {
     geo: Option<Geo>,
     size: u64,
     store_time: Duration,
-    kept: Kept,
+    sha256: Option<String>,
 }
 
 impl Put {
@@ -171,7 +161,7 @@ impl Put {
             created,
             stored_at: Utc::now(),
             store_time: self.store_time,
-            kept: self.kept,
+            sha256: self.sha256,
         }
     }
 }
@@ -197,7 +187,7 @@ impl<'p, K: Fn(Media) -> ObjectKey> Putting<'p, K> {
         mut watch: Watch,
         head: Bytes,
         mut rest: impl Stream<Item = Result<Bytes, E>> + Unpin,
-    ) -> Result<Put, Error>
+    ) -> Result<(Put, Kept), Error>
     where
         Error: From<E>,
     {
@@ -218,7 +208,14 @@ impl<'p, K: Fn(Media) -> ObjectKey> Putting<'p, K> {
             }
             self.write(edited(chunk, self.size, &edits)).await?;
             edits.clear();
-            next = rest.try_next().await?;
+            next = tokio::select! {
+                biased;
+                chunk = rest.try_next() => chunk?,
+                () = self.writer.writer.wanted_back() => {
+                    let idle = store::Writer::PATIENCE;
+                    return Err(ReadError::TooSlow { idle }.into());
+                }
+            };
         }
         let (media, mut report) = watch.end(&mut edits)?;
         is_edited &= self.edit_written(&edits);
@@ -230,15 +227,16 @@ impl<'p, K: Fn(Media) -> ObjectKey> Putting<'p, K> {
             self.start(media);
         }
         let (kept, store_time) = self.writer.finish().await?;
-        Ok(Put {
+        let put = Put {
             key: (self.key)(media),
             media,
             facts: report.facts,
             geo: self.settings.looks_into(media.kind).then_some(report.geo),
             size: self.size,
             store_time,
-            kept,
-        })
+            sha256: kept.sha256().map(str::to_owned),
+        };
+        Ok((put, kept))
     }
 
     /// The type of a file whose next chunk has so many bytes; `None` while it can be held until more

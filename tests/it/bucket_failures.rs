@@ -16,7 +16,7 @@ use chat_upload::{
     api::Arrival,
     store::{
         self, Credentials, CredentialsProvider,
-        bucket::{self, FULL_PART_BYTES, PART_BYTES},
+        bucket::{self, ONE_CALL_BYTES},
     },
 };
 use futures_util::{StreamExt as _, future::join_all, stream};
@@ -33,9 +33,9 @@ const MIB: usize = 1024 * 1024;
 /// A whole picture in one put.
 const SMALL: usize = PNG.len();
 /// Two parts, a full one and a rest.
-const LARGE: usize = PART_BYTES + 5;
+const LARGE: usize = ONE_CALL_BYTES + 5;
 /// Three parts.
-const LARGER: usize = 2 * PART_BYTES + 5;
+const LARGER: usize = ONE_CALL_BYTES + 3 * MIB + 5;
 const FOR_EVER: usize = usize::MAX;
 
 /// Code and text of each failure that is the bucket's.
@@ -394,7 +394,7 @@ async fn when_the_second_of_three_files_fails_the_first_goes_and_the_third_is_no
             .file("img", "2.png", picture_of(3 * MIB))
             .file("img", "3.png", picture_of(10 * MIB));
         // A large first file is no put, so the second is the first one.
-        let puts_before = usize::from(first <= PART_BYTES);
+        let puts_before = usize::from(first <= ONE_CALL_BYTES);
         let fine = Fault::Slow(Duration::ZERO);
         scene.bucket.fail(Operation::Put, fine, puts_before);
         scene.bucket.fail(Operation::Put, ERROR_403, 1);
@@ -442,7 +442,7 @@ async fn a_client_that_goes_away_leaves_no_part_behind() {
         let request = unfinished(&Form::img("a.mp4", picture(size)), stream::pending());
         let parts_are_there = scene
             .bucket
-            .wait_until(|now| now.parts_held() >= FULL_PART_BYTES);
+            .wait_until(|now| now.parts_held() >= bucket::Dialect::S3.part_bytes());
         tokio::select! {
             _ = scene.api.send(request) => panic!("answered without a whole request"),
             () = parts_are_there => {}
@@ -474,7 +474,7 @@ async fn a_client_that_goes_away_while_its_file_is_put_leaves_no_object() {
 
 #[tokio::test]
 async fn a_body_that_breaks_off_is_400_and_leaves_nothing() {
-    for size in [SMALL, MIB, PART_BYTES, LARGE] {
+    for size in [SMALL, MIB, ONE_CALL_BYTES, LARGE] {
         let scene = Scene::new().await;
         let form = Form::img("a.png", picture(size));
         let broken = stream::iter([Err(io::ErrorKind::ConnectionReset.into())]);
@@ -635,7 +635,7 @@ async fn requests_at_the_same_time_sign_each_with_their_own_keys() {
         let key_id = format!("STS.{number}");
         let secret = format!("secret of {key_id}");
         scene.bucket.allow(&key_id, &secret, Some(&key_id));
-        let form = Form::img("a.png", picture_of(PART_BYTES + number));
+        let form = Form::img("a.png", picture_of(ONE_CALL_BYTES + number));
         let request = arrived(form.to(UPLOAD), with_keys(&key_id, Some(&key_id)));
         let reply = scene.api.send(request).await;
         (key_id, reply.data()[0]["path"].as_str().unwrap().to_owned())

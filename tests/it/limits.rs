@@ -12,7 +12,10 @@ use std::{
 
 use axum::{body::Body, http::Request};
 use bytes::Bytes;
-use chat_upload::{api::Arrival, runtime};
+use chat_upload::{
+    api::Arrival,
+    runtime::{self, Limits},
+};
 use futures_util::future::join_all;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -439,7 +442,11 @@ impl Slow {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let never: Pending<()> = pending();
-        tokio::spawn(runtime::serve(api.router(), listener, idle, never));
+        let limits = Limits {
+            idle,
+            max_in_flight: 200,
+        };
+        tokio::spawn(runtime::serve(api.router(), listener, limits, never));
         Self { api, addr }
     }
 }

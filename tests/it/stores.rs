@@ -13,9 +13,7 @@ use bytes::Bytes;
 use chat_upload::store::{
     self, ContentHeaders, Credentials, CredentialsProvider, Error, Kept, ObjectKey, Session,
     Settings, Store,
-    bucket::{
-        self, Bucket, Certificates, Connections, FULL_PART_BYTES, PART_BYTES, Timeouts, Trusted,
-    },
+    bucket::{self, Bucket, Certificates, Connections, ONE_CALL_BYTES, Timeouts, Trusted},
     disk,
 };
 use sha2::{Digest as _, Sha256};
@@ -130,12 +128,17 @@ impl Subject {
     }
 }
 
+/// The program's own word for a dialect of the double.
+fn in_program(dialect: Dialect) -> bucket::Dialect {
+    match dialect {
+        Dialect::S3 => bucket::Dialect::S3,
+        Dialect::Oss => bucket::Dialect::Oss,
+    }
+}
+
 fn settings(bucket: &BucketDouble) -> bucket::Settings {
     bucket::Settings {
-        dialect: match bucket.dialect() {
-            Dialect::S3 => bucket::Dialect::S3,
-            Dialect::Oss => bucket::Dialect::Oss,
-        },
+        dialect: in_program(bucket.dialect()),
         bucket: BUCKET.to_owned(),
         // The SDK's quota of retries is one per region and process.
         region: format!("r-{}", Uuid::new_v4()),
@@ -168,7 +171,8 @@ async fn write(
     headers: ContentHeaders,
     content: &Bytes,
 ) -> Result<store::Writer, Error> {
-    let mut writer = session.create(key(name), headers);
+    let mut writer = session.writer(content.len() as u64);
+    writer.start(key(name), headers);
     for chunk in chunks(content) {
         writer.write(chunk).await?;
     }
@@ -187,7 +191,8 @@ async fn put(
 /// Stores one object for good.
 async fn keep(store: &Store, name: &str, headers: ContentHeaders, content: &Bytes) {
     let session = store.session(None, None).unwrap();
-    put(&session, name, headers, content).await.unwrap().keep();
+    let object = put(&session, name, headers, content).await.unwrap();
+    session.keep(vec![object]).await.unwrap();
 }
 
 #[tokio::test]
@@ -207,10 +212,11 @@ async fn every_store_holds_what_it_was_given_at_sizes_around_every_limit() {
 }
 
 #[tokio::test]
-async fn up_to_8_mib_is_one_put_of_known_length_and_more_is_parts_of_7_mib() {
+async fn up_to_8_mib_is_one_put_of_known_length_and_more_is_parts_of_the_stores_size() {
     let all = Bytes::from(picture_of(24 * MIB + 5));
-    for size in SIZES {
-        let bucket = BucketDouble::start(Dialect::S3).await;
+    let cases = SIZES.map(|size| [(Dialect::S3, size), (Dialect::Oss, size)]);
+    for (dialect, size) in cases.into_iter().flatten() {
+        let bucket = BucketDouble::start(dialect).await;
         let subject = Subject::of(bucket);
         keep(&subject.store, "a.png", PICTURE, &all.slice(..size)).await;
         let Place::Bucket(bucket) = &subject.place else {
@@ -219,20 +225,21 @@ async fn up_to_8_mib_is_one_put_of_known_length_and_more_is_parts_of_7_mib() {
         let mut sent = bucket.requests();
         sent.sort_by_key(part_number);
         let sent: Vec<_> = sent.iter().map(|r| (r.operation, length(r))).collect();
-        assert_eq!(sent, expected_calls(size), "{size} bytes");
+        assert_eq!(sent, expected_calls(dialect, size), "{size} bytes");
     }
 }
 
 /// The calls that store an object of `size` bytes and their Content-Length, 0 where it says
 /// nothing of the object: in order of their part, calls without one around them.
-fn expected_calls(size: usize) -> Vec<(Operation, usize)> {
-    if size <= PART_BYTES {
+fn expected_calls(dialect: Dialect, size: usize) -> Vec<(Operation, usize)> {
+    if size <= ONE_CALL_BYTES {
         return vec![(Operation::Put, size)];
     }
     // The last mebibyte of what waits stays behind when a part goes.
-    let count = (size - PART_BYTES).div_ceil(FULL_PART_BYTES);
-    let full = iter::repeat_n(FULL_PART_BYTES, count);
-    let parts = full.chain([size - count * FULL_PART_BYTES]);
+    let part_bytes = in_program(dialect).part_bytes();
+    let count = (size - MIB).div_ceil(part_bytes) - 1;
+    let full = iter::repeat_n(part_bytes, count);
+    let parts = full.chain([size - count * part_bytes]);
     iter::once((Operation::CreateUpload, 0))
         .chain(parts.map(|size| (Operation::UploadPart, size)))
         .chain([(Operation::CompleteUpload, 0)])
@@ -269,7 +276,7 @@ async fn an_object_knows_its_type_and_a_document_is_for_saving() {
         let subject = Subject::of(BucketDouble::start(dialect).await);
         for (name, headers, size, disposition) in [
             ("a.png", PICTURE, 10, None),
-            ("b.png", PICTURE, PART_BYTES + 1, None),
+            ("b.png", PICTURE, ONE_CALL_BYTES + 1, None),
             (
                 "a.pdf",
                 DOCUMENT,
@@ -279,7 +286,7 @@ async fn an_object_knows_its_type_and_a_document_is_for_saving() {
             (
                 "b.pdf",
                 DOCUMENT,
-                PART_BYTES + 1,
+                ONE_CALL_BYTES + 1,
                 Some("attachment; filename=\"a.pdf\""),
             ),
         ] {
@@ -300,7 +307,7 @@ async fn an_object_knows_its_type_and_a_document_is_for_saving() {
 
 /// All requests that store one small and one large object.
 async fn requests_of_both_ways(bucket: BucketDouble, store: &Store) -> Vec<Recorded> {
-    for size in [10, PART_BYTES + 1] {
+    for size in [10, ONE_CALL_BYTES + 1] {
         let content = picture_of(size).into();
         keep(store, &format!("{size}.png"), PICTURE, &content).await;
         let stored = &bucket.objects()[key(&format!("{size}.png")).as_str()];
@@ -379,8 +386,8 @@ async fn oss_is_called_by_the_buckets_host_with_a_signed_payload_where_others_co
     let patience = settings.timeouts.connect;
     let connections = Connections::to_address(bucket.addr(), Trusted::Nobody, patience);
     let store = Store::Bucket(Bucket::over(settings, connections).unwrap());
-    let content = picture_of(PART_BYTES + 1);
-    let (first, last) = content.split_at(FULL_PART_BYTES);
+    let content = picture_of(ONE_CALL_BYTES + 1);
+    let (first, last) = content.split_at(bucket::Dialect::Oss.part_bytes());
     for request in requests_of_both_ways(bucket, &store).await {
         let host = "chat-test.s3.oss-cn-hangzhou.aliyuncs.com";
         assert_eq!(request.header("host"), Some(host), "{request}");
@@ -414,7 +421,7 @@ async fn two_parts_of_an_object_are_under_way_and_never_three() {
     let slow = Fault::Slow(Duration::from_millis(100));
     bucket.fail(Operation::UploadPart, slow, usize::MAX);
     let store = Store::open(Settings::Bucket(settings(&bucket).into())).unwrap();
-    let content = vec![7; 5 * PART_BYTES].into();
+    let content = vec![7; 5 * ONE_CALL_BYTES].into();
 
     let peak = AtomicUsize::new(0);
     let watch = bucket.wait_until(|now| {
@@ -441,7 +448,10 @@ async fn a_writer_takes_no_more_than_three_parts_while_the_bucket_takes_none() {
             Ok(()) => taken += CHUNK,
             Err(error) => break error,
         }
-        assert!(taken <= 3 * PART_BYTES, "{taken} bytes are in memory");
+        assert!(
+            taken <= MIB + 3 * bucket::Dialect::S3.part_bytes(),
+            "{taken} bytes are in memory"
+        );
     };
     assert!(matches!(error, Error::TimedOut { .. }), "{error}");
     drop(writer);
@@ -450,7 +460,7 @@ async fn a_writer_takes_no_more_than_three_parts_while_the_bucket_takes_none() {
 }
 
 /// Sizes at which an object is in one put, or in parts of which some are done.
-const BOTH_WAYS: [usize; 4] = [1, 700 * KIB, 2 * PART_BYTES, 2 * PART_BYTES + 1];
+const BOTH_WAYS: [usize; 4] = [1, 700 * KIB, 2 * ONE_CALL_BYTES, 2 * ONE_CALL_BYTES + 1];
 
 #[tokio::test]
 async fn a_dropped_writer_leaves_nothing() {
@@ -499,12 +509,40 @@ async fn an_object_stays_only_when_it_is_kept() {
 }
 
 #[tokio::test]
+async fn the_files_of_a_request_become_visible_together_or_not_at_all() {
+    let mut subjects = Subject::all().await.into_iter();
+    let subject = subjects.find(|it| matches!(it.place, Place::Folder(_)));
+    let subject = subject.expect("a disk store");
+    let session = subject.session();
+    let is_visible = |name: &str| subject.objects().contains_key(key(name).as_str());
+    let names = ["1.png", "2.png"];
+    let content = Bytes::from_static(b"content");
+    let mut whole = Vec::new();
+    for name in names {
+        whole.push(put(&session, name, PICTURE, &content).await.unwrap());
+    }
+    assert!(!names.into_iter().any(is_visible));
+    session.keep(whole).await.unwrap();
+    assert!(names.into_iter().all(is_visible));
+
+    let mut whole = Vec::new();
+    for name in ["3.png", "2.png", "4.png"] {
+        whole.push(put(&session, name, PICTURE, &content).await.unwrap());
+    }
+    let error = session.keep(whole).await.expect_err("2.png is taken");
+    assert!(error.is_taken());
+    session.settle().await;
+    assert_eq!(subject.objects().len(), 2);
+    assert!(names.into_iter().all(is_visible));
+}
+
+#[tokio::test]
 async fn several_objects_go_together_and_those_of_others_stay() {
     for subject in Subject::all().await {
         keep(&subject.store, "other.png", PICTURE, &"other".into()).await;
         let session = subject.session();
         let mut kept = Vec::new();
-        for (name, size) in [("1.png", 5), ("2.mp4", PART_BYTES + 1), ("3.png", 5)] {
+        for (name, size) in [("1.png", 5), ("2.mp4", ONE_CALL_BYTES + 1), ("3.png", 5)] {
             let content = vec![7; size].into();
             kept.push(put(&session, name, PICTURE, &content).await.unwrap());
         }
@@ -523,7 +561,11 @@ async fn what_another_has_stored_under_a_key_is_neither_replaced_nor_removed() {
         for size in BOTH_WAYS {
             let session = subject.session();
             let content = vec![7; size].into();
-            let error = put(&session, "a.png", PICTURE, &content).await;
+            let put = async {
+                let object = put(&session, "a.png", PICTURE, &content).await?;
+                session.keep(vec![object]).await
+            };
+            let error = put.await;
             let error = error.expect_err("the key is taken");
             let expected = match subject.place {
                 Place::Folder(_) => matches!(error, Error::Disk { .. }),

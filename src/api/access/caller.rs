@@ -16,6 +16,7 @@ use crate::api::{
     },
     access_log::Journal,
     arguments::{Arguments, MAX_BODY_BYTES},
+    concurrency::Place,
     origin,
 };
 use crate::upload;
@@ -25,6 +26,7 @@ pub(in crate::api) struct Caller {
     pub(in crate::api) api: Api,
     pub(in crate::api) journal: Journal,
     address: Option<IpAddr>,
+    place: Option<Place>,
     identity: Identity,
     /// The rules for callers that are no guests.
     general_rules: upload::Settings,
@@ -79,6 +81,7 @@ impl Caller {
             api: api.clone(),
             journal: journal.cloned().unwrap_or_default(),
             address: origin::client_address(parts, api.settings.trusted_hops),
+            place: parts.extensions.get().cloned(),
             identity,
             general_rules,
             is_counted,
@@ -124,6 +127,9 @@ impl Caller {
             .rules(&self.general_rules, &self.api.settings.auth)?;
         if let Some(id) = self.identity.user() {
             self.journal.user(id);
+        }
+        if let Some(place) = &self.place {
+            place.is_authorized();
         }
         if self.is_counted {
             rate_limit::count(&self.api, self.identity.user(), self.address)?;

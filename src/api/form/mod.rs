@@ -95,6 +95,8 @@ pub struct FilePart<'f> {
     pub field: String,
     /// As the client called it; `""` when it did not.
     pub name: String,
+    /// How many bytes it can have.
+    pub at_most: u64,
     /// Its bytes.
     pub content: ByteStream<'f>,
 }
@@ -142,6 +144,7 @@ impl Form {
             return Ok(Some(Part::File(FilePart {
                 field: about.field,
                 name,
+                at_most: self.max_file_bytes.min(self.reader.at_most()),
                 content: Box::pin(Content::new(&mut self.reader, self.max_file_bytes)),
             })));
         }

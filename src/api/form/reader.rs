@@ -150,6 +150,11 @@ impl Reader {
         Poll::Ready(Ok(self.peeked.is_none()))
     }
 
+    /// How many bytes the part can have.
+    pub(super) fn at_most(&self) -> u64 {
+        self.peeked.as_ref().map_or(0, |cut| cut.len() as u64) + self.source.at_most()
+    }
+
     /// The next bytes of the part, `None` at its end.
     pub(super) fn poll_content(
         &mut self,

@@ -6,7 +6,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use axum::body::{Body, BodyDataStream};
+use axum::body::{Body, BodyDataStream, HttpBody as _};
 use bytes::Bytes;
 use futures_util::{
     StreamExt as _,
@@ -33,15 +33,21 @@ pub(super) struct Source {
 
 impl Source {
     pub(super) fn new(body: Body, limits: Limits) -> Self {
+        let announced = body.size_hint().upper().unwrap_or(u64::MAX);
         Self {
             body: body.into_data_stream().fuse(),
             rest: Bytes::new(),
             failure: None,
-            left: limits.max_body_bytes(),
+            left: limits.max_body_bytes().min(announced),
             limits,
             silence: Box::pin(tokio::time::sleep(limits.idle)),
             is_silent: false,
         }
+    }
+
+    /// How many bytes can still be taken.
+    pub(super) fn at_most(&self) -> u64 {
+        self.rest.len() as u64 + self.left
     }
 
     /// Bytes that came and were not taken yet; call [`Self::poll_refill`] first.

@@ -22,6 +22,7 @@ use crate::api::{
         ticket::{DirectRequest, Ticket},
     },
     access_log::Journal,
+    concurrency::Place,
     form::{FilePart, Form, Limits, Part},
     item::Item,
     links::Links,
@@ -155,7 +156,8 @@ pub(in crate::api) async fn take(
     };
     let form = Form::open(&parts.headers, body, limits)?;
     Arrival::from_parts(&parts).body_state.check()?;
-    let work = async |session: &Session| take_form(secrets, session, form).await;
+    let place = parts.extensions.get();
+    let work = async |session: &Session| take_form(secrets, session, place, form).await;
     let (key, size) = api.with_store(&parts, work).await?;
     journal.stored_bytes(&key, size);
     Ok(StatusCode::OK.into_response())
@@ -231,6 +233,7 @@ impl Api {
 async fn take_form(
     secrets: &Secrets,
     session: &Session,
+    place: Option<&Place>,
     mut form: Form,
 ) -> Result<(ObjectKey, u64), Error> {
     let (mut key, mut policy) = (String::new(), None);
@@ -258,6 +261,9 @@ async fn take_form(
                 let policy = signed::open(secrets, Purpose::Form, &policy, None, Utc::now());
                 let policy: DiskForm = policy.map_err(|_| Error::TicketInvalid)?;
                 let key = policy.key(&key)?;
+                if let Some(place) = place {
+                    place.is_authorized();
+                }
                 let size = store_pending(session, &key, policy.max_bytes, file).await?;
                 return Ok((key, size));
             }
@@ -299,13 +305,13 @@ async fn store_pending(
     if size == 0 {
         return Err(upload::Error::Empty.into());
     }
-    match writer.finish().await {
-        Ok(stored) => stored.keep(),
+    let stored = async { session.keep(vec![writer.finish().await?]).await };
+    match stored.await {
+        Ok(()) => Ok(size),
         // Another request with the same form was faster.
-        Err(error) if error.is_taken() => return Err(Error::AlreadyUploaded),
-        Err(error) => return Err(error.into()),
-    };
-    Ok(size)
+        Err(error) if error.is_taken() => Err(Error::AlreadyUploaded),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn as_object<S: Serializer>(

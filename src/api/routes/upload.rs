@@ -17,7 +17,7 @@ use crate::api::{
     reply,
 };
 use crate::{
-    store::Session,
+    store::{Kept, Session},
     upload::{
         self, File, Stored,
         naming::{self, Folder},
@@ -37,14 +37,16 @@ pub(in crate::api) async fn images(
     let from_query = class_id::from_query(parts.uri.query())?;
     let work = async |session: &Session| {
         let (files, class_id) = take_images(&mut caller, session, form, from_query).await?;
-        Ok((files, class_id, Links::new(&api, &parts, session).await?))
+        let links = Links::new(&api, &parts, session).await?;
+        let (mut items, mut kept) = (Vec::new(), Vec::new());
+        for (file, object) in files {
+            items.push(Item::new(file, Some(class_id), &links, &caller)?);
+            kept.push(object);
+        }
+        session.keep(kept).await?;
+        Ok(items)
     };
-    let (files, class_id, links) = api.with_store(&parts, work).await?;
-    let items: Result<Vec<_>, _> = files
-        .into_iter()
-        .map(|file| Item::new(file, Some(class_id), &links, &caller))
-        .collect();
-    reply::ok(items?)
+    reply::ok(api.with_store(&parts, work).await?)
 }
 
 /// `POST /api/chat/uploadStreamSingleToServerDiy/{diydir}`: one file in a field of any name.
@@ -58,11 +60,13 @@ pub(in crate::api) async fn into_folder(
     let api = caller.api.clone();
     let (parts, form) = open(&caller, request, 1)?;
     let work = async |session: &Session| {
-        let file = take_one(&mut caller, session, form, &folder).await?;
-        Ok((file, Links::relative(&api, &parts, session).await?))
+        let (file, kept) = take_one(&mut caller, session, form, &folder).await?;
+        let links = Links::relative(&api, &parts, session).await?;
+        let item = Item::new(file, None, &links, &caller)?;
+        session.keep(vec![kept]).await?;
+        Ok(item)
     };
-    let (file, links) = api.with_store(&parts, work).await?;
-    reply::ok(Item::new(file, None, &links, &caller)?)
+    reply::ok(api.with_store(&parts, work).await?)
 }
 
 /// The folder route with no folder in its path.
@@ -91,15 +95,16 @@ impl Caller {
         session: &Session,
         folder: &Folder,
         part: FilePart<'_>,
-    ) -> Result<Stored, Error> {
+    ) -> Result<(Stored, Kept), Error> {
         let rules = self.authorize()?;
         let file = File {
             name: part.name,
+            at_most: part.at_most,
             content: part.content,
         };
-        let stored = upload::receive(&rules, session, folder, file).await?;
+        let (stored, kept) = upload::receive(&rules, session, folder, file).await?;
         self.journal.stored(&stored);
-        Ok(stored)
+        Ok((stored, kept))
     }
 }
 
@@ -108,7 +113,7 @@ async fn take_images(
     session: &Session,
     mut form: Form,
     from_query: Option<u64>,
-) -> Result<(Vec<Stored>, u64), Error> {
+) -> Result<(Vec<(Stored, Kept)>, u64), Error> {
     let settings = caller.api.settings.clone();
     let limit = settings.max_files;
     let mut files = Vec::new();
@@ -146,7 +151,7 @@ async fn take_one(
     session: &Session,
     mut form: Form,
     folder: &Folder,
-) -> Result<Stored, Error> {
+) -> Result<(Stored, Kept), Error> {
     let mut stored = None;
     while let Some(part) = form.next().await? {
         match part {

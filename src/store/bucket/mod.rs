@@ -5,6 +5,7 @@
 
 mod client_multipart;
 mod endpoint;
+mod memory;
 mod multipart;
 mod pool;
 mod presigned_get;
@@ -22,7 +23,7 @@ use std::{
 };
 
 use axum::http::{HeaderValue, Method};
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 pub use self::{
@@ -36,19 +37,17 @@ pub use self::{
 };
 use self::{
     endpoint::Addresses,
+    memory::Memory,
     request::Call,
     retry::{Attempts, RetryTokens, SkewedClock},
     sigv4::SigningKeys,
 };
-pub(super) use self::{sigv4::hex, write::Removal};
+pub(super) use self::{memory::PATIENCE, sigv4::hex, write::Removal};
 use super::{BoxError, Credentials, CredentialsProvider, Error, ObjectKey, TimeLimit};
-use crate::body::REACH;
 
-/// Most bytes of an object that wait for their call; a smaller object is stored in one.
-pub const PART_BYTES: usize = 8 * 1024 * 1024;
-/// Size of every part but the last: what is left when an edit's [`REACH`] stays here. S3 wants at least
-/// 5 MiB and at most 10,000 parts.
-pub const FULL_PART_BYTES: usize = PART_BYTES - REACH as usize;
+/// Most bytes of an object that wait for their call. An object that is known to be no larger is stored
+/// in one call, and as many are held of one whose type is not known yet.
+pub const ONE_CALL_BYTES: usize = 8 * 1024 * 1024;
 
 /// Most parts of an upload (S3 and OSS, "multipart upload limits").
 pub const MAX_PARTS: i32 = 10_000;
@@ -71,6 +70,15 @@ impl Dialect {
         match self {
             Self::S3 => "s3",
             Self::Oss => "oss",
+        }
+    }
+
+    /// Size of every part of a larger object but the last, in bytes. S3 wants at least 5 MiB, OSS 100 KiB,
+    /// and both at most 10,000 parts; docs/PERFORMANCE.md compares sizes.
+    pub const fn part_bytes(self) -> usize {
+        match self {
+            Self::S3 => 5 * 1024 * 1024,
+            Self::Oss => 4 * 1024 * 1024,
         }
     }
 
@@ -148,8 +156,7 @@ struct Inner {
     /// memory of an idle process.
     sdk: OnceLock<sdk::Client>,
     payload: Payload,
-    /// One permit for each part that fits into the memory for parts.
-    memory: Arc<Semaphore>,
+    memory: Memory,
     tasks: TaskTracker,
 }
 
@@ -186,7 +193,7 @@ impl Bucket {
             true => Payload::Signed,
             false => Payload::Unsigned,
         };
-        let memory = Arc::new(Semaphore::new((settings.memory_bytes / PART_BYTES).max(1)));
+        let memory = Memory::new(settings.memory_bytes);
         Ok(Self(Arc::new(Inner {
             settings,
             connections,
@@ -261,7 +268,7 @@ pub(super) struct Session {
 
 /// Which limit of a request's time a call observes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Deadline {
+pub(super) enum Deadline {
     Store,
     /// None: it undoes, in a task that the answer need not wait for.
     Undo,

@@ -14,7 +14,7 @@ use chrono::DateTime;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::{
-    Deadline, MAX_PARTS, PART_BYTES, Session,
+    Deadline, MAX_PARTS, ONE_CALL_BYTES, Session,
     multipart::{CompletePart, Uploaded, as_text},
     request::{Answer, Call},
     retry::Attempts,
@@ -42,17 +42,16 @@ impl Session {
         call.answer_bytes = head_bytes;
         match self.send(&call, &Attempts::default()).await {
             Ok(answer) => seen(call.operation, answer).map(Some),
-            // 403: nothing is there, and the function may not list the bucket.
-            Err(Error::Refused {
-                status: 403 | 404, ..
-            }) => Ok(None),
-            // No byte to begin with.
-            Err(Error::Refused { status: 416, .. }) => Ok(Some(Seen::empty())),
-            Err(error) => Err(error),
+            Err(error) => match self.explained(key, error).await {
+                Error::Refused { status: 404, .. } => Ok(None),
+                // No byte to begin with.
+                Error::Refused { status: 416, .. } => Ok(Some(Seen::empty())),
+                error => Err(error),
+            },
         }
     }
 
-    /// Reads bytes of what was seen.
+    /// Reads bytes of what was seen. 404, 412 or 416 say that it is there no more.
     pub(in crate::store) async fn read(
         &self,
         key: &ObjectKey,
@@ -65,7 +64,10 @@ impl Session {
             .with(RANGE, format!("bytes={at}-{}", end.saturating_sub(1)))
             .with(IF_MATCH, seen.version.as_str());
         call.answer_bytes = bytes;
-        let answer = self.send(&call, &Attempts::default()).await?;
+        let answer = match self.send(&call, &Attempts::default()).await {
+            Ok(answer) => answer,
+            Err(error) => return Err(self.explained(key, error).await),
+        };
         let is_asked_for = answer.starts_at() == Some(at)
             && answer.body.len() as u64 == end.saturating_sub(at)
             && answer.etag() == Some(&*seen.version);
@@ -99,7 +101,11 @@ impl Session {
     }
 
     /// The first object whose key has this prefix.
-    pub(in crate::store) async fn find(&self, prefix: &str) -> Result<Option<Found>, Error> {
+    pub(in crate::store) async fn find(
+        &self,
+        prefix: &str,
+        deadline: Deadline,
+    ) -> Result<Option<Found>, Error> {
         let call = self
             .sdk()
             .list_objects_v2()
@@ -109,7 +115,7 @@ impl Session {
             .customize()
             .config_override(self.call_config(&Attempts::default()))
             .send();
-        let listed = self.wait("ListObjectsV2", Deadline::Store, call).await?;
+        let listed = self.wait("ListObjectsV2", deadline, call).await?;
         let found = listed.contents().iter().find_map(|object| {
             let key = ObjectKey::parse(object.key()?).ok()?;
             let size = object.size()?.try_into().ok()?;
@@ -133,16 +139,51 @@ impl Session {
         }
     }
 
-    /// Whether there is an object, as far as the bucket tells.
+    /// Whether there is an object. Asked as part of undoing: the time for storing may be over.
     pub(super) async fn is_there(&self, key: &ObjectKey) -> Result<bool, Error> {
         let call = Call::head(key.as_str()).undoing();
         match self.send(&call, &Attempts::default()).await {
             Ok(_) => Ok(true),
-            Err(Error::Refused {
-                status: 403 | 404, ..
-            }) => Ok(false),
+            Err(Error::Refused { status: 404, .. }) => Ok(false),
+            Err(Error::Refused { status: 403, .. }) => self.is_listed(key, Deadline::Undo).await,
             Err(error) => Err(error),
         }
+    }
+
+    /// Says which 403 means that there is no object, as 404 does: S3 answers so where the role may not
+    /// list the bucket (GetObject, "Permissions"), others at times where it may. One that is listed, or
+    /// may be there, is refused.
+    async fn explained(&self, key: &ObjectKey, error: Error) -> Error {
+        let Error::Refused {
+            operation,
+            status: 403,
+            code,
+            request_id,
+            source,
+        } = error
+        else {
+            return error;
+        };
+        let status = match self.is_listed(key, Deadline::Store).await {
+            Ok(false) => 404,
+            Ok(true) | Err(Error::Refused { .. }) => {
+                tracing::warn!(%key, "the bucket does not show a file: may the function read it, and list the bucket?");
+                403
+            }
+            Err(error) => return error,
+        };
+        Error::Refused {
+            operation,
+            status,
+            code,
+            request_id,
+            source,
+        }
+    }
+
+    async fn is_listed(&self, key: &ObjectKey, deadline: Deadline) -> Result<bool, Error> {
+        let found = self.find(key.as_str(), deadline).await?;
+        Ok(found.is_some_and(|found| found.key == *key))
     }
 }
 
@@ -265,8 +306,8 @@ impl Copy<'_> {
         piece: Piece,
     ) -> Result<CompletePart, Error> {
         let session = self.session;
-        let _memory = session.memory_for_a_part().await?;
         let len = usize::try_from(piece.end - piece.start).unwrap_or(usize::MAX);
+        let _memory = session.bucket.0.memory.claim(len).await?;
         let bytes = session.read(self.from, self.seen, piece.start, len).await?;
         let part = Part::from(edited(bytes, piece.start, self.edits));
         session.upload_part(self.to, upload_id, number, part).await
@@ -318,7 +359,7 @@ struct Piece {
     is_edited: bool,
 }
 
-/// Cuts an object into parts: those that hold an edit of at most [`PART_BYTES`], the others of
+/// Cuts an object into parts: those that hold an edit of at most [`ONE_CALL_BYTES`], the others of
 /// `copied_bytes` or up to twice as much. All but the last are as large as S3 wants them.
 fn pieces(size: u64, edits: &[Edit], copied_bytes: u64) -> Vec<Piece> {
     let mut edits: Vec<_> = edits.iter().map(|edit| (edit.at, edit.end())).collect();
@@ -334,7 +375,7 @@ fn pieces(size: u64, edits: &[Edit], copied_bytes: u64) -> Vec<Piece> {
             at = start;
             continue;
         }
-        let most = size.min(at + PART_BYTES as u64);
+        let most = size.min(at + ONE_CALL_BYTES as u64);
         let held = edits.iter().filter(|(start, _)| *start < most);
         let last = held.map(|(_, end)| *end).max().unwrap_or(at);
         let end = last.clamp(at + SMALLEST_PART, most.max(at + SMALLEST_PART));
@@ -501,7 +542,7 @@ mod tests {
                 assert!(len < 20 * MIB, "{cut:?}");
                 assert!(len >= SMALLEST_PART || piece.end == 40 * MIB, "{cut:?}");
                 if piece.is_edited {
-                    assert!(len <= PART_BYTES as u64, "{cut:?}");
+                    assert!(len <= ONE_CALL_BYTES as u64, "{cut:?}");
                 } else {
                     let touches = |edit: &Edit| edit.touches(piece.start, len as usize);
                     assert!(!edits.iter().any(touches), "{edits:?} {cut:?}");

@@ -1,9 +1,8 @@
 //! One object on its way into the bucket: a writer that fills parts, and the task that stores them.
 //!
-//! A file that ends within its first part is one PutObject of known length; a larger one is a
-//! multipart upload with two parts under way. The last [`REACH`] bytes of a full part begin the next
-//! one, so that an edit still finds them here. The task undoes what it began when it fails or when its
-//! [`Writer`] is dropped.
+//! A small file is one PutObject of known length; a larger one is a multipart upload with two parts
+//! under way. The last [`REACH`] bytes of a full part begin the next one, so that an edit still finds
+//! them here. The task undoes what it began when it fails or when its [`Writer`] is dropped.
 
 use std::sync::Arc;
 
@@ -19,7 +18,8 @@ use tokio::{
 };
 
 use super::{
-    PART_BYTES, Session,
+    ONE_CALL_BYTES, Session,
+    memory::Share,
     multipart::{CompletePart, Uploaded},
     request::Call,
     retry::Attempts,
@@ -27,7 +27,7 @@ use super::{
 use crate::{
     body::{Edit, REACH},
     store::{
-        self, ContentHeaders, Error, Kept, ObjectKey, Tasks, Undo,
+        ContentHeaders, Error, Kept, ObjectKey, Tasks, Undo,
         chunks::{Part, PartBuilder},
     },
 };
@@ -38,22 +38,22 @@ const PARTS_IN_FLIGHT: usize = 2;
 const UNCOUNTED_BYTES: usize = 1024 * 1024;
 
 impl Session {
-    /// Waits until the memory of all has room for a part.
-    pub(super) async fn memory_for_a_part(&self) -> Result<OwnedSemaphorePermit, Error> {
-        acquire(&self.bucket.0.memory).await
-    }
-
-    /// Begins an object that has no key yet.
-    pub(in crate::store) fn writer(&self, tasks: Tasks, undo: Undo) -> Writer {
+    /// Begins an object of at most so many bytes that has no key yet.
+    pub(in crate::store) fn writer(&self, at_most: u64, tasks: Tasks, undo: Undo) -> Writer {
+        let is_small = at_most <= ONE_CALL_BYTES as u64;
         Writer {
+            at_most,
+            full_bytes: match is_small {
+                true => ONE_CALL_BYTES,
+                false => self.bucket.dialect().part_bytes() + REACH as usize,
+            },
             undo,
             session: self.clone(),
             tasks,
             sent: 0,
             filling: PartBuilder::default(),
             hash: None,
-            counted: None,
-            memory: Arc::clone(&self.bucket.0.memory),
+            share: None,
             places: Arc::new(Semaphore::new(PARTS_IN_FLIGHT)),
             task: None,
         }
@@ -66,14 +66,17 @@ pub struct Writer {
     undo: Undo,
     session: Session,
     tasks: Tasks,
+    /// How many bytes the object can have.
+    at_most: u64,
+    /// How many bytes are gathered before some are sent as a part.
+    full_bytes: usize,
     /// Where `filling` stands in the file.
     sent: u64,
     filling: PartBuilder,
     /// Of all that was sent, where it is wanted.
     hash: Option<Sha256>,
     /// The share of the part being filled in the memory of all.
-    counted: Option<OwnedSemaphorePermit>,
-    memory: Arc<Semaphore>,
+    share: Option<Share>,
     places: Arc<Semaphore>,
     /// `None` until the object has a key.
     task: Option<Task>,
@@ -125,7 +128,15 @@ impl Writer {
 
     /// Whether so many bytes more fit before the object needs its key.
     pub(in crate::store) fn can_hold(&self, bytes: usize) -> bool {
-        self.filling.len() + bytes <= PART_BYTES
+        self.filling.len() + bytes <= ONE_CALL_BYTES
+    }
+
+    /// Waits, beside the client, until others need the memory of a silent client's part more.
+    pub(in crate::store) async fn wanted_back(&self) {
+        match &self.share {
+            Some(share) => share.wanted_back().await,
+            None => std::future::pending().await,
+        }
     }
 
     /// Overwrites what is still here; `false` when not all of it is.
@@ -135,8 +146,8 @@ impl Writer {
     }
 
     pub(in crate::store) async fn write(&mut self, mut chunk: Bytes) -> Result<(), Error> {
-        while self.filling.len() + chunk.len() > PART_BYTES {
-            let rest = chunk.split_off(PART_BYTES - self.filling.len());
+        while self.filling.len() + chunk.len() > self.most() {
+            let rest = chunk.split_off(self.most().saturating_sub(self.filling.len()));
             self.fill(chunk).await?;
             self.send_full_part().await?;
             chunk = rest;
@@ -144,14 +155,23 @@ impl Writer {
         self.fill(chunk).await
     }
 
-    /// Waits, once a part is no longer small, until the memory of all has room for it. A part with
-    /// its share needs no other to go on, so all get theirs in turn.
+    /// How many bytes may be gathered; nothing is sent before the object has its key.
+    fn most(&self) -> usize {
+        match self.task {
+            None => ONE_CALL_BYTES,
+            Some(_) => self.full_bytes,
+        }
+    }
+
+    /// Waits, once a part is no longer small, until the memory of all has room for what it may become.
     async fn fill(&mut self, chunk: Bytes) -> Result<(), Error> {
         if chunk.is_empty() {
             return Ok(());
         }
-        if self.counted.is_none() && self.filling.len() + chunk.len() > UNCOUNTED_BYTES {
-            self.counted = Some(acquire(&self.memory).await?);
+        if self.share.is_none() && self.filling.len() + chunk.len() > UNCOUNTED_BYTES {
+            let can_come = usize::try_from(self.at_most.saturating_sub(self.sent));
+            let bytes = can_come.map_or(self.most(), |can_come| can_come.min(self.most()));
+            self.share = Some(self.session.bucket.0.memory.claim(bytes).await?);
         }
         self.filling.push(chunk);
         Ok(())
@@ -180,7 +200,7 @@ impl Writer {
     async fn room(&mut self) -> Result<Room, Error> {
         Ok(Room {
             _place: acquire(&self.places).await?,
-            _memory: self.counted.take(),
+            _memory: self.share.take().map(Share::full),
         })
     }
 
@@ -380,7 +400,7 @@ impl Object {
             key,
             tasks,
         };
-        Kept::new(store::Removal::Object(Box::new(removal)), undo)
+        Kept::visible(removal, undo)
     }
 }
 

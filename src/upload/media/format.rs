@@ -193,6 +193,11 @@ pub(super) fn by_extension(extension: &str) -> Option<Media> {
         .copied()
 }
 
+/// Every extension of our own table.
+pub(super) fn extensions() -> impl Iterator<Item = Extension> {
+    MEDIA.iter().map(|media| media.extension)
+}
+
 impl Media {
     /// A file that nothing is known of, under the client's extension unless that would give it a type
     /// in a browser or in our own table.

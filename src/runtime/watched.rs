@@ -1,0 +1,153 @@
+//! A connection as the server watches it: since when nothing has moved on it, so that the longest idle
+//! one can be closed for another, and a write that its client does not read ends it.
+
+use std::{
+    io::{self, IoSlice},
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+    time::{Instant, Sleep},
+};
+
+/// When something last moved on a connection, and whether a request of it is being handled.
+#[derive(Clone, Debug)]
+pub(super) struct Activity(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    opened: Instant,
+    /// Milliseconds after `opened`.
+    last_moved: AtomicU64,
+    handled: AtomicUsize,
+}
+
+/// Counts as a request that is handled until it is dropped.
+pub(super) struct Handled(Activity);
+
+impl Activity {
+    pub(super) fn new() -> Self {
+        Self(Arc::new(Inner {
+            opened: Instant::now(),
+            last_moved: AtomicU64::new(0),
+            handled: AtomicUsize::new(0),
+        }))
+    }
+
+    /// A request is handled from now on: its connection may be silent while the store works.
+    pub(super) fn handle(&self) -> Handled {
+        self.0.handled.fetch_add(1, Ordering::Relaxed);
+        Handled(self.clone())
+    }
+
+    /// The connection with the most of this is the first to be closed: without a request, then by its
+    /// silence.
+    pub(super) fn idleness(&self) -> (bool, Duration) {
+        let is_waiting = self.0.handled.load(Ordering::Relaxed) == 0;
+        let moved = Duration::from_millis(self.0.last_moved.load(Ordering::Relaxed));
+        (is_waiting, self.0.opened.elapsed().saturating_sub(moved))
+    }
+
+    fn moved(&self) {
+        let now = self.0.opened.elapsed().as_millis();
+        let now = u64::try_from(now).unwrap_or(u64::MAX);
+        self.0.last_moved.store(now, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Handled {
+    fn drop(&mut self) {
+        self.0.0.handled.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A connection whose client has to take what it is sent.
+pub(super) struct Watched {
+    stream: TcpStream,
+    activity: Activity,
+    /// Longest time for which nothing that is sent may be taken.
+    idle: Duration,
+    /// Set while the client takes nothing.
+    stalled: Option<Pin<Box<Sleep>>>,
+}
+
+impl Watched {
+    pub(super) fn new(stream: TcpStream, activity: Activity, idle: Duration) -> Self {
+        Self {
+            stream,
+            activity,
+            idle,
+            stalled: None,
+        }
+    }
+
+    fn written<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.stalled = None;
+            self.activity.moved();
+            return written;
+        }
+        let idle = self.idle;
+        let stalled = self
+            .stalled
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(idle)));
+        ready!(stalled.as_mut().poll(cx));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl AsyncRead for Watched {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let read = ready!(Pin::new(&mut self.stream).poll_read(cx, buffer));
+        self.activity.moved();
+        Poll::Ready(read)
+    }
+}
+
+impl AsyncWrite for Watched {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.written(cx, written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.written(cx, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

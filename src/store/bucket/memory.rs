@@ -1,0 +1,221 @@
+//! The memory that the parts of all uploads may hold together. A part takes its share once, when it is
+//! no longer small, and needs no other to go on, so all get theirs in turn. While some wait, the client
+//! that has been silent longest gives its share up, with its upload.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    sync::{Notify, OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
+
+use crate::store::Error;
+
+/// What shares are counted in, in bytes.
+const UNIT: usize = 64 * 1024;
+/// A client may be silent for so long while others wait for memory.
+pub(in crate::store) const PATIENCE: Duration = Duration::from_secs(5);
+/// How often a part that waits looks for such a client.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// The memory for all parts.
+#[derive(Debug)]
+pub(super) struct Memory {
+    units: Arc<Semaphore>,
+    /// All of it, in units.
+    most: usize,
+    filling: Mutex<Vec<Weak<Filling>>>,
+}
+
+/// A part's share, given back when it is dropped.
+#[derive(Debug)]
+pub(super) struct Share {
+    permit: OwnedSemaphorePermit,
+    filling: Arc<Filling>,
+}
+
+/// A part with a share that is being filled.
+#[derive(Debug)]
+struct Filling {
+    start: Instant,
+    /// Since when its client is silent, in milliseconds after `start`; [`TALKING`] while it is not
+    /// waited for.
+    silent_since: AtomicU64,
+    has_ended: AtomicBool,
+    end: Notify,
+}
+
+const TALKING: u64 = u64::MAX;
+
+impl Memory {
+    pub(super) fn new(bytes: usize) -> Self {
+        let most = (bytes / UNIT).max(1);
+        Self {
+            units: Arc::new(Semaphore::new(most)),
+            most,
+            filling: Mutex::default(),
+        }
+    }
+
+    /// Waits until there is room for a part of so many bytes.
+    pub(super) async fn claim(&self, bytes: usize) -> Result<Share, Error> {
+        let units = bytes.div_ceil(UNIT).min(self.most);
+        let units = u32::try_from(units).unwrap_or(u32::MAX);
+        let mut permit = std::pin::pin!(Arc::clone(&self.units).acquire_many_owned(units));
+        let permit = loop {
+            tokio::select! {
+                biased;
+                permit = &mut permit => break permit,
+                () = tokio::time::sleep(LOOK_EVERY) => self.end_most_silent(),
+            }
+        };
+        let filling = Arc::new(Filling {
+            start: Instant::now(),
+            silent_since: AtomicU64::new(TALKING),
+            has_ended: AtomicBool::new(false),
+            end: Notify::new(),
+        });
+        let mut all = self.filling.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|filling| filling.strong_count() > 0);
+        all.push(Arc::downgrade(&filling));
+        Ok(Share {
+            permit: permit.map_err(|_| Error::Interrupted)?,
+            filling,
+        })
+    }
+
+    /// Ends the upload whose client has been silent longest, unless one that was ended has still to go.
+    fn end_most_silent(&self) {
+        let all = self.filling.lock().unwrap_or_else(PoisonError::into_inner);
+        let filling: Vec<_> = all.iter().filter_map(Weak::upgrade).collect();
+        if filling.iter().any(|filling| filling.has_ended()) {
+            return;
+        }
+        let silent = filling
+            .iter()
+            .max_by_key(|filling| filling.silent_for())
+            .filter(|filling| filling.silent_for() >= PATIENCE);
+        if let Some(filling) = silent {
+            filling.has_ended.store(true, Ordering::Relaxed);
+            filling.end.notify_one();
+        }
+    }
+}
+
+impl Filling {
+    fn has_ended(&self) -> bool {
+        self.has_ended.load(Ordering::Relaxed)
+    }
+
+    fn silent_for(&self) -> Duration {
+        match self.silent_since.load(Ordering::Relaxed) {
+            TALKING => Duration::ZERO,
+            since => (self.start.elapsed()).saturating_sub(Duration::from_millis(since)),
+        }
+    }
+}
+
+impl Share {
+    /// Waits, beside a client that is waited for, until others need the share more.
+    pub(super) async fn wanted_back(&self) {
+        struct Silent<'f>(&'f AtomicU64);
+        impl Drop for Silent<'_> {
+            fn drop(&mut self) {
+                self.0.store(TALKING, Ordering::Relaxed);
+            }
+        }
+        let filling = &self.filling;
+        let since = filling.start.elapsed().as_millis();
+        let since = u64::try_from(since).unwrap_or(TALKING - 1);
+        filling.silent_since.store(since, Ordering::Relaxed);
+        let _silent = Silent(&filling.silent_since);
+        filling.end.notified().await;
+    }
+
+    /// The part is full: from here on the store is waited for.
+    pub(super) fn full(self) -> OwnedSemaphorePermit {
+        self.permit
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    const MIB: usize = 1024 * 1024;
+
+    async fn claim(memory: &Memory, bytes: usize) -> Share {
+        memory.claim(bytes).await.expect("a share")
+    }
+
+    #[tokio::test]
+    async fn shares_are_as_large_as_what_they_are_for() {
+        let memory = Memory::new(16 * MIB);
+        let _large = claim(&memory, 8 * MIB).await;
+        let small: Vec<_> =
+            futures_util::future::join_all((0..7).map(|_| claim(&memory, MIB + 1))).await;
+        assert_eq!(small.len(), 7);
+        assert!(memory.claim(MIB).now_or_never().is_none());
+        drop(small);
+        let _all_the_rest = claim(&memory, 8 * MIB).await;
+        assert!(memory.claim(1).now_or_never().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_part_larger_than_the_memory_gets_all_of_it() {
+        let memory = Memory::new(MIB);
+        let share = claim(&memory, 8 * MIB).await;
+        assert!(memory.claim(1).now_or_never().is_none());
+        drop(share.full());
+        let _next = claim(&memory, 1).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_client_that_is_silent_longest_makes_room_for_others() {
+        let memory = Memory::new(2 * MIB);
+        let [first, second] = [claim(&memory, MIB).await, claim(&memory, MIB).await];
+        let start = Instant::now();
+        let mut longest = Box::pin(async move {
+            second.wanted_back().await;
+            assert!(start.elapsed() >= PATIENCE);
+            // The other one is left alone while this one ends.
+            tokio::time::sleep(10 * PATIENCE).await;
+        });
+        assert!((&mut longest).now_or_never().is_none());
+        tokio::time::advance(LOOK_EVERY).await;
+        let mut shorter = Box::pin(first.wanted_back());
+        assert!((&mut shorter).now_or_never().is_none());
+
+        let (share, ()) = tokio::join!(memory.claim(MIB), longest);
+        drop(share.expect("a share"));
+        assert!(shorter.now_or_never().is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_sends_is_left_alone() {
+        let memory = Memory::new(MIB);
+        let share = claim(&memory, MIB).await;
+        let sending = async {
+            for _ in 0..10 {
+                let chunk = tokio::time::sleep(PATIENCE / 2);
+                tokio::select! {
+                    biased;
+                    () = chunk => {}
+                    () = share.wanted_back() => panic!("it was not silent"),
+                }
+            }
+        };
+        tokio::select! {
+            () = sending => {}
+            _ = memory.claim(1) => panic!("there was no room"),
+        }
+    }
+}
