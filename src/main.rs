@@ -53,6 +53,7 @@ async fn run(config: Config) -> io::Result<()> {
     let what = describe(&config);
     let limits = Limits {
         idle: config.api.idle,
+        request: config.api.request_limit,
         max_in_flight: config.api.max_in_flight,
     };
     for warning in &config.warnings {

@@ -2,17 +2,14 @@
 //! all of them slow; so is one that the end of the process leaves no time for. Where uploads need a
 //! token, a request has to bring it soon, and those that have not leave half of the places to others.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{future::pending, sync::Arc, time::Duration};
 
 use axum::{
     extract::{Request, State},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 
 use super::{Arrival, Error};
 use crate::body::ReadError;
@@ -28,59 +25,45 @@ pub(super) struct Places {
     strangers: Option<Arc<Semaphore>>,
 }
 
-/// The place of one request, free again when the last clone is dropped.
+/// The place of one request.
 #[derive(Clone, Debug)]
-pub(super) struct Place(Arc<Permits>);
-
-#[derive(Debug)]
-struct Permits {
-    _place: OwnedSemaphorePermit,
-    stranger: Mutex<Option<OwnedSemaphorePermit>>,
-}
+pub(super) struct Place(Arc<Notify>);
 
 impl Places {
     pub(super) fn new(most: usize, needs_token: bool) -> Self {
-        let half = || Arc::new(Semaphore::new(most.div_ceil(2)));
+        let half = || Arc::new(Semaphore::new((most / 2).max(1)));
         Self {
             all: Arc::new(Semaphore::new(most)),
             strangers: needs_token.then(half),
         }
     }
 
-    fn take(&self) -> Option<Place> {
-        let place = |places: &Arc<Semaphore>| Arc::clone(places).try_acquire_owned().ok();
-        let stranger = match &self.strangers {
-            Some(places) => Some(place(places)?),
-            None => None,
+    /// Ready when a request that waits for something may not go on without a token.
+    async fn stranger(&self, place: Place) -> Error {
+        let Some(strangers) = &self.strangers else {
+            return pending().await;
         };
-        Some(Place(Arc::new(Permits {
-            _place: place(&self.all)?,
-            stranger: Mutex::new(stranger),
-        })))
+        let waiting = async {
+            match strangers.try_acquire() {
+                Ok(_place) => {
+                    tokio::time::sleep(STRANGER).await;
+                    Error::Read(ReadError::TooSlow { idle: STRANGER })
+                }
+                Err(_) => Error::Busy,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = place.0.notified() => pending().await,
+            error = waiting => error,
+        }
     }
 }
 
 impl Place {
     /// The request has proved that it may upload.
     pub(super) fn is_authorized(&self) {
-        drop(self.stranger().take());
-    }
-
-    fn stranger(&self) -> std::sync::MutexGuard<'_, Option<OwnedSemaphorePermit>> {
-        // No panic can leave it half changed.
-        let stranger = self.0.stranger.lock();
-        stranger.unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Ready when the request has not proved for too long that it may upload.
-    async fn stays_a_stranger(&self) {
-        if self.stranger().is_some() {
-            tokio::time::sleep(STRANGER).await;
-            if self.stranger().is_some() {
-                return;
-            }
-        }
-        std::future::pending().await
+        self.0.notify_one();
     }
 }
 
@@ -90,19 +73,18 @@ pub(super) async fn limit(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let arrival = request.extensions().get::<Arrival>();
-    let given_up = arrival.and_then(|arrival| arrival.given_up.clone());
-    let Some(place) = places.take() else {
+    let Ok(_place) = places.all.try_acquire() else {
         return Error::Busy.into_response();
     };
+    let arrival = request.extensions().get::<Arrival>();
+    let given_up = arrival.and_then(|arrival| arrival.given_up.clone());
+    let place = Place(Arc::default());
     request.extensions_mut().insert(place.clone());
     tokio::select! {
         biased;
         response = next.run(request) => response,
         () = given_up_by(given_up) => Error::Busy.into_response(),
-        () = place.stays_a_stranger() => {
-            Error::Read(ReadError::TooSlow { idle: STRANGER }).into_response()
-        }
+        error = places.stranger(place) => error.into_response(),
     }
 }
 
@@ -113,5 +95,5 @@ async fn given_up_by(given_up: Option<watch::Receiver<bool>>) {
     {
         return;
     }
-    std::future::pending().await
+    pending().await
 }

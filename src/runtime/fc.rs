@@ -44,7 +44,7 @@ pub fn service(
 + 'static {
     let events = Events {
         places: Arc::new(Semaphore::new(limits.max_in_flight)),
-        time: limits.idle,
+        time: limits.request,
     };
     service_fn(move |request| {
         let (router, events) = (router.clone(), events.clone());
@@ -121,7 +121,11 @@ async fn invoke(
         return refused(StatusCode::SERVICE_UNAVAILABLE, "too many events at a time");
     };
     let body = Limited::new(request.into_body(), MAX_EVENT_BYTES).collect();
-    let body = match tokio::time::timeout(events.time, body).await {
+    let ours = Instant::now() + events.time;
+    let until = arrival
+        .ends_at
+        .map_or(ours, |platforms| platforms.min(ours));
+    let body = match tokio::time::timeout_at(until, body).await {
         Ok(Ok(body)) => body.to_bytes(),
         Ok(Err(_)) => return refused(StatusCode::BAD_REQUEST, "the event could not be read"),
         Err(_) => return refused(StatusCode::REQUEST_TIMEOUT, "the event came too slowly"),

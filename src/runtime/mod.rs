@@ -30,9 +30,11 @@ pub use self::{fc::service as fc_service, server::serve};
 /// Limits of a server.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// `UPLOAD_IDLE_SECS`: longest wait for a request's headers, for a client to take more of an answer,
-    /// and for the whole of an event.
+    /// `UPLOAD_IDLE_SECS`: longest wait for a request's headers, and for a client to take more of an
+    /// answer.
     pub idle: Duration,
+    /// `UPLOAD_REQUEST_SECS`: longest wait for the whole of an event.
+    pub request: Duration,
     /// `UPLOAD_MAX_IN_FLIGHT`: most requests at a time.
     pub max_in_flight: usize,
 }

@@ -14,7 +14,6 @@ use std::{
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
     time::{Instant, Sleep},
 };
 
@@ -70,8 +69,8 @@ impl Drop for Handled {
 }
 
 /// A connection whose client has to take what it is sent.
-pub(super) struct Watched {
-    stream: TcpStream,
+pub(super) struct Watched<S> {
+    stream: S,
     activity: Activity,
     /// Longest time for which nothing that is sent may be taken.
     idle: Duration,
@@ -79,8 +78,8 @@ pub(super) struct Watched {
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
-impl Watched {
-    pub(super) fn new(stream: TcpStream, activity: Activity, idle: Duration) -> Self {
+impl<S> Watched<S> {
+    pub(super) fn new(stream: S, activity: Activity, idle: Duration) -> Self {
         Self {
             stream,
             activity,
@@ -108,7 +107,7 @@ impl Watched {
     }
 }
 
-impl AsyncRead for Watched {
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -120,7 +119,7 @@ impl AsyncRead for Watched {
     }
 }
 
-impl AsyncWrite for Watched {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -149,5 +148,48 @@ impl AsyncWrite for Watched {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    const IDLE: Duration = Duration::from_secs(30);
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_client_does_not_take_ends_its_connection() {
+        let (ours, mut clients) = tokio::io::duplex(8);
+        let mut watched = Watched::new(ours, Activity::new(), IDLE);
+        let writing = async {
+            let start = Instant::now();
+            let error = watched
+                .write_all(&[7; 100])
+                .await
+                .expect_err("nobody reads");
+            (error.kind(), start.elapsed())
+        };
+        // It takes a little in time, and then nothing.
+        let reading = async {
+            tokio::time::sleep(IDLE / 2).await;
+            clients.read_exact(&mut [0; 8]).await.expect("sent");
+        };
+        let ((kind, after), ()) = tokio::join!(writing, reading);
+        assert_eq!(kind, io::ErrorKind::TimedOut);
+        assert!(after >= IDLE + IDLE / 2, "{after:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_an_answer_is_less_idle_than_who_is_silent() {
+        let [silent, handled, talking] = [(); 3].map(|()| Activity::new());
+        let answer = handled.handle();
+        tokio::time::advance(IDLE).await;
+        talking.moved();
+        assert!(silent.idleness() > talking.idleness());
+        assert!(talking.idleness() > handled.idleness());
+        drop(answer);
+        assert!(handled.idleness() > talking.idleness());
     }
 }

@@ -3,7 +3,9 @@
 
 use std::{
     io,
+    pin::Pin,
     sync::{Arc, LazyLock, Mutex},
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -19,7 +21,8 @@ use chat_upload::{
         bucket::{self, ONE_CALL_BYTES},
     },
 };
-use futures_util::{StreamExt as _, future::join_all, stream};
+use futures_util::{Stream, StreamExt as _, future::join_all, stream};
+use http_body::{Frame, SizeHint};
 use tokio::time::Instant;
 use tracing::subscriber::DefaultGuard;
 use uuid::Uuid;
@@ -739,4 +742,78 @@ impl io::Write for Writer {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// A picture that stops after `sent` bytes of the `announced`, to a Router with 16 MiB for parts.
+async fn send_and_fall_silent(api: &TestApi, announced: usize, sent: usize) -> Reply {
+    let form = Form::img("a.png", picture(announced));
+    let body = form.bytes();
+    let sent = Frame::data(body.slice(..sent));
+    let body = Announced {
+        frames: Box::pin(stream::iter([Ok(sent)]).chain(stream::pending())),
+        len: body.len() as u64,
+    };
+    let request = Request::post(UPLOAD).header(CONTENT_TYPE, form.content_type());
+    api.send(request.body(Body::new(body)).unwrap()).await
+}
+
+/// A body that announces its length.
+struct Announced {
+    frames: Pin<Box<dyn Stream<Item = io::Result<Frame<Bytes>>> + Send>>,
+    len: u64,
+}
+
+impl http_body::Body for Announced {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        self.frames.as_mut().poll_next(cx)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.len)
+    }
+}
+
+async fn with_little_memory() -> Scene {
+    Scene::of(Dialect::S3, |settings| settings.memory_bytes = 16 * MIB).await
+}
+
+#[tokio::test]
+async fn small_uploads_that_are_sent_slowly_hold_no_more_memory_than_they_need() {
+    let scene = with_little_memory().await;
+    let slow = (0..8).map(|_| send_and_fall_silent(&scene.api, MIB + MIB / 8, MIB + MIB / 9));
+    let slow = join_all(slow);
+    tokio::select! {
+        _ = slow => panic!("they were answered without an end"),
+        reply = scene.upload(3 * MIB) => assert_eq!(reply.data().as_array().map(Vec::len), Some(1)),
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_is_silent_for_5_s_gives_its_memory_to_one_that_waits() {
+    let scene = with_little_memory().await;
+    let silent = || send_and_fall_silent(&scene.api, 20 * MIB, 2 * MIB);
+    let (mut first, mut second) = (Box::pin(silent()), Box::pin(silent()));
+    let (mut ended, mut upload) = (0, Box::pin(scene.upload(LARGER)));
+    let reply = loop {
+        tokio::select! {
+            biased;
+            reply = &mut first, if ended == 0 => {
+                reply.assert_failed(TOO_SLOW.0, TOO_SLOW.1, TOO_SLOW.2);
+                ended = 1;
+            }
+            reply = &mut second, if ended == 0 => {
+                reply.assert_failed(TOO_SLOW.0, TOO_SLOW.1, TOO_SLOW.2);
+                ended = 2;
+            }
+            reply = &mut upload => break reply,
+        }
+    };
+    assert_eq!(reply.status, 200);
+    assert_ne!(ended, 0, "one of the silent ones has made room");
 }

@@ -10,7 +10,10 @@ use std::{
     time::Duration,
 };
 
-use axum::{body::Body, http::Request};
+use axum::{
+    body::Body,
+    http::{Request, StatusCode},
+};
 use bytes::Bytes;
 use chat_upload::{
     api::Arrival,
@@ -444,6 +447,7 @@ impl Slow {
         let never: Pending<()> = pending();
         let limits = Limits {
             idle,
+            request: limit,
             max_in_flight: 200,
         };
         tokio::spawn(runtime::serve(api.router(), listener, limits, never));
@@ -550,4 +554,178 @@ async fn qr_codes_count_for_their_address() {
     for _ in 0..3 {
         assert_eq!(unlimited.send(code("192.0.2.1")).await.status, 200);
     }
+}
+
+// Connections
+
+#[tokio::test]
+async fn one_connection_too_many_closes_the_longest_idle_one() {
+    let server = Server::with(&[("UPLOAD_MAX_IN_FLIGHT", "1")]);
+    let ask = "GET /healthz HTTP/1.1\r\nHost: chat.example.com\r\n\r\n";
+    let mut open = Vec::new();
+    for _ in 0..4 {
+        let mut wire = Wire::connect(server.addr).await;
+        wire.send(ask).await;
+        assert_eq!(wire.answer().await.status, 200);
+        open.push(wire);
+    }
+    // The first one is busy from now on, so the second is idle longest.
+    let form = Form::img("a.png", PNG);
+    let head = wire::head(&form, &[&wire::length(&form), "Expect: 100-continue"]);
+    open[0].send(head).await;
+    assert_eq!(open[0].answer().await.status, 100);
+
+    let mut fifth = Wire::connect(server.addr).await;
+    fifth.send(ask).await;
+    assert_eq!(fifth.answer().await.status, 200);
+    assert_eq!(open[1].rest().await, b"");
+    open[0].send(form.bytes()).await;
+    assert_eq!(open[0].answer().await.status, 200);
+    open[3].send(ask).await;
+    assert_eq!(open[3].answer().await.status, 200);
+}
+
+/// Whether this process has the file open.
+#[cfg(target_os = "linux")]
+fn is_open(file: &std::path::Path) -> bool {
+    let descriptors = std::fs::read_dir("/proc/self/fd").unwrap();
+    descriptors
+        .flatten()
+        .any(|descriptor| std::fs::read_link(descriptor.path()).is_ok_and(|target| target == file))
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_client_that_does_not_read_loses_its_connection() {
+    let slow = Slow::with(SHORT, PATIENCE).await;
+    let file = slow.api.folder().join("images/20250417/large.mp4");
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    let file_len = 64 * 1024 * 1024;
+    std::fs::File::create(&file)
+        .unwrap()
+        .set_len(file_len)
+        .unwrap();
+    let file = file.canonicalize().unwrap();
+    let mut wire = Wire::connect(slow.addr).await;
+    wire.send("GET /images/20250417/large.mp4 HTTP/1.1\r\nHost: chat.example.com\r\n\r\n")
+        .await;
+    for wanted in [true, false] {
+        let until = async {
+            while is_open(&file) != wanted {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, until).await.unwrap();
+    }
+}
+
+// Requests without a token
+
+/// A server whose uploads need a token.
+fn with_tokens(max_in_flight: &'static str) -> Server {
+    Server::with(&[
+        ("UPLOAD_JWT_SECRET", SECRET),
+        ("UPLOAD_MAX_IN_FLIGHT", max_in_flight),
+    ])
+}
+
+#[tokio::test]
+async fn requests_without_a_token_leave_half_of_the_places_to_others() {
+    let server = with_tokens("4");
+    let form = Form::new()
+        .text("token", &of_user("8"))
+        .file("img", "a.png", PNG);
+    let begun = async || {
+        let mut wire = Wire::connect(server.addr).await;
+        let length = wire::length(&form);
+        wire.send(wire::head(&form, &[&length, "Expect: 100-continue"]))
+            .await;
+        (wire.answer().await, wire)
+    };
+    let begun_when_there_is_room = async || {
+        let begun = async {
+            loop {
+                match begun().await {
+                    (reply, wire) if reply.status == 100 => break wire,
+                    (reply, _) => reply.assert_failed(503, "busy", BUSY),
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, begun).await.unwrap()
+    };
+    let mut first = server.begin(&form).await;
+    let second = server.begin(&form).await;
+    begun().await.0.assert_failed(503, "busy", BUSY);
+    let mut with_token = form.to(UPLOAD);
+    let token = of_user("7").parse().unwrap();
+    with_token.headers_mut().insert("token", token);
+    assert_eq!(send(server.addr, with_token).await.status, 200);
+
+    // One that brings its token in the form makes room for another, as does one that goes.
+    let (token, picture) = (form.bytes(), form.bytes());
+    let (token, picture) = (&token[..token.len() - 60], &picture[picture.len() - 60..]);
+    first.send(token).await;
+    let _third = begun_when_there_is_room().await;
+    drop(second);
+    let _fourth = begun_when_there_is_room().await;
+    first.send(picture).await;
+    assert_eq!(first.answer().await.status, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_has_ten_seconds_to_bring_the_token_that_it_needs() {
+    let vars = [("UPLOAD_JWT_SECRET", SECRET)];
+    let api = TestApi::with(&vars);
+    let form = Form::new()
+        .text("token", &of_user("7"))
+        .file("img", "a.png", PNG);
+    let no_token_yet = Form::new().text("remark", "later");
+    let start = tokio::time::Instant::now();
+    let request = post(
+        UPLOAD,
+        &form.content_type(),
+        stalled(no_token_yet.unclosed()),
+    );
+    let reply = api.send(request).await;
+    reply.assert_failed(408, "client_too_slow", TOO_SLOW);
+    assert_eq!(start.elapsed(), Duration::from_secs(10));
+
+    // With its token it has until it falls silent, as anybody.
+    let start = tokio::time::Instant::now();
+    let request = post(UPLOAD, &form.content_type(), stalled(form.unclosed()));
+    let reply = api.send(request).await;
+    reply.assert_failed(408, "client_too_slow", TOO_SLOW);
+    assert!(start.elapsed() >= Duration::from_secs(30));
+    api.assert_nothing_stored();
+}
+
+// Events
+
+#[tokio::test(start_paused = true)]
+async fn events_are_read_within_the_limits_of_requests() {
+    use tower::ServiceExt as _;
+    let api = TestApi::new();
+    let limits = Limits {
+        idle: PATIENCE,
+        request: Duration::from_secs(3),
+        max_in_flight: 1,
+    };
+    let service = runtime::fc_service(api.router(), limits);
+    let event = |body| {
+        let mut request = post("/invoke", "application/json", body);
+        let control = "/invoke".parse().unwrap();
+        request.headers_mut().insert("x-fc-control-path", control);
+        service.clone().oneshot(request)
+    };
+    let start = tokio::time::Instant::now();
+    let mut slow = Box::pin(event(stalled("{".into())));
+    assert!(futures_util::poll!(&mut slow).is_pending());
+    let busy = event(Body::from("{}")).await.unwrap();
+    assert_eq!(
+        (busy.status(), &busy.headers()["x-fc-status"]),
+        (StatusCode::SERVICE_UNAVAILABLE, &"404".parse().unwrap())
+    );
+    assert_eq!(slow.await.unwrap().status(), 408);
+    assert_eq!(start.elapsed(), limits.request);
+    assert_eq!(event(Body::from("{")).await.unwrap().status(), 400);
 }

@@ -467,10 +467,8 @@ mod tests {
 
     #[tokio::test]
     async fn nothing_is_not_there_and_an_empty_object_is() {
-        for status in [403, 404] {
-            let (_, session) = scripted([answer(status, "", "")]).await;
-            assert_eq!(look(&session).await.expect("an answer"), None, "{status}");
-        }
+        let (_, session) = scripted([answer(404, "", "")]).await;
+        assert_eq!(look(&session).await.expect("an answer"), None);
         let (_, session) = scripted([answer(416, "", "")]).await;
         let empty = look(&session).await.expect("an answer").expect("an object");
         assert_eq!((empty.head.len(), empty.size), (0, 0));
@@ -555,14 +553,51 @@ mod tests {
         }
     }
 
+    fn listing(keys: &[&str]) -> String {
+        let contents: String = keys
+            .iter()
+            .map(|key| {
+                format!(
+                    "<Contents><Key>{key}</Key><Size>9</Size>\
+                     <LastModified>2025-04-17T05:12:12.000Z</LastModified></Contents>"
+                )
+            })
+            .collect();
+        answer(
+            200,
+            "",
+            &format!("<ListBucketResult>{contents}</ListBucketResult>"),
+        )
+    }
+
+    #[tokio::test]
+    async fn a_look_that_is_refused_finds_nothing_only_where_nothing_is_listed() {
+        let denied = || answer(403, "", &error_body("AccessDenied"));
+        for (listed, is_absent) in [
+            (listing(&[]), true),
+            (listing(&["images/a.png.webp"]), true),
+            (listing(&["images/a.png"]), false),
+            (denied(), false),
+        ] {
+            let (server, session) = scripted([denied(), listed.clone()]).await;
+            match look(&session).await {
+                Ok(None) => assert!(is_absent, "{listed}"),
+                Err(Error::Refused { status: 403, .. }) => assert!(!is_absent, "{listed}"),
+                other => panic!("{listed}: {other:?}"),
+            }
+            let asked = &server.requests()[1].head;
+            assert!(asked.contains("prefix=images%2Fa.png"), "{asked}");
+        }
+    }
+
     #[tokio::test]
     async fn an_objects_head_says_whether_it_is_there() {
         let there = "HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\n".to_owned();
         let missing = |status| format!("HTTP/1.1 {status} No\r\ncontent-length: 9\r\n\r\n");
-        let answers = [there, missing(404), missing(403), missing(400)];
+        let answers = [there, missing(404), missing(400)];
         let (server, session) = scripted(answers).await;
         let key = key("images/a.png");
-        for expected in [true, false, false] {
+        for expected in [true, false] {
             let is_there = session.is_there(&key).await;
             assert_eq!(is_there.expect("an answer"), expected);
         }
@@ -574,6 +609,10 @@ mod tests {
         let asked = server.requests();
         let line = "HEAD /s3/chat/images/a.png HTTP/1.1";
         assert!(asked.iter().all(|asked| asked.head.starts_with(line)));
+        for (listed, expected) in [(listing(&[]), false), (listing(&["images/a.png"]), true)] {
+            let (_, session) = scripted([missing(403), listed]).await;
+            assert_eq!(session.is_there(&key).await.expect("a list"), expected);
+        }
     }
 
     #[tokio::test]
