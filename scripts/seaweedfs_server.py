@@ -160,12 +160,16 @@ class SeaweedFs:
         return sorted(self.listed({"uploads": ""}, "Upload", "Key"))
 
     def listed(self, query, element, name):
-        with self.request("GET", f"/{BUCKET}", query) as answer:
-            text = answer.read()
-        assert answer.status == 200, text
-        tree = xml.etree.ElementTree.fromstring(text)
-        assert tree.findtext("{*}IsTruncated") != "true", "more than one page"
-        return [found.findtext(f"{{*}}{name}") for found in tree.iterfind(f"{{*}}{element}")]
+        """One value of every entry of a list, page by page."""
+        found, page = [], query
+        while page:
+            with self.request("GET", f"/{BUCKET}", page) as answer:
+                text = answer.read()
+            assert answer.status == 200, text
+            tree = xml.etree.ElementTree.fromstring(text)
+            found += [entry.findtext(f"{{*}}{name}") for entry in tree.iterfind(f"{{*}}{element}")]
+            page = tree.findtext("{*}IsTruncated") == "true" and {**query, **next_page(tree)}
+        return found
 
     def request(self, method, path, query=(), body=b""):
         query = urllib.parse.urlencode(sorted(dict(query).items()), quote_via=urllib.parse.quote)
@@ -173,6 +177,13 @@ class SeaweedFs:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         connection.request(method, f"{path}?{query}" if query else path, body=body or None, headers=headers)
         return connection.getresponse()
+
+
+def next_page(tree):
+    """The parameters that continue a list, of objects or of multipart uploads."""
+    names = {"NextContinuationToken": "continuation-token", "NextKeyMarker": "key-marker", "NextUploadIdMarker": "upload-id-marker"}
+    values = {parameter: tree.findtext(f"{{*}}{name}") for name, parameter in names.items()}
+    return {parameter: value for parameter, value in values.items() if value}
 
 
 def signed(method, host, path, query, body):
