@@ -13,6 +13,7 @@ mod bucket_double;
 mod bucket_failures;
 mod companion;
 mod direct;
+mod direct_model;
 mod documents;
 mod events;
 mod failures;

@@ -30,6 +30,7 @@ use tokio::sync::watch;
 use super::Dialect;
 use super::backend::{Keys, bucket_in};
 use super::contents::Contents;
+use super::gate::{Gate, Stage};
 use super::post_form::PostForm;
 use super::refusal::{
     Refusal, chunked_not_supported, condition_not_implemented, second_level_domain_forbidden,
@@ -213,6 +214,7 @@ pub(super) struct Front {
     contents: Arc<watch::Sender<Contents>>,
     keys: Arc<Keys>,
     planned: Mutex<Vec<Planned>>,
+    pub(super) gate: Gate,
     service: S3Service,
 }
 
@@ -228,6 +230,7 @@ impl Front {
             contents,
             keys,
             planned: Mutex::default(),
+            gate: Gate::default(),
             service,
         }
     }
@@ -254,7 +257,11 @@ impl Front {
     }
 
     /// From a request's head to its answer, or to the end of its connection.
-    async fn answer(&self, request: Request<Incoming>, line: &Line) -> Result<Response<Body>, Cut> {
+    async fn answer(
+        self: &Arc<Self>,
+        request: Request<Incoming>,
+        line: &Line,
+    ) -> Result<Response<Body>, Cut> {
         let received = Arc::default();
         let recorded = Recorded::new(&request, Arc::clone(&received));
         let operation = recorded.operation;
@@ -266,6 +273,9 @@ impl Front {
         let request = request.map(|body| Upload::new(body, received, self.contents.clone()));
         let fault = self.strike(operation);
         let mut response = match fault {
+            None if self.gate.is_closed() && operation != Operation::PostForm => {
+                self.pass_the_gate(request, operation, number).await?
+            }
             None => self.perform(request, operation, number).await,
             Some(fault) => self.suffer(fault, request, operation, number, line).await?,
         };
@@ -349,6 +359,35 @@ impl Front {
         response
     }
 
+    /// Performs a request once the test lets it, and answers once the test lets it, too. That it has
+    /// arrived is enough: nobody need wait for its answer any more.
+    async fn pass_the_gate(
+        self: &Arc<Self>,
+        request: Request<Upload>,
+        operation: Operation,
+        number: usize,
+    ) -> Result<Response<Body>, Cut> {
+        let (head, body) = request.into_parts();
+        let body = BodyExt::collect(body).await.map_err(|_| Cut)?.to_bytes();
+        let request = Request::from_parts(head, Body::from(body));
+        let front = Arc::clone(self);
+        let passing = tokio::spawn(async move {
+            let gate = &front.gate;
+            let key = key_of(host(request.headers()), request.uri());
+            gate.pass(number, operation, &key, Stage::Arrived).await;
+            let response = match front.refusal(operation, &request) {
+                Some(refusal) => refusal.into_response(&request_id(number)),
+                None => {
+                    let answer = front.service.call(request).await;
+                    answer.expect("s3s turns errors into answers")
+                }
+            };
+            gate.pass(number, operation, &key, Stage::Performed).await;
+            response
+        });
+        passing.await.map_err(|_| Cut)
+    }
+
     /// Reads a POST form, holds it to its policy and stores its file.
     async fn take_form(&self, request: Request<Upload>) -> Result<Response<Body>, Refusal> {
         let (head, body) = request.into_parts();
@@ -372,7 +411,7 @@ impl Front {
     }
 
     /// What OSS's S3-compatible API does not take.
-    fn refusal(&self, operation: Operation, request: &Request<Upload>) -> Option<Refusal> {
+    fn refusal<B>(&self, operation: Operation, request: &Request<B>) -> Option<Refusal> {
         if self.dialect == Dialect::S3 {
             return None;
         }

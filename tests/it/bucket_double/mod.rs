@@ -24,6 +24,7 @@ mod backend;
 mod contents;
 mod form_tests;
 mod front;
+mod gate;
 mod post_form;
 mod refusal;
 mod role;
@@ -37,6 +38,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
@@ -44,6 +46,7 @@ use backend::{Backend, Keys};
 pub(crate) use contents::{Contents, Object};
 use front::Front;
 pub(crate) use front::{Fault, Operation, Recorded};
+pub(crate) use gate::{Held, Stage};
 use role::Role;
 
 /// The one bucket there is.
@@ -82,7 +85,25 @@ pub(crate) struct BucketDouble {
 impl BucketDouble {
     /// Starts an empty bucket on a free port.
     pub(crate) async fn start(dialect: Dialect) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let (stop, stopped) = oneshot::channel();
+        let mut double = Self::over(&listener, dialect);
+        double.thread = Some(spawn(listener, double.front.clone(), stopped));
+        double.stop = Some(stop);
+        double
+    }
+
+    /// Starts an empty bucket that does nothing but while the test runs this runtime, and holds every
+    /// call except forms until the test lets it go on.
+    pub(crate) fn held(dialect: Dialect, runtime: &Runtime) -> Self {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let double = Self::over(&listener, dialect);
+        double.front.gate.close();
+        runtime.spawn(serve(listener, double.front.clone()));
+        double
+    }
+
+    fn over(listener: &std::net::TcpListener, dialect: Dialect) -> Self {
         let addr = listener.local_addr().expect("the port just bound");
         let contents = Arc::new(watch::Sender::new(Contents::default()));
         let keys = Arc::new(Keys::default());
@@ -91,8 +112,6 @@ impl BucketDouble {
         let backend = Backend::new(dialect, contents.clone(), role.clone());
         let service = backend::service(backend, keys.clone());
         let front = Arc::new(Front::new(dialect, contents.clone(), keys.clone(), service));
-        let (stop, stopped) = oneshot::channel();
-        let thread = spawn(listener, front.clone(), stopped);
         Self {
             addr,
             dialect,
@@ -100,8 +119,8 @@ impl BucketDouble {
             keys,
             role,
             front,
-            stop: Some(stop),
-            thread: Some(thread),
+            stop: None,
+            thread: None,
         }
     }
 
@@ -155,6 +174,16 @@ impl BucketDouble {
     /// Forgets the faults that were planned and have not struck.
     pub(crate) fn heal(&self) {
         self.front.heal();
+    }
+
+    /// The calls that wait for the test, see [`BucketDouble::held`].
+    pub(crate) fn calls_held(&self) -> Vec<Held> {
+        self.front.gate.held()
+    }
+
+    /// Lets a held call take effect, or be answered if it has.
+    pub(crate) fn let_go(&self, number: usize) {
+        self.front.gate.let_go(number);
     }
 
     /// Everything stored, by key.
@@ -218,26 +247,30 @@ impl Drop for BucketDouble {
 /// Serves on a thread of its own until `stopped` resolves; the connections end
 /// with the runtime.
 fn spawn(
-    listener: TcpListener,
+    listener: std::net::TcpListener,
     front: Arc<Front>,
     stopped: oneshot::Receiver<()>,
 ) -> JoinHandle<()> {
-    let listener = listener.into_std().expect("an idle listener");
-    let serve = move || {
+    let run = move || {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .expect("a runtime");
         runtime.block_on(async move {
-            let listener = TcpListener::from_std(listener).expect("a non-blocking listener");
             tokio::select! {
-                () = front::serve(listener, front) => {}
+                () = serve(listener, front) => {}
                 _ = stopped => {}
             }
         });
     };
     std::thread::Builder::new()
         .name("bucket-double".into())
-        .spawn(serve)
+        .spawn(run)
         .expect("a thread")
+}
+
+async fn serve(listener: std::net::TcpListener, front: Arc<Front>) {
+    listener.set_nonblocking(true).expect("an idle listener");
+    let listener = TcpListener::from_std(listener).expect("a non-blocking listener");
+    front::serve(listener, front).await;
 }

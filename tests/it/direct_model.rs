@@ -1,0 +1,441 @@
+//! Random histories of one direct upload: its client posts the form, completes several times at once,
+//! leaves, recalls, posts again, and the process is killed, while the test decides in which order the
+//! bucket obeys and answers. Two rules hold at every step: a file that was answered with 200 stays as
+//! it is until it is recalled, and a form that was accepted can be completed as long as nobody has
+//! recalled it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+};
+
+use axum::{Router, body::Body, http::Request};
+use bytes::Bytes;
+use chat_upload::store;
+use fastrand::Rng;
+use http_body_util::BodyExt as _;
+use serde_json::{Value, json};
+use tokio::{
+    runtime::{Builder, Runtime},
+    task::{JoinHandle, yield_now},
+};
+use tower::ServiceExt as _;
+use uuid::Uuid;
+
+use crate::{
+    bucket_double::{BucketDouble, Dialect, Held, Operation, Stage},
+    lane::{COMPLETE, POLICY, RECALL, SIGNING, pending_key, post_json, target, uni_form},
+    support::{TestApi, bucket_vars, picture_of, send},
+};
+
+/// Histories of each kind of bucket and of each way to publish.
+const HISTORIES: u64 = 50;
+const STEPS: usize = 80;
+const MOST_COMPLETIONS: usize = 3;
+const MOST_FORMS: usize = 3;
+/// Both runtimes have come to rest when so many rounds in a row bring nothing new.
+const QUIET_ROUNDS: usize = 6;
+/// Polls of a runtime in one round; each looks at its sockets.
+const POLLS: usize = 4;
+
+fn runtime() -> Runtime {
+    Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+/// One process over the bucket. Dropping it kills it: nothing that it had begun goes on, but calls
+/// that have arrived at the bucket do.
+struct Process {
+    runtime: Runtime,
+    api: TestApi,
+}
+
+impl Process {
+    fn start(bucket: &BucketDouble, strip: &str) -> Self {
+        let runtime = runtime();
+        let _inside = runtime.enter();
+        let vars = bucket_vars(bucket);
+        let vars = vars.iter().map(|(name, value)| (*name, value.as_str()));
+        let vars: Vec<_> = vars.chain([SIGNING, ("UPLOAD_STRIP", strip)]).collect();
+        let api = TestApi::changed(&vars, |config| {
+            if let store::Settings::Bucket(settings) = &mut config.store {
+                // The SDK's quota of retries is one per region and process.
+                settings.region = format!("r-{}", Uuid::new_v4());
+            }
+        });
+        Self { runtime, api }
+    }
+}
+
+/// Status and JSON of an answer.
+type Answer = (u16, Value);
+
+async fn ask(router: Router, mut request: Request<Body>) -> Answer {
+    let host = "chat.example.com".parse().unwrap();
+    request.headers_mut().insert("host", host);
+    let answer = router.oneshot(request).await.unwrap();
+    let status = answer.status().as_u16();
+    let body = answer.into_body().collect().await.unwrap().to_bytes();
+    (status, serde_json::from_slice(&body).unwrap())
+}
+
+/// A completion that its client waits for.
+struct Completion {
+    number: usize,
+    answer: JoinHandle<Answer>,
+    /// How many recalls had taken effect when it was sent.
+    recalls_before: usize,
+}
+
+/// One upload, all that happens to it, and what its client was told.
+struct History {
+    rng: Rng,
+    /// Whether the process is killed now and then.
+    is_killed: bool,
+    strip: &'static str,
+    bucket: BucketDouble,
+    of_bucket: Runtime,
+    process: Process,
+    policy: Value,
+    /// All that was done, for the message of a failure.
+    story: String,
+    completions: Vec<Completion>,
+    recalls: Vec<JoinHandle<Answer>>,
+    /// Of every file that a form brought, and whether a form was accepted since the last recall.
+    posted: BTreeSet<Bytes>,
+    is_accepted: bool,
+    forms: usize,
+    completed: usize,
+    /// The calls of recalls, which alone may remove a published file, and how many took effect.
+    recall_calls: BTreeSet<usize>,
+    recalls_sent: usize,
+    recalls_done: usize,
+    recall_token: Option<String>,
+    /// By key: what was answered with 200 and not recalled.
+    acknowledged: BTreeMap<String, Bytes>,
+}
+
+impl History {
+    fn begin(dialect: Dialect, strip: &'static str, seed: u64) -> Self {
+        let of_bucket = runtime();
+        let bucket = {
+            let _inside = of_bucket.enter();
+            BucketDouble::held(dialect, &of_bucket)
+        };
+        let process = Process::start(&bucket, strip);
+        let asking = ask(
+            process.api.router(),
+            post_json(POLICY, &json!({"name": "a.png"})),
+        );
+        let (_, answer) = process.runtime.block_on(asking);
+        Self {
+            rng: Rng::with_seed(seed),
+            is_killed: seed % 2 == 1,
+            strip,
+            policy: answer["data"].clone(),
+            bucket,
+            of_bucket,
+            process,
+            story: format!("{dialect:?}, UPLOAD_STRIP={strip}, seed {seed}:\n"),
+            completions: Vec::new(),
+            recalls: Vec::new(),
+            posted: BTreeSet::new(),
+            is_accepted: false,
+            forms: 0,
+            completed: 0,
+            recall_calls: BTreeSet::new(),
+            recalls_sent: 0,
+            recalls_done: 0,
+            recall_token: None,
+            acknowledged: BTreeMap::new(),
+        }
+    }
+
+    fn run(mut self) {
+        self.post_form();
+        for _ in 0..STEPS {
+            self.step();
+            self.rest();
+        }
+        self.end();
+    }
+
+    fn step(&mut self) {
+        let held = self.bucket.calls_held();
+        match self.rng.u32(0..100) {
+            0..72 if !held.is_empty() => {
+                // Often the one that has waited longest, so that things come to an end.
+                let one = match self.rng.bool() {
+                    true => 0,
+                    false => self.rng.usize(0..held.len()),
+                };
+                self.let_go(&held[one]);
+            }
+            72..74 if self.is_killed => self.kill(),
+            74..80 if !self.completions.is_empty() => {
+                let one = self.rng.usize(0..self.completions.len());
+                let left = self.completions.swap_remove(one);
+                self.tell(format_args!("client of completion {} leaves", left.number));
+                left.answer.abort();
+            }
+            80..85 if self.recall_token.is_some() => self.recall(),
+            85..89 if self.forms < MOST_FORMS => self.post_form(),
+            _ if self.completions.len() < MOST_COMPLETIONS => self.complete(),
+            _ => {}
+        }
+    }
+
+    fn tell(&mut self, line: std::fmt::Arguments<'_>) {
+        writeln!(self.story, "  {line}").unwrap();
+    }
+
+    #[track_caller]
+    fn fail(&self, rule: &str) -> ! {
+        let objects = self.bucket.objects();
+        let objects: Vec<_> = objects
+            .iter()
+            .map(|(key, it)| (key, it.bytes.len()))
+            .collect();
+        panic!("{rule}\n{}the bucket has {objects:?}", self.story);
+    }
+
+    /// Posts a form with other bytes than before.
+    fn post_form(&mut self) {
+        self.forms += 1;
+        // More than is looked at first, so that the rest is read.
+        let content = Bytes::from(picture_of(20_000 + self.forms));
+        let upload = self.policy["upload"].clone();
+        let form = uni_form(&upload, "a.png", &content);
+        let (addr, path) = target(upload["url"].as_str().unwrap());
+        let posting = self.process.runtime.spawn(send(addr, form.to(&path)));
+        self.rest();
+        assert!(posting.is_finished(), "forms do not wait");
+        let status = self.process.runtime.block_on(posting).unwrap().status;
+        self.tell(format_args!("form of {} bytes: {status}", content.len()));
+        if status.is_success() {
+            self.posted.insert(content);
+            self.is_accepted = true;
+        }
+    }
+
+    fn complete(&mut self) {
+        self.completed += 1;
+        let number = self.completed;
+        self.tell(format_args!("completion {number}"));
+        let request = post_json(COMPLETE, &json!({"ticket": self.policy["ticket"]}));
+        let answer = self.send(request);
+        self.completions.push(Completion {
+            number,
+            answer,
+            recalls_before: self.recalls_done,
+        });
+    }
+
+    fn send(&self, request: Request<Body>) -> JoinHandle<Answer> {
+        let router = self.process.api.router();
+        self.process.runtime.spawn(ask(router, request))
+    }
+
+    fn recall(&mut self) {
+        let known: BTreeSet<_> = self
+            .bucket
+            .calls_held()
+            .iter()
+            .map(|it| it.number)
+            .collect();
+        let request = post_json(RECALL, &json!({"recall_token": self.recall_token}));
+        let recall = self.send(request);
+        self.recalls.push(recall);
+        self.recalls_sent += 1;
+        self.run_to_rest();
+        // A recall makes one call, and nothing else was let go.
+        let held = self.bucket.calls_held();
+        let new = held.iter().filter(|it| !known.contains(&it.number));
+        let calls: Vec<_> = new.filter(|it| self.removes_a_file(it)).collect();
+        let [call] = calls[..] else {
+            self.fail(&format!("a recall makes one call, not {calls:?}"));
+        };
+        let number = call.number;
+        self.recall_calls.insert(number);
+        self.tell(format_args!("recall, call {number}"));
+    }
+
+    fn removes_a_file(&self, call: &Held) -> bool {
+        call.operation == Operation::Delete && call.key != pending_key(&self.policy)
+    }
+
+    fn let_go(&mut self, call: &Held) {
+        let Held {
+            number,
+            operation,
+            key,
+            stage,
+        } = call;
+        self.tell(format_args!(
+            "call {number} {operation:?} {key} {stage:?}: on"
+        ));
+        if *stage == Stage::Arrived && self.removes_a_file(call) {
+            if !self.recall_calls.contains(number) {
+                self.fail("nobody but a recall removes what is published");
+            }
+            self.recalls_done += 1;
+            self.acknowledged.clear();
+            self.is_accepted = false;
+        }
+        self.bucket.let_go(*number);
+    }
+
+    fn kill(&mut self) {
+        self.tell(format_args!("kill"));
+        // Nobody hears what has been done for it.
+        for call in self.bucket.calls_held() {
+            if call.stage == Stage::Performed {
+                self.bucket.let_go(call.number);
+            }
+        }
+        self.completions.clear();
+        self.recalls.clear();
+        // What it was doing ends here; its calls at the gate are with the bucket.
+        self.process = Process::start(&self.bucket, self.strip);
+    }
+
+    /// Lets the process and the bucket go on until both wait for the test, and checks the rules.
+    fn rest(&mut self) {
+        self.run_to_rest();
+        self.hear();
+        let objects = self.bucket.objects();
+        for (key, content) in &self.acknowledged {
+            match objects.get(key) {
+                None => self.fail(&format!("{key} was answered with 200 and is gone")),
+                Some(object) if object.bytes != content => {
+                    self.fail(&format!(
+                        "{key} was answered with 200 and is another file now"
+                    ));
+                }
+                Some(_) => {}
+            }
+        }
+    }
+
+    fn run_to_rest(&mut self) {
+        let mut quiet = 0;
+        let mut before = None;
+        while quiet < QUIET_ROUNDS {
+            for runtime in [&self.process.runtime, &self.of_bucket] {
+                runtime.block_on(async {
+                    for _ in 0..POLLS {
+                        yield_now().await;
+                    }
+                });
+            }
+            let answered = self.completions.iter().filter(|it| it.answer.is_finished());
+            let now = (
+                self.bucket.requests().len(),
+                self.bucket.calls_held(),
+                answered.count(),
+            );
+            quiet = match before.as_ref() == Some(&now) {
+                true => quiet + 1,
+                false => 0,
+            };
+            before = Some(now);
+        }
+    }
+
+    /// Reads the answers that have come.
+    fn hear(&mut self) {
+        let waiting = std::mem::take(&mut self.completions);
+        let (answered, waiting) = waiting.into_iter().partition(|it| it.answer.is_finished());
+        self.completions = waiting;
+        let answered: Vec<Completion> = answered;
+        for completion in answered {
+            let answer = self.process.runtime.block_on(completion.answer).unwrap();
+            self.tell(format_args!(
+                "completion {} is answered {}",
+                completion.number, answer.0
+            ));
+            match answer {
+                (200, json) => self.acknowledge(&json["data"][0], completion.recalls_before),
+                // Its form is not there yet, or its file was recalled.
+                (409, _) if !self.is_accepted || self.recalls_sent > 0 => {}
+                (_, json) => self.fail(&format!("a completion has failed: {json}")),
+            }
+        }
+    }
+
+    /// Writes down what a client was told is there.
+    fn acknowledge(&mut self, item: &Value, recalls_before: usize) {
+        self.recall_token = item["recall_token"].as_str().map(str::to_owned);
+        if recalls_before != self.recalls_done {
+            // It may have been stored before the recall, which then took it.
+            return;
+        }
+        let key = item["path"].as_str().unwrap();
+        let Some(object) = self.bucket.objects().remove(key) else {
+            self.fail(&format!("{key} is answered with 200 and is not there"));
+        };
+        if !self.posted.contains(&object.bytes) {
+            self.fail(&format!("{key} holds what no form has brought"));
+        }
+        if item["size"] != object.bytes.len() {
+            self.fail(&format!("the answer says {} bytes", item["size"]));
+        }
+        self.acknowledged.insert(key.to_owned(), object.bytes);
+    }
+
+    /// Lets everything go on to its end, completes once more, and looks at what is left.
+    fn end(mut self) {
+        self.let_all_go();
+        let is_due = !self.acknowledged.is_empty() || self.is_accepted && self.recalls_sent == 0;
+        self.complete();
+        self.let_all_go();
+        if !self.completions.is_empty() {
+            self.fail("the last completion is not answered");
+        }
+        if is_due && self.acknowledged.is_empty() {
+            self.fail("a form was accepted, nothing was recalled, and it cannot be completed");
+        }
+        let keys: Vec<_> = self.bucket.objects().into_keys().collect();
+        let expected: Vec<_> = self.acknowledged.keys().cloned().collect();
+        if keys != expected || self.bucket.open_uploads() != 0 {
+            self.fail(&format!("{expected:?} should be all there is"));
+        }
+    }
+
+    fn let_all_go(&mut self) {
+        self.rest();
+        while let Some(call) = self.bucket.calls_held().first() {
+            let call = call.clone();
+            self.let_go(&call);
+            self.rest();
+        }
+    }
+}
+
+/// Runs histories of a kind of bucket, which publishes by storing again (`location`) or by a copy (`off`).
+fn run_histories(dialect: Dialect, strip: &'static str) {
+    let factor = std::env::var("CHAT_UPLOAD_HISTORIES").ok();
+    let count = factor.map_or(HISTORIES, |count| count.parse().unwrap());
+    for seed in 0..count {
+        History::begin(dialect, strip, seed).run();
+    }
+}
+
+#[test]
+fn in_any_order_a_file_of_s3_that_is_stored_again_is_kept_or_completable() {
+    run_histories(Dialect::S3, "location");
+}
+
+#[test]
+fn in_any_order_a_file_of_s3_that_is_copied_is_kept_or_completable() {
+    run_histories(Dialect::S3, "off");
+}
+
+#[test]
+fn in_any_order_a_file_of_oss_that_is_stored_again_is_kept_or_completable() {
+    run_histories(Dialect::Oss, "location");
+}
+
+#[test]
+fn in_any_order_a_file_of_oss_that_is_copied_is_kept_or_completable() {
+    run_histories(Dialect::Oss, "off");
+}
