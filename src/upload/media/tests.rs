@@ -5,6 +5,10 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
+use builders::*;
+
+#[path = "../../../tests/media/builders.rs"]
+mod builders;
 
 macro_rules! sample {
     ($file:literal) => {
@@ -110,95 +114,6 @@ fn extension_of(bytes: &[u8], name: &str) -> Result<&'static str, &'static str> 
         Ok(media) => Ok(Box::leak(Box::<str>::from(&*media.extension))),
         Err(refused) => Err(Box::leak(refused.looks_like.into_owned().into_boxed_str())),
     }
-}
-
-fn joined(parts: &[&[u8]]) -> Vec<u8> {
-    parts.concat()
-}
-
-/// An `ftyp` box with these brands, the first of them the major one, and an empty box behind it.
-fn branded(brands: &[&[u8; 4]]) -> Vec<u8> {
-    let bytes = 12 + 4 * brands.len() as u32;
-    let major = brands[0].as_slice();
-    let compatible = brands[1..]
-        .iter()
-        .copied()
-        .flatten()
-        .copied()
-        .collect::<Vec<u8>>();
-    joined(&[
-        &bytes.to_be_bytes(),
-        b"ftyp",
-        major,
-        b"\0\0\0\0",
-        &compatible,
-        b"\0\0\0\x08free",
-    ])
-}
-
-/// A compound file: its header, empty space, and a directory of a root with this class id and one
-/// stream.
-fn compound(directory_sector: u32, class: [u8; 16], stream: &str) -> Vec<u8> {
-    let mut bytes = vec![0; 512 * (directory_sector as usize + 2)];
-    bytes[..8].copy_from_slice(b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1");
-    bytes[24..32].copy_from_slice(&[0x3E, 0, 3, 0, 0xFE, 0xFF, 9, 0]);
-    bytes[48..52].copy_from_slice(&directory_sector.to_le_bytes());
-    let directory = 512 * (directory_sector as usize + 1);
-    put_entry(&mut bytes[directory..], "Root Entry", 5);
-    bytes[directory + 80..directory + 96].copy_from_slice(&class);
-    put_entry(&mut bytes[directory + 128..], stream, 2);
-    bytes
-}
-
-fn put_entry(entry: &mut [u8], name: &str, kind: u8) {
-    let name: Vec<u8> = name.encode_utf16().flat_map(u16::to_le_bytes).collect();
-    entry[..name.len()].copy_from_slice(&name);
-    entry[64] = name.len() as u8 + 2;
-    entry[66] = kind;
-}
-
-/// A local header of a zip entry with this name, and some bytes.
-fn zip_entry(name: &str, data: &[u8]) -> Vec<u8> {
-    let [length, size] = [name.len(), data.len()].map(|bytes| (bytes as u32).to_le_bytes());
-    joined(&[
-        b"PK\x03\x04\x14\0\0\0\0\0",
-        &[0; 8],
-        &size,
-        &size,
-        &length[..2],
-        b"\0\0",
-        name.as_bytes(),
-        data,
-    ])
-}
-
-/// An archive of these entries, stored, with its directory.
-fn zip_with(entries: &[(&str, &[u8])]) -> Vec<u8> {
-    let mut bytes: Vec<u8> = entries
-        .iter()
-        .flat_map(|(name, data)| zip_entry(name, data))
-        .collect();
-    for (name, _) in entries {
-        let length = (name.len() as u16).to_le_bytes();
-        let header = [
-            b"PK\x01\x02".as_slice(),
-            &[0; 24],
-            &length,
-            &[0; 16],
-            name.as_bytes(),
-        ];
-        bytes.extend(header.concat());
-    }
-    bytes.extend([b"PK\x05\x06".as_slice(), &[0; 18]].concat());
-    bytes
-}
-
-fn zip(names: &[&str]) -> Vec<u8> {
-    let entries: Vec<_> = names
-        .iter()
-        .map(|name| (*name, b"data".as_slice()))
-        .collect();
-    zip_with(&entries)
 }
 
 #[test]
@@ -627,13 +542,6 @@ fn odd_but_possible_headers_are_taken() {
     ] {
         assert_eq!(extension_of(bytes, ""), Ok(extension), "{case}");
     }
-}
-
-/// An ID3 tag of this version and flags with so many bytes behind its header.
-fn id3(version: u8, flags: u8, content: &[u8]) -> Vec<u8> {
-    let digit = |place: u32| (content.len() >> (7 * place)) as u8 & 0x7F;
-    let size = [digit(3), digit(2), digit(1), digit(0)];
-    joined(&[b"ID3", &[version, 0, flags], &size, content])
 }
 
 #[test]
