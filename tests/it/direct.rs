@@ -13,8 +13,7 @@ use serde_json::{Value, json};
 use crate::{
     bucket_double::{BucketDouble, Dialect, Fault, Object, Operation},
     lane::{
-        COMPLETE, Lane, PENDING, POLICY, SIGNING, assert_refused, fields, pending_key, post_json,
-        target, uni_form,
+        COMPLETE, Lane, PENDING, POLICY, SIGNING, fields, pending_key, post_json, target, uni_form,
     },
     support::{Form, PNG, Process, bucket_vars, files_below, get, picture_of, post, send},
     tokens::{SECRET, of_guest, of_user},
@@ -194,11 +193,11 @@ async fn arguments_that_make_no_sense_are_refused_by_name() {
             ),
             (json!(["a"]), "parameter_invalid"),
         ] {
-            assert_refused(&lane.ask(POLICY, &arguments).await, 400, code);
+            lane.ask(POLICY, &arguments).await.assert_refused(code);
         }
         for body in ["{", "name=a", "null"] {
             let reply = lane.send(post(POLICY, "application/json", body)).await;
-            assert_refused(&reply, 400, "parameter_invalid");
+            reply.assert_refused("parameter_invalid");
         }
         let long = format!("name={}", "x".repeat(70_000));
         let reply = lane
@@ -341,7 +340,9 @@ async fn completing_before_the_upload_is_409_and_may_be_tried_again() {
     for lane in Lane::each(&[]).await {
         let policy = lane.policy("a.png").await;
         for _ in 0..2 {
-            assert_refused(&lane.complete(&policy).await, 409, "upload_incomplete");
+            lane.complete(&policy)
+                .await
+                .assert_refused("upload_incomplete");
         }
         lane.put_well(&policy, PNG).await;
         lane.complete(&policy).await.data();
@@ -358,9 +359,11 @@ async fn what_is_refused_is_removed_at_once() {
         ] {
             let policy = lane.policy("a.png").await;
             lane.put_well(&policy, content).await;
-            assert_refused(&lane.complete(&policy).await, 415, "type_refused");
+            lane.complete(&policy).await.assert_refused("type_refused");
             lane.assert_holds(&[]);
-            assert_refused(&lane.complete(&policy).await, 409, "upload_incomplete");
+            lane.complete(&policy)
+                .await
+                .assert_refused("upload_incomplete");
         }
     }
 }
@@ -372,7 +375,7 @@ async fn a_kind_that_is_not_taken_is_refused_as_when_it_is_streamed() {
         let policy = lane.policy("a.png").await;
         lane.put_well(&policy, PNG).await;
         let direct = lane.complete(&policy).await;
-        assert_refused(&direct, 415, "type_refused");
+        direct.assert_refused("type_refused");
         assert_eq!(direct.json()["data"], streamed.json()["data"]);
         lane.assert_holds(&[]);
     }
@@ -398,7 +401,7 @@ async fn a_file_of_the_largest_size_goes_and_a_byte_more_does_not() {
         assert_eq!(lane.complete(&policy).await.data()[0]["size"], limit);
 
         let reply = lane.ask(POLICY, &sized(limit + 1)).await;
-        assert_refused(&reply, 413, "too_large");
+        reply.assert_refused("too_large");
         assert!(
             reply.json()["data"]
                 .as_str()
@@ -418,11 +421,11 @@ async fn more_bytes_than_the_ticket_allows_are_removed_at_completion() {
             ..Object::default()
         };
         lane.bucket().plant(pending_key(&policy), object);
-        assert_refused(&lane.complete(&policy).await, 413, "too_large");
+        lane.complete(&policy).await.assert_refused("too_large");
         lane.assert_holds(&[]);
         let nothing = Object::default();
         lane.bucket().plant(pending_key(&policy), nothing);
-        assert_refused(&lane.complete(&policy).await, 400, "file_empty");
+        lane.complete(&policy).await.assert_refused("file_empty");
         lane.assert_holds(&[]);
     }
 }
@@ -434,7 +437,9 @@ async fn an_empty_file_is_refused_by_its_form() {
         let reply = lane.put(&policy, "").await;
         assert_eq!(reply.status.as_u16(), 400, "{}", lane.kind());
         lane.assert_holds(&[]);
-        assert_refused(&lane.complete(&policy).await, 409, "upload_incomplete");
+        lane.complete(&policy)
+            .await
+            .assert_refused("upload_incomplete");
     }
 }
 
@@ -445,13 +450,13 @@ async fn without_a_secret_there_is_no_direct_lane() {
             let reply = lane
                 .ask(path, &json!({"name": "a.png", "ticket": "x"}))
                 .await;
-            assert_refused(&reply, 404, "direct_disabled");
+            reply.assert_refused("direct_disabled");
         }
         if lane.bucket.is_none() {
             let reply = lane
                 .send(Form::new().file("file", "a.png", PNG).to(PENDING))
                 .await;
-            assert_refused(&reply, 404, "direct_disabled");
+            reply.assert_refused("direct_disabled");
         }
         lane.assert_holds(&[]);
     }
@@ -497,17 +502,17 @@ async fn a_ticket_is_good_for_its_user_alone() {
         let lane = lane.signed_in(of_user("7"));
         let policy = lane.policy("a.png").await;
         lane.put_well(&policy, PNG).await;
-        for (token, status, code) in [
-            (of_user("8"), 401, "ticket_invalid"),
-            (of_guest("8"), 401, "ticket_invalid"),
-            (String::new(), 401, "token_missing"),
-            ("bad".to_owned(), 401, "token_invalid"),
+        for (token, code) in [
+            (of_user("8"), "ticket_invalid"),
+            (of_guest("8"), "ticket_invalid"),
+            (String::new(), "token_missing"),
+            ("bad".to_owned(), "token_invalid"),
         ] {
             let mut request = post_json(COMPLETE, &json!({"ticket": policy["ticket"]}));
             request
                 .headers_mut()
                 .insert("token", token.parse().unwrap());
-            assert_refused(&lane.api.send(request).await, status, code);
+            lane.api.send(request).await.assert_refused(code);
         }
         lane.assert_holds(&[pending_key(&policy)]);
         lane.complete(&policy).await.data();
@@ -519,10 +524,14 @@ async fn tokens_are_wanted_where_the_other_uploads_want_them() {
     for lane in Lane::each(&[JWT]).await {
         for path in [POLICY, COMPLETE] {
             let arguments = json!({"name": "a.png", "ticket": "x"});
-            assert_refused(&lane.ask(path, &arguments).await, 401, "token_missing");
+            lane.ask(path, &arguments)
+                .await
+                .assert_refused("token_missing");
             let mut with_token = arguments.clone();
             with_token["token"] = "bad".into();
-            assert_refused(&lane.ask(path, &with_token).await, 401, "token_invalid");
+            lane.ask(path, &with_token)
+                .await
+                .assert_refused("token_invalid");
         }
         // In the body, as a form field would be.
         let good = json!({"name": "a.png", "token": of_user("7")});
@@ -545,20 +554,20 @@ async fn what_guests_may_is_less_on_this_way_too() {
         let policy = lane.policy("a.png").await;
         assert_eq!(policy["max_bytes"], 1000);
         let asked = json!({"name": "a.png", "size": 1001});
-        assert_refused(&lane.ask(POLICY, &asked).await, 413, "too_large");
+        lane.ask(POLICY, &asked).await.assert_refused("too_large");
         assert_ne!(
             lane.put(&policy, picture_of(1001)).await.status.as_u16(),
             200
         );
         lane.put_well(&policy, PNG).await;
-        assert_refused(&lane.complete(&policy).await, 415, "type_refused");
+        lane.complete(&policy).await.assert_refused("type_refused");
         lane.assert_holds(&[]);
     }
     for lane in Lane::each(&[JWT, ("UPLOAD_GUESTS", "deny")]).await {
         let lane = lane.signed_in(of_guest("g"));
         for path in [POLICY, COMPLETE] {
             let reply = lane.ask(path, &json!({"name": "a", "ticket": "x"})).await;
-            assert_refused(&reply, 403, "guest_denied");
+            reply.assert_refused("guest_denied");
         }
     }
 }
@@ -570,7 +579,7 @@ async fn each_leave_counts_as_an_upload_and_its_completion_does_not() {
         lane.upload("a.png", PNG).await;
         lane.upload("b.png", PNG).await;
         let reply = lane.ask(POLICY, &json!({"name": "c.png"})).await;
-        assert_refused(&reply, 429, "too_many_requests");
+        reply.assert_refused("too_many_requests");
         reply.header("retry-after");
     }
 }
@@ -599,7 +608,7 @@ async fn tickets_that_are_not_ours_are_401() {
         ];
         for ticket in foreign {
             let reply = lane.ask(COMPLETE, &json!({"ticket": ticket})).await;
-            assert_refused(&reply, 401, "ticket_invalid");
+            reply.assert_refused("ticket_invalid");
         }
         lane.complete(&policy).await.data();
     }
@@ -630,7 +639,7 @@ async fn what_is_swapped_between_look_and_copy_is_judged_again() {
         let policy = lane.policy("a.png").await;
         lane.put_well(&policy, PNG).await;
         bucket.fail(Operation::Copy, Fault::SwapFirst(b"<html><script>"), 1);
-        assert_refused(&lane.complete(&policy).await, 415, "type_refused");
+        lane.complete(&policy).await.assert_refused("type_refused");
         lane.assert_holds(&[]);
 
         lane.put_well(&policy, PNG).await;
@@ -674,7 +683,7 @@ async fn what_is_swapped_while_it_is_read_is_judged_again() {
         };
         lane.put_well(&policy, picture_of(50_000)).await;
         swap(b"<html><script>");
-        assert_refused(&lane.complete(&policy).await, 415, "type_refused");
+        lane.complete(&policy).await.assert_refused("type_refused");
         lane.assert_holds(&[]);
 
         lane.put_well(&policy, picture_of(5 * MIB)).await;
@@ -695,7 +704,7 @@ async fn a_file_that_is_read_again_is_judged_as_a_whole() {
         let program = [entry("a", &padding), listed("classes.dex")].concat();
         let policy = lane.policy("a.zip").await;
         lane.put_well(&policy, &program).await;
-        assert_refused(&lane.complete(&policy).await, 415, "type_refused");
+        lane.complete(&policy).await.assert_refused("type_refused");
         lane.assert_holds(&[]);
         let archive = [entry("a", &padding), listed("a")].concat();
         lane.upload("a.zip", &archive).await;
@@ -781,11 +790,11 @@ async fn impatient(dialect: Dialect, vars: &[(&str, &str)]) -> Lane {
 }
 
 /// A completion during which the bucket fails for ever; and one after it is well again.
-async fn fails_and_is_repeated(lane: Lane, on: Operation, fault: Fault, status: u16, code: &str) {
+async fn fails_and_is_repeated(lane: Lane, on: Operation, fault: Fault, code: &str) {
     let policy = lane.policy("a.png").await;
     lane.put_well(&policy, PNG).await;
     lane.bucket().fail(on, fault, FOR_EVER);
-    assert_refused(&lane.complete(&policy).await, status, code);
+    lane.complete(&policy).await.assert_refused(code);
     lane.assert_holds(&[pending_key(&policy)]);
     lane.bucket().heal();
     let item = lane.complete(&policy).await.data()[0].clone();
@@ -797,20 +806,20 @@ async fn a_completion_that_the_bucket_fails_can_be_repeated() {
     let refused = Fault::Status(403, "AccessDenied");
     let broken = Fault::Status(500, "InternalError");
     let table = [
-        (Operation::Get, broken, 502, "store_unavailable"),
-        (Operation::Get, Fault::Hang, 504, "store_timeout"),
-        (Operation::Get, Fault::HalfAnswer, 502, "store_unavailable"),
-        (Operation::Copy, refused, 502, "store_refused"),
-        (Operation::Copy, broken, 502, "store_unavailable"),
-        (Operation::Copy, Fault::Hang, 504, "store_timeout"),
-        (Operation::Copy, Fault::CutMidBody, 502, "store_unavailable"),
-        (Operation::Put, refused, 502, "store_refused"),
-        (Operation::Put, broken, 502, "store_unavailable"),
-        (Operation::Put, Fault::Hang, 504, "store_timeout"),
-        (Operation::Put, Fault::CutMidBody, 502, "store_unavailable"),
+        (Operation::Get, broken, "store_unavailable"),
+        (Operation::Get, Fault::Hang, "store_timeout"),
+        (Operation::Get, Fault::HalfAnswer, "store_unavailable"),
+        (Operation::Copy, refused, "store_refused"),
+        (Operation::Copy, broken, "store_unavailable"),
+        (Operation::Copy, Fault::Hang, "store_timeout"),
+        (Operation::Copy, Fault::CutMidBody, "store_unavailable"),
+        (Operation::Put, refused, "store_refused"),
+        (Operation::Put, broken, "store_unavailable"),
+        (Operation::Put, Fault::Hang, "store_timeout"),
+        (Operation::Put, Fault::CutMidBody, "store_unavailable"),
     ];
     let mut all = Vec::new();
-    for (on, fault, status, code) in table {
+    for (on, fault, code) in table {
         for dialect in [Dialect::S3, Dialect::Oss] {
             let vars = match on {
                 Operation::Copy => &[STRIP_OFF][..],
@@ -820,7 +829,7 @@ async fn a_completion_that_the_bucket_fails_can_be_repeated() {
                 Fault::Hang => impatient(dialect, vars).await,
                 _ => Lane::of(Some(BucketDouble::start(dialect).await), vars, |_| {}),
             };
-            all.push(fails_and_is_repeated(lane, on, fault, status, code));
+            all.push(fails_and_is_repeated(lane, on, fault, code));
         }
     }
     // Each waits for the SDK's retries.
@@ -891,19 +900,15 @@ async fn a_client_that_leaves_takes_no_published_file_back() {
 
 #[tokio::test]
 async fn a_search_that_fails_is_the_stores_failure_and_not_a_missing_file() {
-    for (fault, status, code) in [
-        (Fault::Status(403, "AccessDenied"), 502, "store_refused"),
-        (
-            Fault::Status(500, "InternalError"),
-            502,
-            "store_unavailable",
-        ),
+    for (fault, code) in [
+        (Fault::Status(403, "AccessDenied"), "store_refused"),
+        (Fault::Status(500, "InternalError"), "store_unavailable"),
     ] {
         let lane = Lane::s3(&[]).await;
         let policy = lane.policy("a.png").await;
         lane.bucket().fail(Operation::List, fault, FOR_EVER);
         let reply = lane.complete(&policy).await;
-        assert_refused(&reply, status, code);
+        reply.assert_refused(code);
     }
 }
 
@@ -941,14 +946,14 @@ async fn large_objects_are_copied_in_parts_bound_to_what_was_seen() {
         lane.put_well(&policy, picture_of(10 * MIB + 1)).await;
         lane.bucket()
             .fail(Operation::CopyPart, Fault::SwapFirst(b"<html><script>"), 1);
-        assert_refused(&lane.complete(&policy).await, 415, "type_refused");
+        lane.complete(&policy).await.assert_refused("type_refused");
         assert_eq!(lane.bucket().open_uploads(), 0);
         assert_eq!(lane.keys().len(), 3);
 
         lane.put_well(&policy, picture_of(10 * MIB + 1)).await;
         lane.bucket()
             .fail(Operation::CopyPart, Fault::Status(403, "AccessDenied"), 1);
-        assert_refused(&lane.complete(&policy).await, 502, "store_refused");
+        lane.complete(&policy).await.assert_refused("store_refused");
         assert_eq!(lane.bucket().open_uploads(), 0);
         lane.complete(&policy).await.data();
         assert_eq!(lane.keys().len(), 4);
@@ -960,13 +965,15 @@ async fn other_methods_are_405_and_a_bucket_needs_no_route_for_forms() {
     let lane = Lane::disk(&[]);
     for path in [POLICY, COMPLETE, PENDING] {
         let reply = lane.send(get(path)).await;
-        assert_refused(&reply, 405, "method_not_allowed");
+        reply.assert_refused("method_not_allowed");
         assert_eq!(reply.header("allow"), "POST");
     }
     // A bucket takes its forms itself.
     let lane = Lane::s3(&[]).await;
     let form = Form::new().file("file", "a.png", PNG);
-    assert_refused(&lane.send(form.to(PENDING)).await, 404, "not_found");
+    lane.send(form.to(PENDING))
+        .await
+        .assert_refused("not_found");
 }
 
 #[tokio::test]

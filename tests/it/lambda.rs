@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::{
     bucket_double::{BucketDouble, Dialect, Fault, Operation, Recorded, SECRET},
     runtime_double::{GatewayAnswer, Outcome, RuntimeDouble},
-    support::{Form, PNG, Process, bucket_vars, is_chinese, picture_of},
+    support::{Form, PNG, Process, Reply, bucket_vars, picture_of},
 };
 
 /// Every gateway that has a sample upload in `events/`.
@@ -23,8 +23,6 @@ const GATEWAYS: [&str; 6] = [
     "alb-multi",
     "aliyun-api-gateway",
 ];
-const MANGLED: &str = "上传失败: 网关把二进制内容转成了文本，请在网关的二进制媒体类型 \
-                       (binaryMediaTypes) 中加入 multipart/form-data 并重新部署";
 
 /// A function with a bucket.
 struct Function {
@@ -89,16 +87,6 @@ fn boundary_of(event: &Value) -> Form {
     let body = base64_simd::STANDARD.decode_to_vec(body).unwrap();
     let line = body.split(|byte| *byte == b'\r').next().unwrap();
     Form::with_boundary(std::str::from_utf8(&line[2..]).unwrap())
-}
-
-fn assert_failed(answer: &GatewayAnswer, status: u16, code: &str, text: &str) {
-    let id = answer.header("x-request-id").unwrap();
-    let json = answer.json();
-    assert!(!is_chinese(json["message"].as_str().unwrap()), "{json}");
-    let expected = json!({
-        "msg": "fail", "data": text, "message": json["message"], "code": code, "request_id": id,
-    });
-    assert_eq!((answer.status, json), (status, expected));
 }
 
 /// The names of what an answer holds, and what its values are.
@@ -168,7 +156,7 @@ async fn the_request_id_is_lambdas() {
     let ids = function.lambda.request_ids();
     assert_eq!(good.header("x-request-id"), Some(ids[0].as_str()));
     assert_eq!(bad.header("x-request-id"), Some(ids[1].as_str()));
-    assert_failed(&bad, 404, "not_found", "请求的地址不存在");
+    Reply::from(bad).assert_refused("not_found");
     let line = function
         .process
         .line_with(&format!("\"request_id\":\"{}\"", ids[0]));
@@ -237,7 +225,7 @@ async fn what_a_gateway_mangled_is_told_before_what_it_is() {
         let body = form.clone().file("img", "a.png", content).bytes();
         event["body"] = std::str::from_utf8(&body).unwrap().into();
         let answer = function.answer(&event).await;
-        assert_failed(&answer, 422, "body_mangled", MANGLED);
+        Reply::from(answer).assert_refused("body_mangled");
     }
     function.bucket.assert_nothing_left();
 }
@@ -300,8 +288,7 @@ async fn a_bucket_that_hangs_is_told_before_the_deadline() {
     let event = sample("apigw-v2").to_string();
     let outcome = function.lambda.invoke_within(event, deadline).await;
     let took = started.elapsed();
-    let text = "上传失败: 存储超时，请稍后重试";
-    assert_failed(&outcome.into_response(), 504, "store_timeout", text);
+    Reply::from(outcome.into_response()).assert_refused("store_timeout");
     assert!(took < deadline, "{took:?}");
     function.bucket.assert_nothing_left();
 }
@@ -325,8 +312,7 @@ async fn what_was_stored_too_late_is_deleted_before_the_deadline() {
         .lambda
         .invoke_within(event, Duration::from_secs(2))
         .await;
-    let text = "上传失败: 存储超时，请稍后重试";
-    assert_failed(&outcome.into_response(), 504, "store_timeout", text);
+    Reply::from(outcome.into_response()).assert_refused("store_timeout");
     function.bucket.assert_nothing_left();
 }
 
@@ -407,12 +393,7 @@ async fn every_gateway_passes_the_calls_of_a_large_file() {
             let ticket = json!({"ticket": data["ticket"]});
             let early = call(gateway, "uploadComplete", ticket, is_base64);
             let answer = function.answer(&early).await;
-            assert_failed(
-                &answer,
-                409,
-                "upload_incomplete",
-                "上传失败: 文件还没有上传完成",
-            );
+            Reply::from(answer).assert_refused("upload_incomplete");
         }
     }
 }

@@ -232,21 +232,6 @@ impl Lane {
     }
 }
 
-/// Asserts a failure of the envelope, but for its text.
-#[track_caller]
-pub(crate) fn assert_refused(reply: &Reply, status: u16, code: &str) {
-    let json = reply.json();
-    assert_eq!(
-        (reply.status.as_u16(), json["code"].as_str()),
-        (status, Some(code)),
-        "{json}"
-    );
-    assert_eq!(json["msg"], "fail");
-    let text = json["data"].as_str().expect("a text for a person");
-    assert!(!text.is_empty());
-    assert_eq!(json["request_id"], reply.header("x-request-id"));
-}
-
 /// The key that a policy is for.
 pub(crate) fn pending_key(policy: &Value) -> &str {
     policy["upload"]["formData"]["key"].as_str().unwrap()

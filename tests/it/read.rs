@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::{
     bucket_double::{BUCKET, Dialect},
-    lane::{Lane, RECALL, SIGNING, assert_refused, post_json, target},
+    lane::{Lane, RECALL, SIGNING, post_json, target},
     support::{Form, PNG, Reply, UPLOAD, empty, get, send},
 };
 
@@ -189,12 +189,12 @@ async fn what_is_not_exactly_an_address_of_ours_is_404_and_signs_nothing() {
                 assert_eq!(reply.status, 404, "{method} {start}");
                 assert_eq!(reply.headers.get("location"), None, "{start}");
                 if method == Method::GET {
-                    assert_refused(&reply, 404, "not_found");
+                    reply.assert_refused("not_found");
                 }
             }
         }
         let reply = lane.read(Method::POST, path).await;
-        assert_refused(&reply, 405, "method_not_allowed");
+        reply.assert_refused("method_not_allowed");
         assert_eq!(reply.header("allow"), "GET,HEAD");
     }
 }
@@ -237,7 +237,7 @@ async fn what_oss_makes_of_a_picture_is_signed_or_refused() {
         let reply = lane
             .read(Method::GET, &format!("{path}?x-oss-process={bad}"))
             .await;
-        assert_refused(&reply, 400, "parameter_invalid");
+        reply.assert_refused("parameter_invalid");
         assert_eq!(reply.headers.get("location"), None, "{bad}");
     }
     // Without a right signature nobody is told what may be asked for.
@@ -245,7 +245,7 @@ async fn what_oss_makes_of_a_picture_is_signed_or_refused() {
     let reply = lane
         .read(Method::GET, &format!("{wrong}?x-oss-process=image/info"))
         .await;
-    assert_refused(&reply, 404, "not_found");
+    reply.assert_refused("not_found");
 
     let lane = Lane::s3(&[SIGNED]).await;
     let [item, ..] = lane.items().await;
@@ -266,7 +266,7 @@ async fn what_was_taken_back_cannot_be_read() {
             lane.send(post_json(RECALL, &token)).await.data();
             let reply = lane.read(Method::GET, path).await;
             if lane.bucket.is_none() {
-                assert_refused(&reply, 404, "not_found");
+                reply.assert_refused("not_found");
             } else if lane.bucket().dialect() == Dialect::S3 {
                 let (addr, path) = target(reply.header("location"));
                 // 403 where the role may not list the folder, as on S3.
@@ -308,7 +308,7 @@ async fn in_public_there_is_no_such_route() {
         let item = lane.send(Form::img("a.png", PNG).to(UPLOAD)).await.data()[0].clone();
         let path = format!("/f/{}/{}", "A".repeat(22), text(&item, "path"));
         let reply = lane.read(Method::GET, &path).await;
-        assert_refused(&reply, 404, "not_found");
+        reply.assert_refused("not_found");
         assert_eq!(item.get("signed_url"), None);
     }
 }

@@ -24,7 +24,7 @@ use crate::{
     bucket_double::{
         BUCKET, BucketDouble, Contents, Dialect, Fault, KEY_ID, Operation, Recorded, SECRET,
     },
-    support::{files_below, picture_of},
+    support::{Form, TestApi, files_below, picture_of},
 };
 
 const KIB: usize = 1024;
@@ -600,4 +600,17 @@ async fn a_store_settles_only_when_all_is_undone() {
             subject.assert_nothing_left();
         }
     }
+}
+
+#[tokio::test]
+async fn a_document_is_saved_under_its_name() {
+    let bucket = BucketDouble::start(Dialect::Oss).await;
+    let api = TestApi::with_bucket(&bucket, &[("UPLOAD_CACHE_CONTROL", "private, no-store")]);
+    let reply = api.upload(&Form::img("账单 1.md", "# Rent")).await;
+    let object = &bucket.objects()[reply.data()[0]["path"].as_str().unwrap()];
+    assert_eq!(object.content_type.as_deref(), Some("text/plain"));
+    let saved_as = "attachment; filename=\"___1.md\"; \
+                    filename*=UTF-8''%E8%B4%A6%E5%8D%95%201.md";
+    assert_eq!(object.content_disposition.as_deref(), Some(saved_as));
+    assert_eq!(object.cache_control.as_deref(), Some("private, no-store"));
 }

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     bucket_double::{Fault, Object, Operation},
-    lane::{Lane, assert_refused, pending_key},
+    lane::{Lane, pending_key},
     support::{Form, Reply, picture_of},
 };
 
@@ -156,12 +156,14 @@ async fn in_strict_mode_a_file_that_may_tell_a_place_is_refused_and_gone() {
     for lane in Lane::each(&vars).await {
         for at in [1_000, 9 * MIB, 30 * MIB] {
             let kept = upload(&lane, &film(at, &[&telemetry_track(10)])).await;
-            assert_refused(&kept, 415, "location_kept");
+            kept.assert_refused("location_kept");
         }
         // Nobody looks into a file of no known kind.
         for bytes in [10, 9 * MIB] {
             let unknown = vec![1; bytes];
-            assert_refused(&upload(&lane, &unknown).await, 415, "location_kept");
+            upload(&lane, &unknown)
+                .await
+                .assert_refused("location_kept");
         }
         lane.assert_holds(&[]);
         let (removed, _) = stored(&lane, &with_place(1_000)).await;
@@ -314,7 +316,7 @@ async fn what_is_too_large_to_be_read_says_so() {
                 let (reply, reads) = completed(&lane, name, &file).await;
                 assert!(reads <= 10, "{name}: {reads} reads");
                 if strict == "on" {
-                    assert_refused(&reply, 415, "location_kept");
+                    reply.assert_refused("location_kept");
                     lane.assert_holds(&[]);
                 } else {
                     let item = reply.data()[0].clone();
@@ -353,7 +355,7 @@ async fn a_large_film_that_is_swapped_while_it_is_edited_is_judged_again() {
         bucket.fail(on, Fault::Slow(Duration::ZERO), fine);
         bucket.fail(on, Fault::SwapFirst(b"<html><script>"), 1);
         let (reply, _) = completed(&lane, "a.mp4", &with_place(40 * MIB)).await;
-        assert_refused(&reply, 415, "type_refused");
+        reply.assert_refused("type_refused");
         lane.assert_holds(&[]);
     }
 }

@@ -1,0 +1,345 @@
+//! Section E: tokens, where they stand, and tricks with the path.
+
+use serde_json::json;
+
+use super::{ADMIN, FOLDER};
+use crate::{
+    drivers::{Case, Way::Lambda},
+    support::{Form, PNG, UPLOAD},
+    tokens::{HS256, SECRET, of_guest, of_user, signed, token},
+};
+
+pub(super) fn cases() -> Vec<Case> {
+    [absent(), headers(), claims(), places(), paths()].concat()
+}
+
+/// A picture with a token at one place.
+type AtPlace = fn(name: String, token: &str) -> Case;
+
+const PLACES: [(&str, AtPlace); 4] = [
+    ("header", |name, token| {
+        Case::picture(name).header("token", token)
+    }),
+    ("bearer", |name, token| {
+        let value = format!("Bearer {token}");
+        Case::picture(name)
+            .without("token")
+            .header("authorization", value)
+    }),
+    ("query", |name, token| {
+        let case = Case::picture(name).without("token");
+        case.to(format!("{UPLOAD}?token={token}"))
+    }),
+    ("form", |name, token| {
+        in_form(name, Form::new().text("token", token))
+    }),
+];
+
+/// These fields, and then a picture.
+fn in_form(name: impl Into<String>, fields: Form) -> Case {
+    Case::form(name, &fields.file("img", "a.png", PNG)).without("token")
+}
+
+fn in_header(name: impl Into<String>, header: &'static str, value: &str) -> Case {
+    Case::picture(name).without("token").header(header, value)
+}
+
+/// A case per place.
+fn at_places(name: &str, token: &str) -> Vec<Case> {
+    let cases = PLACES.iter();
+    cases
+        .map(|(place, at)| at(format!("{name} in the {place}"), token))
+        .collect()
+}
+
+fn refused(cases: Vec<Case>, failure: &str) -> Vec<Case> {
+    cases
+        .into_iter()
+        .map(|case| case.refused(failure))
+        .collect()
+}
+
+/// E56: no token, in all its forms, and one that is too long.
+fn absent() -> Vec<Case> {
+    let good = of_user("7");
+    let mut cases = vec![Case::picture("e56 none").without("token")];
+    for (header, value) in [
+        ("token", ""),
+        ("token", "   "),
+        ("token", " \t "),
+        ("token", "undefined"),
+        ("authorization", "Bearer "),
+        ("authorization", "Bearer"),
+        ("authorization", "Basic dXNlcjpwYXNz"),
+        ("authorization", "null"),
+        ("cookie", &format!("token={good}")),
+        ("x-token", &good),
+    ] {
+        cases.push(in_header(
+            format!("e56 {header}: {value:.20}"),
+            header,
+            value,
+        ));
+    }
+    for value in ["", " \r\n", "null"] {
+        cases.push(in_form(
+            format!("e56 {value:?} in the form"),
+            Form::new().text("token", value),
+        ));
+    }
+    cases.push(in_form(
+        "e56 Token in the form",
+        Form::new().text("Token", &good),
+    ));
+    let query = format!("{UPLOAD}?token=&token=%20&Token={good}");
+    cases.push(Case::picture("e56 the query").without("token").to(query));
+    cases = refused(cases, "token_missing");
+
+    let of_bytes = |bytes: usize| {
+        let padded = |filler| token(&json!({"id": 7, "x": "x".repeat(filler)}));
+        let near = (bytes - padded(0).len()) * 3 / 4 - 3;
+        (near..)
+            .map(padded)
+            .find(|token| token.len() >= bytes)
+            .unwrap()
+    };
+    let longest = of_bytes(8190);
+    assert!((8190..=8192).contains(&longest.len()), "{}", longest.len());
+    cases.extend(at_places("e56 a token of 8 KiB", &longest));
+    for bytes in [8193, 10_000, 20_000, 60_000] {
+        let long = at_places(&format!("e56 a token of {bytes} bytes"), &of_bytes(bytes));
+        cases.extend(refused(long, "token_invalid"));
+    }
+    let huge = "x".repeat(100_000);
+    cases.push(in_header("e56 100 KB", "token", &huge).refused("token_invalid"));
+    let form = Form::new().text("token", &huge);
+    cases.push(in_form("e56 100 KB in the form", form).refused("field_too_large"));
+    cases
+}
+
+/// E57: only HS256 in its plain form counts.
+fn headers() -> Vec<Case> {
+    let good = of_user("7");
+    let (message, signature) = good.rsplit_once('.').unwrap();
+    let headed = |header| signed(header, r#"{"id":7}"#, SECRET);
+    let none = headed(r#"{"alg":"none"}"#);
+    let (unsigned, _) = none.rsplit_once('.').unwrap();
+    let mut cases = Vec::new();
+    for odd in [
+        none.clone(),
+        unsigned.to_owned(),
+        format!("{unsigned}."),
+        headed(r#"{"alg":"None"}"#),
+        headed(r#"{"alg":"RS256"}"#),
+        headed(r#"{"alg":"HS384"}"#),
+        headed(r#"{"typ":"JWT"}"#),
+        headed(r#"{"alg":"HS256","crit":["b64"]}"#),
+        headed(r#"{"alg":"HS256","crit":["exp"]}"#),
+        headed("null"),
+        message.to_owned(),
+        format!("{message}."),
+        format!("{good}.{signature}"),
+        format!("{good}="),
+        format!("{message}.+{}", &signature[1..]),
+        format!("{message}.{}", signature.to_uppercase()),
+        format!("{message}.{}", &signature[1..]),
+        format!(".{good}"),
+        "..".to_owned(),
+        "NaN".to_owned(),
+        signed(HS256, r#"{"id":7}"#, "another secret"),
+    ] {
+        // A plus sign would be a blank in a query, which is a different token.
+        let at = at_places(&format!("e57 {odd}"), &odd.replace('+', "%2B"));
+        let at = at
+            .into_iter()
+            .filter(|case| !odd.contains('+') || case.name.ends_with("query"));
+        cases.extend(refused(at.collect(), "token_invalid"));
+        if odd.contains('+') {
+            let header = in_header(format!("e57 {odd} in the header"), "token", &odd);
+            cases.push(header.refused("token_invalid"));
+        }
+    }
+    let letters = "é".repeat(20);
+    for (place, at) in PLACES.iter().filter(|(place, _)| *place != "query") {
+        cases.push(at(format!("e57 é in the {place}"), &letters).refused("token_invalid"));
+    }
+    for header in [
+        r#"{"alg":"HS256"}"#,
+        r#"{"alg":"HS256","typ":5}"#,
+        r#"{"alg":"HS256","kid":"../../x"}"#,
+        r#"{"alg":"HS256","typ":5,"kid":"../../x"}"#,
+    ] {
+        cases.push(in_header(format!("e57 {header}"), "token", &headed(header)));
+    }
+    cases
+}
+
+/// E58: claims.
+fn claims() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (claims, failure) in [
+        (r#"{"id":7,"exp":0}"#, "token_expired"),
+        (r#"{"id":7,"exp":1}"#, "token_expired"),
+        (r#"{"id":7,"exp":-1.5}"#, "token_expired"),
+        (r#"{"id":7,"exp":1.5}"#, "token_expired"),
+        (r#"{"id":7,"exp":-1e300}"#, "token_expired"),
+        (r#"{"id":7,"nbf":99999999999}"#, "token_invalid"),
+        (r#"{"id":7,"exp":"99999999999"}"#, "token_invalid"),
+        (r#"{"id":7,"exp":1e400}"#, "token_invalid"),
+        (r#"{"id":7,"exp":{}}"#, "token_invalid"),
+        (r#"{"exp":99999999999}"#, "token_invalid"),
+        (r#"{"id":7.5}"#, "token_invalid"),
+        (r#"{"id":[7]}"#, "token_invalid"),
+        (r#"{"id":null}"#, "token_invalid"),
+        (r#"{"id":""}"#, "token_invalid"),
+        (r#"{"id":7,"id":8}"#, "token_invalid"),
+        (r#"{"id":7,"role":5}"#, "token_invalid"),
+        (r#"{"id":7,"role":["visitor"]}"#, "token_invalid"),
+        (r#"[{"id":7}]"#, "token_invalid"),
+        ("[]", "token_invalid"),
+        ("7", "token_invalid"),
+        ("{\"id\":\"\u{0}", "token_invalid"),
+        ("", "token_invalid"),
+        (r#"{"id":7}"#, ""),
+        (r#"{"id":"u-7"}"#, ""),
+        (r#"{"id":18446744073709551615,"exp":1e12,"nbf":-5}"#, ""),
+        (r#"{"id":7,"role":null,"exp":null,"password":"x"}"#, ""),
+        (r#"{"id":7,"role":"Visitor"}"#, ""),
+    ] {
+        for case in at_places(&format!("e58 {claims}"), &signed(HS256, claims, SECRET)) {
+            cases.push(if failure.is_empty() {
+                case
+            } else {
+                case.refused(failure)
+            });
+        }
+    }
+    cases
+}
+
+/// E59, E60: different tokens at different places, and one behind the file.
+fn places() -> Vec<Case> {
+    let (good, bad) = (&*of_user("7"), "bad");
+    // In the header, in `Authorization`, in the query and in the form.
+    let with = |[header, bearer, query, form]: [&str; 4]| {
+        let name = [header, bearer, query, form].map(|token| &token[..token.len().min(4)]);
+        let case = in_form(format!("e59 {name:?}"), Form::new().text("token", form));
+        let case = case
+            .to(format!("{UPLOAD}?token={query}"))
+            .header("token", header);
+        case.header("authorization", format!("Bearer {bearer}"))
+    };
+    let twice = |name: &str, first: &str, second: &str| {
+        let form = Form::new().text("token", first).text("token", second);
+        let query = format!("{UPLOAD}?token={first}&token={second}");
+        [
+            in_form(format!("e59 {name} twice in the form"), form),
+            Case::picture(format!("e59 {name} twice in the query"))
+                .without("token")
+                .to(query),
+            in_header(format!("e59 {name} in two headers"), "token", first).and("token", second),
+        ]
+    };
+    let mut taken = vec![
+        with([good, bad, bad, bad]),
+        with(["", good, bad, bad]),
+        with([" ", "", good, bad]),
+        with(["", "", "", good]),
+        with(["", good, "", ""]),
+        with(["", "", good, ""]),
+        with([good, "", bad, ""]),
+        with([good, "", "", bad]),
+    ];
+    taken.extend(twice("a good one first", good, bad));
+    let mut refused = vec![
+        with([bad, good, good, good]),
+        with([bad, "", good, ""]),
+        with([bad, "", "", good]),
+        with(["", bad, good, good]),
+        with(["", "", bad, good]),
+        with(["", "", "", bad]),
+    ];
+    refused.extend(twice("a bad one first", bad, good));
+    taken.extend(
+        refused
+            .into_iter()
+            .map(|case| case.refused("token_invalid")),
+    );
+
+    let after = Form::img("a.png", PNG).text("token", good);
+    let wrong = Form::new().file("file", "a.png", PNG).text("token", good);
+    let html = Form::img("a.png", "<html>").text("token", good);
+    for (name, form, route) in [
+        ("behind the file", &after, UPLOAD),
+        ("behind the file, admin", &after, ADMIN),
+        ("behind the file, folder", &after, &format!("{FOLDER}x")),
+        ("behind a wrong field", &wrong, UPLOAD),
+        ("behind a page", &html, UPLOAD),
+    ] {
+        let case = Case::form(format!("e60 {name}"), form)
+            .without("token")
+            .to(route);
+        taken.push(case.refused("token_missing"));
+    }
+    let endless = |name: &str| {
+        let form = Form::img("a.png", PNG);
+        Case::post(name, &form.content_type(), form.unclosed()).endless(b"x")
+    };
+    taken.push(
+        endless("e60 without end, no token")
+            .without("token")
+            .refused("token_missing"),
+    );
+    taken.push(
+        endless("e60 without end, a bad token")
+            .header("token", bad)
+            .refused("token_invalid"),
+    );
+    taken
+}
+
+/// E61: guests, and paths that are not the route.
+pub(super) fn paths() -> Vec<Case> {
+    let good = of_user("7");
+    let mut cases = vec![
+        Case::picture("e61 a guest on the admin route")
+            .header("token", of_guest("g"))
+            .to(ADMIN),
+        Case::picture("e61 nobody on the admin route")
+            .without("token")
+            .to(ADMIN)
+            .refused("token_missing"),
+    ];
+    for path in [
+        "/api/chat/uploadAliyunX",
+        "/api/chat/uploadAliyun/",
+        "/api/chat/uploadAliyun//",
+        "//api/chat/uploadAliyun",
+        "/api//chat/uploadAliyun",
+        "/./api/chat/uploadAliyun",
+        "/api/./chat/uploadAliyun",
+        "/x/../api/chat/uploadAliyun",
+        "/api/chat/uploadAliyun;x",
+        "/api/chat/uploadAliyun;token=x",
+        "/api/chat/uploadAliyun%00",
+        "/api/chat/uploadAliyun%2F",
+        "/api/chat/%75ploadAliyun",
+        "/api%2Fchat%2FuploadAliyun",
+        "/API/CHAT/UPLOADALIYUN",
+        "/api/chat/uploadaliyun",
+        "/shop/admin/image/uploadAliyun.png",
+        "/api/chat/uploadStreamSingleToServerDiy",
+        "/",
+        "*",
+    ] {
+        for (sent, token) in [("without", ""), ("with", good.as_str())] {
+            let case = Case::picture(format!("e61 {path} {sent} a token"));
+            let case = case.header("token", token).to(path).refused("not_found");
+            cases.push(match path {
+                "*" => case.not_on(Lambda, "a load balancer passes paths"),
+                _ => case,
+            });
+        }
+    }
+    cases
+}

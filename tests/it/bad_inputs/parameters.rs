@@ -1,0 +1,234 @@
+//! Section F: class ids and fields; and headers of requests that no honest client sends.
+
+use axum::http::Method;
+
+use super::FOLDER;
+use crate::{
+    drivers::{Case, Stored},
+    support::{Form, PNG, UPLOAD, disposition},
+};
+
+pub(super) fn cases() -> Vec<Case> {
+    [
+        class_ids(),
+        fields(),
+        nothing(),
+        claims(),
+        request_headers(),
+    ]
+    .concat()
+}
+
+/// Two good files, and then `last`.
+fn after_two(last: impl FnOnce(Form) -> Form) -> Form {
+    last(Form::img("a.png", PNG).file("img", "b.txt", "text"))
+}
+
+/// F63: what is no whole number, wherever it stands; and of two ids the one that counts.
+fn class_ids() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for id in [
+        "abc",
+        "-1",
+        "1e9",
+        "nan",
+        "0x10",
+        "1.0",
+        "None",
+        "[1]",
+        "1,2",
+        "99999999999999999999",
+        "9007199254740992",
+        "１",
+        "0 ",
+        "\"1\"",
+        "x",
+        "1.5",
+        "+1",
+    ] {
+        let query: String = form_urlencoded::byte_serialize(id.as_bytes()).collect();
+        let named = |where_from: &str| format!("f63 {id} {where_from}");
+        let before = |field: &str| Form::new().text(field, id).file("img", "a.png", PNG);
+        let two = Form::img("a.png", PNG)
+            .text("imageClassId", "1")
+            .text("image_class_id", id);
+        for name in ["imageClassId", "image_class_id"] {
+            let case = Case::picture(named(&format!("in the query as {name}"))).unread();
+            cases.push(case.to(format!("{UPLOAD}?a=b&{name}={query}")));
+            cases.push(Case::form(
+                named(&format!("before, as {name}")),
+                &before(name),
+            ));
+            let after = Form::img("a.png", PNG).text(name, id);
+            cases.push(Case::form(named(&format!("behind, as {name}")), &after));
+        }
+        let last = after_two(|form| form.text("image_class_id", id));
+        cases.push(Case::form(named("behind two files"), &last));
+        cases.push(Case::form(named("behind a good one"), &two));
+    }
+    cases = cases
+        .into_iter()
+        .map(|case| case.refused("class_id_invalid"))
+        .collect();
+
+    let bad = Form::new()
+        .text("imageClassId", "abc")
+        .file("img", "a.png", PNG);
+    let two = Form::new()
+        .text("imageClassId", "2")
+        .file("img", "a.png", PNG);
+    let two = two.text("image_class_id", "3");
+    for (form, query, counts) in [
+        (&bad, "?imageClassId=1", 1),
+        (&two, "", 2),
+        (&two, "?imageClassId=1", 1),
+        (&two, "?imageClassId=1&image_class_id=9", 1),
+        (&two, "?imageClassId[]=1", 2),
+        (&Form::img("a.png", PNG), "?imageClassId[]=x", 0),
+    ] {
+        let case = Case::form(format!("f63 {query} of two"), form).to(format!("{UPLOAD}{query}"));
+        cases.push(case.stores_picture_with("image_class_id", counts));
+    }
+    cases
+}
+
+/// F64: files in other fields, and several files.
+fn fields() -> Vec<Case> {
+    let files = |count| (0..count).fold(Form::new(), |form, _| form.file("img", "a.png", PNG));
+    let folder = format!("{FOLDER}x");
+    let html = Form::img("a.png", PNG).file("img", "b.png", "<html>");
+    let mut cases = vec![
+        Case::form("f64 two img", &files(2)).stores([Stored::png(), Stored::png()]),
+        Case::form("f64 ten img", &files(10)).refused("too_many_files 9"),
+        Case::form("f64 two files for a folder", &files(2))
+            .to(&folder)
+            .refused("too_many_files 1"),
+        Case::form(
+            "f64 a second file in another field for a folder",
+            &Form::img("a.png", PNG).file("file", "b.png", PNG),
+        )
+        .to(&folder)
+        .refused("too_many_files 1"),
+        Case::form("f64 HTML behind a good file", &html).refused("type_refused HTML"),
+        Case::form(
+            "f64 text and file",
+            &Form::new().text("img", "a").file("img", "a.png", PNG),
+        ),
+    ];
+    for (field, got) in [
+        ("file", "file"),
+        ("img[]", "img[]"),
+        ("IMG", "IMG"),
+        ("img ", "img"),
+        ("imgs", "imgs"),
+        ("img\\\"", "img\""),
+        ("", ""),
+        ("图片", "图片"),
+        ("a%22b", "a\"b"),
+    ] {
+        for (place, form) in [
+            ("alone", Form::new().file(field, "a.png", PNG)),
+            (
+                "behind a good one",
+                Form::img("a.png", PNG).file(field, "b.png", PNG),
+            ),
+            (
+                "behind two",
+                after_two(|form| form.file(field, "a.png", PNG)),
+            ),
+        ] {
+            let case = Case::form(format!("f64 a file in {field:?} {place}"), &form);
+            cases.push(case.refused(format!("wrong_field {got}")));
+        }
+    }
+    cases
+}
+
+/// Forms without a file, and files without bytes.
+fn nothing() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for route in [UPLOAD, &format!("{FOLDER}x")] {
+        for (name, form) in [
+            ("no part", Form::new()),
+            (
+                "two texts",
+                Form::new().text("token", "x").text("imageClassId", "3"),
+            ),
+            ("a text in img", Form::new().text("img", "x")),
+            // A browser sends this for a file input that was left empty.
+            ("an empty file input", Form::new().file("img", "", "")),
+        ] {
+            let case = Case::form(format!("f64 {name} to {route}"), &form).to(route);
+            cases.push(case.refused("file_missing"));
+        }
+        let headers = disposition("name=\"img\"; filename=\"a.png\"");
+        for form in [Form::img("a.png", ""), Form::new().part(headers, "")] {
+            let case = Case::form(format!("d47 zero bytes to {route}"), &form).to(route);
+            cases.push(case.refused("file_empty"));
+        }
+    }
+    let last = after_two(|form| form.file("img", "c.png", ""));
+    cases.push(Case::form("d47 zero bytes behind two", &last).refused("file_empty"));
+    cases
+}
+
+/// F64: parts that are files by their name or by their type, in another field than `img`.
+fn claims() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for params in [
+        "name=\"x\"\r\nContent-Type: application/octet-stream",
+        "name=\"x\"\r\nContent-Type: image/png",
+        "name=\"x\"\r\nContent-Type: application/json-seq",
+        "name=\"x\"; filename=\"a\"\r\nContent-Type: text/plain",
+        "name=\"x\"; filename*=UTF-8''a",
+        "name=\"x\"; filename=\"a\"\r\nContent-Type: multipart/form-data; boundary=b",
+    ] {
+        let part = |form: Form| form.part(disposition(params), "a text");
+        let folder = format!("{FOLDER}a");
+        for (route, form, failure) in [
+            (
+                UPLOAD,
+                part(Form::new()).file("img", "a.png", PNG),
+                "wrong_field x",
+            ),
+            (UPLOAD, part(Form::img("a.png", PNG)), "wrong_field x"),
+            (&folder, part(Form::img("a.png", PNG)), "too_many_files 1"),
+        ] {
+            let case = Case::form(format!("f64 {params} to {route}"), &form).to(route);
+            cases.push(case.refused(failure));
+        }
+    }
+    cases
+}
+
+/// A body under an encoding, a host with a user or two of them, and another method.
+fn request_headers() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for encoding in ["gzip", "br", "identity, gzip"] {
+        let case = Case::picture(format!("Content-Encoding: {encoding}")).unread();
+        cases.push(
+            case.header("content-encoding", encoding)
+                .refused("encoding_refused"),
+        );
+    }
+    cases.push(Case::picture("Content-Encoding: Identity").header("content-encoding", "Identity"));
+    let hosts: [&[&str]; 4] = [
+        &["user:pw@evil.example"],
+        &["@chat.example"],
+        &["chat.example", "evil.example"],
+        &["chat.example", "chat.example"],
+    ];
+    for hosts in hosts {
+        for (method, path) in [(Method::POST, UPLOAD), (Method::GET, "/images/a.png")] {
+            let case = Case::picture(format!("Host: {hosts:?}, {method}"));
+            let case = case.method(method).to(path);
+            let case = hosts.iter().fold(case, |case, host| case.and("host", host));
+            cases.push(case.refused("host_invalid"));
+        }
+    }
+    for method in [Method::GET, Method::PUT, Method::DELETE, Method::PATCH] {
+        let case = Case::picture(format!("{method} to the route")).method(method);
+        cases.push(case.refused("method_not_allowed"));
+    }
+    cases
+}

@@ -1,0 +1,739 @@
+//! One request and the answer it must get, through each of the four ways into the program: the Router
+//! alone, the built program as local server, as Function Compute runs it, and as Lambda runs it behind
+//! a load balancer. The list of bad inputs and that of good ones are sent through all of them.
+
+use std::{
+    collections::BTreeMap, convert::Infallible, fmt::Write as _, io, iter, net::SocketAddr,
+    sync::atomic::Ordering,
+};
+
+use axum::{
+    body::Body,
+    http::{HeaderMap, HeaderName, HeaderValue, Method, Request},
+};
+use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
+use serde_json::{Map, Value, json};
+use tempfile::TempDir;
+
+use crate::{
+    bucket_double::{BucketDouble, Dialect},
+    lane::target,
+    runtime_double::RuntimeDouble,
+    support::{
+        Announced, Form, PNG, Process, Reply, TestApi, UPLOAD, bucket_vars, files_below, get,
+        metered, send,
+    },
+    tokens::{SECRET, of_user},
+    wire::Wire,
+};
+
+/// More than any refusal may read of a body that goes wrong at its start.
+const A_LITTLE: usize = 300_000;
+/// How many cases are under way at a time.
+const SIDE_BY_SIDE: usize = 8;
+
+/// A way into the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// The Router alone, with a folder; each case has one of its own.
+    Router,
+    /// The built program as local server, with a folder.
+    Local,
+    /// The built program on Function Compute, with an OSS bucket and the keys of each request.
+    FunctionCompute,
+    /// The built program on Lambda, with an S3 bucket.
+    Lambda,
+}
+
+use Way::{Lambda, Router};
+
+/// A request and what comes of it.
+#[derive(Clone)]
+pub(crate) struct Case {
+    /// Its number in the list, and what it is.
+    pub(crate) name: String,
+    method: Method,
+    /// With its query.
+    target: String,
+    headers: HeaderMap,
+    body: Sent,
+    expected: Expected,
+    /// Ways that cannot carry it, and why.
+    left_out: Vec<(Way, &'static str)>,
+}
+
+/// A body, and how it comes.
+#[derive(Clone)]
+enum Sent {
+    Whole(Bytes),
+    /// In the Router's case it must not even be asked for.
+    Unread(Bytes),
+    /// One byte per chunk.
+    Bytewise(Bytes),
+    /// The first bytes, then the others over and over. The Router may read only a little of it.
+    Endless(Bytes, Bytes),
+    /// These bytes of a longer body, then nothing more.
+    Stopped(Bytes),
+    /// A whole request, as it goes over the wire.
+    Raw(Bytes),
+}
+
+#[derive(Clone)]
+enum Expected {
+    /// A failure, as [`Reply::assert_refused`] names it, and nothing is stored.
+    Refused(String),
+    /// Files are stored.
+    Taken(Vec<Stored>),
+}
+
+/// A file that is stored, and what is said of it.
+#[derive(Clone)]
+pub(crate) struct Stored {
+    content: Bytes,
+    extension: String,
+    /// Keys of its item.
+    item: Map<String, Value>,
+    /// Its Content-Disposition in a bucket, where the case names one.
+    disposition: Option<String>,
+}
+
+impl Stored {
+    /// `about` is kind, Content-Type and extension: `image image/png png`.
+    pub(crate) fn new(about: &str, content: impl Into<Bytes>) -> Self {
+        let content = content.into();
+        let [kind, mime, extension] = *about.split(' ').collect::<Vec<_>>() else {
+            panic!("{about} is not kind, type and extension");
+        };
+        let item = json!({"kind": kind, "mime": mime, "size": content.len()});
+        Self {
+            content,
+            extension: extension.to_owned(),
+            item: item.as_object().unwrap().clone(),
+            disposition: None,
+        }
+    }
+
+    pub(crate) fn png() -> Self {
+        Self::new("image image/png png", PNG)
+    }
+
+    /// Whose item has this value.
+    pub(crate) fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
+        self.item.insert(key.to_owned(), value.into());
+        self
+    }
+
+    /// Whose name is shown so.
+    pub(crate) fn named(self, name: &str) -> Self {
+        self.with("name", name)
+    }
+
+    /// Which a bucket hands out with this Content-Disposition.
+    pub(crate) fn saved_as(mut self, disposition: &str) -> Self {
+        self.disposition = Some(disposition.to_owned());
+        self
+    }
+
+    fn is_saved(&self) -> bool {
+        self.item["kind"] == "document" || self.item["kind"] == "file"
+    }
+
+    /// Compares the item of an answer; the key that it names.
+    fn key(&self, item: &Value) -> Result<String, String> {
+        for (name, value) in &self.item {
+            if item[name] != *value {
+                return Err(format!("{name} is {}, not {value}", item[name]));
+            }
+        }
+        let key = item["path"].as_str().unwrap_or_default();
+        let name = key.rsplit('/').next().unwrap_or_default();
+        let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        let hex = |text: &str| text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        let is_key = name.split_once('_').is_some_and(|(millis, rest)| {
+            let random = rest.strip_suffix(&format!(".{}", self.extension));
+            digits(millis) && random.is_some_and(|random| random.len() == 12 && hex(random))
+        });
+        let folders = key
+            .strip_suffix(name)
+            .unwrap_or_default()
+            .trim_end_matches('/');
+        let is_dated = folders
+            .rsplit('/')
+            .next()
+            .is_some_and(|day| day.len() == 8 && digits(day));
+        let is_below = ["images/", "public/uploads/Diy/"]
+            .iter()
+            .any(|top| key.starts_with(top));
+        match is_key && is_dated && is_below {
+            true => Ok(key.to_owned()),
+            false => Err(format!(
+                "the key is {key}, not one of a .{}",
+                self.extension
+            )),
+        }
+    }
+
+    /// Compares a stored object.
+    fn compare(&self, object: &Held) -> Result<(), String> {
+        if object.content != self.content {
+            return Err(format!("{} other bytes are stored", object.content.len()));
+        }
+        if object.mime.as_deref() != self.item["mime"].as_str() {
+            return Err(format!("it is stored as {:?}", object.mime));
+        }
+        let disposition = object.disposition.as_deref();
+        let is_right = match disposition {
+            None => !self.is_saved(),
+            Some(found) if object.is_served => self.is_saved() && found == "attachment",
+            Some(found) => match &self.disposition {
+                Some(expected) => found == expected,
+                None => self.is_saved() && found.starts_with("attachment"),
+            },
+        };
+        match is_right {
+            true => Ok(()),
+            false => Err(format!("its disposition is {disposition:?}")),
+        }
+    }
+}
+
+/// An object as it is in the store, or as a disk store serves it.
+struct Held {
+    content: Bytes,
+    mime: Option<String>,
+    disposition: Option<String>,
+    is_served: bool,
+}
+
+impl Case {
+    /// Posts `body`, with a good token in its header.
+    pub(crate) fn post(
+        name: impl Into<String>,
+        content_type: &str,
+        body: impl Into<Bytes>,
+    ) -> Self {
+        let case = Self {
+            name: name.into(),
+            method: Method::POST,
+            target: UPLOAD.to_owned(),
+            headers: HeaderMap::new(),
+            body: Sent::Whole(body.into()),
+            expected: Expected::Taken(vec![Stored::png()]),
+            left_out: Vec::new(),
+        };
+        case.header("content-type", content_type)
+            .header("token", of_user("7"))
+    }
+
+    pub(crate) fn form(name: impl Into<String>, form: &Form) -> Self {
+        Self::post(name, &form.content_type(), form.bytes())
+    }
+
+    /// A picture, sent as it should be.
+    pub(crate) fn picture(name: impl Into<String>) -> Self {
+        Self::form(name, &Form::img("a.png", PNG))
+    }
+
+    pub(crate) fn method(mut self, method: Method) -> Self {
+        self.method = method;
+        self
+    }
+
+    pub(crate) fn to(mut self, target: impl Into<String>) -> Self {
+        self.target = target.into();
+        self
+    }
+
+    /// With a header more.
+    pub(crate) fn and(mut self, name: &'static str, value: impl AsRef<[u8]>) -> Self {
+        let value = HeaderValue::from_bytes(value.as_ref()).unwrap();
+        self.headers.append(name, value);
+        self
+    }
+
+    /// With a header of this value alone.
+    pub(crate) fn header(self, name: &'static str, value: impl AsRef<[u8]>) -> Self {
+        self.without(name).and(name, value)
+    }
+
+    pub(crate) fn without(mut self, name: &'static str) -> Self {
+        self.headers.remove(name);
+        self
+    }
+
+    /// Must be refused without a look at the body.
+    pub(crate) fn unread(mut self) -> Self {
+        self.body = Sent::Unread(self.bytes().clone());
+        self
+    }
+
+    /// Comes byte by byte.
+    pub(crate) fn bytewise(mut self) -> Self {
+        self.body = Sent::Bytewise(self.bytes().clone());
+        self.not_on(Lambda, "an event holds its body as a whole")
+    }
+
+    /// Never ends: these bytes follow, over and over.
+    pub(crate) fn endless(mut self, more: &[u8]) -> Self {
+        let more = more.repeat(16 * 1024_usize.div_ceil(more.len()));
+        self.body = Sent::Endless(self.bytes().clone(), more.into());
+        self.not_on(Lambda, "an event ends")
+    }
+
+    /// Stops before the end that it announces.
+    pub(crate) fn stopped(mut self) -> Self {
+        self.body = Sent::Stopped(self.bytes().clone());
+        self.not_on(Lambda, "a gateway waits for the whole body")
+    }
+
+    /// A request that no HTTP library would send: its first line, and what follows the headers that the
+    /// case has.
+    pub(crate) fn raw(mut self, line: &str, rest: impl AsRef<[u8]>) -> Self {
+        let bytes = [line.as_bytes(), b"\r\n", rest.as_ref()].concat();
+        self.body = Sent::Raw(bytes.into());
+        self.not_on(Router, "it takes requests that were read already")
+            .not_on(
+                Lambda,
+                "a gateway reads the request and makes an event of it",
+            )
+    }
+
+    /// Left out of one way, for a reason.
+    pub(crate) fn not_on(mut self, way: Way, reason: &'static str) -> Self {
+        self.left_out.push((way, reason));
+        self
+    }
+
+    /// Refused, as [`Reply::assert_refused`] names it.
+    pub(crate) fn refused(mut self, failure: impl Into<String>) -> Self {
+        self.expected = Expected::Refused(failure.into());
+        self
+    }
+
+    pub(crate) fn stores(mut self, files: impl IntoIterator<Item = Stored>) -> Self {
+        self.expected = Expected::Taken(files.into_iter().collect());
+        self
+    }
+
+    /// Stores its one picture, whose item has this value.
+    pub(crate) fn stores_picture_with(self, key: &str, value: impl Into<Value>) -> Self {
+        self.stores([Stored::png().with(key, value)])
+    }
+
+    fn bytes(&self) -> &Bytes {
+        match &self.body {
+            Sent::Whole(bytes)
+            | Sent::Unread(bytes)
+            | Sent::Bytewise(bytes)
+            | Sent::Endless(bytes, _)
+            | Sent::Stopped(bytes)
+            | Sent::Raw(bytes) => bytes,
+        }
+    }
+
+    fn request(&self, body: Body) -> Request<Body> {
+        let mut request = Request::new(body);
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = self.target.parse().unwrap();
+        *request.headers_mut() = self.headers.clone();
+        request
+    }
+
+    /// As a client streams it.
+    fn streamed(&self) -> Request<Body> {
+        self.request(match &self.body {
+            Sent::Bytewise(bytes) => {
+                let bytes: Vec<_> = bytes.chunks(1).map(Bytes::copy_from_slice).collect();
+                Body::from_stream(stream::iter(bytes.into_iter().map(Ok::<_, Infallible>)))
+            }
+            Sent::Endless(start, more) => {
+                let chunks = iter::once(start.clone()).chain(iter::repeat(more.clone()));
+                Body::from_stream(stream::iter(chunks.map(Ok::<_, Infallible>)))
+            }
+            _ => self.bytes().clone().into(),
+        })
+    }
+
+    /// As a load balancer hands it over, which keeps paths, queries and repeated headers as they came.
+    fn event(&self) -> Value {
+        let (path, query) = self.target.split_once('?').unwrap_or((&self.target, ""));
+        let mut headers = Map::new();
+        for name in self.headers.keys() {
+            headers.insert(name.to_string(), json!(self.header_texts(name)));
+        }
+        let mut parameters = Map::new();
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let values = parameters.entry(name).or_insert_with(|| json!([]));
+            values.as_array_mut().unwrap().push(json!(value));
+        }
+        json!({
+            "requestContext": {"elb": {"targetGroupArn": "arn:aws:elasticloadbalancing:x:1:targetgroup/x/1"}},
+            "httpMethod": self.method.as_str(),
+            "path": path,
+            "multiValueQueryStringParameters": parameters,
+            "multiValueHeaders": headers,
+            "body": base64_simd::STANDARD.encode_to_string(self.bytes()),
+            "isBase64Encoded": true,
+        })
+    }
+
+    fn header_texts(&self, name: &HeaderName) -> Vec<&str> {
+        let values = self.headers.get_all(name).iter();
+        values
+            .map(|value| std::str::from_utf8(value.as_bytes()).unwrap())
+            .collect()
+    }
+
+    /// Compares an answer; the files that it names, by their keys.
+    fn judge(&self, reply: &Reply) -> Result<Vec<(String, &Stored)>, String> {
+        if reply.headers.contains_key("set-cookie") {
+            return Err(format!(
+                "a header of the client's came back: {:?}",
+                reply.headers
+            ));
+        }
+        let expected = match &self.expected {
+            Expected::Refused(failure) => return reply.refused(failure).map(|()| Vec::new()),
+            Expected::Taken(files) => files,
+        };
+        let text = String::from_utf8_lossy(&reply.body);
+        let answer: Value = serde_json::from_str(&text).unwrap_or_default();
+        let items = match &answer["data"] {
+            Value::Array(items) => &items[..],
+            item => std::slice::from_ref(item),
+        };
+        if (reply.status.as_u16(), answer["msg"].as_str()) != (200, Some("ok")) {
+            return Err(format!("{} {text}", reply.status));
+        }
+        if items.len() != expected.len() {
+            return Err(format!("{} files: {text}", items.len()));
+        }
+        let files = expected.iter().zip(items);
+        files
+            .map(|(file, item)| Ok((file.key(item)?, file)))
+            .collect()
+    }
+}
+
+/// One way into the program, open, and its store.
+pub(crate) struct Driver {
+    door: Door,
+    store: Store,
+    /// Keeps it running.
+    _process: Option<Process>,
+}
+
+enum Door {
+    Router(Box<TestApi>),
+    Local(SocketAddr),
+    FunctionCompute(SocketAddr),
+    Lambda(RuntimeDouble),
+}
+
+enum Store {
+    /// The Router's own.
+    OfRouter,
+    Folder(TempDir),
+    Bucket(BucketDouble),
+}
+
+/// Headers that Function Compute puts into every request.
+const OF_FC: [(&str, &str); 4] = [
+    ("x-fc-access-key-id", "STS.of-the-request"),
+    ("x-fc-access-key-secret", "secret-of-the-request"),
+    ("x-fc-security-token", "token-of-the-request"),
+    ("x-fc-request-id", "1-of-the-request"),
+];
+
+impl Driver {
+    pub(crate) async fn start(way: Way, vars: &[(&'static str, &str)]) -> Self {
+        // At home there would be a page.
+        let common = [("UPLOAD_JWT_SECRET", SECRET), ("UPLOAD_PAGE", "off")];
+        let vars = [&common, vars].concat();
+        let owned = |vars: &[(&'static str, &str)]| -> Vec<(&'static str, String)> {
+            let vars = vars
+                .iter()
+                .map(|(name, value)| (*name, (*value).to_owned()));
+            vars.collect()
+        };
+        match way {
+            Way::Router => Self {
+                door: Door::Router(Box::new(TestApi::with(&vars))),
+                store: Store::OfRouter,
+                _process: None,
+            },
+            Way::Local => {
+                let folder = tempfile::tempdir().unwrap();
+                let store = format!("disk:{}", folder.path().display());
+                let vars = [&vars[..], &[("UPLOAD_STORE", &store)]].concat();
+                let (process, addr) = Process::serve(&owned(&vars));
+                Self {
+                    door: Door::Local(addr),
+                    store: Store::Folder(folder),
+                    _process: Some(process),
+                }
+            }
+            Way::FunctionCompute => {
+                let bucket = BucketDouble::start(Dialect::Oss).await;
+                bucket.allow(OF_FC[0].1, OF_FC[1].1, Some(OF_FC[2].1));
+                let mut all = bucket_vars(&bucket);
+                all.retain(|(name, _)| !name.starts_with("AWS_"));
+                all.extend(owned(&vars));
+                all.extend(owned(&[("FC_FUNCTION_NAME", "chat-upload")]));
+                let (process, addr) = Process::serve(&all);
+                Self {
+                    door: Door::FunctionCompute(addr),
+                    store: Store::Bucket(bucket),
+                    _process: Some(process),
+                }
+            }
+            Way::Lambda => {
+                let lambda = RuntimeDouble::start().await;
+                let bucket = BucketDouble::start(Dialect::S3).await;
+                let at_once = [("AWS_LAMBDA_MAX_CONCURRENCY", "4")];
+                let vars = [&vars[..], &at_once].concat();
+                let all = [lambda.env(), bucket_vars(&bucket), owned(&vars)].concat();
+                Self {
+                    _process: Some(Process::start(&all)),
+                    door: Door::Lambda(lambda),
+                    store: Store::Bucket(bucket),
+                }
+            }
+        }
+    }
+
+    pub(crate) fn bucket(&self) -> Option<&BucketDouble> {
+        match &self.store {
+            Store::Bucket(bucket) => Some(bucket),
+            Store::OfRouter | Store::Folder(_) => None,
+        }
+    }
+
+    /// Everything in the store, hidden files included: key → bytes.
+    pub(crate) fn contents(&self) -> BTreeMap<String, Bytes> {
+        let files = match (&self.door, &self.store) {
+            (Door::Router(api), _) => api.files(),
+            (_, Store::Folder(folder)) => files_below(folder.path()),
+            (_, Store::Bucket(bucket)) => {
+                let objects = bucket.objects().into_iter();
+                return objects.map(|(key, object)| (key, object.bytes)).collect();
+            }
+            (_, Store::OfRouter) => BTreeMap::new(),
+        };
+        files
+            .into_iter()
+            .map(|(key, bytes)| (key, bytes.into()))
+            .collect()
+    }
+
+    /// Sends a case as its client does.
+    pub(crate) async fn send(&self, case: &Case) -> Result<Reply, String> {
+        let addr = match &self.door {
+            Door::Router(api) => return send_to_router(api, case).await,
+            Door::Lambda(lambda) => {
+                let answer = lambda.invoke(case.event().to_string()).await;
+                return Ok(answer.into_response().into());
+            }
+            Door::Local(addr) | Door::FunctionCompute(addr) => *addr,
+        };
+        let mut case = case.clone();
+        if let Door::FunctionCompute(_) = self.door {
+            for (name, value) in OF_FC {
+                case = case.header(name, value);
+            }
+        }
+        let reply = match &case.body {
+            Sent::Raw(request) => {
+                let line_end = memchr::memchr(b'\n', request).unwrap() + 1;
+                let mut wire = Wire::connect(addr).await;
+                wire.send(&request[..line_end]).await;
+                for (name, value) in &case.headers {
+                    let value = value.to_str().unwrap();
+                    wire.send(format!("{name}: {value}\r\n")).await;
+                }
+                wire.send(&request[line_end..]).await;
+                wire.say_no_more().await;
+                wire.answer().await
+            }
+            Sent::Stopped(body) => {
+                let mut wire = Wire::connect(addr).await;
+                let length = format!("content-length: {}\r\n", body.len() + 1000);
+                wire.send(case.head(&length)).await;
+                wire.send(body).await;
+                wire.say_no_more().await;
+                wire.answer().await
+            }
+            _ => send(addr, case.streamed()).await,
+        };
+        let (name, id) = OF_FC[3];
+        match case.headers.get(name).is_some() && reply.header("x-request-id") != id {
+            true => Err(format!(
+                "the request id is not the platform's: {:?}",
+                reply.headers
+            )),
+            false => Ok(reply),
+        }
+    }
+
+    /// Posts a form to the address that it is for: a bucket's, or the function's own.
+    pub(crate) async fn post_form(&self, url: &str, form: &Form) -> Reply {
+        match &self.door {
+            Door::Router(api) => {
+                let path = url.find("/api/").map_or(url, |at| &url[at..]);
+                api.send(form.to(path)).await
+            }
+            _ => {
+                let (addr, path) = target(url);
+                send(addr, form.to(&path)).await
+            }
+        }
+    }
+
+    /// An object as it is stored, or served where the store is a folder.
+    async fn held(&self, key: &str) -> Held {
+        let text = |value: &Option<String>| value.clone();
+        if let Store::Bucket(bucket) = &self.store {
+            let object = bucket.objects().remove(key).unwrap_or_default();
+            return Held {
+                content: object.bytes,
+                mime: text(&object.content_type),
+                disposition: text(&object.content_disposition),
+                is_served: false,
+            };
+        }
+        let request = get(&format!("/{key}"));
+        let reply = match &self.door {
+            Door::Router(api) => api.send(request).await,
+            Door::Local(addr) | Door::FunctionCompute(addr) => send(*addr, request).await,
+            Door::Lambda(_) => unreachable!("Lambda has a bucket"),
+        };
+        let header = |name: &str| {
+            reply
+                .headers
+                .get(name)
+                .map(|v| v.to_str().unwrap().to_owned())
+        };
+        // A browser must not guess another type.
+        let is_safe = header("x-content-type-options").as_deref() == Some("nosniff");
+        Held {
+            mime: header("content-type").filter(|_| is_safe),
+            disposition: header("content-disposition"),
+            content: reply.body,
+            is_served: true,
+        }
+    }
+
+    /// Sends these cases side by side; the name of each that went otherwise, and how.
+    async fn failures(&self, cases: &[&Case]) -> Vec<(String, String)> {
+        let answers = stream::iter(cases).map(async |case| {
+            let reply = self.send(case).await;
+            (case, reply.and_then(|reply| case.judge(&reply)))
+        });
+        let answers: Vec<_> = answers.buffer_unordered(SIDE_BY_SIDE).collect().await;
+        let mut failures = Vec::new();
+        let mut left = self.contents();
+        for (case, answer) in answers {
+            let files = answer.unwrap_or_else(|reason| {
+                failures.push((case.name.clone(), reason));
+                Vec::new()
+            });
+            for (key, stored) in files {
+                let is_there = left
+                    .remove(&key)
+                    .is_some_and(|bytes| bytes == stored.content);
+                let found = stored.compare(&self.held(&key).await);
+                let found = found.and_then(|()| is_there.then_some(()).ok_or("not stored".into()));
+                failures.extend(found.err().map(|reason| (case.name.clone(), reason)));
+            }
+        }
+        failures.extend(left.into_iter().map(|(key, bytes)| {
+            let is_of = |case: &&&Case| {
+                let part = &bytes[..bytes.len().min(64)];
+                memchr::memmem::find(case.bytes(), part).is_some()
+            };
+            let of: Vec<_> = cases.iter().filter(is_of).map(|case| &*case.name).collect();
+            (key, format!("was left behind, perhaps by {of:?}"))
+        }));
+        if let Some(open) = self.bucket().map(BucketDouble::open_uploads)
+            && open > 0
+        {
+            failures.push(("uploads in parts".to_owned(), format!("{open} are open")));
+        }
+        failures
+    }
+}
+
+impl Case {
+    /// The head of its request by hand, with a line more.
+    fn head(&self, line: &str) -> Vec<u8> {
+        let mut head = format!(
+            "{} {} HTTP/1.1\r\nhost: a\r\n{line}",
+            self.method, self.target
+        );
+        for (name, value) in &self.headers {
+            let _ = write!(head, "{name}: {}\r\n", value.to_str().unwrap());
+        }
+        (head + "\r\n").into_bytes()
+    }
+}
+
+async fn send_to_router(api: &TestApi, case: &Case) -> Result<Reply, String> {
+    match &case.body {
+        Sent::Unread(bytes) => {
+            let body = Body::new(Announced(bytes.len() as u64));
+            Ok(api.send(case.request(body)).await)
+        }
+        Sent::Endless(start, more) => {
+            let chunks = iter::once(start.clone()).chain(iter::repeat(more.clone()));
+            let (body, read) = metered(chunks);
+            let reply = api.send(case.request(body)).await;
+            let read = read.load(Ordering::Relaxed);
+            let is_little = read < start.len() + A_LITTLE;
+            is_little
+                .then_some(reply)
+                .ok_or(format!("{read} bytes were read"))
+        }
+        Sent::Stopped(bytes) => {
+            let chunks = [
+                Ok(bytes.clone()),
+                Err(io::Error::from(io::ErrorKind::UnexpectedEof)),
+            ];
+            Ok(api
+                .send(case.request(Body::from_stream(stream::iter(chunks))))
+                .await)
+        }
+        _ => Ok(api.send(case.streamed()).await),
+    }
+}
+
+/// Sends every case through one way, of a program with these variables more.
+pub(crate) async fn run(way: Way, vars: &[(&'static str, &str)], cases: &[Case]) {
+    let (left_out, carried): (Vec<_>, Vec<_>) = cases
+        .iter()
+        .partition(|case| case.left_out.iter().any(|(other, _)| *other == way));
+    let mut failures = Vec::new();
+    if way == Way::Router {
+        let each = stream::iter(&carried).map(async |case| {
+            let driver = Driver::start(way, vars).await;
+            driver.failures(&[case]).await
+        });
+        failures.extend(each.buffered(SIDE_BY_SIDE).concat().await);
+    } else {
+        failures.extend(Driver::start(way, vars).await.failures(&carried).await);
+    }
+    let (all, out) = (carried.len(), left_out.len());
+    println!(
+        "{way:?}: {all} cases, {} held, {out} left out",
+        all - failures.len()
+    );
+    let lines = failures
+        .iter()
+        .map(|(name, reason)| format!("{name}: {reason}\n"));
+    assert!(
+        failures.is_empty(),
+        "{way:?}\n{}",
+        lines.collect::<String>()
+    );
+}

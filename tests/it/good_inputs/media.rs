@@ -1,0 +1,172 @@
+//! Sounds whose first frame stands far inside the file, films by their brands, pictures by theirs.
+
+use super::builders::{branded, id3, joined};
+use crate::{
+    drivers::{Case, Stored, Way::Lambda},
+    support::Form,
+};
+
+const MP3: &[u8] = include_bytes!("../../media/mpeg1.mp3");
+const AAC: &[u8] = include_bytes!("../../media/adts.aac");
+const FLAC: &[u8] = include_bytes!("../../media/tone.flac");
+
+pub(super) fn cases() -> Vec<Case> {
+    [sounds(), brands()].concat()
+}
+
+fn taken(number: &str, name: &str, content: &[u8], about: &str) -> Case {
+    let case = Case::form(format!("{number} as {name:?}"), &Form::img(name, content));
+    case.stores([Stored::new(about, content.to_vec()).named(name)])
+}
+
+/// Behind tags of any length and version, and behind junk; none of these is damaged.
+fn sounds() -> Vec<Case> {
+    let (mp3, aac, flac) = (
+        "audio audio/mpeg mp3",
+        "audio audio/aac aac",
+        "audio audio/flac flac",
+    );
+    let frame = |name: &str, bytes: usize| joined(&[name.as_bytes(), &vec![0x55; bytes]]);
+    let cover = |bytes: usize| id3(2, 0, &frame("PIC\0", bytes));
+    let title = |bytes: usize| id3(3, 0, &frame("TIT2", bytes));
+    let extended = |bytes: usize| id3(3, 0x40, &frame("\0\0\0\x06", bytes));
+    // Around the end of the 16 KiB that are looked at first.
+    let reach = 16 * 1024 - 10;
+    let mut cases = Vec::new();
+    for bytes in [reach - 500, reach - 4, reach, reach + 1, 20_000, 300_000] {
+        for (tag_name, tag) in [
+            ("2.2 with a cover", cover(bytes)),
+            ("2.3", title(bytes)),
+            ("an extended header", extended(bytes)),
+            (
+                "two tags",
+                joined(&[&title(bytes), &id3(4, 0, &frame("APIC", 30_000))]),
+            ),
+            ("zeros behind it", joined(&[&title(bytes), &[0; 20_000]])),
+        ] {
+            for (sound, name, about) in [
+                (MP3, "x.mp3", mp3),
+                (AAC, "x.aac", aac),
+                (FLAC, "x.flac", flac),
+            ] {
+                let number = format!("sound behind {tag_name} of {bytes}");
+                cases.push(taken(&number, name, &joined(&[&tag, sound]), about));
+            }
+        }
+    }
+    // By what they are, whatever they are called.
+    for (sound, name, about) in [
+        (FLAC, "x.mp3", flac),
+        (AAC, "x.mp3", aac),
+        (MP3, "voice", mp3),
+        (FLAC, "", flac),
+    ] {
+        cases.push(taken(
+            "sound behind a large tag",
+            name,
+            &joined(&[&title(300_000), sound]),
+            about,
+        ));
+    }
+    for (sound, name, about) in [(MP3, "x.mp3", mp3), (AAC, "x.aac", aac)] {
+        for junk in [1, 100, 200] {
+            cases.push(taken(
+                &format!("sound cut at {junk}"),
+                name,
+                &sound[junk..],
+                about,
+            ));
+        }
+        let zeros = joined(&[&[0; 5000], sound]);
+        cases.push(taken("sound behind zeros", name, &zeros, about));
+        let debris = joined(&[&title(100), &[0x55; 40_000], sound]);
+        cases.push(taken("sound behind a tag and junk", name, &debris, about));
+    }
+    // More than can be held: by name, else MP3.
+    let huge = id3(3, 0, &frame("APIC", 9_000_000));
+    for (sound, name, about) in [
+        (MP3, "x.mp3", mp3),
+        (FLAC, "x.flac", flac),
+        (AAC, "x.aac", aac),
+        (MP3, "x.png", mp3),
+        (MP3, "", mp3),
+    ] {
+        let case = taken("sound behind 9 MB", name, &joined(&[&huge, sound]), about);
+        cases.push(case.not_on(Lambda, "an event has at most 6 MB"));
+    }
+    for bytes in [100, 20_000, 300_000] {
+        let case = Case::form(
+            format!("a tag of {bytes} alone"),
+            &Form::img("x.mp3", title(bytes)),
+        );
+        cases.push(case.refused("type_refused damaged MP3"));
+    }
+    cases
+}
+
+/// A known major brand decides; the compatible ones only where it is not known.
+fn brands() -> Vec<Case> {
+    let (mp4, m4a) = ("video video/mp4 mp4", "audio audio/mp4 m4a");
+    let heic = branded(&[b"heic", b"mif1", b"heic"]);
+    let mut cases = Vec::new();
+    for (brands, about) in [
+        ([b"f4v ", b"f4v "], mp4),
+        ([b"F4V ", b"F4V "], mp4),
+        ([b"hvc1", b"hvc1"], mp4),
+        ([b"dby1", b"dby1"], mp4),
+        ([b"mp4v", b"mp4v"], mp4),
+        ([b"M4A\0", b"3gp5"], m4a),
+        ([b"M4A ", b"3gp5"], m4a),
+        ([b"M4B ", b"mp42"], m4a),
+        ([b"3gp5", b"M4A "], "video video/3gpp 3gp"),
+        ([b"qt\0\0", b"mp42"], "video video/quicktime mov"),
+        ([b"mif1", b"heic"], "image image/heic heic"),
+    ] {
+        let name = format!(
+            "brands {}",
+            joined(&[brands[0], b" ", brands[1]]).escape_ascii()
+        );
+        cases.push(taken(&name, "", &branded(&brands), about));
+    }
+    cases.push(taken(
+        "brands of HEIC",
+        "DSC00001.HIF",
+        &heic,
+        "image image/heif hif",
+    ));
+    cases.push(taken(
+        "brands of HEIC",
+        "a.heif",
+        &heic,
+        "image image/heif heif",
+    ));
+    cases.push(taken(
+        "brands of HEIC",
+        "a.jpg",
+        &heic,
+        "image image/heic heic",
+    ));
+    for space in [
+        b"\0\0\0\x08free".to_vec(),
+        b"\0\0\0\x08wide\0\0\0\x0Cskipabcd".to_vec(),
+        joined(&[b"\0\0\x10\0free", &[0; 4096 - 8]]),
+    ] {
+        let film = joined(&[&space, &branded(&[b"isom", b"mp41"])]);
+        cases.push(taken(
+            &format!("free space of {} bytes", space.len()),
+            "x.mp4",
+            &film,
+            mp4,
+        ));
+    }
+    for (brands, looks_like) in [
+        ([b"crx ", b"isom"], "Canon raw"),
+        ([b"crx ", b"heic"], "Canon raw"),
+        ([b"jp2 ", b"jp2 "], "unknown"),
+    ] {
+        let name = format!("brand {}", brands[0].escape_ascii());
+        let case = Case::form(name, &Form::img("x.mp4", branded(&brands)));
+        cases.push(case.refused(format!("type_refused {looks_like}")));
+    }
+    cases
+}

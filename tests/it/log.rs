@@ -1,0 +1,94 @@
+//! Logs of hostile requests (`h78`): no name makes a line of its own, and no secret is in it.
+
+use std::{
+    cell::RefCell,
+    io::{self, Write},
+    sync::Once,
+};
+
+use crate::support::{Form, PNG, TestApi, UPLOAD, get};
+
+thread_local! {
+    /// What this thread has logged, once it wants to know.
+    static LOG: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
+}
+
+/// Where the log of the whole test binary goes: to the thread that wrote it, or nowhere.
+struct ToThread;
+
+impl Write for ToThread {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        LOG.with_borrow_mut(|log| log.iter_mut().for_each(|log| log.extend_from_slice(bytes)));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Begins to collect what this thread logs, written as the program writes it on a laptop.
+///
+/// One subscriber for the process: with one per test, a line that another thread reached first is
+/// remembered as unwanted by all.
+fn collect_log() {
+    static INSTALLED: Once = Once::new();
+    INSTALLED.call_once(|| {
+        let format = tracing_subscriber::fmt().with_ansi(false);
+        format.with_writer(|| ToThread).init();
+        tracing::callsite::rebuild_interest_cache();
+    });
+    LOG.set(Some(Vec::new()));
+}
+
+fn collected_log() -> String {
+    String::from_utf8(LOG.take().unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn h78_no_name_makes_a_line_of_the_log() {
+    collect_log();
+    let api = TestApi::new();
+    let forged = "x%0D%0A2026-01-01T00:00:00Z  INFO request: forged\u{1b}[31m\u{2028}";
+    let requests = [
+        Form::img(forged, PNG).to(UPLOAD),
+        Form::img(forged, "<html>").to(UPLOAD),
+        Form::new().file(forged, "a.png", PNG).to(UPLOAD),
+        Form::new().text("imageClassId", forged).to(UPLOAD),
+        get("/x%0A2026-01-01T00:00:00Z%20INFO"),
+    ];
+    let count = requests.len();
+    for request in requests {
+        api.send(request).await;
+    }
+    let text = collected_log();
+    assert_eq!(text.lines().count(), count, "{text}");
+    assert!(!text.contains(['\u{1b}', '\u{2028}', '\r']), "{text}");
+}
+
+#[tokio::test]
+async fn h78_no_secret_of_a_request_is_in_the_log_or_in_the_answer() {
+    const SECRET: &str = "eyJhbGciOiJIUzI1NiJ9.c2VjcmV0";
+    collect_log();
+    let api = TestApi::new();
+    let form = Form::new().text("token", SECRET).file("img", "a.png", PNG);
+    let bad = Form::new()
+        .text("token", SECRET)
+        .text("imageClassId", SECRET)
+        .file("img", "a.png", PNG);
+    for form in [form, bad] {
+        for path in [UPLOAD, "/none"] {
+            let mut request = form.to(&format!("{path}?token={SECRET}"));
+            for name in ["token", "authorization", "cookie"] {
+                request
+                    .headers_mut()
+                    .insert(name, format!("Bearer {SECRET}").parse().unwrap());
+            }
+            let reply = api.send(request).await;
+            assert!(!String::from_utf8_lossy(&reply.body).contains(SECRET));
+        }
+    }
+    let text = collected_log();
+    assert_eq!(text.lines().count(), 4, "{text}");
+    assert!(!text.contains(SECRET), "{text}");
+}
