@@ -11,6 +11,7 @@ const CONFIG: [&str; 2] = [
     include_str!("../../src/config/bucket.rs"),
     include_str!("../../src/config/mod.rs"),
 ];
+const FORMATS: &str = include_str!("../../src/upload/media/format.rs");
 const ERRORS: &str = include_str!("../../src/api/error.rs");
 
 #[test]
@@ -45,6 +46,75 @@ fn the_tables_name_every_failure_with_its_status() {
     for readme in [ENGLISH, CHINESE] {
         assert_eq!(failures_of_the_table(readme), answered);
     }
+}
+
+/// Extensions that are another spelling of a format in the table, or that of its sound alone.
+const OTHER_SPELLINGS: [(&str, &str); 6] = [
+    ("jpg", "jpeg"),
+    ("hif", "heif"),
+    ("oga", "ogg"),
+    ("3ga", "3gp"),
+    ("weba", "webm"),
+    ("mka", "mkv"),
+];
+
+#[test]
+fn the_tables_name_every_format_and_every_extension_that_is_kept() {
+    for readme in [ENGLISH, CHINESE] {
+        let formats = |kind: &str| -> BTreeSet<String> {
+            let cell = rows(readme)
+                .find(|row| row[0] == format!("`{kind}`"))
+                .unwrap()[1];
+            let words = cell.split(|c: char| !c.is_ascii_alphanumeric());
+            words.map(str::to_ascii_lowercase).collect()
+        };
+        for kind in ["image", "video", "audio"] {
+            let known = extensions(kind);
+            let mut named = formats(kind);
+            for name in ["", "vorbis", "speex"] {
+                named.remove(name);
+            }
+            assert!(named.is_subset(&known), "{kind}: {named:?} of {known:?}");
+            let films = formats("video");
+            let is_named = |extension: &String| {
+                let other = OTHER_SPELLINGS.iter().find(|(other, _)| other == extension);
+                let name = other.map_or(&**extension, |(_, name)| name);
+                named.contains(name) || other.is_some() && films.contains(name)
+            };
+            assert!(
+                known.iter().all(is_named),
+                "{kind}: {known:?}, not {named:?}"
+            );
+        }
+        // Text has an extension and no name.
+        let start = readme.find("`doc dot wps`").unwrap();
+        let kept = readme[start..].split("\n\n").next().unwrap();
+        let kept: BTreeSet<String> = quoted(kept)
+            .flat_map(|group| group.split(' ').map(str::to_owned).collect::<Vec<_>>())
+            .collect();
+        let documents = extensions("document");
+        assert!(kept.is_subset(&documents), "{kept:?} of {documents:?}");
+        let mut named = formats("document");
+        named.insert("txt".to_owned());
+        let left_out = &documents - &(&kept | &named);
+        assert!(left_out.is_empty(), "{left_out:?}");
+    }
+}
+
+/// Extensions of a kind, as `media(Kind::Image, extension, type)` gives them.
+fn extensions(kind: &str) -> BTreeSet<String> {
+    let is_of_kind = |call: &&str| {
+        call.trim_start()
+            .to_ascii_lowercase()
+            .starts_with(&format!("kind::{kind},"))
+    };
+    let calls = FORMATS.split("media(").skip(1).filter(is_of_kind);
+    let found: BTreeSet<_> = calls
+        .filter_map(|call| call.split('"').nth(1))
+        .map(str::to_owned)
+        .collect();
+    assert!(found.len() > 5, "{found:?}");
+    found
 }
 
 #[test]
