@@ -1,14 +1,15 @@
 //! What a disk store serves of what it holds, and what it never serves.
 
-use std::{fs, path::Path};
+use std::{fs, net::SocketAddr, path::Path};
 
 use axum::{
     body::Body,
     http::{Method, Request},
 };
 use chat_upload::store::Store;
+use tempfile::TempDir;
 
-use crate::support::{Form, PNG, Reply, TestApi, UPLOAD, empty, get};
+use crate::support::{Form, PNG, Process, Reply, TestApi, UPLOAD, empty, get, send};
 
 fn root(api: &TestApi) -> &Path {
     match api.store() {
@@ -65,106 +66,149 @@ async fn head_tells_all_and_sends_nothing() {
     assert_harmless(&reply);
 }
 
-#[tokio::test]
-async fn a_part_is_served_as_a_player_asks_for_it() {
-    let api = TestApi::new();
-    put(&api, "v/a.mp4", b"0123456789");
-    for (range, content_range, part) in [
-        ("bytes=0-3", "bytes 0-3/10", "0123"),
-        ("bytes=4-", "bytes 4-9/10", "456789"),
-        ("bytes=-2", "bytes 8-9/10", "89"),
-        ("bytes=9-9", "bytes 9-9/10", "9"),
-        ("bytes=8-100", "bytes 8-9/10", "89"),
-        ("bytes=8-99999999999999999999999", "bytes 8-9/10", "89"),
-        ("Bytes=0-0", "bytes 0-0/10", "0"),
-        // All of it is a part, too.
-        ("bytes=-100", "bytes 0-9/10", "0123456789"),
-    ] {
-        let reply = api
-            .send(with_header(Method::GET, "/v/a.mp4", "range", range))
-            .await;
-        assert_eq!(
-            (reply.status.as_u16(), &reply.body[..]),
-            (206, part.as_bytes()),
-            "{range}"
-        );
-        assert_eq!(reply.header("content-range"), content_range);
-        assert_eq!(reply.header("content-type"), "video/mp4");
-        assert_harmless(&reply);
+/// A program with a folder in which there is `v/a.mp4`, ten bytes long.
+enum Server {
+    Router(TestApi),
+    Process {
+        addr: SocketAddr,
+        _process: Process,
+        _folder: TempDir,
+    },
+}
+
+impl Server {
+    /// The Router alone, the local server, and Function Compute with a folder.
+    fn each() -> [Self; 3] {
+        let fc = [("FC_FUNCTION_NAME", "chat-upload".to_owned())];
+        let router = TestApi::new();
+        put(&router, "v/a.mp4", b"0123456789");
+        let [local, fc] = [&[][..], &fc].map(|vars| {
+            let folder = tempfile::tempdir().unwrap();
+            fs::create_dir(folder.path().join("v")).unwrap();
+            fs::write(folder.path().join("v/a.mp4"), b"0123456789").unwrap();
+            let store = ("UPLOAD_STORE", format!("disk:{}", folder.path().display()));
+            let (_process, addr) = Process::serve(&[vars, &[store]].concat());
+            Self::Process {
+                addr,
+                _process,
+                _folder: folder,
+            }
+        });
+        [Self::Router(router), local, fc]
+    }
+
+    /// Asks for the file, or for a part of it.
+    async fn ask(&self, method: Method, headers: &[(&'static str, &str)]) -> Reply {
+        let mut request = empty(method, "/v/a.mp4");
+        for (name, value) in headers {
+            request.headers_mut().append(*name, value.parse().unwrap());
+        }
+        match self {
+            Self::Router(api) => api.send(request).await,
+            Self::Process { addr, .. } => send(*addr, request).await,
+        }
+    }
+
+    async fn part(&self, range: &str) -> Reply {
+        self.ask(Method::GET, &[("range", range)]).await
     }
 }
 
 #[tokio::test]
-async fn a_part_that_is_not_there_is_416_with_the_length() {
-    let api = TestApi::new();
-    put(&api, "v/a.mp4", b"0123456789");
-    for range in ["bytes=10-", "bytes=100-200", "bytes=-0"] {
-        let reply = api
-            .send(with_header(Method::GET, "/v/a.mp4", "range", range))
-            .await;
-        reply.assert_refused("range_not_satisfiable 10");
-        assert_eq!(reply.header("content-range"), "bytes */10", "{range}");
+async fn a_part_is_served_as_a_player_asks_for_it() {
+    for server in Server::each() {
+        for (range, content_range, part) in [
+            ("bytes=0-3", "bytes 0-3/10", "0123"),
+            ("bytes=4-", "bytes 4-9/10", "456789"),
+            ("bytes=-2", "bytes 8-9/10", "89"),
+            ("bytes=9-9", "bytes 9-9/10", "9"),
+            ("bytes=8-100", "bytes 8-9/10", "89"),
+            ("bytes=8-99999999999999999999999", "bytes 8-9/10", "89"),
+            ("Bytes=0-0", "bytes 0-0/10", "0"),
+            // All of it is a part, too.
+            ("bytes=-10", "bytes 0-9/10", "0123456789"),
+            ("bytes=-11", "bytes 0-9/10", "0123456789"),
+            ("bytes=-100", "bytes 0-9/10", "0123456789"),
+        ] {
+            let reply = server.part(range).await;
+            assert_eq!(reply.status, 206, "{range}");
+            assert_eq!(&reply.body[..], part.as_bytes(), "{range}");
+            assert_eq!(reply.header("content-range"), content_range);
+            assert_eq!(reply.header("content-type"), "video/mp4");
+            assert_harmless(&reply);
+        }
+        for range in ["bytes=10-", "bytes=100-200", "bytes=-0"] {
+            let reply = server.part(range).await;
+            reply.assert_refused("range_not_satisfiable 10");
+            assert_eq!(reply.header("content-range"), "bytes */10", "{range}");
+        }
     }
 }
 
 #[tokio::test]
 async fn a_part_that_nobody_can_send_is_the_whole() {
-    let api = TestApi::new();
-    put(&api, "v/a.mp4", b"0123456789");
-    for range in [
-        "bytes=5-4",
-        "bytes=0-1,3-4",
-        "bytes=0-1,",
-        "bytes",
-        "bytes=",
-        "bytes=a-b",
-        "bytes=+1-2",
-        "bytes=-",
-        "items=0-1",
-        "pages 1",
-        "bytes=1",
-        "",
-    ] {
-        let reply = api
-            .send(with_header(Method::GET, "/v/a.mp4", "range", range))
-            .await;
-        assert_eq!(
-            (reply.status.as_u16(), &reply.body[..]),
-            (200, &b"0123456789"[..]),
-            "{range}"
-        );
-        assert_harmless(&reply);
-    }
-    for range in ["bytes=0-3", "bytes=10-"] {
-        let head = with_header(Method::HEAD, "/v/a.mp4", "range", range);
-        let reply = api.send(head).await;
-        assert_eq!(
-            (reply.status.as_u16(), reply.header("content-length")),
-            (200, "10")
-        );
+    for server in Server::each() {
+        for range in [
+            "bytes=5-4",
+            "bytes=0-1,3-4",
+            "bytes=0-1,",
+            "bytes=-1,-2",
+            "bytes",
+            "bytes=",
+            "bytes=a-b",
+            "bytes=+1-2",
+            "bytes=-",
+            "items=0-1",
+            "seconds=100-",
+            "pages 1",
+            "bytes=1",
+            "",
+        ] {
+            let reply = server.part(range).await;
+            assert_eq!(reply.status, 200, "{range}");
+            assert_eq!(&reply.body[..], b"0123456789", "{range}");
+            assert_harmless(&reply);
+        }
+        for range in ["bytes=0-3", "bytes=10-", "bytes=-100"] {
+            let reply = server.ask(Method::HEAD, &[("range", range)]).await;
+            assert_eq!(reply.status, 200, "{range}");
+            assert_eq!(reply.header("content-length"), "10");
+        }
     }
 }
 
 #[tokio::test]
 async fn a_part_of_another_version_is_not_sent() {
-    let api = TestApi::new();
-    put(&api, "v/a.mp4", b"0123456789");
-    let head = api.send(empty(Method::HEAD, "/v/a.mp4")).await;
-    let (etag, modified) = (head.header("etag"), head.header("last-modified"));
-    for (validator, range, expected) in [
-        (etag, "bytes=0-1", 206),
-        (modified, "bytes=0-1", 206),
-        ("\"another\"", "bytes=0-1", 200),
-        ("Tue, 01 Jan 2002 00:00:00 GMT", "bytes=0-1", 200),
-        ("\"another\"", "bytes=10-", 200),
-        (etag, "bytes=10-", 416),
-    ] {
-        let mut request = with_header(Method::GET, "/v/a.mp4", "range", range);
-        request
-            .headers_mut()
-            .insert("if-range", validator.parse().unwrap());
-        let status = api.send(request).await.status.as_u16();
-        assert_eq!(status, expected, "{validator} {range}");
+    for server in Server::each() {
+        let head = server.ask(Method::HEAD, &[]).await;
+        let (etag, modified) = (head.header("etag"), head.header("last-modified"));
+        for (validator, range, expected) in [
+            (etag, "bytes=0-1", 206),
+            (modified, "bytes=0-1", 206),
+            ("\"another\"", "bytes=0-1", 200),
+            ("Tue, 01 Jan 2002 00:00:00 GMT", "bytes=0-1", 200),
+            ("\"another\"", "bytes=10-", 200),
+            ("\"another\"", "bytes=-100", 200),
+            (etag, "bytes=10-", 416),
+        ] {
+            let headers = [("range", range), ("if-range", validator)];
+            let reply = server.ask(Method::GET, &headers).await;
+            assert_eq!(reply.status, expected, "{validator} {range}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_server_takes_100_headers_and_not_one_more() {
+    for server in Server::each() {
+        let Server::Process { .. } = server else {
+            continue;
+        };
+        // `Host` is one, too.
+        for (more, expected) in [(98, 200), (99, 200), (100, 431), (1000, 431)] {
+            let reply = server.ask(Method::GET, &vec![("x-a", "b"); more]).await;
+            assert_eq!(reply.status, expected, "{more}");
+        }
     }
 }
 
