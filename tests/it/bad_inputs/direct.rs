@@ -15,7 +15,7 @@ use crate::{
     bucket_double::{BucketDouble, Dialect, Fault, Operation},
     drivers::{Case, Driver, Way},
     lane::{COMPLETE, POLICY, RECALL, fields, target, uni_form},
-    support::{Form, PNG, Reply, UPLOAD, picture_of, send},
+    support::{Form, PNG, Reply, UPLOAD, disposition, picture_of, send},
     tokens::{of_guest, of_user},
 };
 
@@ -228,6 +228,58 @@ async fn forms(place: &mut Place) {
     place
         .refuses("g67 no file", &policy, &nothing, [400, 400, 400])
         .await;
+}
+
+/// Numbers and forms as some clients write them.
+async fn clients(place: &mut Place) {
+    let before = place.keys();
+    for (size, expected) in [
+        (json!(123.0), "200"),
+        (json!("123.0"), "200"),
+        (json!(1e3), "200"),
+        (json!(7), "200"),
+        (json!("7"), "200"),
+        (json!(1.5), "parameter_invalid size"),
+        (json!("1.5"), "parameter_invalid size"),
+        (json!(-1), "parameter_invalid size"),
+        (json!("many"), "parameter_invalid size"),
+        (json!(100_001), "too_large 100000 bytes"),
+        (json!(100_001.0), "too_large 100000 bytes"),
+    ] {
+        let reply = place
+            .ask(POLICY, &json!({"name": "a.png", "size": size}))
+            .await;
+        place.expect(&format!("g67 size {size}"), &reply, expected, &before);
+    }
+    if place.bucket().is_some() {
+        return;
+    }
+    // The function takes the form itself. Text fields have a type of their own.
+    for content_type in [
+        "text/plain",
+        "text/plain; charset=utf-8",
+        "application/json",
+    ] {
+        let policy = place.policy().await;
+        let upload = policy["upload"].clone();
+        let fields = upload["formData"].as_object().unwrap().iter();
+        let form = fields.fold(Form::new(), |form, (name, value)| {
+            let headers = disposition(&format!("name=\"{name}\"\r\nContent-Type: {content_type}"));
+            form.part(headers, value.as_str().unwrap())
+        });
+        let reply = place.post(&policy, &form.file("file", "a.png", PNG)).await;
+        let held = reply.status == 200;
+        place.note(&format!("g67 fields of {content_type}"), held, || {
+            format!("{reply:?}")
+        });
+        let item = place.complete(&policy).await.data()[0].clone();
+        let held = place.bytes(item["path"].as_str().unwrap()) == PNG;
+        place.note(
+            &format!("g67 stored from fields of {content_type}"),
+            held,
+            String::new,
+        );
+    }
 }
 
 /// G67: what a form lets through and completion does not.
@@ -583,10 +635,22 @@ async fn parts(place: &mut Place) {
 
     let signed = place.get(&path("/1")).await.json();
     let (addr, part) = target(signed["url"].as_str().unwrap());
-    let put = axum::http::Request::put(part.clone())
-        .body(PNG.into())
-        .unwrap();
-    let etag = send(addr, put).await.header("etag").to_owned();
+    let put = async |path: &str, bytes: &'static [u8]| {
+        let put = axum::http::Request::put(path).body(bytes.into());
+        send(addr, put.unwrap()).await
+    };
+    let mut etags = Vec::new();
+    // Parts before the last are smaller than a bucket takes.
+    for (number, bytes) in [(1, PNG), (2, PNG), (3, b"x"), (4, PNG)] {
+        let signed = place.get(&path(&format!("/{number}"))).await.json();
+        let (_, part) = target(signed["url"].as_str().unwrap());
+        let etag = put(&part, bytes).await.header("etag").to_owned();
+        etags.push(json!({"PartNumber": number, "ETag": etag}));
+        if number > 1 {
+            let reply = place.ask(&complete, &json!({"parts": etags})).await;
+            answers.push((format!("g71 {number} small parts"), reply, "part_too_small"));
+        }
+    }
     let abort = Case::post("", "", "").to(path("")).without("content-type");
     let abort = abort.method(Method::DELETE);
     let aborted = place.send(abort).await;
@@ -594,10 +658,9 @@ async fn parts(place: &mut Place) {
     for (name, reply, code) in answers {
         place.expect(&name, &reply, code, &before);
     }
-    let put = axum::http::Request::put(part).body(PNG.into()).unwrap();
-    let late = send(addr, put).await;
+    let late = put(&part, PNG).await;
     place.expect("g71 a part after the abort", &late, "404", &before);
-    let parts = json!({"parts": [{"PartNumber": 1, "ETag": etag}]});
+    let parts = json!({"parts": etags[..1]});
     let reply = place.ask(&complete, &parts).await;
     place.expect(
         "g71 abort, then complete",
@@ -664,6 +727,7 @@ async fn all(way: Way) {
         cases: 0,
         failures: String::new(),
     };
+    clients(&mut place).await;
     forms(&mut place).await;
     contents(&mut place).await;
     twice(&mut place).await;
