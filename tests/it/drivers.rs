@@ -75,8 +75,8 @@ enum Sent {
     Endless(Bytes, Bytes),
     /// These bytes of a longer body, then nothing more.
     Stopped(Bytes),
-    /// A whole request, as it goes over the wire.
-    Raw(Bytes),
+    /// A whole request, as it goes over the wire, and whether the client then says that it is the end.
+    Raw(Bytes, bool),
 }
 
 #[derive(Clone)]
@@ -288,10 +288,10 @@ impl Case {
     }
 
     /// A request that no HTTP library would send: its first line, and what follows the headers that the
-    /// case has.
-    pub(crate) fn raw(mut self, line: &str, rest: impl AsRef<[u8]>) -> Self {
+    /// case has. `is_end`: the client closes its side then.
+    pub(crate) fn raw(mut self, line: &str, rest: impl AsRef<[u8]>, is_end: bool) -> Self {
         let bytes = [line.as_bytes(), b"\r\n", rest.as_ref()].concat();
-        self.body = Sent::Raw(bytes.into());
+        self.body = Sent::Raw(bytes.into(), is_end);
         self.not_on(Router, "it takes requests that were read already")
             .not_on(
                 Lambda,
@@ -328,7 +328,7 @@ impl Case {
             | Sent::Bytewise(bytes)
             | Sent::Endless(bytes, _)
             | Sent::Stopped(bytes)
-            | Sent::Raw(bytes) => bytes,
+            | Sent::Raw(bytes, _) => bytes,
         }
     }
 
@@ -545,7 +545,7 @@ impl Driver {
             }
         }
         let reply = match &case.body {
-            Sent::Raw(request) => {
+            Sent::Raw(request, is_end) => {
                 let line_end = memchr::memchr(b'\n', request).unwrap() + 1;
                 let mut wire = Wire::connect(addr).await;
                 wire.send(&request[..line_end]).await;
@@ -554,7 +554,9 @@ impl Driver {
                     wire.send(format!("{name}: {value}\r\n")).await;
                 }
                 wire.send(&request[line_end..]).await;
-                wire.say_no_more().await;
+                if *is_end {
+                    wire.say_no_more().await;
+                }
                 wire.answer().await
             }
             Sent::Stopped(body) => {
@@ -736,4 +738,44 @@ pub(crate) async fn run(way: Way, vars: &[(&'static str, &str)], cases: &[Case])
         "{way:?}\n{}",
         lines.collect::<String>()
     );
+}
+
+/// The rows of a table: cells between bars, in lines of their own.
+pub(crate) fn rows<const CELLS: usize>(
+    table: &'static str,
+) -> impl Iterator<Item = [&'static str; CELLS]> {
+    let lines = table.lines().filter(|line| !line.trim().is_empty());
+    lines.map(|line| {
+        let cells: Vec<_> = line.split('|').map(str::trim).collect();
+        cells
+            .try_into()
+            .unwrap_or_else(|_| panic!("not {CELLS} cells: {line}"))
+    })
+}
+
+/// The bytes that a cell stands for: `\r`, `\n`, `\t`, `\0`, `\xFF`, `\\`, and `\s` for a blank.
+pub(crate) fn unescaped(cell: &str) -> Vec<u8> {
+    let (mut bytes, mut rest) = (Vec::new(), cell);
+    while let Some((before, after)) = rest.split_once('\\') {
+        bytes.extend_from_slice(before.as_bytes());
+        let (letter, after) = after.split_at(1);
+        let (digits, after) = after.split_at(if letter == "x" { 2 } else { 0 });
+        bytes.push(match letter {
+            "r" => b'\r',
+            "n" => b'\n',
+            "t" => b'\t',
+            "0" => 0,
+            "s" => b' ',
+            "\\" => b'\\',
+            _ => u8::from_str_radix(digits, 16).expect("an escape of the list above"),
+        });
+        rest = after;
+    }
+    bytes.extend_from_slice(rest.as_bytes());
+    bytes
+}
+
+/// [`unescaped`], where that is a text.
+pub(crate) fn unescaped_text(cell: &str) -> String {
+    String::from_utf8(unescaped(cell)).unwrap()
 }
