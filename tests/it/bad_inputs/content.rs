@@ -1,7 +1,7 @@
 //! Section D: bytes that are not of the type that their name tells.
 
 use crate::{
-    drivers::{Case, Stored},
+    drivers::{Case, Stored, rows, unescaped},
     support::{Form, PNG},
 };
 
@@ -18,106 +18,60 @@ fn sized(width: u32, height: u32) -> Vec<u8> {
     [&PNG[..16], &width, &height, &PNG[24..]].concat()
 }
 
+/// A number, the bytes, and what they look like.
 fn refused(name: &str) -> Vec<Case> {
+    let table = rows(
+        r#"
+        d43 | <!DOCTYPE html><script>alert(1)</script>  | HTML
+        d43 | \xEF\xBB\xBF\s\n<html>                    | HTML
+        d43 | <?xml version="1.0"?><html xmlns="http://www.w3.org/1999/xhtml"/> | XHTML
+        d43 | <?xml version="1.0"?><feed/>              | XML
+        d43 | <img src=x onerror=alert(1)>              | markup
+        d43 | MIME-Version: 1.0\r\nContent-Type: multipart/related; boundary=x\r\n | MHTML
+        d43 | FWS\x0A\x10\0\0\0abcd                     | SWF
+        d45 | <svg onload=alert(1)>                     | SVG
+        d45 | <svg onload=alert(1)><script>alert(1)</script></svg> | SVG
+        d45 | <?xml version="1.0"?><svg><foreignObject/></svg> | SVG
+        d45 | <!DOCTYPE svg [<!ENTITY a SYSTEM "file:///etc/passwd">]><svg>&a;</svg> | SVG
+        d45 | <!DOCTYPE svg [<!ENTITY a "ha"><!ENTITY b "&a;&a;">]><svg>&b;</svg> | SVG
+        d46 | <?php system($_GET['x']);                 | PHP
+        d46 | <%@ page import="java.io.*" %>            | server page
+        d46 | MZ\x90\0\x03\0\0\0\x04\0\0\0\xFF\xFF      | Windows program
+        d46 | #!/bin/sh\nid\n                           | script
+        d47 | \0                                        | unknown
+        d47 | \xFF                                      | unknown
+        d47 | \x01\x02\x03\x04                          | unknown
+        d47 | \x89PNG\r\n\x1A\n                         | damaged PNG
+        d47 | \xFF\xD8\xFF                              | damaged JPEG
+        d51 | \xFF\xFF\xFF\xF0ftypheic\0\0\0\0mif1heic  | unknown
+        d52 | \0\0\0\x04ftypisom\0\0\0\0isom            | damaged MP4
+        d53 | ID3\x04\0\0\x7F\x7F\x7F\x7FTIT2           | damaged MP3
+        d55 | #EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n | HLS playlist
+        d55 | concat:http://127.0.0.1/\x7Cfile:///etc/passwd | ffmpeg playlist
+        d55 | ffconcat version 1.0\nfile /etc/passwd\n  | ffmpeg playlist
+        "#,
+    );
+    let table = table.map(|[number, content, looks_like]| (number, unescaped(content), looks_like));
     let elf = [b"\x7FELF\x02\x01\x01".as_slice(), &[0; 60]].concat();
-    let contents: [(&str, &[u8], &str); 33] = [
-        ("d43", b"<!DOCTYPE html><script>alert(1)</script>", "HTML"),
-        ("d43", b"\xEF\xBB\xBF \n<html>", "HTML"),
-        (
-            "d43",
-            b"<?xml version=\"1.0\"?><html xmlns=\"http://www.w3.org/1999/xhtml\"/>",
-            "XHTML",
-        ),
-        ("d43", b"<?xml version=\"1.0\"?><feed/>", "XML"),
-        (
-            "d43",
-            b"MIME-Version: 1.0\r\nContent-Type: multipart/related; boundary=x\r\n",
-            "MHTML",
-        ),
-        ("d43", b"FWS\x0a\x10\0\0\0abcd", "SWF"),
-        ("d45", b"<svg onload=alert(1)>", "SVG"),
-        (
-            "d45",
-            b"<svg onload=alert(1)><script>alert(1)</script></svg>",
-            "SVG",
-        ),
-        (
-            "d45",
-            b"<?xml version=\"1.0\"?><svg><foreignObject/></svg>",
-            "SVG",
-        ),
-        (
-            "d45",
-            b"<!DOCTYPE svg [<!ENTITY a SYSTEM \"file:///etc/passwd\">]><svg>&a;</svg>",
-            "SVG",
-        ),
-        (
-            "d45",
-            b"<!DOCTYPE svg [<!ENTITY a \"ha\"><!ENTITY b \"&a;&a;\">]><svg>&b;</svg>",
-            "SVG",
-        ),
-        ("d46", b"<?php system($_GET['x']);", "PHP"),
-        (
-            "d46",
-            b"MZ\x90\0\x03\0\0\0\x04\0\0\0\xFF\xFF",
-            "Windows program",
-        ),
-        ("d46", &elf, "Linux program"),
-        ("d46", b"#!/bin/sh\nid\n", "script"),
-        ("d46", include_bytes!("../../media/tiny.apk"), "APK"),
-        ("d46", include_bytes!("../../media/tiny.jar"), "JAR"),
-        ("d47", b"\0", "unknown"),
-        ("d47", b"\xFF", "unknown"),
-        ("d47", b"\x01\x02\x03\x04", "unknown"),
-        ("d47", b"\x89PNG\r\n\x1a\n", "damaged PNG"),
-        ("d47", b"\xFF\xD8\xFF", "damaged JPEG"),
-        ("d48 no width", &sized(0, 10), "damaged PNG"),
-        (
-            "d48 a height over 2^31",
-            &sized(10, u32::MAX),
-            "damaged PNG",
-        ),
-        ("d49 a PNG without its chunk", &PNG[..12], "damaged PNG"),
-        (
-            "d51",
-            b"\xFF\xFF\xFF\xF0ftypheic\0\0\0\0mif1heic",
-            "unknown",
-        ),
-        ("d52", b"\0\0\0\x04ftypisom\0\0\0\0isom", "damaged MP4"),
-        (
-            "d53 a tag of 256 MB",
-            b"ID3\x04\0\0\x7F\x7F\x7F\x7FTIT2",
-            "damaged MP3",
-        ),
-        (
-            "d55",
-            b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n",
-            "HLS playlist",
-        ),
-        (
-            "d55",
-            b"concat:http://127.0.0.1/|file:///etc/passwd",
-            "ffmpeg playlist",
-        ),
-        (
-            "d55",
-            b"ffconcat version 1.0\nfile /etc/passwd\n",
-            "ffmpeg playlist",
-        ),
-        ("d43 markup", b"<img src=x onerror=alert(1)>", "markup"),
-        (
-            "d46 a page of a server",
-            b"<%@ page import=\"java.io.*\" %>",
-            "server page",
-        ),
+    let [apk, jar] = [
+        include_bytes!("../../media/tiny.apk").as_slice(),
+        include_bytes!("../../media/tiny.jar"),
     ];
-    let mut cases =
-        vec![Case::form(format!("d47 as {name}"), &Form::img("a.png", "")).refused("file_empty")];
+    let contents = table.chain([
+        ("d46", elf, "Linux program"),
+        ("d46", apk.to_vec(), "APK"),
+        ("d46", jar.to_vec(), "JAR"),
+        ("d48 no width", sized(0, 10), "damaged PNG"),
+        ("d48 2^31 high", sized(10, u32::MAX), "damaged PNG"),
+        ("d49 no chunk", PNG[..12].to_vec(), "damaged PNG"),
+    ]);
+    let empty = Case::form(format!("d47 as {name}"), &Form::img("a.png", ""));
+    let mut cases = vec![empty.refused("file_empty")];
     for (number, content, looks_like) in contents {
         let shown = content[..content.len().min(40)].escape_ascii();
         let case = Case::form(
             format!("{number} {shown} as {name}"),
-            &Form::img(name, content),
+            &Form::img(name, &content),
         );
         cases.push(case.refused(format!("type_refused {looks_like}")));
     }

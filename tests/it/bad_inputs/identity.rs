@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::{ADMIN, FOLDER};
 use crate::{
-    drivers::{Case, Way::Lambda},
+    drivers::{Case, Way::Lambda, rows, unescaped_text},
     support::{Form, PNG, UPLOAD},
     tokens::{HS256, SECRET, of_guest, of_user, signed, token},
 };
@@ -174,43 +174,45 @@ fn headers() -> Vec<Case> {
     cases
 }
 
-/// E58: claims.
+/// E58: claims, and the failure, if there is one.
 fn claims() -> Vec<Case> {
     let mut cases = Vec::new();
-    for (claims, failure) in [
-        (r#"{"id":7,"exp":0}"#, "token_expired"),
-        (r#"{"id":7,"exp":1}"#, "token_expired"),
-        (r#"{"id":7,"exp":-1.5}"#, "token_expired"),
-        (r#"{"id":7,"exp":1.5}"#, "token_expired"),
-        (r#"{"id":7,"exp":-1e300}"#, "token_expired"),
-        (r#"{"id":7,"nbf":99999999999}"#, "token_invalid"),
-        (r#"{"id":7,"exp":"99999999999"}"#, "token_invalid"),
-        (r#"{"id":7,"exp":1e400}"#, "token_invalid"),
-        (r#"{"id":7,"exp":{}}"#, "token_invalid"),
-        (r#"{"exp":99999999999}"#, "token_invalid"),
-        (r#"{"id":7.5}"#, "token_invalid"),
-        (r#"{"id":[7]}"#, "token_invalid"),
-        (r#"{"id":null}"#, "token_invalid"),
-        (r#"{"id":""}"#, "token_invalid"),
-        (r#"{"id":7,"id":8}"#, "token_invalid"),
-        (r#"{"id":7,"role":5}"#, "token_invalid"),
-        (r#"{"id":7,"role":["visitor"]}"#, "token_invalid"),
-        (r#"[{"id":7}]"#, "token_invalid"),
-        ("[]", "token_invalid"),
-        ("7", "token_invalid"),
-        ("{\"id\":\"\u{0}", "token_invalid"),
-        ("", "token_invalid"),
-        (r#"{"id":7}"#, ""),
-        (r#"{"id":"u-7"}"#, ""),
-        (r#"{"id":18446744073709551615,"exp":1e12,"nbf":-5}"#, ""),
-        (r#"{"id":7,"role":null,"exp":null,"password":"x"}"#, ""),
-        (r#"{"id":7,"role":"Visitor"}"#, ""),
-    ] {
-        for case in at_places(&format!("e58 {claims}"), &signed(HS256, claims, SECRET)) {
-            cases.push(if failure.is_empty() {
-                case
-            } else {
-                case.refused(failure)
+    for [claims, failure] in rows(
+        r#"
+        {"id":7,"exp":0}                | token_expired
+        {"id":7,"exp":1}                | token_expired
+        {"id":7,"exp":-1.5}             | token_expired
+        {"id":7,"exp":1.5}              | token_expired
+        {"id":7,"exp":-1e300}           | token_expired
+        {"id":7,"nbf":99999999999}      | token_invalid
+        {"id":7,"exp":"99999999999"}    | token_invalid
+        {"id":7,"exp":1e400}            | token_invalid
+        {"id":7,"exp":{}}               | token_invalid
+        {"exp":99999999999}             | token_invalid
+        {"id":7.5}                      | token_invalid
+        {"id":[7]}                      | token_invalid
+        {"id":null}                     | token_invalid
+        {"id":""}                       | token_invalid
+        {"id":7,"id":8}                 | token_invalid
+        {"id":7,"role":5}               | token_invalid
+        {"id":7,"role":["visitor"]}     | token_invalid
+        [{"id":7}]                      | token_invalid
+        []                              | token_invalid
+        7                               | token_invalid
+        {"id":"\0                       | token_invalid
+                                        | token_invalid
+        {"id":7}                        |
+        {"id":"u-7"}                    |
+        {"id":18446744073709551615,"exp":1e12,"nbf":-5} |
+        {"id":7,"role":null,"exp":null,"password":"x"}  |
+        {"id":7,"role":"Visitor"}       |
+        "#,
+    ) {
+        let token = signed(HS256, &unescaped_text(claims), SECRET);
+        for case in at_places(&format!("e58 {claims}"), &token) {
+            cases.push(match failure {
+                "" => case,
+                _ => case.refused(failure),
             });
         }
     }

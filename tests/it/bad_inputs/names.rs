@@ -2,8 +2,8 @@
 
 use super::FOLDER;
 use crate::{
-    drivers::{Case, Stored},
-    support::{Form, PNG},
+    drivers::{Case, Stored, rows, unescaped, unescaped_text},
+    support::{Form, PNG, disposition},
 };
 
 pub(super) fn cases() -> Vec<Case> {
@@ -12,68 +12,67 @@ pub(super) fn cases() -> Vec<Case> {
 
 /// C36 to C40, C42: a name as it stands between the quotes, and as it is shown.
 fn names() -> Vec<Case> {
-    let (many, dots) = ("x".repeat(4096), ".".repeat(300));
-    let wide = "图".repeat(1400);
-    let long = format!("x.{}", "e".repeat(300));
-    let shown: [(&str, &[u8], &str); 35] = [
-        ("c36", b"../../x.png", "x.png"),
-        ("c36", b"..\\\\..\\\\x.png", "x.png"),
-        ("c36", b"..\\x.png", "x.png"),
-        ("c36", b"/etc/passwd", "passwd"),
-        ("c36", b"C:\\fakepath\\x.png", "x.png"),
-        ("c36", b"%2e%2e%2fx.png", "%2e%2e%2fx.png"),
-        ("c36", b"%252e%252e%252fx.png", "%252e%252e%252fx.png"),
-        ("c36", b"..", ".."),
-        ("c36", b"x/", ""),
-        ("c37", b"a\tb.png", "ab.png"),
-        ("c37", b"%0D%0Aa%22.png", "a\".png"),
-        ("c37", "\u{202E}gnp.exe".as_bytes(), "gnp.exe"),
-        ("c37", "\u{2066}a\u{2069}.png".as_bytes(), "a.png"),
-        ("c37", "\u{FEFF}a.png".as_bytes(), "a.png"),
-        ("c37", "\u{FEFF}😀.png".as_bytes(), "😀.png"),
-        ("c37", "😀猫.png".as_bytes(), "😀猫.png"),
-        ("c37", b"\xC3\xA8.png", "è.png"),
-        ("c37", b"\xD5\xD5\xC6\xAC.png", "照片.png"),
-        ("c37", b"\xFF\xFE.png", "\u{FFFD}\u{FFFD}.png"),
-        ("c37", many.as_bytes(), &many[..255]),
-        ("c37", wide.as_bytes(), &wide[..255]),
-        ("c38", b"x.png ", "x.png"),
-        ("c40", long.as_bytes(), &long[..255]),
-        ("c40", dots.as_bytes(), &dots[..255]),
-        ("c42", b"a%0D%0ASet-Cookie: x=1", "aSet-Cookie: x=1"),
-        ("c42", b"a;filename=b", "a;filename=b"),
-        ("c39", b"", ""),
-        ("c39", b"x", "x"),
-        ("c39", b"blob", "blob"),
-        ("c39", b"file-1712345678901", "file-1712345678901"),
-        ("c38", b"x.png%00.html", "x.png%00.html"),
-        ("c38", b"x.php;.png", "x.php;.png"),
-        ("c38", b"x.png::$DATA", "x.png::$DATA"),
-        ("c38", b".htaccess", ".htaccess"),
-        ("c38", b"x.", "x."),
-    ];
     let named = |number: &str, name: &[u8]| {
-        let start = b"Content-Disposition: form-data; name=\"img\"; filename=\"".as_slice();
-        let form = Form::new().part([start, name, b"\""].concat(), PNG);
-        Case::form(
-            format!("{number} {:.30}", String::from_utf8_lossy(name)),
-            &form,
-        )
+        let start = disposition("name=\"img\"; filename=\"");
+        let form = Form::new().part([start.as_bytes(), name, b"\""].concat(), PNG);
+        Case::form(format!("{number} {:.30}", name.escape_ascii()), &form)
+    };
+    let shown = |number: &str, name: &[u8], shown: &str| {
+        named(number, name).stores([Stored::png().named(shown)])
     };
     let mut cases = Vec::new();
-    for (number, name, shown) in shown {
-        cases.push(named(number, name).stores([Stored::png().named(shown)]));
+    for [number, name, seen] in rows(
+        r"
+        c36 | ../../x.png          | x.png
+        c36 | ..\\\\..\\\\x.png    | x.png
+        c36 | ..\\x.png            | x.png
+        c36 | /etc/passwd          | passwd
+        c36 | C:\\fakepath\\x.png  | x.png
+        c36 | %2e%2e%2fx.png       | %2e%2e%2fx.png
+        c36 | %252e%252e%252fx.png | %252e%252e%252fx.png
+        c36 | ..                   | ..
+        c36 | x/                   |
+        c37 | a\tb.png             | ab.png
+        c37 | %0D%0Aa%22.png       | a\x22.png
+        c37 | \xE2\x80\xAEgnp.exe  | gnp.exe
+        c37 | \xE2\x81\xA6a\xE2\x81\xA9.png | a.png
+        c37 | \xEF\xBB\xBFa.png    | a.png
+        c37 | \xEF\xBB\xBF😀.png   | 😀.png
+        c37 | 😀猫.png             | 😀猫.png
+        c37 | \xC3\xA8.png         | è.png
+        c37 | \xD5\xD5\xC6\xAC.png | 照片.png
+        c37 | \xFF\xFE.png         | \xEF\xBF\xBD\xEF\xBF\xBD.png
+        c38 | x.png\s              | x.png
+        c38 | x.png%00.html        | x.png%00.html
+        c38 | x.php;.png           | x.php;.png
+        c38 | x.png::$DATA         | x.png::$DATA
+        c38 | .htaccess            | .htaccess
+        c38 | x.                   | x.
+        c38 | x.png.html           | x.png.html
+        c38 | x.html.png           | x.html.png
+        c38 | x.PnG                | x.PnG
+        c38 | CON.png              | CON.png
+        c38 | .png                 | .png
+        c38 | x.svg                | x.svg
+        c38 | x.jpg                | x.jpg
+        c39 |                      |
+        c39 | x                    | x
+        c39 | blob                 | blob
+        c39 | file-1712345678901   | file-1712345678901
+        c42 | a%0D%0ASet-Cookie: x=1 | aSet-Cookie: x=1
+        c42 | a;filename=b         | a;filename=b
+        ",
+    ) {
+        cases.push(shown(number, &unescaped(name), &unescaped_text(seen)));
     }
-    for name in [
-        "x.png.html",
-        "x.html.png",
-        "x.PnG",
-        "CON.png",
-        ".png",
-        "x.svg",
-        "x.jpg",
+    let long = format!("x.{}", "e".repeat(300));
+    for (number, name) in [
+        ("c37", &*"x".repeat(4096)),
+        ("c37", &*"图".repeat(1400)),
+        ("c40", &long),
+        ("c40", &*".".repeat(300)),
     ] {
-        cases.push(named("c38", name.as_bytes()).stores([Stored::png().named(name)]));
+        cases.push(shown(number, name.as_bytes(), &name[..255]));
     }
     for name in [
         "a\0b.png",
@@ -101,42 +100,10 @@ fn folders() -> Vec<Case> {
         Case::form(format!("c41 folder {folder:.30}"), &form).to(format!("{FOLDER}{folder}"))
     };
     let (level, long, many) = ("x".repeat(65), "x".repeat(1024), "_".repeat(1024));
-    let bad = [
-        "",
-        "_",
-        "a__b",
-        "_a",
-        "a_",
-        "..",
-        ".._.._x",
-        ".",
-        "a.b",
-        "a/b",
-        "a/",
-        "/",
-        "a%2Fb",
-        "%2f",
-        "%2F",
-        "..%2F..%2Fx",
-        "%5c",
-        "%5C..",
-        "%2e%2e",
-        "a%20b",
-        "a%00",
-        "a%00b",
-        "%ff",
-        "%FF",
-        "%E5%9B%BE",
-        "a_b_c_d_e_f",
-        "a;x",
-        "a+b",
-        &level,
-        &long,
-        &many,
-    ];
-    let bad = bad
-        .into_iter()
-        .map(|folder| to(folder).unread().refused("folder_invalid"));
+    let bad = "_ a__b _a a_ .. .._.._x . a.b a/b a/ / a%2Fb %2f %2F ..%2F..%2Fx %5c %5C.. %2e%2e \
+               a%20b a%00 a%00b %ff %FF %E5%9B%BE a_b_c_d_e_f a;x a+b";
+    let bad = bad.split(' ').chain(["", &*level, &long, &many]);
+    let bad = bad.map(|folder| to(folder).unread().refused("folder_invalid"));
     let good = ["chatImgs", "a_b", "A-1_2_3_4_5", "%63hat"];
     bad.chain(good.map(to)).collect()
 }
