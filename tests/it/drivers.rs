@@ -17,7 +17,7 @@ use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
 use crate::{
-    bucket_double::{BucketDouble, Dialect},
+    bucket_double::{BucketDouble, Dialect, Object},
     lane::target,
     runtime_double::RuntimeDouble,
     support::{
@@ -594,14 +594,13 @@ impl Driver {
     }
 
     /// An object as it is stored, or served where the store is a folder.
-    async fn held(&self, key: &str) -> Held {
-        let text = |value: &Option<String>| value.clone();
-        if let Store::Bucket(bucket) = &self.store {
-            let object = bucket.objects().remove(key).unwrap_or_default();
+    async fn held(&self, key: &str, objects: &BTreeMap<String, Object>) -> Held {
+        if let Store::Bucket(_) = &self.store {
+            let object = objects.get(key).cloned().unwrap_or_default();
             return Held {
                 content: object.bytes,
-                mime: text(&object.content_type),
-                disposition: text(&object.content_disposition),
+                mime: object.content_type,
+                disposition: object.content_disposition,
                 is_served: false,
             };
         }
@@ -635,6 +634,7 @@ impl Driver {
         });
         let answers: Vec<_> = answers.buffer_unordered(SIDE_BY_SIDE).collect().await;
         let mut failures = Vec::new();
+        let objects = self.bucket().map(BucketDouble::objects).unwrap_or_default();
         let mut left = self.contents();
         for (case, answer) in answers {
             let files = answer.unwrap_or_else(|reason| {
@@ -645,7 +645,7 @@ impl Driver {
                 let is_there = left
                     .remove(&key)
                     .is_some_and(|bytes| bytes == stored.content);
-                let found = stored.compare(&self.held(&key).await);
+                let found = stored.compare(&self.held(&key, &objects).await);
                 let found = found.and_then(|()| is_there.then_some(()).ok_or("not stored".into()));
                 failures.extend(found.err().map(|reason| (case.name.clone(), reason)));
             }

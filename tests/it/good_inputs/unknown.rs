@@ -1,53 +1,56 @@
 //! Files of no known kind, where `UPLOAD_TYPES` lists `file` and leaves out films.
 
 use crate::{
-    drivers::{Case, Stored},
+    drivers::{Case, Stored, rows, unescaped},
     support::{Form, PNG},
     tokens::of_guest,
 };
 
 const EXE: &[u8] = b"MZ\x90\0\x03\0\0\0";
 const PAGE: &[u8] = b"<html><script>alert(1)</script>";
-const SVG: &[u8] = b"<svg onload=alert(1)>";
 
 pub(super) fn cases() -> Vec<Case> {
-    let apk = include_bytes!("../../media/tiny.apk").as_slice();
     let mut cases = Vec::new();
-    for (name, content, extension) in [
-        ("setup.exe", EXE, "exe"),
-        ("SETUP.EXE", EXE, "exe"),
-        ("app.apk", apk, "apk"),
-        ("data.dat", b"\0\x01\x02", "dat"),
-        ("drawing.dwg", b"\0\x01\x02", "dwg"),
-        ("x.abcdefghij", b"\0\x01\x02", "abcdefghij"),
-        // Not of `[a-z0-9]{1,10}`, or none.
-        ("x.abcdefghijk", b"\0\x01\x02", "bin"),
-        ("x.a-b", b"\0\x01\x02", "bin"),
-        ("data", b"\0\x01\x02", "bin"),
-        ("", b"\0\x01\x02", "bin"),
-        // Those that browsers open, and those of the table of types.
-        ("page.html", PAGE, "bin"),
-        ("page.xhtml", PAGE, "bin"),
-        ("drawing.svg", SVG, "bin"),
-        ("feed.xml", b"<?xml version=\"1.0\"?><feed/>", "bin"),
-        ("code.js", b"#!/usr/bin/env node\n", "bin"),
-        ("code.mjs", b"\0\x01\x02", "bin"),
-        ("style.css", b"\0\x01\x02", "bin"),
-        ("film.swf", b"FWS\x0a\x10\0\0\0abcd", "bin"),
-        ("setup.png", EXE, "bin"),
-        ("setup.docx", EXE, "bin"),
-        ("setup.mp4", EXE, "bin"),
-        ("notes.sh", b"#!/bin/sh\n", "sh"),
-    ] {
+    // Kept, where it is of `[a-z0-9]{1,10}` and neither one that browsers open nor one of the table.
+    for [name, content, extension] in rows(
+        r#"
+        setup.exe     | MZ\x90\0\x03\0\0\0 | exe
+        SETUP.EXE     | MZ\x90\0\x03\0\0\0 | exe
+        app.apk       | PK\x03\x04\x14\0\0\0\0\0 | apk
+        data.dat      | \0\x01\x02 | dat
+        drawing.dwg   | \0\x01\x02 | dwg
+        x.abcdefghij  | \0\x01\x02 | abcdefghij
+        x.abcdefghijk | \0\x01\x02 | bin
+        x.a-b         | \0\x01\x02 | bin
+        data          | \0\x01\x02 | bin
+                      | \0\x01\x02 | bin
+        page.html     | <html><script>alert(1)</script> | bin
+        page.xhtml    | <html><script>alert(1)</script> | bin
+        drawing.svg   | <svg onload=alert(1)> | bin
+        feed.xml      | <?xml version="1.0"?><feed/> | bin
+        code.js       | #!/usr/bin/env node\n | bin
+        code.mjs      | \0\x01\x02 | bin
+        style.css     | \0\x01\x02 | bin
+        film.swf      | FWS\x0A\x10\0\0\0abcd | bin
+        setup.png     | MZ\x90\0\x03\0\0\0 | bin
+        setup.docx    | MZ\x90\0\x03\0\0\0 | bin
+        setup.mp4     | MZ\x90\0\x03\0\0\0 | bin
+        notes.sh      | #!/bin/sh\n | sh
+        "#,
+    ) {
+        let content = unescaped(content);
         let about = format!("file application/octet-stream {extension}");
-        let stored = Stored::new(&about, content.to_vec()).named(name);
         let saved_as = match name {
             "" => "attachment".to_owned(),
             _ => format!("attachment; filename=\"{name}\"; filename*=UTF-8''{name}"),
         };
-        let case = Case::form(format!("file {name:?}"), &Form::img(name, content));
+        let case = Case::form(format!("file {name:?}"), &Form::img(name, &content));
+        let stored = Stored::new(&about, content).named(name);
         cases.push(case.stores([stored.saved_as(&saved_as)]));
     }
+    let apk = include_bytes!("../../media/tiny.apk").as_slice();
+    let stored = Stored::new("file application/octet-stream apk", apk);
+    cases.push(Case::form("file, a whole app", &Form::img("app.apk", apk)).stores([stored]));
     // A kind that the bytes show stays what the list says.
     let film = include_bytes!("../../media/isom.mp4").as_slice();
     for (name, content) in [("a.mp4", film), ("a.exe", film), ("", film)] {
