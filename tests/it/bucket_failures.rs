@@ -794,11 +794,11 @@ async fn a_client_that_is_silent_for_5_s_gives_its_memory_to_one_that_waits() {
         tokio::select! {
             biased;
             reply = &mut first, if ended == 0 => {
-                reply.assert_failed(TOO_SLOW.0, TOO_SLOW.1, TOO_SLOW.2);
+                reply.assert_refused(TOO_SLOW);
                 ended = 1;
             }
             reply = &mut second, if ended == 0 => {
-                reply.assert_failed(TOO_SLOW.0, TOO_SLOW.1, TOO_SLOW.2);
+                reply.assert_refused(TOO_SLOW);
                 ended = 2;
             }
             reply = &mut upload => break reply,

@@ -28,7 +28,7 @@ method_not_allowed | 405 | 不支持的请求方法 | The method is not allowed 
 not_found | 404 | 请求的地址不存在 | Nothing is at this address
 not_multipart | 415 | 上传失败: 请求类型必须是 multipart/form-data | Upload failed: the Content-Type must be multipart/form-data
 parameter_invalid | 400 | 上传失败: 参数 {} 不正确 | Upload failed: parameter {} is missing or not valid
-part_too_small | 400 | 上传失败: 除最后一块外，每块不能小于 5 MiB | Upload failed: every part but the last must have at least 5 MiB
+part_too_small | 400 | 上传失败: 除最后一块外，每块不能小于存储桶的下限（S3 为 5 MiB，OSS 为 100 KiB） | Upload failed: a part other than the last is smaller than the bucket takes (S3: 5 MiB, OSS: 100 KiB)
 range_not_satisfiable | 416 | 请求的范围超出了文件的长度 | The range begins behind the end of the file, which has {} bytes
 recall_expired | 400 | 消息超过{}，不能撤回 | The file was sent more than {} ago and cannot be recalled
 store_refused | 502 | 上传失败: 存储服务拒绝了请求 | Upload failed: the storage service refused the request
