@@ -18,7 +18,7 @@ use chat_upload::{
     api::Arrival,
     store::{
         self, Credentials, CredentialsProvider,
-        bucket::{self, ONE_CALL_BYTES},
+        bucket::{self, ONE_CALL_BYTES, PART_BYTES},
     },
 };
 use futures_util::{Stream, StreamExt as _, future::join_all, stream};
@@ -436,7 +436,7 @@ async fn a_client_that_goes_away_leaves_no_part_behind() {
         let request = unfinished(&Form::img("a.mp4", picture(size)), stream::pending());
         let parts_are_there = scene
             .bucket
-            .wait_until(|now| now.parts_held() >= bucket::Dialect::S3.part_bytes());
+            .wait_until(|now| now.parts_held() >= PART_BYTES);
         tokio::select! {
             _ = scene.api.send(request) => panic!("answered without a whole request"),
             () = parts_are_there => {}

@@ -48,6 +48,9 @@ use super::{BoxError, Credentials, CredentialsProvider, Error, ObjectKey, TimeLi
 /// Most bytes of an object that wait for their call. An object that is known to be no larger is stored
 /// in one call, and as many are held of one whose type is not known yet.
 pub const ONE_CALL_BYTES: usize = 8 * 1024 * 1024;
+/// Size of every part of a larger object but the last, in bytes: the smallest that S3 takes. It takes
+/// at most 10,000; docs/PERFORMANCE.md compares sizes.
+pub const PART_BYTES: usize = 5 * 1024 * 1024;
 
 /// Most parts of an upload (S3 and OSS, "multipart upload limits").
 pub const MAX_PARTS: i32 = 10_000;
@@ -70,15 +73,6 @@ impl Dialect {
         match self {
             Self::S3 => "s3",
             Self::Oss => "oss",
-        }
-    }
-
-    /// Size of every part of a larger object but the last, in bytes. S3 wants at least 5 MiB, OSS 100 KiB,
-    /// and both at most 10,000 parts; docs/PERFORMANCE.md compares sizes.
-    pub const fn part_bytes(self) -> usize {
-        match self {
-            Self::S3 => 5 * 1024 * 1024,
-            Self::Oss => 4 * 1024 * 1024,
         }
     }
 

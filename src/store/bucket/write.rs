@@ -18,7 +18,7 @@ use tokio::{
 };
 
 use super::{
-    ONE_CALL_BYTES, Session,
+    ONE_CALL_BYTES, PART_BYTES, Session,
     memory::Share,
     multipart::{CompletePart, Uploaded},
     request::Call,
@@ -45,7 +45,7 @@ impl Session {
             at_most,
             full_bytes: match is_small {
                 true => ONE_CALL_BYTES,
-                false => self.bucket.dialect().part_bytes() + REACH as usize,
+                false => PART_BYTES + REACH as usize,
             },
             undo,
             session: self.clone(),
