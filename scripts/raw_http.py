@@ -115,7 +115,7 @@ async def _exchange(address, request, manner, rng, needless):
             with contextlib.suppress(OSError):
                 writer.write_eof()
         if manner in ("cut", "reset", "leave", "leave by reset", "unread"):
-            await asyncio.sleep(rng.choice((0, 0.001, 0.01, 0.05, 0.3)) * rng.random())
+            await asyncio.sleep(rng.choice((0, 0.001, 0.01, 0.03, 0.06, 0.3)) * rng.random())
             if manner == "unread":
                 await asyncio.sleep(2 * rng.random())
             if manner.endswith("reset"):
