@@ -91,15 +91,16 @@ WHOLE = ("whole", "trickle", "half-close")
 BROKEN = ("cut", "reset", "half-close early", "silent", "leave", "leave by reset", "unread")
 
 
-async def exchange(address, request, manner, rng, needless=0):
-    """Sends a request in this manner; its last `needless` bytes make no difference."""
+async def exchange(address, request, manner, rng, needless=0, takes=0.02):
+    """Sends a request in this manner; its last `needless` bytes make no difference. Who leaves does so
+    within about the time that the answer `takes`, in seconds."""
     try:
-        return await asyncio.wait_for(_exchange(address, request, manner, rng, needless), PATIENCE)
+        return await asyncio.wait_for(_exchange(address, request, manner, rng, needless, takes), PATIENCE)
     except asyncio.TimeoutError:
         raise Hung(f"{request[:60]!r}, {manner}: no end within {PATIENCE} s") from None
 
 
-async def _exchange(address, request, manner, rng, needless):
+async def _exchange(address, request, manner, rng, needless, takes):
     at = len(request)
     if manner in ("cut", "reset", "half-close early", "silent"):
         # Half of them within the head or the last bytes, where less happens between two reads.
@@ -115,7 +116,7 @@ async def _exchange(address, request, manner, rng, needless):
             with contextlib.suppress(OSError):
                 writer.write_eof()
         if manner in ("cut", "reset", "leave", "leave by reset", "unread"):
-            await asyncio.sleep(rng.choice((0, 0.001, 0.01, 0.03, 0.06, 0.3)) * rng.random())
+            await asyncio.sleep(rng.choice((0, 0.2, 1.2, 1.2, 5)) * rng.random() * takes)
             if manner == "unread":
                 await asyncio.sleep(2 * rng.random())
             if manner.endswith("reset"):
