@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::{
     bucket_double::{BucketDouble, Dialect, Operation},
-    support::{Form, PNG, Process, TestApi, UPLOAD, empty, files_below, get, post, send},
+    support::{Form, PNG, Process, TestApi, UPLOAD, empty, files_below, get, send},
     tokens::{HS256, SECRET, of_guest, of_user, signed, token},
 };
 
@@ -63,14 +63,6 @@ fn guarded(vars: &[(&str, &str)]) -> TestApi {
     TestApi::with(&[&[("UPLOAD_JWT_SECRET", SECRET)], vars].concat())
 }
 
-/// Asserts that each of these requests is refused so.
-async fn assert_each_refused(requests: impl IntoIterator<Item = Request<Body>>, failure: &str) {
-    let api = guarded(&[]);
-    for request in requests {
-        api.assert_refuses(request, failure).await;
-    }
-}
-
 /// Asserts that each of these requests stores its picture.
 async fn assert_each_taken(requests: impl IntoIterator<Item = Request<Body>>) {
     let api = guarded(&[]);
@@ -95,73 +87,6 @@ async fn without_a_secret_everybody_may_upload_and_no_token_is_judged() {
             let reply = api.send(upload(route, place, "no-token")).await;
             assert_eq!(reply.status, 200, "{route} {place:?}");
         }
-    }
-}
-
-#[tokio::test]
-async fn without_a_token_every_upload_is_401() {
-    let form = Form::img("a.png", PNG);
-    assert_each_refused(ROUTES.map(|route| form.to(route)), MISSING).await;
-    let other_faults = [
-        post(UPLOAD, &form.content_type(), form.unclosed().slice(..300)),
-        form.to(&format!("{UPLOAD}?token=")),
-        Form::new().file("file", "a.html", "<html>").to(UPLOAD),
-        Form::new().text("imageClassId", "1").to(UPLOAD),
-        Form::new().to(UPLOAD),
-    ];
-    assert_each_refused(other_faults, MISSING).await;
-}
-
-#[tokio::test]
-async fn a_bad_token_is_told_before_what_else_is_wrong() {
-    let form = Form::new().file("file", "a.html", "<html>");
-    let routes = [
-        format!("{UPLOAD}?imageClassId=x"),
-        "/api/chat/uploadStreamSingleToServerDiy/..".to_owned(),
-        "/api/chat/uploadStreamSingleToServerDiy/".to_owned(),
-    ];
-    let requests = routes.map(|route| with_header(form.to(&route), "token", "bad"));
-    assert_each_refused(requests, INVALID).await;
-    let not_multipart = post(UPLOAD, "text/plain", "x");
-    assert_each_refused([with_header(not_multipart, "token", "bad")], INVALID).await;
-}
-
-#[tokio::test]
-async fn a_good_token_counts_wherever_it_stands() {
-    for route in ROUTES {
-        assert_each_taken(PLACES.map(|place| upload(route, place, &of_user("7")))).await;
-    }
-    let form = Form::img("a.png", PNG);
-    let good = of_user("7");
-    assert_each_taken([
-        with_header(
-            form.to(UPLOAD),
-            "authorization",
-            &format!("bearer   {good} "),
-        ),
-        with_header(form.to(UPLOAD), "token", &format!("  {good}\t")),
-        form.to(&format!("{UPLOAD}?imageClassId=3&token=%20{good}")),
-    ])
-    .await;
-}
-
-#[tokio::test]
-async fn an_expired_token_is_told_so_wherever_it_stands() {
-    let old = token(&json!({"id": 7, "exp": 1_700_000_000}));
-    for route in ROUTES {
-        assert_each_refused(
-            PLACES.map(|place| upload(route, place, &old)),
-            "token_expired",
-        )
-        .await;
-    }
-}
-
-#[tokio::test]
-async fn a_token_of_another_secret_is_invalid_wherever_it_stands() {
-    let foreign = signed(HS256, r#"{"id":7}"#, "another secret");
-    for route in ROUTES {
-        assert_each_refused(PLACES.map(|place| upload(route, place, &foreign)), INVALID).await;
     }
 }
 

@@ -245,6 +245,12 @@ impl Case {
         self
     }
 
+    /// On another route than the usual one, with its query.
+    pub(crate) fn on(mut self, route: &str) -> Self {
+        self.target = self.target.replacen(UPLOAD, route, 1);
+        self
+    }
+
     /// With a header more.
     pub(crate) fn and(mut self, name: &'static str, value: impl AsRef<[u8]>) -> Self {
         let value = HeaderValue::from_bytes(value.as_ref()).unwrap();

@@ -46,6 +46,8 @@ mod security; // tests that SECURITY.md names exist
 
 // Doubles and tools
 mod bucket_double; // an S3 or OSS bucket in the test process
+#[path = "../media/builders.rs"]
+mod builders; // files that are built in code
 mod lane; // a client of direct uploads
 mod runtime_double; // Lambda's runtime API in the test process
 mod support; // forms, answers, the router and the process under test

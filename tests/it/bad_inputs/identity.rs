@@ -10,7 +10,7 @@ use crate::{
 };
 
 pub(super) fn cases() -> Vec<Case> {
-    [absent(), headers(), claims(), places(), paths()].concat()
+    [absent(), routes(), headers(), claims(), places(), paths()].concat()
 }
 
 /// A picture with a token at one place.
@@ -114,6 +114,72 @@ fn absent() -> Vec<Case> {
     cases.push(in_header("e56 100 KB", "token", &huge).refused("token_invalid"));
     let form = Form::new().text("token", &huge);
     cases.push(in_form("e56 100 KB in the form", form).refused("field_too_large"));
+    cases
+}
+
+/// E56 to E58 on every route: a token of each sort at each place, and what is told first.
+fn routes() -> Vec<Case> {
+    let good = of_user("7");
+    let old = token(&json!({"id": 7, "exp": 1_700_000_000}));
+    let foreign = signed(HS256, r#"{"id":7}"#, "another secret");
+    let folder = format!("{FOLDER}chatImgs");
+    let mut cases = Vec::new();
+    for route in [UPLOAD, ADMIN, &folder] {
+        let on_route = |name: &str, token: &str| {
+            let cases = at_places(&format!("{name} at {route}"), token).into_iter();
+            cases.map(|case| case.on(route)).collect::<Vec<_>>()
+        };
+        cases.extend(on_route("e58 a user", &good));
+        cases.extend(on_route("e58 a guest", &of_guest("g")));
+        cases.extend(refused(on_route("e58 an old token", &old), "token_expired"));
+        cases.extend(refused(
+            on_route("e57 another secret", &foreign),
+            "token_invalid",
+        ));
+        let none = Case::picture(format!("e56 none at {route}")).without("token");
+        cases.push(none.on(route).refused("token_missing"));
+    }
+    let wrong = Form::new().file("file", "a.html", "<html>");
+    for (name, form) in [
+        ("a wrong field", &wrong),
+        ("no file", &Form::new().text("imageClassId", "1")),
+        ("no part", &Form::new()),
+    ] {
+        let case = Case::form(format!("e56 none, and {name}"), form).without("token");
+        cases.push(case.refused("token_missing"));
+    }
+    let form = Form::img("a.png", PNG);
+    let cut = Case::post(
+        "e56 none, and cut",
+        &form.content_type(),
+        form.unclosed().slice(..300),
+    );
+    cases.push(cut.without("token").refused("token_missing"));
+    for path in [
+        &format!("{UPLOAD}?imageClassId=x"),
+        &format!("{FOLDER}.."),
+        FOLDER,
+    ] {
+        let case = Case::form(format!("e57 a bad one, and {path}"), &wrong).to(path);
+        cases.push(
+            case.header("token", "bad")
+                .unread()
+                .refused("token_invalid"),
+        );
+    }
+    let text = Case::post("e57 a bad one, and no form", "text/plain", "x");
+    cases.push(
+        text.header("token", "bad")
+            .unread()
+            .refused("token_invalid"),
+    );
+    let query = format!("{UPLOAD}?imageClassId=3&token=%20{good}");
+    let query = Case::picture("e58 behind a class id")
+        .without("token")
+        .to(query);
+    cases.push(query.stores_picture_with("image_class_id", 3));
+    let blanks = format!("bearer   {good} ");
+    cases.push(in_header("e58 bearer and blanks", "authorization", &blanks));
     cases
 }
 

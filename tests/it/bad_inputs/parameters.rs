@@ -97,6 +97,20 @@ fn fields() -> Vec<Case> {
     let files = |count| (0..count).fold(Form::new(), |form, _| form.file("img", "a.png", PNG));
     let folder = format!("{FOLDER}x");
     let html = Form::img("a.png", PNG).file("img", "b.png", "<html>");
+    let field = after_two(|form| form.text("x", &"y".repeat(70_000)));
+    // Its directory alone tells that it is a Java archive.
+    let entry = [b"PK\x03\x04".as_slice(), &[0; 22], b"\x01\0\0\0a"].concat();
+    let name = b"META-INF/MANIFEST.MF";
+    let directory = [
+        b"PK\x01\x02".as_slice(),
+        &[0; 24],
+        b"\x14\0",
+        &[0; 16],
+        name,
+    ]
+    .concat();
+    let archive = [entry, vec![b'x'; 2_200_000], directory].concat();
+    let archive = Form::img("a.zip", archive);
     let mut cases = vec![
         Case::form("f64 two img", &files(2)).stores([Stored::png(), Stored::png()]),
         Case::form("f64 ten img", &files(10)).refused("too_many_files 9"),
@@ -110,11 +124,23 @@ fn fields() -> Vec<Case> {
         .to(&folder)
         .refused("too_many_files 1"),
         Case::form("f64 HTML behind a good file", &html).refused("type_refused HTML"),
+        Case::form("a21 a large field behind two", &field).refused("field_too_large"),
+        Case::form("d46 a program at its end", &archive).refused("type_refused JAR"),
         Case::form(
             "f64 text and file",
             &Form::new().text("img", "a").file("img", "a.png", PNG),
         ),
     ];
+    for (content, looks_like) in [
+        (&b"<html><script>alert(1)</script>"[..], "HTML"),
+        (b"<svg xmlns=\"http://www.w3.org/2000/svg\"/>", "SVG"),
+        (b"MZ\x90\0\x03\0\0\0\x04\0\0\0\xFF\xFF", "Windows program"),
+        (b"\x01\x02\x03\x04", "unknown"),
+    ] {
+        let last = after_two(|form| form.file("img", "c.png", content));
+        let case = Case::form(format!("d43 {looks_like} behind two"), &last);
+        cases.push(case.refused(format!("type_refused {looks_like}")));
+    }
     for (field, got) in [
         ("file", "file"),
         ("img[]", "img[]"),

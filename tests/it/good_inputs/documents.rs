@@ -1,7 +1,7 @@
 //! Documents: compound files, archives, texts, and the names under which a bucket hands them out.
 
-use super::builders::{compound, joined, zip, zip_with};
 use crate::{
+    builders::{compound, joined, zip, zip_with},
     drivers::{Case, Stored, Way::Lambda, rows, unescaped},
     support::Form,
 };

@@ -1,7 +1,7 @@
 //! Sounds whose first frame stands far inside the file, films by their brands, pictures by theirs.
 
-use super::builders::{branded, id3, joined};
 use crate::{
+    builders::{branded, id3, joined},
     drivers::{Case, Stored, Way::Lambda},
     support::Form,
 };

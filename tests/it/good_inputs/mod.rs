@@ -2,8 +2,6 @@
 //! the program, with all that an answer says of them and with what is stored. Inputs beside them that
 //! must stay refused are here, too.
 
-#[path = "../../media/builders.rs"]
-mod builders;
 mod documents;
 mod forms;
 mod media;
