@@ -1,5 +1,6 @@
 // How a chat shows a file, from the facts of the answer; before there is one, from the file itself.
 
+import { keepPlaying } from './client/media.js'
 import { bytes, t } from './words.js'
 
 const WIDEST = 260, HIGHEST = 300
@@ -43,8 +44,7 @@ function film(facts, src) {
   const video = make('video', { controls: true, preload: 'metadata', playsInline: true })
   video.setAttribute('aria-label', facts.name)
   reserve(video, facts)
-  video.onerror = () => video.replaceWith(paper(facts, src))
-  video.src = src
+  keepPlaying(video, src, () => video.replaceWith(paper(facts, src)))
   return video
 }
 
@@ -71,11 +71,10 @@ function voice(facts, src) {
   }
   const seconds = () => (facts.duration_ms ? facts.duration_ms / 1000 : Number.isFinite(sound.duration) ? sound.duration : 1)
   for (const event of ['loadedmetadata', 'play', 'pause', 'ended']) sound.addEventListener(event, () => show(seconds()))
-  // AMR is played by no browser.
-  sound.onerror = () => button.replaceWith(paper(facts, src))
   button.onclick = () => (sound.paused ? sound.play().catch(() => {}) : sound.pause())
   show(seconds())
-  sound.src = src
+  // AMR is played by no browser.
+  keepPlaying(sound, src, () => button.replaceWith(paper(facts, src)))
   return button
 }
 

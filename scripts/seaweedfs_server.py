@@ -171,6 +171,14 @@ class SeaweedFs:
             page = tree.findtext("{*}IsTruncated") == "true" and {**query, **next_page(tree)}
         return found
 
+    def let_pages_read(self):
+        """The bucket's CORS rules let every origin read, as the templates do for private reads, and nothing else."""
+        methods = "".join(f"<AllowedMethod>{method}</AllowedMethod>" for method in ("GET", "HEAD"))
+        rule = f"<AllowedOrigin>*</AllowedOrigin>{methods}<AllowedHeader>*</AllowedHeader>"
+        rules = f"<CORSConfiguration><CORSRule>{rule}</CORSRule></CORSConfiguration>"
+        with self.request("PUT", f"/{BUCKET}", {"cors": ""}, rules.encode()) as answer:
+            assert answer.status == 200, (answer.status, answer.read(500))
+
     def request(self, method, path, query=(), body=b""):
         query = urllib.parse.urlencode(sorted(dict(query).items()), quote_via=urllib.parse.quote)
         headers = signed(method, f"127.0.0.1:{self.port}", path, query, body)

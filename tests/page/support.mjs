@@ -105,6 +105,13 @@ export async function serveFolder(folder) {
   return { address: `http://127.0.0.1:${server.address().port}`, end: () => server.close() }
 }
 
+/** Serves one page, of an origin of its own. */
+export async function serveText(html) {
+  const server = createServer((_, answer) => answer.writeHead(200, { 'content-type': 'text/html' }).end(html))
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve))
+  return { address: `http://127.0.0.1:${server.address().port}`, end: () => server.close() }
+}
+
 /** Chromium without anything that would look up hosts of its own; `more` flags. */
 export const startChromium = (...more) =>
   chromium.launch({
@@ -152,4 +159,45 @@ export async function throttle(context, page, bytesPerSecond) {
     await set(-1)
     await session.detach()
   }
+}
+
+const KEYFRAME = { at: 863, bytes: 957 }
+
+/** A film of so many seconds, whose pictures, one a second, lie `apart` bytes from each other. All are the sample's first. */
+export function longFilm(seconds, apart) {
+  const sample = media('mp42-faststart.mp4')
+  const numbers = (...all) => Buffer.from(Uint32Array.from(all).buffer).swap32()
+  const box = (kind, ...parts) => {
+    const payload = Buffer.concat(parts)
+    return Buffer.concat([numbers(payload.length + 8), Buffer.from(kind), payload])
+  }
+  const set = (payload, at, value) => payload.fill(numbers(value), at, at + 4)
+  const edit = {
+    mvhd: (payload) => set(payload, 16, payload.readUInt32BE(12) * seconds),
+    tkhd: (payload) => set(payload, 20, 1000 * seconds),
+    mdhd: (payload) => set(payload, 16, payload.readUInt32BE(12) * seconds),
+    stts: () => numbers(0, 1, seconds, 0x2800),
+    stsc: () => numbers(0, 1, 1, 1, 1),
+    stsz: () => numbers(0, KEYFRAME.bytes, seconds),
+    stco: () => numbers(0, seconds, ...places),
+  }
+  const all = (from, to) => {
+    const made = []
+    for (let at = from; at < to; at += sample.readUInt32BE(at)) made.push(one(at, sample.toString('latin1', at + 4, at + 8)))
+    return made
+  }
+  const one = (at, kind) => {
+    const to = at + sample.readUInt32BE(at)
+    if (/moov|trak|mdia|minf|stbl/.test(kind)) return box(kind, ...all(at + 8, to))
+    // Every picture is complete, and the first is shown first.
+    if (/edts|stss|free|mdat/.test(kind)) return Buffer.alloc(0)
+    return box(kind, edit[kind]?.(Buffer.from(sample.subarray(at + 8, to))) ?? sample.subarray(at + 8, to))
+  }
+  const head = () => Buffer.concat(all(0, sample.length))
+  let places = Array(seconds).fill(0)
+  const first = head().length + 8
+  places = places.map((_, second) => first + second * apart)
+  const picture = sample.subarray(KEYFRAME.at, KEYFRAME.at + KEYFRAME.bytes)
+  const padded = Buffer.concat([picture, Buffer.alloc(apart - picture.length)])
+  return Buffer.concat([head(), box('mdat', ...Array(seconds).fill(padded))])
 }

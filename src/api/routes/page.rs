@@ -38,7 +38,7 @@ const SVG: &str = "image/svg+xml";
 const YAML: &str = "application/yaml; charset=utf-8";
 
 /// Everything that the browser loads: path, type, content. The page uses the client package as it is published.
-const FILES: [(&str, &str, &str); 16] = [
+const FILES: [(&str, &str, &str); 17] = [
     ("", HTML, include_str!("../../../page/index.html")),
     ("page.css", CSS, include_str!("../../../page/page.css")),
     ("icon.svg", SVG, include_str!("../../../page/icon.svg")),
@@ -88,6 +88,11 @@ const FILES: [(&str, &str, &str); 16] = [
         "client/lanes.js",
         JAVASCRIPT,
         include_str!("../../../client/lanes.js"),
+    ),
+    (
+        "client/media.js",
+        JAVASCRIPT,
+        include_str!("../../../client/media.js"),
     ),
     (
         "client/records.js",
