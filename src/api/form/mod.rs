@@ -40,6 +40,7 @@ use crate::body::{ByteStream, ReadError};
 const MAX_TEXT_BYTES: usize = 64 * 1024;
 /// Most parts of a form, files and text fields together.
 const MAX_PARTS: usize = 100;
+const TOO_MANY_PARTS: &str = "more than 100 parts";
 /// Allowance beyond the files: boundaries, headers, text fields.
 const OVERHEAD_BYTES: u64 = 1024 * 1024;
 /// Fields that are never files, whatever a client says of them.
@@ -158,7 +159,7 @@ impl Form {
         };
         self.parts += 1;
         if self.parts > MAX_PARTS {
-            return Err(ReadError::malformed("more than 100 parts"));
+            return Err(ReadError::malformed(TOO_MANY_PARTS));
         }
         self.reader.begin_content();
         About::read(field.headers())
