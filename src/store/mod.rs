@@ -429,7 +429,7 @@ impl Session {
     pub fn client_multipart(&self) -> Option<ClientMultipart<'_>> {
         match &self.place {
             Place::Disk(_) => None,
-            Place::Bucket(bucket) => Some(ClientMultipart::new(bucket)),
+            Place::Bucket(bucket) => Some(ClientMultipart::new(bucket, &self.tasks)),
         }
     }
 

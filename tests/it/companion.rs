@@ -1,6 +1,8 @@
 //! The S3 routes of Uppy's Companion, called as `@uppy/aws-s3` calls them: what they answer, whose
 //! uploads they touch, and that the parts that a client puts become one checked object.
 
+use std::time::Duration;
+
 use axum::{
     body::Body,
     http::{Method, Request},
@@ -765,6 +767,22 @@ async fn an_upload_that_was_begun_but_never_told_is_aborted() {
         let upload = lane.begin("a.png").await;
         assert_eq!(bucket.open_uploads(), 1, "{}", lane.kind());
         bare(&lane.abort(&upload).await);
+        lane.assert_holds(&[]);
+    }
+}
+
+#[tokio::test]
+async fn an_upload_whose_client_left_before_it_was_told_is_aborted() {
+    for lane in Lane::both(&[]).await {
+        let bucket = lane.bucket();
+        let late = Fault::Slow(Duration::from_millis(200));
+        bucket.fail(Operation::CreateUpload, late, 1);
+        let file = json!({"filename": "a.png", "type": "image/png"});
+        tokio::select! {
+            reply = lane.ask("/s3/multipart", &file) => panic!("answered {}", reply.status),
+            () = bucket.wait_until(|now| now.open_uploads() == 1) => {}
+        }
+        bucket.wait_until(|now| now.open_uploads() == 0).await;
         lane.assert_holds(&[]);
     }
 }

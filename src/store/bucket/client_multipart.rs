@@ -10,26 +10,59 @@ use super::{
     retry::Attempts,
     sigv4::{PresignedUrl, Signer, Stamp},
 };
-use crate::store::{ContentHeaders, Error, ObjectKey};
+use crate::store::{ContentHeaders, Error, ObjectKey, Tasks};
 
 /// The multipart uploads of clients.
 #[derive(Clone, Copy, Debug)]
 pub struct ClientMultipart<'s> {
     session: &'s Session,
+    tasks: &'s Tasks,
+}
+
+/// An upload whose id nobody has been told yet; aborted when dropped.
+#[derive(Debug)]
+struct Untold {
+    session: Session,
+    tasks: Tasks,
+    key: ObjectKey,
+    id: Option<String>,
+}
+
+impl Drop for Untold {
+    fn drop(&mut self) {
+        if let Some(id) = self.id.take() {
+            let (session, key) = (self.session.clone(), self.key.clone());
+            self.tasks
+                .spawn(async move { session.abort_or_log(&key, &id).await });
+        }
+    }
 }
 
 impl<'s> ClientMultipart<'s> {
-    pub(in crate::store) fn new(session: &'s Session) -> Self {
-        Self { session }
+    pub(in crate::store) fn new(session: &'s Session, tasks: &'s Tasks) -> Self {
+        Self { session, tasks }
     }
 
-    /// Creates an upload and returns the bucket's id for it. One whose id got lost is aborted.
+    /// Creates an upload and returns the bucket's id for it. One whose id got lost, or whose client
+    /// has left meanwhile, is aborted.
     ///
     /// # Errors
     /// As for every call to the bucket.
     pub async fn create(self, key: &ObjectKey) -> Result<String, Error> {
-        let content = ContentHeaders::UNKNOWN;
-        self.session.create_multipart(key, &content).await
+        let (session, tasks) = (self.session.clone(), self.tasks.clone());
+        let key = key.clone();
+        let creation = self.tasks.spawn(async move {
+            let content = ContentHeaders::UNKNOWN;
+            let id = Some(session.create_multipart(&key, &content).await?);
+            Ok(Untold {
+                session,
+                tasks,
+                key,
+                id,
+            })
+        });
+        let mut created = creation.await.map_err(|_| Error::Interrupted)??;
+        created.id.take().ok_or(Error::Interrupted)
     }
 
     /// The parts that the bucket has, in order.
@@ -117,7 +150,8 @@ mod tests {
         let denied = answer(403, "", &error_body("AccessDenied"));
         let answers = [answer(204, "", ""), answer(404, "", ""), denied];
         let (server, session) = scripted(answers).await;
-        let uploads = ClientMultipart::new(&session);
+        let tasks = Tasks::default();
+        let uploads = ClientMultipart::new(&session, &tasks);
         for _ in 0..2 {
             let aborted = uploads.abort(&key("pending/a"), "a+b/=").await;
             aborted.expect("ended");
@@ -139,7 +173,8 @@ mod tests {
             path_style: false,
             ..settings("")
         });
-        let uploads = ClientMultipart::new(&session);
+        let tasks = Tasks::default();
+        let uploads = ClientMultipart::new(&session, &tasks);
         let life = Duration::from_secs(900);
         let key = key("pending/a");
         let url = uploads.presign_part(&key, "a+b/=", 7, life);
