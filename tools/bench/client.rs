@@ -30,9 +30,11 @@ const CHUNK: usize = 1024 * 1024;
 /// Longer than any answer takes, however busy the machine is.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Body of an upload: a file in a form.
+/// A request: an upload, which is a file in a form, or one without a body.
 #[derive(Clone)]
 pub(crate) struct Payload {
+    method: Method,
+    path: Rc<str>,
     content_type: String,
     chunks: Rc<[Bytes]>,
     len: u64,
@@ -44,6 +46,18 @@ impl Payload {
     /// A picture of `size` bytes.
     pub(crate) fn of_size(size: usize) -> Self {
         Self::form("photo.png", picture(size), size)
+    }
+
+    /// A request that only asks.
+    pub(crate) fn get(path: &str) -> Self {
+        Self {
+            method: Method::GET,
+            path: path.into(),
+            content_type: "application/octet-stream".to_owned(),
+            chunks: Rc::new([]),
+            len: 0,
+            file_bytes: 0,
+        }
     }
 
     /// A file that exists.
@@ -66,6 +80,8 @@ impl Payload {
         chunks.extend(file);
         chunks.push(tail.into());
         Self {
+            method: Method::POST,
+            path: UPLOAD.into(),
             content_type: format!("multipart/form-data; boundary={BOUNDARY}"),
             len: chunks.iter().map(|chunk| chunk.len() as u64).sum(),
             chunks: chunks.into(),
@@ -167,6 +183,16 @@ pub(crate) struct Bounds {
     pub(crate) time: Duration,
 }
 
+impl Bounds {
+    /// Those of one of so many turns.
+    pub(crate) fn split(self, turns: u64) -> Self {
+        Self {
+            requests: self.requests.div_ceil(turns),
+            time: self.time.div_f64(turns as f64),
+        }
+    }
+}
+
 /// Result of a load.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Done {
@@ -224,8 +250,8 @@ impl Load {
 
     async fn send(&self, connection: &mut SendRequest<Sending>) -> io::Result<()> {
         let request = Request::builder()
-            .method(Method::POST)
-            .uri(UPLOAD)
+            .method(self.payload.method.clone())
+            .uri(&*self.payload.path)
             .header(HOST, self.to.to_string())
             .header(CONTENT_TYPE, &self.payload.content_type)
             // Function Compute adds these to every request.
@@ -240,7 +266,7 @@ impl Load {
         let body = response.into_body().collect().await;
         let body = body.map_err(io::Error::other)?.to_bytes();
         match status.as_u16() {
-            200 => Ok(()),
+            200 | 302 => Ok(()),
             status => Err(io::Error::other(format!(
                 "{status}: {}",
                 String::from_utf8_lossy(&body)

@@ -13,8 +13,8 @@ Usage: cargo build --release && cargo measure [OPTIONS]
   --beside PATH         another build takes turns with it and stands for the floor
   --file PATH           an upload of row files, which has none without; repeatable
   --pin                 the binary gets the first processor, everything else the others (taskset)
-  --only ROW,ROW        limits, start, idle, small, medium, large, files, tls, peak, lambda-start,
-                        lambda-first, lambda-warm, lambda-peak, concurrency, size [default: all]
+  --only ROW,ROW        limits, start, idle, small, medium, large, files, read, tls, peak,
+                        lambda-start, lambda-first, lambda-warm, lambda-peak, concurrency, size [default: all]
   --quick               a fifth of the time, smaller files; to see that it runs
   --concurrency N,N     uploads at once in the last table [default: 1,16,64]
   --concurrent-mb N     size of each of them [default: 100]
