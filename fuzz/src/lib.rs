@@ -24,6 +24,11 @@ pub fn media(input: &[u8]) {
     any_input::media::check(input);
 }
 
+/// The families of formats, each with a target of its own.
+pub fn family(name: &str, input: &[u8]) {
+    any_input::media::check_family(name, input);
+}
+
 pub fn token(input: &[u8]) {
     any_input::token::check(input);
 }

@@ -1,6 +1,8 @@
 //! `upload::media`: no file panics, a type that was judged is one that is served, and the judgement
-//! does not depend on the chunks in which a file came. A file that is stripped keeps its length, its
-//! type and its facts, and stripped again it does not change.
+//! does not depend on the chunks in which a file came, nor do the facts found in it. A file that is
+//! stripped keeps its length, its type and its facts, and stripped again it does not change.
+//!
+//! [`check`] takes any file; [`check_family`] takes only those that one walker reads.
 
 use bytes::Bytes;
 use chat_upload::upload::media::{HEAD_BYTES, Kinds, Media, Refused, Report, Rules, Strip, judge};
@@ -12,6 +14,101 @@ const fn rules(strip: Strip) -> Rules {
         kinds: Kinds::ALL,
         strip,
     }
+}
+
+/// How files of one family of formats begin, and the extension of each.
+type Family = &'static [(&'static str, &'static [u8])];
+
+/// The families by their walkers.
+pub(crate) const FAMILIES: [(&str, Family); 8] = [
+    (
+        "jpeg_tiff",
+        &[
+            ("jpg", b"\xFF\xD8\xFF"),
+            ("tiff", b"II*\0\x08\0\0\0"),
+            ("tiff", b"MM\0*\0\0\0\x08"),
+        ],
+    ),
+    ("png", &[("png", b"\x89PNG\r\n\x1A\n\0\0\0\x0DIHDR")]),
+    (
+        "gif_riff_bmp",
+        &[
+            ("gif", b"GIF89a"),
+            ("webp", b"RIFF\xFF\0\0\0WEBPVP8X"),
+            ("avi", b"RIFF\xFF\0\0\0AVI LIST"),
+            ("wav", b"RIFF\xFF\0\0\0WAVEfmt "),
+            ("bmp", b"BM"),
+        ],
+    ),
+    (
+        "boxes",
+        &[
+            ("heic", b"\0\0\0\x10ftypheic\0\0\0\0"),
+            ("avif", b"\0\0\0\x10ftypavif\0\0\0\0"),
+            ("mp4", b"\0\0\0\x10ftypisom\0\0\0\0"),
+            ("mov", b"\0\0\0\x10ftypqt  \0\0\0\0"),
+        ],
+    ),
+    (
+        "matroska",
+        &[
+            ("webm", b"\x1A\x45\xDF\xA3\x87\x42\x82\x84webm"),
+            ("mkv", b"\x1A\x45\xDF\xA3\x8B\x42\x82\x88matroska"),
+        ],
+    ),
+    (
+        "ogg_flac",
+        &[("ogg", b"OggS\0\x02"), ("flac", b"fLaC\0\0\0\x22")],
+    ),
+    (
+        "frames",
+        &[
+            ("mp3", b"ID3\x03\0\0\0\0\0"),
+            ("mp3", b"\xFF\xFB\x90"),
+            ("aac", b"\xFF\xF1\x50\x80"),
+            ("amr", b"#!AMR\n"),
+        ],
+    ),
+    ("xmp", &[("jpg", b"")]),
+];
+
+/// The input is what chooses a beginning, chunk sizes, and a content whose first bytes are replaced by
+/// that beginning. The content of family `xmp` is a packet in a picture.
+pub(crate) fn check_family(name: &str, input: &[u8]) {
+    let found = FAMILIES.iter().find(|(family, _)| *family == name);
+    let (_, beginnings) = found.expect("a family of the table");
+    let mut pieces = input.splitn(3, |byte| *byte == b'\n');
+    let mut next = || pieces.next().unwrap_or_default();
+    let (choice, sizes, content) = (next(), next(), next());
+    let choice = choice.first().map_or(0, |byte| usize::from(*byte));
+    let (extension, beginning) = beginnings[choice % beginnings.len()];
+    let file = match name {
+        "xmp" => with_packet(content),
+        _ => [
+            beginning,
+            content.get(beginning.len()..).unwrap_or_default(),
+        ]
+        .concat(),
+    };
+    let name = format!("a.{extension}");
+    check(&[name.as_bytes(), sizes, &file].join(&b'\n'));
+}
+
+/// A picture with this XMP packet, as far as a segment can hold it.
+fn with_packet(packet: &[u8]) -> Vec<u8> {
+    const NAME: &[u8] = b"http://ns.adobe.com/xap/1.0/\0";
+    let packet = &packet[..packet.len().min(60_000)];
+    let len = u16::try_from(2 + NAME.len() + packet.len()).expect("within a segment");
+    let picture = include_bytes!("../../media/baseline.jpg");
+    [
+        &picture[..2],
+        b"\xFF\xE1",
+        &len.to_be_bytes(),
+        NAME,
+        packet,
+        &picture[2..],
+    ]
+    .concat()
 }
 
 /// The input is a file's name, chunk sizes and its content.
@@ -27,10 +124,13 @@ pub(crate) fn check(input: &[u8]) {
     if let Ok(media) = whole {
         assert_eq!(Media::of_stored(&media.extension), media);
         assert_name_only_chooses(&input.content, media);
-        for strip in [Strip::Location, Strip::Device] {
+        for strip in [Strip::Off, Strip::Location, Strip::Device] {
             let (stripped, once) = passed(&input.content, &name, input.whole(), strip);
-            let (chopped, again) = passed(&input.content, &name, input.minced(), strip);
-            assert_eq!((&chopped, &again), (&stripped, &once));
+            assert_eq!(stripped.len(), input.content.len());
+            for chunks in [input.as_asked(), input.minced()] {
+                let (chopped, again) = passed(&input.content, &name, chunks, strip);
+                assert_eq!((&chopped, &again), (&stripped, &once));
+            }
             let chunks = vec![Bytes::copy_from_slice(&stripped)];
             let (same, twice) = passed(&stripped, &name, chunks, strip);
             assert_eq!(same, stripped);

@@ -31,7 +31,7 @@ const FORM_TYPE: &str = "multipart/form-data; boundary=b";
 type Check = fn(&[u8]);
 
 /// Runs a check on every file kept for it.
-fn replay(name: &str, check: Check) {
+fn replay(name: &str, check: impl Fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/regressions");
     let Ok(files) = fs::read_dir(folder.join(name)) else {
         return;
@@ -56,6 +56,26 @@ fn what_broke_a_check_once_breaks_none_again() {
     ];
     for (name, check) in checks {
         replay(name, check);
+    }
+    for (name, _) in media::FAMILIES {
+        replay(name, |input| media::check_family(name, input));
+    }
+}
+
+/// Each sample passes as a file of every family, with its own beginning and others' too.
+#[test]
+fn every_sample_passes_as_any_family() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/media");
+    for file in fs::read_dir(folder).unwrap() {
+        let content = fs::read(file.unwrap().path()).unwrap();
+        let content = &content[..content.len().min(4_000)];
+        for (name, beginnings) in media::FAMILIES {
+            for choice in 0..beginnings.len() {
+                let choice = [u8::try_from(choice).unwrap()];
+                let input = [&choice[..], &[7, 64], content].join(&b'\n');
+                media::check_family(name, &input);
+            }
+        }
     }
 }
 
@@ -139,6 +159,16 @@ proptest! {
     ) {
         let input = format!("{{\"alg\":\"{alg}\"}}\n{{\"id\":{id},\"exp\":{exp}}}");
         token::check(input.as_bytes());
+    }
+
+    #[test]
+    fn any_file_of_a_family_is_walked_the_same_in_any_chunks(
+        (name, _) in select(media::FAMILIES.to_vec()),
+        choice in 0..9_u8,
+        sizes: [u8; 2],
+        content in vec(any::<u8>(), 0..600),
+    ) {
+        media::check_family(name, &[&[choice][..], &sizes, &content].join(&b'\n'));
     }
 
     #[test]
