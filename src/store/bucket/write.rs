@@ -134,8 +134,9 @@ impl Writer {
     /// Waits, beside the client, until others need the memory of a silent client's part more.
     pub(in crate::store) async fn wanted_back(&self) {
         match &self.share {
-            Some(share) => share.wanted_back().await,
-            None => std::future::pending().await,
+            // An object of several requests is read from the store: no client is waited for.
+            Some(share) if self.undo == Undo::WhenDropped => share.wanted_back().await,
+            _ => std::future::pending().await,
         }
     }
 
