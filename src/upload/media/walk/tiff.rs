@@ -14,10 +14,14 @@ const PHOTOSHOP: u16 = 0x8649;
 const EXIF: u16 = 0x8769;
 const GPS: u16 = 0x8825;
 const COLOR_SPACE: u16 = 0xA001;
+const INTEROPERABILITY: u16 = 0xA005;
+/// Of an interoperability directory: `R98` is sRGB, `R03` with an uncalibrated colour space Adobe RGB.
+const INTEROPERABILITY_INDEX: u16 = 0x0001;
 const RESOLUTION_UNIT: u16 = 0x0128;
 /// In a GPS directory; some cameras write no more when they do not know where they are.
 const GPS_VERSION: u16 = 0;
 
+const ASCII: u16 = 2;
 const SHORT: u16 = 3;
 const LONG: u16 = 4;
 
@@ -307,12 +311,8 @@ impl<'b> Tiff<'b> {
     /// A new block that says how the picture is to be shown.
     fn essence(self) -> Vec<u8> {
         let orientation = self.orientation().filter(|it| (1..=8).contains(it));
-        let color_space = || {
-            let directory = self.directory(self.long(4)? as usize)?;
-            let exif = self.long(self.find(directory, EXIF)? + 8)?;
-            self.only_short(self.directory(exif as usize)?, COLOR_SPACE)
-        };
-        let color_space = color_space();
+        let exif = self.exif();
+        let color_space = exif.and_then(|exif| self.only_short(exif, COLOR_SPACE));
         let mut entries = Vec::new();
         entries.extend(orientation.map(|it| self.entry(ORIENTATION, SHORT, self.left(it))));
         if entries.is_empty() && color_space.is_none() {
@@ -328,10 +328,36 @@ impl<'b> Tiff<'b> {
         let mut rebuilt = [magic, &self.long_bytes(HEADER as u32)].concat();
         rebuilt.extend(self.directory_bytes(&entries));
         if let Some(color_space) = color_space {
-            let entry = self.entry(COLOR_SPACE, SHORT, self.left(color_space));
-            rebuilt.extend(self.directory_bytes(&[entry]));
+            let mut entries = vec![self.entry(COLOR_SPACE, SHORT, self.left(color_space))];
+            let index = exif.and_then(|exif| self.interoperability(exif));
+            let next = Directory { at: end, count: 2 }.range().end;
+            if index.is_some() {
+                entries.push(self.entry(INTEROPERABILITY, LONG, self.long_bytes(next as u32)));
+            }
+            rebuilt.extend(self.directory_bytes(&entries));
+            if let Some(index) = index {
+                let entry = self.entry_of(INTEROPERABILITY_INDEX, ASCII, 4, index);
+                rebuilt.extend(self.directory_bytes(&[entry]));
+            }
         }
         rebuilt
+    }
+
+    /// The first directory of EXIF.
+    fn exif(self) -> Option<Directory> {
+        let directory = self.directory(self.long(4)? as usize)?;
+        let exif = self.long(self.find(directory, EXIF)? + 8)?;
+        self.directory(exif as usize)
+    }
+
+    /// The interoperability index that EXIF has, where it tells the colour space.
+    fn interoperability(self, exif: Directory) -> Option<[u8; 4]> {
+        let at = self.long(self.find(exif, INTEROPERABILITY)? + 8)?;
+        let directory = self.directory(at as usize)?;
+        let entry = self.find(directory, INTEROPERABILITY_INDEX)?;
+        let is_text = self.short(entry + 2)? == ASCII && self.long(entry + 4)? == 4;
+        let index = self.block.get(entry + 8..)?.first_chunk().copied()?;
+        (is_text && matches!(&index, b"R98\0" | b"R03\0")).then_some(index)
     }
 
     fn directory_bytes(self, entries: &[[u8; ENTRY]]) -> Vec<u8> {
@@ -341,8 +367,12 @@ impl<'b> Tiff<'b> {
 
     /// An entry with one value of up to four bytes.
     fn entry(self, tag: u16, kind: u16, value: [u8; 4]) -> [u8; ENTRY] {
+        self.entry_of(tag, kind, 1, value)
+    }
+
+    fn entry_of(self, tag: u16, kind: u16, count: u32, value: [u8; 4]) -> [u8; ENTRY] {
         let ([a, b], [c, d]) = (self.short_bytes(tag), self.short_bytes(kind));
-        let ([e, f, g, h], [i, j, k, l]) = (self.long_bytes(1), value);
+        let ([e, f, g, h], [i, j, k, l]) = (self.long_bytes(count), value);
         [a, b, c, d, e, f, g, h, i, j, k, l]
     }
 
@@ -410,9 +440,7 @@ mod tests {
                         3 if *count == 1 => tiff.left(*value as u16),
                         _ => tiff.long_bytes(*value),
                     };
-                    let mut entry = tiff.entry(*tag, *kind, value);
-                    entry[4..8].copy_from_slice(&tiff.long_bytes(*count));
-                    entry
+                    tiff.entry_of(*tag, *kind, *count, value)
                 })
                 .collect();
             block.extend(tiff.directory_bytes(&entries));
@@ -568,5 +596,38 @@ mod tests {
         }
         let outside = cleaned(&gps(0xFFFF), Strip::Location);
         assert_eq!(outside[8..10], [1, 0], "an offset outside of the block");
+    }
+
+    #[test]
+    fn what_tells_adobe_rgb_stays_without_the_device() {
+        for is_little in [true, false] {
+            let order = |text: [u8; 4]| match is_little {
+                true => u32::from_le_bytes(text),
+                false => u32::from_be_bytes(text),
+            };
+            // A model, then EXIF with its colour space, then its interoperability.
+            let (exif, interop) = (8 + 2 + 2 * 12 + 4, 8 + 2 + 2 * 12 + 4 + 2 + 2 * 12 + 4);
+            let of = |index: [u8; 4]| {
+                let directories: [&[_]; 3] = [
+                    &[(0x0110, 2, 4, order(*b"Mod\0")), (EXIF, 4, 1, exif)],
+                    &[
+                        (COLOR_SPACE, 3, 1, 0xFFFF),
+                        (INTEROPERABILITY, 4, 1, interop),
+                    ],
+                    &[(INTEROPERABILITY_INDEX, 2, 4, order(index))],
+                ];
+                block(is_little, &directories, &[])
+            };
+            let has = |block: &[u8], text: &[u8]| block.windows(text.len()).any(|it| it == text);
+            let cleaned = clean(&of(*b"R03\0"), Strip::Device).expect("a model goes");
+            assert!(has(&cleaned, b"R03\0") && !has(&cleaned, b"Mod"));
+            let tiff = Tiff::new(&cleaned).expect("a block");
+            let exif = tiff.exif().expect("a directory");
+            assert_eq!(tiff.only_short(exif, COLOR_SPACE), Some(0xFFFF));
+            assert_eq!(tiff.interoperability(exif), Some(*b"R03\0"));
+            assert_eq!(clean(&cleaned, Strip::Device), None);
+            let other = clean(&of(*b"Joe\0"), Strip::Device).expect("a name goes");
+            assert!(!has(&other, b"Joe"));
+        }
     }
 }
