@@ -17,7 +17,7 @@ use tokio::{
 
 use crate::store::Error;
 
-/// What shares are counted in, in bytes.
+/// Unit of a share, in bytes.
 const UNIT: usize = 64 * 1024;
 /// A client may be silent for so long while others wait for memory.
 pub(in crate::store) const PATIENCE: Duration = Duration::from_secs(5);
