@@ -2,6 +2,7 @@
 //! until a signal of the caller's.
 
 use std::{
+    collections::HashMap,
     convert::Infallible,
     fmt, io,
     net::SocketAddr,
@@ -27,7 +28,7 @@ use hyper_util::{
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch,
-    task::{AbortHandle, JoinSet},
+    task::{self, AbortHandle, JoinSet},
 };
 use tower::{Service, ServiceExt as _, service_fn};
 
@@ -114,7 +115,7 @@ async fn accept(listener: &TcpListener, connections: &mut Connections) -> (TcpSt
 /// The open connections.
 struct Connections {
     tasks: JoinSet<()>,
-    open: Vec<(AbortHandle, Activity)>,
+    open: HashMap<task::Id, (AbortHandle, Activity)>,
     most: usize,
 }
 
@@ -125,7 +126,7 @@ impl Connections {
     fn new(limits: Limits) -> Self {
         Self {
             tasks: JoinSet::new(),
-            open: Vec::new(),
+            open: HashMap::new(),
             most: limits.max_in_flight.saturating_mul(Self::PER_REQUEST),
         }
     }
@@ -135,7 +136,10 @@ impl Connections {
         connection: impl Future<Output = Result<(), E>> + Send + 'static,
         activity: Activity,
     ) {
-        while self.tasks.try_join_next().is_some() {}
+        while let Some(ended) = self.tasks.try_join_next_with_id() {
+            let id = ended.map_or_else(|error| error.id(), |(id, ())| id);
+            self.open.remove(&id);
+        }
         if self.tasks.len() >= self.most {
             self.close_longest_idle();
         }
@@ -144,21 +148,14 @@ impl Connections {
                 tracing::debug!(%error, "a connection ended");
             }
         });
-        if self.open.len() >= 2 * self.most.min(self.tasks.len()) {
-            self.open.retain(|(task, _)| !task.is_finished());
-        }
-        self.open.push((task, activity));
+        self.open.insert(task.id(), (task, activity));
     }
 
     fn close_longest_idle(&mut self) {
-        self.open.retain(|(task, _)| !task.is_finished());
-        let idle = |index: &usize| {
-            self.open
-                .get(*index)
-                .map(|(_, activity)| activity.idleness())
-        };
-        if let Some(longest) = (0..self.open.len()).max_by_key(idle) {
-            let (task, _) = self.open.swap_remove(longest);
+        let open = self.open.iter();
+        let longest = open.max_by_key(|(_, (_, activity))| activity.idleness());
+        let longest = longest.map(|(id, _)| *id);
+        if let Some((task, _)) = longest.and_then(|id| self.open.remove(&id)) {
             task.abort();
             tracing::debug!("the longest idle connection was closed for another");
         }
@@ -174,7 +171,7 @@ where
     S: Service<Request<Body>, Response = Response, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
 {
-    let service = service.map_request(move |request: Request<Incoming>| {
+    TowerToHyperService::new(service_fn(move |request: Request<Incoming>| {
         let waits = request.headers().contains_key(EXPECT);
         let mut request = request.map(|body| {
             Body::new(Lingering {
@@ -183,9 +180,6 @@ where
             })
         });
         request.extensions_mut().insert(arrival.clone());
-        request
-    });
-    TowerToHyperService::new(service_fn(move |request| {
         let handled = activity.handle();
         let answer = service.clone().oneshot(request);
         async move {

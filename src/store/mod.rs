@@ -349,11 +349,7 @@ impl Session {
                 let keys = extensions.map(|extension| ObjectKey::of_file(folder, stem, extension));
                 disk.find(keys.collect(), &self.tasks).await
             }
-            Place::Bucket(bucket) => {
-                bucket
-                    .find(&format!("{folder}/{stem}."), bucket::Deadline::Store)
-                    .await
-            }
+            Place::Bucket(bucket) => bucket.find(&format!("{folder}/{stem}.")).await,
         }
     }
 

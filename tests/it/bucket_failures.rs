@@ -3,9 +3,7 @@
 
 use std::{
     io,
-    pin::Pin,
     sync::{Arc, LazyLock, Mutex},
-    task::{Context, Poll},
     time::Duration,
 };
 
@@ -21,15 +19,16 @@ use chat_upload::{
         bucket::{self, ONE_CALL_BYTES, PART_BYTES},
     },
 };
-use futures_util::{Stream, StreamExt as _, future::join_all, stream};
-use http_body::{Frame, SizeHint};
+use futures_util::{StreamExt as _, future::join_all, stream};
 use tokio::time::Instant;
 use tracing::subscriber::DefaultGuard;
 use uuid::Uuid;
 
 use crate::{
     bucket_double::{BUCKET, BucketDouble, Dialect, Fault, KEY_ID, Operation, Recorded, SECRET},
-    support::{Form, PNG, Reply, TestApi, UPLOAD, bucket_vars, picture_of},
+    support::{
+        Form, PNG, Reply, TestApi, UPLOAD, announced, bucket_vars, picture_of, post, stalled,
+    },
 };
 
 const MIB: usize = 1024 * 1024;
@@ -734,39 +733,12 @@ impl io::Write for Writer {
     }
 }
 
-/// A picture that stops after `sent` bytes of the `announced`, to a Router with 16 MiB for parts.
-async fn send_and_fall_silent(api: &TestApi, announced: usize, sent: usize) -> Reply {
-    let form = Form::img("a.png", picture(announced));
+/// A picture of `size` bytes that stops after `sent` bytes of its form, to a Router with 16 MiB for parts.
+async fn send_and_fall_silent(api: &TestApi, size: usize, sent: usize) -> Reply {
+    let form = Form::img("a.png", picture(size));
     let body = form.bytes();
-    let sent = Frame::data(body.slice(..sent));
-    let body = Announced {
-        frames: Box::pin(stream::iter([Ok(sent)]).chain(stream::pending())),
-        len: body.len() as u64,
-    };
-    let request = Request::post(UPLOAD).header(CONTENT_TYPE, form.content_type());
-    api.send(request.body(Body::new(body)).unwrap()).await
-}
-
-/// A body that announces its length.
-struct Announced {
-    frames: Pin<Box<dyn Stream<Item = io::Result<Frame<Bytes>>> + Send>>,
-    len: u64,
-}
-
-impl http_body::Body for Announced {
-    type Data = Bytes;
-    type Error = io::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        self.frames.as_mut().poll_next(cx)
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.len)
-    }
+    let body = announced(body.len() as u64, stalled(body.slice(..sent)));
+    api.send(post(UPLOAD, &form.content_type(), body)).await
 }
 
 async fn with_little_memory() -> Scene {

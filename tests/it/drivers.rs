@@ -21,8 +21,8 @@ use crate::{
     lane::target,
     runtime_double::RuntimeDouble,
     support::{
-        Announced, Form, PNG, Process, Reply, TestApi, UPLOAD, bucket_vars, files_below, get,
-        metered, send,
+        Form, PNG, Process, Reply, TestApi, UPLOAD, bucket_vars, files_below, get, metered, send,
+        unread,
     },
     tokens::{SECRET, of_user},
     wire::Wire,
@@ -690,7 +690,7 @@ impl Case {
 async fn send_to_router(api: &TestApi, case: &Case) -> Result<Reply, String> {
     match &case.body {
         Sent::Unread(bytes) => {
-            let body = Body::new(Announced(bytes.len() as u64));
+            let body = unread(bytes.len() as u64);
             Ok(api.send(case.request(body)).await)
         }
         Sent::Endless(start, more) => {

@@ -17,9 +17,7 @@ use chat_upload::{
 use futures_util::{StreamExt as _, stream};
 use tokio::time::Instant;
 
-use crate::support::{
-    Announced, Form, PNG, TestApi, UPLOAD, get, metered, picture_of, post, stalled,
-};
+use crate::support::{Form, PNG, TestApi, UPLOAD, get, metered, picture_of, post, stalled, unread};
 
 /// A form with two good files and then `last`.
 fn after_two_files(last: impl FnOnce(Form) -> Form) -> Form {
@@ -91,7 +89,7 @@ async fn a_body_larger_than_all_its_files_is_refused_before_it_is_read() {
         (&[], UPLOAD, u64::MAX, "50 MiB"),
     ] {
         let api = TestApi::with(vars);
-        let request = post(path, &Form::new().content_type(), Body::new(Announced(len)));
+        let request = post(path, &Form::new().content_type(), unread(len));
         api.assert_refuses(request, &format!("too_large {shown}"))
             .await;
     }

@@ -152,23 +152,38 @@ where
     (Body::from_stream(stream::iter(chunks)), read)
 }
 
-/// A body that says how long it is and must not be read.
-pub(crate) struct Announced(pub(crate) u64);
+/// A body that says how long it is, whatever comes of it.
+struct Announced {
+    body: Body,
+    len: u64,
+}
 
 impl HttpBody for Announced {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = axum::Error;
 
     fn poll_frame(
-        self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        panic!("the body was read")
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.0)
+        SizeHint::with_exact(self.len)
     }
+}
+
+pub(crate) fn announced(len: u64, body: Body) -> Body {
+    Body::new(Announced { body, len })
+}
+
+/// A body that must not be read.
+pub(crate) fn unread(len: u64) -> Body {
+    let chunks = stream::poll_fn(|_| -> Poll<Option<Result<Bytes, Infallible>>> {
+        panic!("the body was read")
+    });
+    announced(len, Body::from_stream(chunks))
 }
 
 /// A body of these bytes after which nothing comes, not even its end.

@@ -262,7 +262,7 @@ pub(super) struct Session {
 
 /// Which limit of a request's time a call observes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Deadline {
+enum Deadline {
     Store,
     /// None: it undoes, in a task that the answer need not wait for.
     Undo,

@@ -101,11 +101,11 @@ impl Session {
     }
 
     /// The first object whose key has this prefix.
-    pub(in crate::store) async fn find(
-        &self,
-        prefix: &str,
-        deadline: Deadline,
-    ) -> Result<Option<Found>, Error> {
+    pub(in crate::store) async fn find(&self, prefix: &str) -> Result<Option<Found>, Error> {
+        self.first_with(prefix, Deadline::Store).await
+    }
+
+    async fn first_with(&self, prefix: &str, deadline: Deadline) -> Result<Option<Found>, Error> {
         let call = self
             .sdk()
             .list_objects_v2()
@@ -182,7 +182,7 @@ impl Session {
     }
 
     async fn is_listed(&self, key: &ObjectKey, deadline: Deadline) -> Result<bool, Error> {
-        let found = self.find(key.as_str(), deadline).await?;
+        let found = self.first_with(key.as_str(), deadline).await?;
         Ok(found.is_some_and(|found| found.key == *key))
     }
 }

@@ -40,13 +40,8 @@ const UNCOUNTED_BYTES: usize = 1024 * 1024;
 impl Session {
     /// Begins an object of at most so many bytes that has no key yet.
     pub(in crate::store) fn writer(&self, at_most: u64, tasks: Tasks, undo: Undo) -> Writer {
-        let is_small = at_most <= ONE_CALL_BYTES as u64;
         Writer {
             at_most,
-            full_bytes: match is_small {
-                true => ONE_CALL_BYTES,
-                false => PART_BYTES + REACH as usize,
-            },
             undo,
             session: self.clone(),
             tasks,
@@ -68,8 +63,6 @@ pub struct Writer {
     tasks: Tasks,
     /// How many bytes the object can have.
     at_most: u64,
-    /// How many bytes are gathered before some are sent as a part.
-    full_bytes: usize,
     /// Where `filling` stands in the file.
     sent: u64,
     filling: PartBuilder,
@@ -158,9 +151,10 @@ impl Writer {
 
     /// How many bytes may be gathered; nothing is sent before the object has its key.
     fn most(&self) -> usize {
-        match self.task {
-            None => ONE_CALL_BYTES,
-            Some(_) => self.full_bytes,
+        let is_small = self.at_most <= ONE_CALL_BYTES as u64;
+        match is_small || self.task.is_none() {
+            true => ONE_CALL_BYTES,
+            false => PART_BYTES + REACH as usize,
         }
     }
 
