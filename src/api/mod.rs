@@ -147,16 +147,20 @@ pub fn router(store: Store, settings: Settings) -> Router {
         .route("/api/chat/qrcode", get(qrcode::show))
         .merge(companion::routes())
         .fallback(files::serve)
-        .layer(middleware::from_fn_with_state(places, concurrency::limit))
-        .layer(middleware::from_fn(layers::check_host))
+        .layer((
+            middleware::from_fn(layers::check_host),
+            middleware::from_fn_with_state(places, concurrency::limit),
+        ))
         // A full process is still a healthy one.
         .route("/healthz", get(health))
         // Holds for the routes above it only.
         .method_not_allowed_fallback(|| async { Error::MethodNotAllowed })
         .with_state(api)
-        .layer(CatchPanicLayer::custom(layers::panic_response))
-        .layer(cors)
-        .layer(middleware::from_fn(access_log::record));
+        .layer((
+            middleware::from_fn(access_log::record),
+            cors,
+            CatchPanicLayer::custom(layers::panic_response),
+        ));
     layers::strip_base_path(routes, base_path)
 }
 
@@ -187,8 +191,9 @@ impl Api {
         let credentials = arrival.credentials.clone();
         let session = self.store.session(credentials, Some(limit))?;
 
-        // A panic is answered by the layer around the routes; its leftovers are undone here.
-        let work = tokio::time::timeout_at(limit.store_until, work(&session));
+        // A panic is answered by the layer around the routes; its leftovers are undone here. Boxed, the
+        // work is not copied from layer to layer.
+        let work = tokio::time::timeout_at(limit.store_until, Box::pin(work(&session)));
         let outcome = match AssertUnwindSafe(work).catch_unwind().await {
             Ok(Ok(outcome)) => outcome,
             // A client that is too slow has ended the form by now.

@@ -41,6 +41,10 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 /// Most idle connections: one for each upload let in by default.
 const MAX_IDLE: usize = 200;
 
+/// How many bytes of TLS records one connection gathers before it writes them. With the 64 KiB of rustls
+/// a part is written in as many calls, and each of them costs as much as encrypting its bytes does.
+const TLS_BUFFER_BYTES: usize = 512 * 1024;
+
 /// A request's body: a part of ours, or the SDK's.
 pub(super) type RequestBody = Either<PartBody, SdkBody>;
 pub(super) type SendError = hyper_util::client::legacy::Error;
@@ -153,7 +157,15 @@ impl Service<Uri> for Dialer {
 
     fn call(&mut self, uri: Uri) -> Self::Future {
         let connected = tokio::time::timeout(self.timeout, self.connector.call(uri));
-        connected.map(|connected| connected?).boxed()
+        let prepared = connected.map(|connected| {
+            let mut stream = connected??;
+            if let MaybeHttpsStream::Https(tls) = &mut stream {
+                let (_, session) = tls.inner_mut().get_mut();
+                session.set_buffer_limit(Some(TLS_BUFFER_BYTES));
+            }
+            Ok(stream)
+        });
+        prepared.boxed()
     }
 }
 
