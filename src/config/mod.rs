@@ -733,6 +733,24 @@ mod tests {
         }
     }
 
+    #[test]
+    fn parts_may_take_a_third_of_a_functions_memory() {
+        for (variable, value, bytes) in [
+            ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "1536", 512 << 20),
+            ("FC_FUNCTION_MEMORY_SIZE", "768", 256 << 20),
+            ("FC_FUNCTION_MEMORY_SIZE", "32", 16 << 20),
+            ("UPLOAD_MEMORY_BYTES", "64MiB", 64 << 20),
+            ("UPLOAD_ADDR", "127.0.0.1:1", 1 << 30),
+        ] {
+            let (bucket, _) = bucket_of(&[
+                ("UPLOAD_STORE", "s3://chat-files"),
+                ("AWS_REGION", "us-east-1"),
+                (variable, value),
+            ]);
+            assert_eq!(bucket.memory_bytes, bytes, "{variable}={value}");
+        }
+    }
+
     fn held(bucket: bucket::Settings) -> Option<Credentials> {
         match bucket.credentials {
             Some(CredentialsProvider::Static(credentials)) => Some(credentials),

@@ -392,11 +392,7 @@ impl Bench {
                 cpu: s_per_gb(cpu, size),
                 ..memory(
                     &format!("peak RSS, {} MB × {uploads} at once", size / 1_000_000),
-                    if uploads == 64 {
-                        "≤ 64 × 2 parts, 1024 MiB"
-                    } else {
-                        ""
-                    },
+                    if uploads == 64 { "≤ 450 MiB" } else { "" },
                     server.process.peak_rss()?,
                 )
             });
