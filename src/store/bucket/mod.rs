@@ -22,7 +22,7 @@ use std::{
     time::Duration,
 };
 
-use axum::http::{HeaderValue, Method};
+use axum::http::{HeaderName, HeaderValue, Method, header::IF_NONE_MATCH};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
@@ -77,10 +77,10 @@ impl Dialect {
     }
 
     /// The header that makes a write create an object and never overwrite one.
-    fn create_only(self) -> (&'static str, &'static str) {
+    fn create_only(self) -> (HeaderName, &'static str) {
         match self {
-            Self::S3 => ("if-none-match", "*"),
-            Self::Oss => ("x-oss-forbid-overwrite", "true"),
+            Self::S3 => (IF_NONE_MATCH, "*"),
+            Self::Oss => (HeaderName::from_static("x-oss-forbid-overwrite"), "true"),
         }
     }
 }

@@ -2,7 +2,7 @@
 //! in parts (`publish.rs`) and clients that upload their parts themselves (`client_multipart.rs`).
 
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
-use axum::http::{HeaderValue, Method};
+use axum::http::Method;
 
 use super::{Deadline, MAX_PARTS, Session, request::Call, retry::Attempts, sigv4::encoded_query};
 use crate::store::{ContentHeaders, Error, ObjectKey, chunks::Part};
@@ -39,9 +39,21 @@ pub struct ListedPart {
     pub etag: String,
 }
 
-/// A header as the SDK wants it.
-pub(super) fn as_text(header: Option<&HeaderValue>) -> Option<String> {
-    header?.to_str().ok().map(str::to_owned)
+impl CompletePart {
+    pub(super) fn new(
+        operation: &'static str,
+        number: i32,
+        etag: Option<String>,
+    ) -> Result<Self, Error> {
+        let missing = || Error::incomplete_answer(operation, "the answer holds no ETag");
+        let etag = etag.ok_or_else(missing)?;
+        Ok(Self { number, etag })
+    }
+}
+
+/// The query of a call about one part.
+pub(super) fn part_query(upload_id: &str, number: i32) -> String {
+    encoded_query(&[("partNumber", &number.to_string()), ("uploadId", upload_id)])
 }
 
 impl Session {
@@ -51,23 +63,15 @@ impl Session {
         key: &ObjectKey,
         content: &ContentHeaders,
     ) -> Result<String, Error> {
-        const OPERATION: &str = "CreateMultipartUpload";
         let attempts = Attempts::default();
-        let call = self
-            .sdk()
-            .create_multipart_upload()
-            .bucket(self.name())
-            .key(key.as_str())
-            .set_content_type(as_text(Some(&content.content_type)))
-            .set_content_disposition(as_text(content.disposition.as_ref()))
-            .set_cache_control(as_text(Some(self.cache_control())))
-            .customize()
-            .config_override(self.call_config(&attempts))
-            .send();
-        let created = self.wait(OPERATION, Deadline::Store, call).await;
+        let mut call = Call::new("CreateMultipartUpload", Method::POST, key.as_str())
+            .with_content(content, self.cache_control());
+        call.query = encoded_query(&[("uploads", "")]);
+        let created = self.send(&call, &attempts).await;
         let upload_id = created.and_then(|created| {
-            let missing = || Error::incomplete_answer(OPERATION, "the answer holds no upload id");
-            created.upload_id.ok_or_else(missing)
+            let missing =
+                || Error::incomplete_answer(call.operation, "the answer holds no upload id");
+            created.element("UploadId").ok_or_else(missing)
         });
         if attempts.outcome_is_unknown(upload_id.as_ref().err()) {
             self.abort_lost(key, upload_id.as_deref().ok()).await;
@@ -83,15 +87,11 @@ impl Session {
         number: i32,
         part: Part,
     ) -> Result<CompletePart, Error> {
-        const OPERATION: &str = "UploadPart";
-        let mut call = Call::new(OPERATION, Method::PUT, key.as_str());
-        call.query = encoded_query(&[("partNumber", &number.to_string()), ("uploadId", upload_id)]);
+        let mut call = Call::new("UploadPart", Method::PUT, key.as_str());
+        call.query = part_query(upload_id, number);
         call.body = Some(part);
         let uploaded = self.send(&call, &Attempts::default()).await?;
-        let etag = uploaded.etag().map(str::to_owned);
-        let missing = || Error::incomplete_answer(OPERATION, "the answer holds no ETag");
-        let etag = etag.ok_or_else(missing)?;
-        Ok(CompletePart { number, etag })
+        CompletePart::new(call.operation, number, uploaded.etag().map(str::to_owned))
     }
 
     /// Aborts the uploads of a key whose ids were in answers that got lost.

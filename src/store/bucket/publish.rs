@@ -4,9 +4,8 @@
 //! another object, and has headers of its own: those that the client set stay behind. Where bytes are
 //! to be overwritten, the parts that hold them pass through here, and the bucket copies the others.
 
-use aws_sdk_s3::types::MetadataDirective;
 use axum::http::{
-    Method,
+    HeaderName, Method,
     header::{IF_MATCH, RANGE},
 };
 use bytes::Bytes;
@@ -15,7 +14,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::{
     Deadline, MAX_PARTS, ONE_CALL_BYTES, Session,
-    multipart::{CompletePart, Uploaded, as_text},
+    multipart::{CompletePart, Uploaded, part_query},
     request::{Answer, Call},
     retry::Attempts,
 };
@@ -28,6 +27,11 @@ use crate::{
 const COPIES_IN_FLIGHT: usize = 8;
 /// Size that S3 wants every part but the last to have; OSS is content with less.
 const SMALLEST_PART: u64 = 5 * 1024 * 1024;
+
+const COPY_SOURCE: HeaderName = HeaderName::from_static("x-amz-copy-source");
+const COPY_SOURCE_IF_MATCH: HeaderName = HeaderName::from_static("x-amz-copy-source-if-match");
+const COPY_SOURCE_RANGE: HeaderName = HeaderName::from_static("x-amz-copy-source-range");
+const METADATA_DIRECTIVE: HeaderName = HeaderName::from_static("x-amz-metadata-directive");
 
 impl Session {
     /// One request, so that size, bytes and ETag are of the same object.
@@ -240,23 +244,13 @@ impl Copy<'_> {
 
     async fn in_one_call(&self, attempts: &Attempts) -> Result<(), Error> {
         let session = self.session;
-        let call = session
-            .sdk()
-            .copy_object()
-            .bucket(session.name())
-            .key(self.to.as_str())
-            .copy_source(self.source())
-            .copy_source_if_match(&self.seen.version)
-            .metadata_directive(MetadataDirective::Replace)
-            .set_content_type(as_text(Some(&self.content.content_type)))
-            .set_content_disposition(as_text(self.content.disposition.as_ref()))
-            .set_cache_control(as_text(Some(session.cache_control())))
-            .customize()
-            .config_override(session.call_config(attempts))
-            .mutate_request(session.create_only())
-            .send();
-        let copied = session.wait("CopyObject", Deadline::Store, call);
-        copied.await.map(|_| ())
+        let (create_only, value) = session.bucket.dialect().create_only();
+        let call = self
+            .call("CopyObject")
+            .with_content(&self.content, session.cache_control())
+            .with(METADATA_DIRECTIVE, "REPLACE")
+            .with(create_only, value);
+        session.send(&call, attempts).await.map(drop)
     }
 
     async fn in_parts(&self, attempts: &Attempts) -> Result<(), Error> {
@@ -319,35 +313,25 @@ impl Copy<'_> {
         number: i32,
         Piece { start, end, .. }: Piece,
     ) -> Result<CompletePart, Error> {
-        const OPERATION: &str = "UploadPartCopy";
-        let session = self.session;
-        let call = session
-            .sdk()
-            .upload_part_copy()
-            .bucket(session.name())
-            .key(self.to.as_str())
-            .upload_id(upload_id)
-            .part_number(number)
-            .copy_source(self.source())
-            .copy_source_if_match(&self.seen.version)
-            .copy_source_range(format!("bytes={start}-{}", end - 1))
-            .customize()
-            .config_override(session.call_config(&Attempts::default()))
-            .send();
-        let copied = session.wait(OPERATION, Deadline::Store, call).await?;
-        let etag = copied.copy_part_result.and_then(|part| part.e_tag);
-        let missing = || Error::incomplete_answer(OPERATION, "the answer holds no ETag");
-        let etag = etag.ok_or_else(missing)?;
-        Ok(CompletePart { number, etag })
+        let mut call = self
+            .call("UploadPartCopy")
+            .with(COPY_SOURCE_RANGE, format!("bytes={start}-{}", end - 1));
+        call.query = part_query(upload_id, number);
+        let copied = self.session.send(&call, &Attempts::default()).await?;
+        CompletePart::new(call.operation, number, copied.element("ETag"))
+    }
+
+    /// A call that copies what was seen.
+    fn call(&self, operation: &'static str) -> Call<'_> {
+        // A key has no byte that would have to be encoded here.
+        let source = format!("{}/{}", self.session.name(), self.from);
+        Call::new(operation, Method::PUT, self.to.as_str())
+            .with(COPY_SOURCE, source)
+            .with(COPY_SOURCE_IF_MATCH, self.seen.version.as_str())
     }
 
     fn one_copy_bytes(&self) -> u64 {
         self.session.bucket.0.settings.one_copy_bytes
-    }
-
-    /// A key has no byte that would have to be encoded here.
-    fn source(&self) -> String {
-        format!("{}/{}", self.session.name(), self.from)
     }
 }
 

@@ -1,6 +1,6 @@
-//! Our own calls: those without XML, above all those with a file's bytes. The SDK's way from a
-//! builder to an answer costs more than everything else that a small upload does, and each of its
-//! operations is some 20 KB of the program.
+//! Our own calls: those with a file's bytes, and those of which one element of XML is read at most. The
+//! SDK's way from a builder to an answer costs more than everything else that a small upload does, and
+//! each of its operations is some 40 KB of the program.
 
 use std::{
     borrow::Cow,
@@ -9,7 +9,10 @@ use std::{
 
 use axum::http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode,
-    header::{AGE, AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, DATE, ETAG, HOST, USER_AGENT},
+    header::{
+        AGE, AUTHORIZATION, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE,
+        CONTENT_TYPE, DATE, ETAG, HOST, USER_AGENT,
+    },
 };
 use bytes::{Bytes, BytesMut};
 use chrono::DateTime;
@@ -27,7 +30,7 @@ use super::{
     sdk::SdkBody,
     sigv4::{Signable, Signer, Stamp, UNSIGNED_PAYLOAD, encoded_query, hex},
 };
-use crate::store::{BoxError, Credentials, Error, chunks::Part};
+use crate::store::{BoxError, ContentHeaders, Credentials, Error, chunks::Part};
 
 /// Default of [`Call::answer_bytes`]. Errors are XML of some hundred bytes.
 const ANSWER_BYTES: usize = 64 * 1024;
@@ -99,6 +102,21 @@ impl<'c> Call<'c> {
         self
     }
 
+    /// Adds the headers that are kept beside the bytes.
+    pub(super) fn with_content(
+        self,
+        content: &ContentHeaders,
+        cache_control: &HeaderValue,
+    ) -> Self {
+        let mut call = self
+            .with(CONTENT_TYPE, content.content_type.clone())
+            .with(CACHE_CONTROL, cache_control.clone());
+        if let Some(disposition) = &content.disposition {
+            call = call.with(CONTENT_DISPOSITION, disposition.clone());
+        }
+        call
+    }
+
     /// Makes it a part of undoing, for which there is time when storing must have stopped.
     pub(super) fn undoing(mut self) -> Self {
         self.deadline = Deadline::Undo;
@@ -117,6 +135,18 @@ impl Answer {
     /// The entity tag, in its quotes.
     pub(super) fn etag(&self) -> Option<&str> {
         self.headers.get(ETAG)?.to_str().ok()
+    }
+
+    /// Whether the bucket began its answer with 200 and failed then, as it may when it copies ("Response
+    /// and special errors" of CopyObject in the S3 API Reference).
+    fn is_error(&self) -> bool {
+        self.element("Error").is_some()
+    }
+
+    /// The text of the first XML element of this name.
+    pub(super) fn element(&self, name: &str) -> Option<String> {
+        let text = std::str::from_utf8(&self.body).ok()?;
+        element(text, name).map(unescaped)
     }
 
     /// Where the body stands in the object.
@@ -268,10 +298,19 @@ impl Session {
         attempts.begin();
         let answer = self.bucket.0.connections.send(request).await;
         let answer = answer.map_err(|error| AttemptError::Unanswered(error.into()))?;
-        if answer.status().is_success() {
-            return read_answer(answer, call.answer_bytes).await;
+        if !answer.status().is_success() {
+            return Err(self.read_refusal(answer, &used, sent_at).await);
         }
-        Err(self.read_refusal(answer, &used, sent_at).await)
+        let answer = read_answer(answer, call.answer_bytes).await?;
+        match call.method != Method::GET && answer.is_error() {
+            true => Err(self.refusal(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                &answer.headers,
+                &answer.body,
+                sent_at,
+            )),
+            false => Ok(answer),
+        }
     }
 
     fn sign(
@@ -345,17 +384,25 @@ impl Session {
         let mut text = BytesMut::new();
         // A truncated error body is still worth parsing.
         let _ = read(body, ANSWER_BYTES, &mut text).await;
-        let text = String::from_utf8_lossy(&text);
-        let skew = server_date(&head.headers)
+        self.refusal(head.status, &head.headers, &text, sent_at)
+    }
+
+    fn refusal(
+        &self,
+        status: StatusCode,
+        headers: &HeaderMap,
+        body: &[u8],
+        sent_at: SystemTime,
+    ) -> AttemptError {
+        let text = String::from_utf8_lossy(body);
+        let skew = server_date(headers)
             .map(|server_date| self.bucket.0.clock.observe(server_date, sent_at));
         AttemptError::Answered(Box::new(Refusal {
-            status: head.status,
+            status,
             code: element(&text, "Code").unwrap_or("no code").to_owned(),
-            request_id: request_id(&head.headers, &text)
-                .unwrap_or("none")
-                .to_owned(),
+            request_id: request_id(headers, &text).unwrap_or("none").to_owned(),
             message: shorten(element(&text, "Message").unwrap_or("no message")),
-            retry_after: retry_after(&head.headers),
+            retry_after: retry_after(headers),
             skew: skew.unwrap_or_default(),
         }))
     }
@@ -372,8 +419,9 @@ fn signed_headers(
     let mut headers = Vec::with_capacity(call.headers.len() + 5);
     headers.extend_from_slice(&call.headers);
     headers.push((HOST, address.host().clone()));
-    if let Some(body) = &call.body {
-        headers.push((CONTENT_LENGTH, HeaderValue::from(body.len())));
+    if call.body.is_some() || matches!(call.method, Method::PUT | Method::POST) {
+        let len = call.body.as_ref().map_or(0, Part::len);
+        headers.push((CONTENT_LENGTH, HeaderValue::from(len)));
     }
     headers.push((CONTENT_SHA256, payload.parse()?));
     headers.push((AMZ_DATE, stamp.as_str().parse()?));
@@ -418,6 +466,20 @@ fn element<'t>(text: &'t str, name: &str) -> Option<&'t str> {
     let (_, rest) = text.split_once(&format!("<{name}>"))?;
     let (content, _) = rest.split_once(&format!("</{name}>"))?;
     Some(content.trim()).filter(|content| !content.is_empty())
+}
+
+/// Text of XML as it was before it was escaped.
+fn unescaped(text: &str) -> String {
+    const ESCAPED: [(&str, &str); 6] = [
+        ("&quot;", "\""),
+        ("&#34;", "\""),
+        ("&apos;", "'"),
+        ("&lt;", "<"),
+        ("&gt;", ">"),
+        ("&amp;", "&"),
+    ];
+    let escaped = ESCAPED.iter();
+    escaped.fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
 }
 
 /// Both clouds ask for it in a support case.

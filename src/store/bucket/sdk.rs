@@ -123,7 +123,9 @@ impl Session {
     ) -> impl Fn(&mut HttpRequest) + Clone + Send + Sync + 'static + use<> {
         let (name, value) = self.bucket.dialect().create_only();
         move |request| {
-            request.headers_mut().insert(name, value);
+            request
+                .headers_mut()
+                .insert(name.as_str().to_owned(), value);
         }
     }
 

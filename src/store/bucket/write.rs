@@ -6,10 +6,7 @@
 
 use std::sync::Arc;
 
-use axum::http::{
-    HeaderName, Method,
-    header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE},
-};
+use axum::http::Method;
 use bytes::Bytes;
 use sha2::Sha256;
 use tokio::{
@@ -252,12 +249,8 @@ impl Object {
         let attempts = Attempts::default();
         let (create_only, value) = self.session.bucket.dialect().create_only();
         let mut call = Call::new("PutObject", Method::PUT, self.key.as_str())
-            .with(CONTENT_TYPE, self.content.content_type.clone())
-            .with(CACHE_CONTROL, self.session.cache_control().clone())
-            .with(HeaderName::from_static(create_only), value);
-        if let Some(disposition) = self.content.disposition.clone() {
-            call = call.with(CONTENT_DISPOSITION, disposition);
-        }
+            .with_content(&self.content, self.session.cache_control())
+            .with(create_only, value);
         call.body = Some(part);
         match self.session.send(&call, &attempts).await {
             Ok(_) => Ok(self.kept()),
