@@ -159,156 +159,105 @@ impl Error {
     /// Status, code and texts for the client.
     pub(super) fn row(&self) -> Row {
         match self {
-            Self::NotFound => row(
-                404,
-                "not_found",
-                "请求的地址不存在",
-                "Nothing is at this address",
-            ),
-            Self::MethodNotAllowed => row(
-                405,
-                "method_not_allowed",
-                "不支持的请求方法",
-                "The method is not allowed at this address",
-            ),
-            Self::HostInvalid => row(
-                400,
-                "host_invalid",
-                "请求的 Host 不合法",
-                "The Host header stands twice or names a user",
-            ),
+            Self::NotFound => row(404, "not_found")
+                .chinese("请求的地址不存在")
+                .english("Nothing is at this address"),
+            Self::MethodNotAllowed => row(405, "method_not_allowed")
+                .chinese("不支持的请求方法")
+                .english("The method is not allowed at this address"),
+            Self::HostInvalid => row(400, "host_invalid")
+                .chinese("请求的 Host 不合法")
+                .english("The Host header stands twice or names a user"),
             // The Chinese texts of these four are compared word by word by clients.
-            Self::TokenMissing => row(
-                401,
-                "token_missing",
-                "您没有权限访问即时通讯接口",
-                "A token is needed and none was sent",
-            ),
-            Self::TokenExpired => row(
-                401,
-                "token_expired",
-                "Token已过期！请重新获取令牌",
-                "The token has expired",
-            ),
-            Self::TokenInvalid(_) => row(
-                401,
-                "token_invalid",
-                "Token 令牌不合法！",
-                "The token is not valid",
-            ),
-            Self::GuestDenied => row(
-                403,
-                "guest_denied",
-                "您没有权限访问，请先注册或登录",
-                "Guests may not upload: register or log in first",
-            ),
-            Self::NotMultipart => row(
-                415,
-                "not_multipart",
-                "上传失败: 请求类型必须是 multipart/form-data",
-                "Upload failed: the Content-Type must be multipart/form-data",
-            ),
-            Self::EncodingRefused => row(
-                415,
-                "encoding_refused",
-                "上传失败: 请求内容不能压缩，请去掉 Content-Encoding",
-                "Upload failed: a body with a Content-Encoding (such as gzip) is not accepted",
-            ),
-            Self::BodyMangled => row(
-                422,
-                "body_mangled",
-                "上传失败: 网关把二进制内容转成了文本，请在网关的二进制媒体类型 \
+            Self::TokenMissing => row(401, "token_missing")
+                .chinese("您没有权限访问即时通讯接口")
+                .english("A token is needed and none was sent"),
+            Self::TokenExpired => row(401, "token_expired")
+                .chinese("Token已过期！请重新获取令牌")
+                .english("The token has expired"),
+            Self::TokenInvalid(_) => row(401, "token_invalid")
+                .chinese("Token 令牌不合法！")
+                .english("The token is not valid"),
+            Self::GuestDenied => row(403, "guest_denied")
+                .chinese("您没有权限访问，请先注册或登录")
+                .english("Guests may not upload: register or log in first"),
+            Self::NotMultipart => row(415, "not_multipart")
+                .chinese("上传失败: 请求类型必须是 multipart/form-data")
+                .english("Upload failed: the Content-Type must be multipart/form-data"),
+            Self::EncodingRefused => row(415, "encoding_refused")
+                .chinese("上传失败: 请求内容不能压缩，请去掉 Content-Encoding")
+                .english(
+                    "Upload failed: a body with a Content-Encoding (such as gzip) is not accepted",
+                ),
+            Self::BodyMangled => row(422, "body_mangled")
+                .chinese(
+                    "上传失败: 网关把二进制内容转成了文本，请在网关的二进制媒体类型 \
                  (binaryMediaTypes) 中加入 multipart/form-data 并重新部署",
-                "Upload failed: a gateway turned the binary body into text; add \
-                 multipart/form-data to its binary media types (binaryMediaTypes) and deploy it again",
-            ),
+                )
+                .english(
+                    "Upload failed: a gateway turned the binary body into text; add \
+                 multipart/form-data to its binary media types (binaryMediaTypes) and deploy it \
+                 again",
+                ),
             Self::Read(error) => read_row(error),
-            Self::FileMissing => row(
-                400,
-                "file_missing",
-                "上传失败: 请选择要上传的文件",
-                "Upload failed: the form holds no file",
-            ),
-            Self::WrongField { wanted, got } => row(
-                400,
-                "wrong_field",
-                format!("上传失败: Expected field '{wanted}', but got '{got}'"),
-                format!("Upload failed: Expected field '{wanted}', but got '{got}'"),
-            ),
-            Self::TooManyFiles { limit } => row(
-                400,
-                "too_many_files",
-                format!("上传失败: 一次最多上传 {limit} 个文件"),
-                format!("Upload failed: at most {limit} files at a time"),
-            ),
-            Self::ClassIdInvalid => row(
-                400,
-                "class_id_invalid",
-                "上传失败: imageClassId 必须是非负整数",
-                "Upload failed: imageClassId must be a whole number, 0 or more",
-            ),
-            Self::FolderInvalid => row(
-                400,
-                "folder_invalid",
-                "上传失败: 目录名不合法",
-                "Upload failed: the folder's name is not allowed",
-            ),
-            Self::TextTooLong { limit } => row(
-                400,
-                "text_too_long",
-                format!("文本不能超过 {limit} 字节"),
-                format!("The text may have at most {limit} bytes"),
-            ),
-            Self::DirectDisabled => row(
-                404,
-                "direct_disabled",
-                "上传失败: 没有开启大文件直传",
-                "Upload failed: direct uploads are not switched on",
-            ),
-            Self::TicketInvalid => row(
-                401,
-                "ticket_invalid",
-                "上传失败: 上传凭证不合法或已过期",
-                "Upload failed: the ticket is not valid or has expired",
-            ),
+            Self::FileMissing => row(400, "file_missing")
+                .chinese("上传失败: 请选择要上传的文件")
+                .english("Upload failed: the form holds no file"),
+            Self::WrongField { wanted, got } => row(400, "wrong_field")
+                .chinese(format!(
+                    "上传失败: Expected field '{wanted}', but got '{got}'"
+                ))
+                .english(format!(
+                    "Upload failed: Expected field '{wanted}', but got '{got}'"
+                )),
+            Self::TooManyFiles { limit } => row(400, "too_many_files")
+                .chinese(format!("上传失败: 一次最多上传 {limit} 个文件"))
+                .english(format!("Upload failed: at most {limit} files at a time")),
+            Self::ClassIdInvalid => row(400, "class_id_invalid")
+                .chinese("上传失败: imageClassId 必须是非负整数")
+                .english("Upload failed: imageClassId must be a whole number, 0 or more"),
+            Self::FolderInvalid => row(400, "folder_invalid")
+                .chinese("上传失败: 目录名不合法")
+                .english("Upload failed: the folder's name is not allowed"),
+            Self::TextTooLong { limit } => row(400, "text_too_long")
+                .chinese(format!("文本不能超过 {limit} 字节"))
+                .english(format!("The text may have at most {limit} bytes")),
+            Self::DirectDisabled => row(404, "direct_disabled")
+                .chinese("上传失败: 没有开启大文件直传")
+                .english("Upload failed: direct uploads are not switched on"),
+            Self::TicketInvalid => row(401, "ticket_invalid")
+                .chinese("上传失败: 上传凭证不合法或已过期")
+                .english("Upload failed: the ticket is not valid or has expired"),
             Self::RecallExpired { life } => recall_expired(*life),
-            Self::ParameterInvalid { name } => row(
-                400,
-                "parameter_invalid",
-                format!("上传失败: 参数 {name} 不正确"),
-                format!("Upload failed: parameter {name} is missing or not valid"),
-            ),
-            Self::AlreadyUploaded => row(
-                409,
-                "already_uploaded",
-                "上传失败: 文件已经上传过",
-                "Upload failed: the file was uploaded before",
-            ),
-            Self::PartTooSmall => row(
-                400,
-                "part_too_small",
-                "上传失败: 除最后一块外，每块不能小于存储桶的下限（S3 为 5 MiB，OSS 为 100 KiB）",
-                "Upload failed: a part other than the last is smaller than the bucket takes (S3: 5 MiB, OSS: 100 KiB)",
-            ),
-            Self::RangeNotSatisfiable { size } => row(
-                416,
-                "range_not_satisfiable",
-                "请求的范围超出了文件的长度",
-                format!("The range begins behind the end of the file, which has {size} bytes"),
-            ),
+            Self::ParameterInvalid { name } => row(400, "parameter_invalid")
+                .chinese(format!("上传失败: 参数 {name} 不正确"))
+                .english(format!(
+                    "Upload failed: parameter {name} is missing or not valid"
+                )),
+            Self::AlreadyUploaded => row(409, "already_uploaded")
+                .chinese("上传失败: 文件已经上传过")
+                .english("Upload failed: the file was uploaded before"),
+            Self::PartTooSmall => row(400, "part_too_small")
+                .chinese(
+                    "上传失败: 除最后一块外，每块不能小于存储桶的下限\
+                     （S3 为 5 MiB，OSS 为 100 KiB）",
+                )
+                .english(
+                    "Upload failed: a part other than the last is smaller than the bucket takes \
+                     (S3: 5 MiB, OSS: 100 KiB)",
+                ),
+            Self::RangeNotSatisfiable { size } => row(416, "range_not_satisfiable")
+                .chinese("请求的范围超出了文件的长度")
+                .english(format!(
+                    "The range begins behind the end of the file, which has {size} bytes"
+                )),
             Self::Upload(error) => upload_row(error),
-            Self::TooManyRequests { .. } => row(
-                429,
-                "too_many_requests",
-                "上传失败: 上传太频繁，请稍后再试",
-                "Upload failed: too many uploads, try again later",
-            ),
-            Self::Busy => row(
-                503,
-                "busy",
-                "上传失败: 服务器繁忙，请稍后再试",
-                "Upload failed: the server is busy, try again later",
-            ),
+            Self::TooManyRequests { .. } => row(429, "too_many_requests")
+                .chinese("上传失败: 上传太频繁，请稍后再试")
+                .english("Upload failed: too many uploads, try again later"),
+            Self::Busy => row(503, "busy")
+                .chinese("上传失败: 服务器繁忙，请稍后再试")
+                .english("Upload failed: the server is busy, try again later"),
             Self::TimedOut => store_timeout(),
             Self::Internal(_) => internal(),
         }
@@ -329,111 +278,81 @@ const FULL_FOR: Duration = Duration::from_secs(1);
 
 fn read_row(error: &ReadError) -> Row {
     match error {
-        ReadError::TooLarge { limit } => row(
-            413,
-            "too_large",
-            format!("上传失败: 文件不能超过 {}", size(*limit, "字节")),
-            format!(
+        ReadError::TooLarge { limit } => row(413, "too_large")
+            .chinese(format!("上传失败: 文件不能超过 {}", size(*limit, "字节")))
+            .english(format!(
                 "Upload failed: a file may have at most {}",
                 size(*limit, "bytes")
-            ),
-        ),
-        ReadError::FieldTooLarge { limit } => row(
-            400,
-            "field_too_large",
-            format!("上传失败: 表单字段不能超过 {limit} 字节"),
-            format!("Upload failed: a field may have at most {limit} bytes"),
-        ),
-        ReadError::Malformed(fault) => row(
-            400,
-            "body_malformed",
-            "上传失败: 请求内容不是有效的 multipart 表单",
-            format!("Upload failed: not a valid multipart form: {fault}"),
-        ),
-        ReadError::Truncated => row(
-            400,
-            "body_truncated",
-            "上传失败: 请求内容不完整，上传中途断开",
-            "Upload failed: the body ended before the form's closing boundary",
-        ),
-        ReadError::TooSlow { .. } | ReadError::TooLong => row(
-            408,
-            "client_too_slow",
-            "上传失败: 上传太慢，连接已关闭",
-            "Upload failed: the body came too slowly, the connection is closed",
-        ),
+            )),
+        ReadError::FieldTooLarge { limit } => row(400, "field_too_large")
+            .chinese(format!("上传失败: 表单字段不能超过 {limit} 字节"))
+            .english(format!(
+                "Upload failed: a field may have at most {limit} bytes"
+            )),
+        ReadError::Malformed(fault) => row(400, "body_malformed")
+            .chinese("上传失败: 请求内容不是有效的 multipart 表单")
+            .english(format!(
+                "Upload failed: not a valid multipart form: {fault}"
+            )),
+        ReadError::Truncated => row(400, "body_truncated")
+            .chinese("上传失败: 请求内容不完整，上传中途断开")
+            .english("Upload failed: the body ended before the form's closing boundary"),
+        ReadError::TooSlow { .. } | ReadError::TooLong => row(408, "client_too_slow")
+            .chinese("上传失败: 上传太慢，连接已关闭")
+            .english("Upload failed: the body came too slowly, the connection is closed"),
     }
 }
 
 fn upload_row(error: &upload::Error) -> Row {
     match error {
-        upload::Error::Empty => row(
-            400,
-            "file_empty",
-            "上传失败: 文件是空的",
-            "Upload failed: the file is empty",
-        ),
-        upload::Error::Type(refused) => row(
-            415,
-            "type_refused",
-            format!("上传失败: 不支持的文件类型 ({})", refused.chinese()),
-            format!(
+        upload::Error::Empty => row(400, "file_empty")
+            .chinese("上传失败: 文件是空的")
+            .english("Upload failed: the file is empty"),
+        upload::Error::Type(refused) => row(415, "type_refused")
+            .chinese(format!(
+                "上传失败: 不支持的文件类型 ({})",
+                refused.chinese()
+            ))
+            .english(format!(
                 "Upload failed: this type of file is not accepted ({})",
                 refused.looks_like
-            ),
-        ),
-        upload::Error::LocationKept => row(
-            415,
-            "location_kept",
-            "上传失败: 文件可能含有无法清除的位置信息",
-            "Upload failed: the file may hold a location that cannot be removed",
-        ),
+            )),
+        upload::Error::LocationKept => row(415, "location_kept")
+            .chinese("上传失败: 文件可能含有无法清除的位置信息")
+            .english("Upload failed: the file may hold a location that cannot be removed"),
         upload::Error::Read(error) => read_row(error),
-        upload::Error::Incomplete => row(
-            409,
-            "upload_incomplete",
-            "上传失败: 文件还没有上传完成",
-            "Upload failed: the file has not been uploaded yet",
-        ),
+        upload::Error::Incomplete => row(409, "upload_incomplete")
+            .chinese("上传失败: 文件还没有上传完成")
+            .english("Upload failed: the file has not been uploaded yet"),
         upload::Error::Store(error) => store_row(error),
     }
 }
 
 fn store_row(error: &store::Error) -> Row {
     match error {
-        store::Error::Refused { .. } | store::Error::NoCredentials => row(
-            502,
-            "store_refused",
-            "上传失败: 存储服务拒绝了请求",
-            "Upload failed: the storage service refused the request",
-        ),
-        store::Error::Unavailable { .. } | store::Error::Disk { .. } => row(
-            502,
-            "store_unavailable",
-            "上传失败: 存储服务暂时不可用，请稍后重试",
-            "Upload failed: the storage service is not available now, try again later",
-        ),
+        store::Error::Refused { .. } | store::Error::NoCredentials => row(502, "store_refused")
+            .chinese("上传失败: 存储服务拒绝了请求")
+            .english("Upload failed: the storage service refused the request"),
+        store::Error::Unavailable { .. } | store::Error::Disk { .. } => {
+            row(502, "store_unavailable")
+                .chinese("上传失败: 存储服务暂时不可用，请稍后重试")
+                .english("Upload failed: the storage service is not available now, try again later")
+        }
         store::Error::TimedOut { .. } => store_timeout(),
         store::Error::Interrupted => internal(),
     }
 }
 
 fn store_timeout() -> Row {
-    row(
-        504,
-        "store_timeout",
-        "上传失败: 存储超时，请稍后重试",
-        "Upload failed: the storage service took too long, try again later",
-    )
+    row(504, "store_timeout")
+        .chinese("上传失败: 存储超时，请稍后重试")
+        .english("Upload failed: the storage service took too long, try again later")
 }
 
 fn internal() -> Row {
-    row(
-        500,
-        "internal",
-        "上传失败: 服务器内部错误",
-        "Upload failed: an error inside the server",
-    )
+    row(500, "internal")
+        .chinese("上传失败: 服务器内部错误")
+        .english("Upload failed: an error inside the server")
 }
 
 /// In minutes, where they are whole.
@@ -442,25 +361,31 @@ fn recall_expired(life: Duration) -> Row {
         seconds if seconds >= 60 && seconds.is_multiple_of(60) => (seconds / 60, "分钟", "minutes"),
         seconds => (seconds, "秒", "seconds"),
     };
-    row(
-        400,
-        "recall_expired",
-        format!("消息超过{count}{chinese}，不能撤回"),
-        format!("The file was sent more than {count} {english} ago and cannot be recalled"),
-    )
+    row(400, "recall_expired")
+        .chinese(format!("消息超过{count}{chinese}，不能撤回"))
+        .english(format!(
+            "The file was sent more than {count} {english} ago and cannot be recalled"
+        ))
 }
 
-fn row(
-    status: u16,
-    code: &'static str,
-    chinese: impl Into<Cow<'static, str>>,
-    english: impl Into<Cow<'static, str>>,
-) -> Row {
+fn row(status: u16, code: &'static str) -> Row {
     Row {
         status: StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
         code,
-        chinese: chinese.into(),
-        english: english.into(),
+        chinese: "".into(),
+        english: "".into(),
+    }
+}
+
+impl Row {
+    fn chinese(mut self, text: impl Into<Cow<'static, str>>) -> Self {
+        self.chinese = text.into();
+        self
+    }
+
+    fn english(mut self, text: impl Into<Cow<'static, str>>) -> Self {
+        self.english = text.into();
+        self
     }
 }
 
