@@ -154,7 +154,7 @@ impl Walker {
     pub(super) fn new(format: Format, strip: Strip) -> Option<Self> {
         let feed = Arc::default();
         let walk = walk(format, Input::new(Arc::clone(&feed), strip));
-        has_walk(format).then(|| Self {
+        (format.media("").kind != Kind::Document).then(|| Self {
             feed,
             walking: Walking::Still(Box::pin(walk)),
         })
@@ -206,38 +206,6 @@ impl fmt::Debug for Walker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Walker")
     }
-}
-
-const fn has_walk(format: Format) -> bool {
-    matches!(
-        format,
-        Format::Jpeg
-            | Format::Png
-            | Format::Gif
-            | Format::Webp
-            | Format::Bmp
-            | Format::Heic
-            | Format::Heif
-            | Format::Avif
-            | Format::Mp4
-            | Format::M4v
-            | Format::M4a
-            | Format::Mov
-            | Format::ThreeGp
-            | Format::ThreeGpSound
-            | Format::Webm
-            | Format::WebmSound
-            | Format::Mkv
-            | Format::MkvSound
-            | Format::Avi
-            | Format::Mp3
-            | Format::Aac
-            | Format::Amr
-            | Format::Wav
-            | Format::Ogg
-            | Format::Opus
-            | Format::Flac
-    )
 }
 
 async fn walk(format: Format, mut input: Input) -> Report {
