@@ -89,7 +89,7 @@ impl Config {
         let mut vars = Vars::new(vars.map(|(name, value)| (name.into(), value.into())));
         let runtime = vars.runtime();
         let addr = vars.addr(runtime);
-        let request_limit = vars.seconds("UPLOAD_REQUEST_SECS", runtime, 900);
+        let request_limit = vars.time_out("UPLOAD_REQUEST_SECS", runtime, 900);
         let store = vars.store(runtime, request_limit);
         let mut api = vars.api(runtime, addr, request_limit, store.as_ref());
         // At home large files and recalls work at once; whoever lets others in says which secret.
@@ -98,7 +98,7 @@ impl Config {
         if has_secret_of_its_own {
             api.direct.secrets = Secrets::random();
         }
-        let warm = vars.read("UPLOAD_WARM", "on or off", true, on_or_off);
+        let warm = vars.on_or_off("UPLOAD_WARM", true);
         let log = vars.parse(
             "RUST_LOG",
             "levels such as info or warn,chat_upload=debug",
@@ -245,15 +245,11 @@ impl Vars {
         let strip = self.strip();
         let upload = upload::Settings {
             max_bytes: self.read("UPLOAD_MAX_BYTES", A_SIZE, 50 << 20, size),
-            kinds: self.parse(
-                "UPLOAD_TYPES",
-                "some of image,video,audio,document,file",
-                Kinds::ALL,
-            ),
+            kinds: self.parse("UPLOAD_TYPES", SOME_KINDS, Kinds::ALL),
             utc_offset: self.parse("UPLOAD_UTC_OFFSET", "an offset such as +08:00", CHINA),
             strip,
             is_strict: self.strict(strip),
-            sha256: self.read("UPLOAD_SHA256", "on or off", false, on_or_off),
+            sha256: self.on_or_off("UPLOAD_SHA256", false),
         };
         let prefix = self.read(
             "UPLOAD_PREFIX",
@@ -279,9 +275,7 @@ impl Vars {
             read,
             upload,
             prefix,
-            max_files: self.read("UPLOAD_MAX_FILES", "a number, 1 to 90", 9, |text| {
-                text.parse().ok().filter(|files| (1..=90).contains(files))
-            }),
+            max_files: self.number("UPLOAD_MAX_FILES", "a number", 9, 1..=90),
             public_url: public_url.or(match read {
                 ReadSettings::Public => own_url,
                 // Files are read through this function.
@@ -296,39 +290,27 @@ impl Vars {
                 None,
                 |text| text.parse().ok().filter(|rate| *rate > 0).map(Some),
             ),
-            trusted_hops: self.read("UPLOAD_TRUSTED_HOPS", "a number, 0 to 10", 0, |text| {
-                text.parse().ok().filter(|hops| *hops <= 10)
-            }),
-            max_in_flight: self.read(
-                "UPLOAD_MAX_IN_FLIGHT",
-                "a number, 1 to 10000",
-                200,
-                |text| text.parse().ok().filter(|most| (1..=10_000).contains(most)),
-            ),
+            trusted_hops: self.number("UPLOAD_TRUSTED_HOPS", "a number", 0, 0..=10),
+            max_in_flight: self.number("UPLOAD_MAX_IN_FLIGHT", "a number", 200, 1..=10_000),
             base_path: self.read(
                 "UPLOAD_BASE_PATH",
                 "a path such as /prod",
                 String::new(),
                 base_path,
             ),
-            idle: self.seconds("UPLOAD_IDLE_SECS", runtime, 30),
+            idle: self.time_out("UPLOAD_IDLE_SECS", runtime, 30),
             request_limit,
         }
     }
 
     fn strip(&mut self) -> Strip {
-        const EXPECTED: &str = "location, device or off";
-        self.read(
-            "UPLOAD_STRIP",
-            EXPECTED,
-            Strip::Location,
-            |text| match text {
-                "location" => Some(Strip::Location),
-                "device" => Some(Strip::Device),
-                "off" => Some(Strip::Off),
-                _ => None,
-            },
-        )
+        let words = [
+            ("location", Strip::Location),
+            ("device", Strip::Device),
+            ("off", Strip::Off),
+        ];
+        let expected = "location, device or off";
+        self.word("UPLOAD_STRIP", expected, Strip::Location, &words)
     }
 
     /// Where nobody looks for a location, nothing can be refused for having one.
@@ -355,41 +337,27 @@ impl Vars {
     }
 
     /// A time-out; on Function Compute none may be shorter than the platform's own.
-    fn seconds(&mut self, variable: &'static str, runtime: Runtime, default: u64) -> Duration {
-        let (least, expected) = match runtime {
-            Runtime::FunctionCompute => (
-                FC_SECS,
-                "a number of seconds, 900 or more on Function Compute",
-            ),
-            Runtime::Lambda | Runtime::Local => (1, "a number of seconds, 1 to 86400"),
-        };
-        let seconds = self.read(variable, expected, default.max(least), |text| {
-            text.parse()
-                .ok()
-                .filter(|seconds| (least..=86_400).contains(seconds))
-        });
-        Duration::from_secs(seconds)
+    fn time_out(&mut self, variable: &'static str, runtime: Runtime, default: u64) -> Duration {
+        if runtime != Runtime::FunctionCompute {
+            return self.seconds(variable, default, 1..=86_400);
+        }
+        let expected = "a number of seconds, 900 or more on Function Compute";
+        let long = |seconds: &u64| (FC_SECS..=86_400).contains(seconds);
+        let read = |text: &str| text.parse().ok().filter(long);
+        Duration::from_secs(self.read(variable, expected, default.max(FC_SECS), read))
     }
 
     fn auth(&mut self) -> AuthSettings {
         AuthSettings {
             secrets: self.secrets("UPLOAD_JWT_SECRET").unwrap_or_default(),
-            guests_may_upload: self.read(
+            guests_may_upload: self.word(
                 "UPLOAD_GUESTS",
                 "allow or deny",
                 true,
-                |text| match text {
-                    "allow" => Some(true),
-                    "deny" => Some(false),
-                    _ => None,
-                },
+                &[("allow", true), ("deny", false)],
             ),
             guest_max_bytes: self.read("UPLOAD_GUEST_MAX_BYTES", A_SIZE, u64::MAX, size),
-            guest_kinds: self.parse(
-                "UPLOAD_GUEST_TYPES",
-                "some of image,video,audio,document,file",
-                Kinds::ALL,
-            ),
+            guest_kinds: self.parse("UPLOAD_GUEST_TYPES", SOME_KINDS, Kinds::ALL),
         }
     }
 
@@ -408,27 +376,11 @@ impl Vars {
 
     /// Every `url` depends on the secret that signed it, so that is a secret of its own.
     fn reading(&mut self) -> ReadSettings {
-        let life = self.read(
-            "UPLOAD_READ_SECS",
-            "a number of seconds, 2 to 604800",
-            Duration::from_secs(7200),
-            |text| {
-                let seconds = text.parse().ok();
-                let seconds = seconds.filter(|seconds| (2..=604_800).contains(seconds));
-                seconds.map(Duration::from_secs)
-            },
-        );
+        let life = self.seconds("UPLOAD_READ_SECS", 7200, 2..=604_800);
         let signed = ReadSettings::Signed { life };
-        let read = self.read(
-            "UPLOAD_READ",
-            "public or signed",
-            ReadSettings::Public,
-            |text| match text {
-                "public" => Some(ReadSettings::Public),
-                "signed" => Some(signed),
-                _ => None,
-            },
-        );
+        let words = [("public", ReadSettings::Public), ("signed", signed)];
+        let expected = "public or signed";
+        let read = self.word("UPLOAD_READ", expected, ReadSettings::Public, &words);
         if read == signed && self.get("UPLOAD_SIGNING_SECRET").is_none() {
             const EXPECTED: &str =
                 "a secret for UPLOAD_READ=signed, for which UPLOAD_JWT_SECRET does not serve";
@@ -439,28 +391,11 @@ impl Vars {
 
     fn direct(&mut self, jwt_secrets: &Secrets) -> DirectSettings {
         let secrets = self.secrets("UPLOAD_SIGNING_SECRET");
-        let seconds = |text: &str| {
-            let seconds = text.parse().ok();
-            seconds
-                .filter(|seconds| (1..=86_400).contains(seconds))
-                .map(Duration::from_secs)
-        };
-        const EXPECTED: &str = "a number of seconds, 1 to 86400";
         DirectSettings {
             secrets: secrets.unwrap_or_else(|| jwt_secrets.clone()),
-            form_life: self.read(
-                "UPLOAD_DIRECT_SECS",
-                EXPECTED,
-                Duration::from_secs(900),
-                seconds,
-            ),
+            form_life: self.seconds("UPLOAD_DIRECT_SECS", 900, 1..=86_400),
             max_bytes: self.read("UPLOAD_DIRECT_MAX_BYTES", A_SIZE, 500 << 20, size),
-            recall_life: self.read(
-                "UPLOAD_RECALL_SECS",
-                EXPECTED,
-                Duration::from_secs(300),
-                seconds,
-            ),
+            recall_life: self.seconds("UPLOAD_RECALL_SECS", 300, 1..=86_400),
         }
     }
 
@@ -472,12 +407,7 @@ impl Vars {
         public_url: Option<&str>,
         store: Option<&store::Settings>,
     ) -> Option<PageSettings> {
-        let is_on = self.read(
-            "UPLOAD_PAGE",
-            "on or off",
-            addr.ip().is_loopback(),
-            on_or_off,
-        );
+        let is_on = self.on_or_off("UPLOAD_PAGE", addr.ip().is_loopback());
         let mut urls: Vec<_> = public_url.map(str::to_owned).into_iter().collect();
         if let Some(store::Settings::Bucket(bucket)) = store {
             // One without an address is refused elsewhere.
@@ -529,6 +459,8 @@ const A_SIZE: &str = "a size such as 52428800, 50MB or 50MiB";
 
 const A_PORT: &str = "a port, 1 to 65535";
 
+const SOME_KINDS: &str = "some of image,video,audio,document,file";
+
 /// `+08:00`: where the clients of the endpoint that this one replaces are.
 const CHINA: FixedOffset = match FixedOffset::east_opt(8 * 60 * 60) {
     Some(offset) => offset,
@@ -576,13 +508,24 @@ mod tests {
         config(vars).expect("a usable environment")
     }
 
-    const CREDENTIALS: [(&str, &str); 2] = [
-        ("AWS_ACCESS_KEY_ID", "id"),
-        ("AWS_SECRET_ACCESS_KEY", "s3cr3t"),
-    ];
+    /// Variables as a shell has them: `NAME=value NAME=value`.
+    fn shell(line: &str) -> Vec<(&str, &str)> {
+        let pairs = line.split_whitespace();
+        pairs
+            .map(|pair| pair.split_once('=').expect("a pair"))
+            .collect()
+    }
 
-    fn bucket_of(vars: &[(&str, &str)]) -> (bucket::Settings, Option<String>) {
-        let config = good(&[vars, &CREDENTIALS].concat());
+    /// The sentences about variables that cannot be used.
+    fn refusal(vars: &[(&str, &str)]) -> String {
+        config(vars).expect_err("unusable").to_string()
+    }
+
+    const KEYS: &str = "AWS_ACCESS_KEY_ID=id AWS_SECRET_ACCESS_KEY=s3cr3t";
+    const SECRET: (&str, &str) = ("UPLOAD_JWT_SECRET", "0123456789abcdef");
+
+    fn bucket_of(line: &str) -> (bucket::Settings, Option<String>) {
+        let config = good(&shell(&format!("{line} {KEYS}")));
         match config.store {
             store::Settings::Bucket(bucket) => (*bucket, config.api.public_url),
             store::Settings::Disk(_) => panic!("not a bucket"),
@@ -605,207 +548,140 @@ mod tests {
 
     #[test]
     fn the_platform_tells_itself() {
-        let store = ("UPLOAD_STORE", "disk:/mnt/nas");
-        for (vars, runtime, addr) in [
+        use Runtime::{FunctionCompute, Lambda, Local};
+        for (line, runtime, addr) in [
+            ("AWS_LAMBDA_RUNTIME_API=x", Lambda, "127.0.0.1:9000"),
+            ("FC_FUNCTION_NAME=f", FunctionCompute, "0.0.0.0:9000"),
             (
-                vec![("AWS_LAMBDA_RUNTIME_API", "x")],
-                Runtime::Lambda,
-                "127.0.0.1:9000",
-            ),
-            (
-                vec![("FC_FUNCTION_NAME", "f")],
-                Runtime::FunctionCompute,
-                "0.0.0.0:9000",
-            ),
-            (
-                vec![("FC_INSTANCE_ID", "f"), ("FC_CUSTOM_LISTEN_PORT", "9001")],
-                Runtime::FunctionCompute,
+                "FC_INSTANCE_ID=f FC_CUSTOM_LISTEN_PORT=9001",
+                FunctionCompute,
                 "0.0.0.0:9001",
             ),
             (
-                vec![
-                    ("FC_INSTANCE_ID", "f"),
-                    ("FC_CUSTOM_LISTEN_PORT", "1"),
-                    ("FC_SERVER_PORT", "9002"),
-                ],
-                Runtime::FunctionCompute,
+                "FC_INSTANCE_ID=f FC_CUSTOM_LISTEN_PORT=1 FC_SERVER_PORT=9002",
+                FunctionCompute,
                 "0.0.0.0:9002",
             ),
             (
-                vec![("FC_INSTANCE_ID", "f"), ("UPLOAD_ADDR", "127.0.0.1:0")],
-                Runtime::FunctionCompute,
+                "FC_INSTANCE_ID=f UPLOAD_ADDR=127.0.0.1:0",
+                FunctionCompute,
                 "127.0.0.1:0",
             ),
-            (
-                vec![("FC_INSTANCE_ID", "")],
-                Runtime::Local,
-                "127.0.0.1:9000",
-            ),
+            ("FC_INSTANCE_ID=", Local, "127.0.0.1:9000"),
         ] {
-            let config = good(&[vec![store], vars].concat());
-            assert_eq!(
-                (config.runtime, config.addr.to_string().as_str()),
-                (runtime, addr)
-            );
+            let vars = shell("UPLOAD_STORE=disk:/mnt/nas");
+            let config = good(&[vars, shell(line)].concat());
+            let found = (config.runtime, config.addr.to_string());
+            assert_eq!(found, (runtime, addr.to_owned()), "{line}");
         }
     }
 
     #[test]
     fn a_bucket_knows_its_endpoint_and_where_clients_read_it() {
-        for (vars, endpoint, url) in [
+        for (line, endpoint, url) in [
             (
-                vec![("UPLOAD_STORE", "s3://bucket"), ("AWS_REGION", "eu-west-1")],
+                "s3://bucket AWS_REGION=eu-west-1",
                 None,
                 "https://bucket.s3.eu-west-1.amazonaws.com",
             ),
             (
-                vec![
-                    ("UPLOAD_STORE", "s3://bucket"),
-                    ("UPLOAD_REGION", "cn-north-1"),
-                ],
+                "s3://bucket UPLOAD_REGION=cn-north-1",
                 None,
                 "https://bucket.s3.cn-north-1.amazonaws.com.cn",
             ),
             (
-                vec![
-                    ("UPLOAD_STORE", "s3://my.chat"),
-                    ("UPLOAD_REGION", "eu-west-1"),
-                ],
+                "s3://my.chat UPLOAD_REGION=eu-west-1",
                 None,
                 "https://s3.eu-west-1.amazonaws.com/my.chat",
             ),
             (
-                vec![
-                    ("UPLOAD_STORE", "s3://bucket"),
-                    ("UPLOAD_REGION", "eu-west-1"),
-                    ("UPLOAD_PATH_STYLE", "true"),
-                ],
+                "s3://bucket UPLOAD_REGION=eu-west-1 UPLOAD_PATH_STYLE=true",
                 None,
                 "https://s3.eu-west-1.amazonaws.com/bucket",
             ),
             (
-                vec![
-                    ("UPLOAD_STORE", "oss://bucket"),
-                    ("UPLOAD_REGION", "oss-cn-hangzhou"),
-                ],
+                "oss://bucket UPLOAD_REGION=oss-cn-hangzhou",
                 Some("https://s3.oss-cn-hangzhou.aliyuncs.com"),
                 "https://bucket.oss-cn-hangzhou.aliyuncs.com",
             ),
             (
-                vec![
-                    ("UPLOAD_STORE", "oss://bucket"),
-                    ("FC_REGION", "cn-beijing"),
-                    ("FC_INSTANCE_ID", "i"),
-                ],
+                "oss://bucket FC_REGION=cn-beijing FC_INSTANCE_ID=i",
                 Some("https://s3.oss-cn-beijing-internal.aliyuncs.com"),
                 "https://bucket.oss-cn-beijing.aliyuncs.com",
             ),
             (
-                vec![
-                    ("UPLOAD_STORE", "s3://bucket"),
-                    ("UPLOAD_ENDPOINT", "http://127.0.0.1:8333/"),
-                    ("UPLOAD_PATH_STYLE", "true"),
-                ],
+                "s3://bucket UPLOAD_ENDPOINT=http://127.0.0.1:8333/ UPLOAD_PATH_STYLE=true",
                 Some("http://127.0.0.1:8333"),
                 "http://127.0.0.1:8333/bucket",
             ),
             (
-                vec![
-                    ("UPLOAD_STORE", "s3://bucket"),
-                    ("UPLOAD_ENDPOINT", "https://r2.example.com"),
-                ],
+                "s3://bucket UPLOAD_ENDPOINT=https://r2.example.com",
                 Some("https://r2.example.com"),
                 "https://bucket.r2.example.com",
             ),
             (
-                vec![
-                    ("UPLOAD_STORE", "s3://bucket"),
-                    ("AWS_REGION", "eu-west-1"),
-                    ("UPLOAD_PUBLIC_URL", "https://cdn.example.com/"),
-                ],
+                "s3://bucket AWS_REGION=eu-west-1 UPLOAD_PUBLIC_URL=https://cdn.example.com/",
                 None,
                 "https://cdn.example.com",
             ),
         ] {
-            let (bucket, public_url) = bucket_of(&vars);
-            assert_eq!(bucket.endpoint.as_deref(), endpoint, "{vars:?}");
-            assert_eq!(public_url.as_deref(), Some(url), "{vars:?}");
+            let (bucket, public_url) = bucket_of(&format!("UPLOAD_STORE={line}"));
+            assert_eq!(bucket.endpoint.as_deref(), endpoint, "{line}");
+            assert_eq!(public_url.as_deref(), Some(url), "{line}");
         }
     }
 
     #[test]
     fn parts_may_take_a_third_of_a_functions_memory() {
-        for (variable, value, bytes) in [
-            ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "1536", 512 << 20),
-            ("FC_FUNCTION_MEMORY_SIZE", "768", 256 << 20),
-            ("FC_FUNCTION_MEMORY_SIZE", "32", 16 << 20),
-            ("UPLOAD_MEMORY_BYTES", "64MiB", 64 << 20),
-            ("UPLOAD_ADDR", "127.0.0.1:1", 1 << 30),
+        for (line, bytes) in [
+            ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE=1536", 512 << 20),
+            ("FC_FUNCTION_MEMORY_SIZE=768", 256 << 20),
+            ("FC_FUNCTION_MEMORY_SIZE=32", 16 << 20),
+            ("UPLOAD_MEMORY_BYTES=64MiB", 64 << 20),
+            ("", 1 << 30),
         ] {
-            let (bucket, _) = bucket_of(&[
-                ("UPLOAD_STORE", "s3://chat-files"),
-                ("AWS_REGION", "us-east-1"),
-                (variable, value),
-            ]);
-            assert_eq!(bucket.memory_bytes, bytes, "{variable}={value}");
-        }
-    }
-
-    fn held(bucket: bucket::Settings) -> Option<Credentials> {
-        match bucket.credentials {
-            Some(CredentialsProvider::Static(credentials)) => Some(credentials),
-            Some(CredentialsProvider::Container(_)) | None => None,
+            let (bucket, _) = bucket_of(&format!(
+                "UPLOAD_STORE=s3://files AWS_REGION=eu-west-1 {line}"
+            ));
+            assert_eq!(bucket.memory_bytes, bytes, "{line}");
         }
     }
 
     #[test]
     fn oss_prefers_the_credentials_of_its_own_cloud() {
-        let aliyun = [
-            ("ALIBABA_CLOUD_ACCESS_KEY_ID", "a"),
-            ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", "b"),
-            ("ALIBABA_CLOUD_SECURITY_TOKEN", "c"),
-        ];
-        let region = ("UPLOAD_REGION", "cn-hangzhou");
-        let (oss, _) =
-            bucket_of(&[&aliyun[..], &[("UPLOAD_STORE", "oss://bucket"), region]].concat());
+        let aliyun = "UPLOAD_REGION=cn-hangzhou ALIBABA_CLOUD_ACCESS_KEY_ID=a \
+                      ALIBABA_CLOUD_ACCESS_KEY_SECRET=b ALIBABA_CLOUD_SECURITY_TOKEN=c";
         let of_aliyun = Credentials::new("a", "b", Some("c".into()));
-        assert_eq!(held(oss), of_aliyun);
-        let (s3, _) =
-            bucket_of(&[&aliyun[..], &[("UPLOAD_STORE", "s3://bucket"), region]].concat());
-        let aws = Credentials::new("id", "s3cr3t", None);
-        assert_eq!(held(s3), aws);
+        let of_aws = Credentials::new("id", "s3cr3t", None);
+        for (store, expected) in [("oss", of_aliyun), ("s3", of_aws)] {
+            let (bucket, _) = bucket_of(&format!("UPLOAD_STORE={store}://bucket {aliyun}"));
+            let held = match bucket.credentials {
+                Some(CredentialsProvider::Static(credentials)) => Some(credentials),
+                Some(CredentialsProvider::Container(_)) | None => None,
+            };
+            assert_eq!(held, expected, "{store}");
+        }
     }
 
     #[test]
     fn oss_on_fc_needs_no_credentials_at_start() {
-        good(&[
-            ("FC_INSTANCE_ID", "i"),
-            ("UPLOAD_STORE", "oss://bucket"),
-            ("FC_REGION", "cn-hangzhou"),
-        ]);
+        good(&shell(
+            "FC_INSTANCE_ID=i UPLOAD_STORE=oss://bucket FC_REGION=cn-hangzhou",
+        ));
     }
 
     #[test]
     fn every_bad_variable_is_named_at_once_and_no_secret_is() {
-        let error = config(&[
-            ("AWS_LAMBDA_RUNTIME_API", "x"),
-            ("AWS_SECRET_ACCESS_KEY", "s3cr3t"),
-            ("UPLOAD_STORE", "s3://bucket"),
-            ("UPLOAD_MAX_BYTES", "50mb"),
-            ("UPLOAD_MAX_FILES", "0"),
-            ("UPLOAD_TYPES", "image,films"),
-            ("UPLOAD_UTC_OFFSET", "Shanghai"),
-            ("UPLOAD_PREFIX", "../x"),
-            ("UPLOAD_PUBLIC_URL", "https://me:s3cr3t@cdn.example.com"),
-            ("UPLOAD_CORS_ORIGINS", "https://a.example,b"),
-            ("UPLOAD_PATH_STYLE", "yes"),
-            ("UPLOAD_ENDPOINT", "ftp://x"),
-            ("SSL_CERT_FILE", "/nowhere/ca.pem"),
-            ("UPLOAD_BASE_PATH", "/a b"),
-            ("UPLOAD_ADDR", "9000"),
-        ])
-        .expect_err("unusable")
-        .to_string();
+        let mut vars = shell(
+            "AWS_LAMBDA_RUNTIME_API=x AWS_SECRET_ACCESS_KEY=s3cr3t UPLOAD_STORE=s3://bucket \
+             UPLOAD_MAX_BYTES=50mb UPLOAD_MAX_FILES=0 UPLOAD_TYPES=image,films \
+             UPLOAD_UTC_OFFSET=Shanghai UPLOAD_PREFIX=../x \
+             UPLOAD_PUBLIC_URL=https://me:s3cr3t@cdn.example.com \
+             UPLOAD_CORS_ORIGINS=https://a.example,b UPLOAD_PATH_STYLE=yes UPLOAD_ENDPOINT=ftp://x \
+             SSL_CERT_FILE=/nowhere/ca.pem UPLOAD_ADDR=9000",
+        );
+        vars.push(("UPLOAD_BASE_PATH", "/a b"));
+        let error = refusal(&vars);
         for named in [
             "UPLOAD_REGION is not set",
             "AWS_ACCESS_KEY_ID is not set",
@@ -828,125 +704,113 @@ mod tests {
     }
 
     #[test]
-    fn a_bucket_without_a_usable_address_stops_the_start() {
-        let express = [
-            ("UPLOAD_STORE", "s3://chat--euw1-az1--x-s3"),
-            ("UPLOAD_REGION", "eu-west-1"),
-        ];
-        let error = config(&[&express[..], &CREDENTIALS].concat());
-        let error = error.expect_err("unusable").to_string();
-        assert!(
-            error.contains("UPLOAD_STORE: the bucket has no usable address"),
-            "{error}"
-        );
-    }
-
-    #[test]
-    fn a_cloud_must_be_told_where_to_store() {
-        for cloud in ["AWS_LAMBDA_RUNTIME_API", "FC_FUNCTION_NAME"] {
-            let error = config(&[(cloud, "x")]).expect_err("unusable").to_string();
-            assert!(error.contains("UPLOAD_STORE is not set"), "{error}");
-        }
-        for bad in [
-            "",
-            "disk",
-            "disk:",
-            "s3://",
-            "s3://A",
-            "gs://bucket",
-            "/data",
+    fn a_variable_that_cannot_be_used_is_named() {
+        let keys = shell(KEYS);
+        for (line, named) in [
+            // A bucket without a usable address stops the start.
+            (
+                "UPLOAD_STORE=s3://chat--euw1-az1--x-s3 UPLOAD_REGION=eu-west-1",
+                "UPLOAD_STORE: the bucket has no usable address",
+            ),
+            // A cloud must be told where to store.
+            ("AWS_LAMBDA_RUNTIME_API=x", "UPLOAD_STORE is not set"),
+            ("FC_FUNCTION_NAME=x", "UPLOAD_STORE is not set"),
+            ("UPLOAD_STORE=s3://b", "too short"),
+            ("UPLOAD_STORE=oss://bb", "too short"),
+            ("UPLOAD_STRIP=Location", "UPLOAD_STRIP=\"Location\""),
+            (
+                "UPLOAD_STRIP=off UPLOAD_STRIP_STRICT=on",
+                "UPLOAD_STRIP_STRICT=\"on\"",
+            ),
+            // Private files need a signing secret of their own.
+            ("UPLOAD_READ=signed", "UPLOAD_SIGNING_SECRET is not set"),
+            (
+                "UPLOAD_READ=signed UPLOAD_JWT_SECRET=0123456789abcdef",
+                "UPLOAD_SIGNING_SECRET is not set",
+            ),
+            ("UPLOAD_READ=private", "UPLOAD_READ=\"private\""),
+            ("UPLOAD_READ_SECS=1", "UPLOAD_READ_SECS=\"1\""),
+            ("UPLOAD_READ_SECS=604801", "UPLOAD_READ_SECS=\"604801\""),
         ] {
-            let error = config(&[("AWS_LAMBDA_RUNTIME_API", "x"), ("UPLOAD_STORE", bad)]);
-            assert!(error.is_err(), "{bad}");
+            let error = refusal(&[shell(line), keys.clone()].concat());
+            assert!(error.contains(named), "{line}: {error}");
         }
     }
 
     #[test]
-    fn a_bucket_name_that_is_too_short_is_told_so() {
-        for store in ["s3://b", "oss://bb"] {
-            let error = config(&[("UPLOAD_STORE", store)]).expect_err("unusable");
-            assert!(error.to_string().contains("too short"), "{error}");
+    fn a_store_is_a_folder_or_a_bucket() {
+        let bad = "disk disk: s3:// s3://A gs://bucket /data";
+        for store in bad.split(' ').chain([""]) {
+            let error = config(&[("AWS_LAMBDA_RUNTIME_API", "x"), ("UPLOAD_STORE", store)]);
+            assert!(error.is_err(), "{store}");
         }
     }
 
     #[test]
     fn the_variable_that_is_really_missing_is_named() {
-        let s3 = [("UPLOAD_STORE", "s3://bucket"), ("AWS_REGION", "eu-west-1")];
-        let oss = [
-            ("UPLOAD_STORE", "oss://bucket"),
-            ("UPLOAD_REGION", "cn-hangzhou"),
-        ];
+        let s3 = "UPLOAD_STORE=s3://bucket AWS_REGION=eu-west-1";
+        let oss = "UPLOAD_STORE=oss://bucket UPLOAD_REGION=cn-hangzhou";
         for (store, given, missing) in [
-            (s3, None, "AWS_ACCESS_KEY_ID"),
-            (s3, Some("AWS_ACCESS_KEY_ID"), "AWS_SECRET_ACCESS_KEY"),
-            (s3, Some("AWS_SECRET_ACCESS_KEY"), "AWS_ACCESS_KEY_ID"),
-            (oss, None, "ALIBABA_CLOUD_ACCESS_KEY_ID"),
+            (s3, "", "AWS_ACCESS_KEY_ID"),
+            (s3, "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
+            (s3, "AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID"),
+            (oss, "", "ALIBABA_CLOUD_ACCESS_KEY_ID"),
             (
                 oss,
-                Some("ALIBABA_CLOUD_ACCESS_KEY_ID"),
+                "ALIBABA_CLOUD_ACCESS_KEY_ID",
                 "ALIBABA_CLOUD_ACCESS_KEY_SECRET",
             ),
             (
                 oss,
-                Some("ALIBABA_CLOUD_ACCESS_KEY_SECRET"),
+                "ALIBABA_CLOUD_ACCESS_KEY_SECRET",
                 "ALIBABA_CLOUD_ACCESS_KEY_ID",
             ),
-            (oss, Some("AWS_ACCESS_KEY_ID"), "AWS_SECRET_ACCESS_KEY"),
+            (oss, "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
         ] {
-            let given = given.map(|variable| (variable, "s3cr3t"));
-            let vars: Vec<_> = store.into_iter().chain(given).collect();
-            let error = config(&vars).expect_err("unusable").to_string();
+            let mut vars = shell(store);
+            vars.push((given, "s3cr3t"));
+            let error = refusal(&vars);
             let told: Vec<_> = error.lines().skip(1).collect();
             assert_eq!(told.len(), 1, "{error}");
-            assert!(
-                told[0].starts_with(&format!("  {missing} is not set")),
-                "{error}"
-            );
+            let start = format!("  {missing} is not set");
+            assert!(told[0].starts_with(&start), "{error}");
         }
     }
 
     #[test]
     fn a_variable_that_nobody_reads_is_named() {
         let misspelt = ("UPLOAD_JWT_SECERT", "s3cr3t of a person");
-        let of = |vars: &[(&'static str, &'static str)]| config(&[&[misspelt], vars].concat());
-        let cloud = [("FC_FUNCTION_NAME", "f"), ("UPLOAD_STORE", "disk:/mnt")];
-        let secret = ("UPLOAD_JWT_SECRET", "0123456789abcdef");
-
-        for warned in [of(&[]), of(&[&cloud[..], &[secret]].concat())] {
-            let warnings = warned.expect("usable").warnings;
+        let mut cloud = shell("FC_FUNCTION_NAME=f UPLOAD_STORE=disk:/mnt");
+        cloud.push(misspelt);
+        for vars in [vec![misspelt], [&cloud[..], &[SECRET]].concat()] {
+            let warnings = good(&vars).warnings;
             assert_eq!(warnings.len(), 1, "{warnings:?}");
-            assert!(
-                warnings[0].starts_with("UPLOAD_JWT_SECERT is not"),
-                "{warnings:?}"
-            );
+            let is_named = warnings[0].starts_with("UPLOAD_JWT_SECERT is not");
+            assert!(is_named, "{warnings:?}");
         }
-        let error = of(&cloud).expect_err("open and misspelt").to_string();
+        let error = refusal(&cloud);
         assert!(error.contains("UPLOAD_JWT_SECERT"), "{error}");
         assert!(!error.contains("s3cr3t"), "{error}");
         // Of others, and set to nothing.
-        let others = good(&[("UPLOADER", "x"), ("UPLOAD_TPYES", "")]);
+        let others = good(&shell("UPLOADER=x UPLOAD_TPYES="));
         assert_eq!(others.warnings, [""; 0]);
     }
 
     #[test]
     fn uploads_open_to_everybody_are_warned_of() {
-        let cloud = [("FC_FUNCTION_NAME", "f"), ("UPLOAD_STORE", "disk:/mnt")];
-        let secret = ("UPLOAD_JWT_SECRET", "0123456789abcdef");
-        for (vars, warned) in [
-            (vec![], false),
-            (vec![("UPLOAD_ADDR", "[::1]:9000")], false),
-            (vec![("UPLOAD_ADDR", "0.0.0.0:9000")], true),
-            (vec![("UPLOAD_ADDR", "192.168.1.7:9000")], true),
-            (vec![("UPLOAD_ADDR", "0.0.0.0:9000"), secret], false),
-            (cloud.to_vec(), true),
+        let secret = format!("UPLOAD_ADDR=0.0.0.0:9000 {}={}", SECRET.0, SECRET.1);
+        for (line, warned) in [
+            ("", false),
+            ("UPLOAD_ADDR=[::1]:9000", false),
+            ("UPLOAD_ADDR=0.0.0.0:9000", true),
+            ("UPLOAD_ADDR=192.168.1.7:9000", true),
+            (&secret, false),
+            ("FC_FUNCTION_NAME=f UPLOAD_STORE=disk:/mnt", true),
         ] {
-            let warnings = good(&vars).warnings;
-            assert_eq!(!warnings.is_empty(), warned, "{vars:?} {warnings:?}");
-            assert!(
-                warnings
-                    .iter()
-                    .all(|text| text.contains("everybody may upload"))
-            );
+            let warnings = good(&shell(line)).warnings;
+            assert_eq!(!warnings.is_empty(), warned, "{line} {warnings:?}");
+            let mut told = warnings.iter();
+            assert!(told.all(|text| text.contains("everybody may upload")));
         }
     }
 
@@ -954,8 +818,7 @@ mod tests {
     fn secrets_that_would_let_everybody_in_stop_the_start() {
         for variable in ["UPLOAD_JWT_SECRET", "UPLOAD_SIGNING_SECRET"] {
             for useless in [",", " ", ",,", "\t", "vSx9Yq2LkT8w,7"] {
-                let error = config(&[(variable, useless)]).expect_err("unusable");
-                let error = error.to_string();
+                let error = refusal(&[(variable, useless)]);
                 assert!(error.contains(variable), "{error}");
                 assert!(!error.contains("vSx9"), "{error}");
             }
@@ -967,126 +830,60 @@ mod tests {
 
     #[test]
     fn location_is_stripped_unless_the_operator_wants_more_or_nothing() {
-        for (given, strip, is_strict) in [
-            (vec![], Strip::Location, false),
-            (vec![("UPLOAD_STRIP", "location")], Strip::Location, false),
-            (vec![("UPLOAD_STRIP", "device")], Strip::Device, false),
-            (vec![("UPLOAD_STRIP", "off")], Strip::Off, false),
-            (vec![("UPLOAD_STRIP_STRICT", "on")], Strip::Location, true),
+        for (line, strip, is_strict) in [
+            ("", Strip::Location, false),
+            ("UPLOAD_STRIP=location", Strip::Location, false),
+            ("UPLOAD_STRIP=device", Strip::Device, false),
+            ("UPLOAD_STRIP=off", Strip::Off, false),
+            ("UPLOAD_STRIP_STRICT=on", Strip::Location, true),
         ] {
-            let upload = good(&given).api.upload;
+            let upload = good(&shell(line)).api.upload;
             assert_eq!((upload.strip, upload.is_strict), (strip, is_strict));
-        }
-        let off = ("UPLOAD_STRIP", "off");
-        for (given, named) in [
-            (
-                vec![("UPLOAD_STRIP", "Location")],
-                "UPLOAD_STRIP=\"Location\"",
-            ),
-            (
-                vec![off, ("UPLOAD_STRIP_STRICT", "on")],
-                "UPLOAD_STRIP_STRICT=\"on\"",
-            ),
-        ] {
-            let error = config(&given).expect_err("unusable").to_string();
-            assert!(error.contains(named), "{error}");
         }
     }
 
     #[test]
-    fn private_files_need_a_signing_secret_of_their_own() {
-        const SIGNED: (&str, &str) = ("UPLOAD_READ", "signed");
-        let secret = ("UPLOAD_SIGNING_SECRET", "0123456789abcdef");
+    fn private_files_are_read_at_addresses_that_end() {
+        const SIGNED: &str = "UPLOAD_READ=signed UPLOAD_SIGNING_SECRET=0123456789abcdef";
         assert_eq!(good(&[]).api.read, ReadSettings::Public);
-        let life = |seconds| ReadSettings::Signed {
-            life: Duration::from_secs(seconds),
-        };
-        assert_eq!(good(&[SIGNED, secret]).api.read, life(7200));
-        let (_, public_url) = bucket_of(&[
-            SIGNED,
-            secret,
-            ("UPLOAD_STORE", "s3://chat"),
-            ("UPLOAD_REGION", "eu-west-1"),
-        ]);
-        assert_eq!(public_url, None);
-        for seconds in ["2", "604800"] {
-            let read = good(&[SIGNED, secret, ("UPLOAD_READ_SECS", seconds)])
-                .api
-                .read;
-            assert_eq!(read, life(seconds.parse().expect("a number")));
-        }
-        for (vars, named) in [
-            (vec![SIGNED], "UPLOAD_SIGNING_SECRET is not set"),
-            (
-                vec![SIGNED, ("UPLOAD_JWT_SECRET", "0123456789abcdef")],
-                "UPLOAD_SIGNING_SECRET is not set",
-            ),
-            (vec![("UPLOAD_READ", "private")], "UPLOAD_READ=\"private\""),
-            (vec![("UPLOAD_READ_SECS", "1")], "UPLOAD_READ_SECS=\"1\""),
-            (
-                vec![("UPLOAD_READ_SECS", "604801")],
-                "UPLOAD_READ_SECS=\"604801\"",
-            ),
+        for (more, seconds) in [
+            ("", 7200),
+            ("UPLOAD_READ_SECS=2", 2),
+            ("UPLOAD_READ_SECS=604800", 604_800),
         ] {
-            let error = config(&vars).expect_err("unusable").to_string();
-            assert!(error.contains(named), "{error}");
+            let read = good(&shell(&format!("{SIGNED} {more}"))).api.read;
+            let life = Duration::from_secs(seconds);
+            assert_eq!(read, ReadSettings::Signed { life });
         }
+        let bucket = "UPLOAD_STORE=s3://chat UPLOAD_REGION=eu-west-1";
+        let (_, public_url) = bucket_of(&format!("{SIGNED} {bucket}"));
+        assert_eq!(public_url, None);
     }
 
     #[test]
     fn private_files_that_would_be_read_from_the_bucket_are_warned_of() {
-        let s3 = [
-            ("UPLOAD_STORE", "s3://chat"),
-            ("UPLOAD_REGION", "eu-west-1"),
-        ];
-        let local = [
-            ("UPLOAD_STORE", "s3://chat"),
-            ("UPLOAD_ENDPOINT", "http://127.0.0.1:8333"),
-            ("UPLOAD_PATH_STYLE", "true"),
-        ];
-        let keys = [
-            ("AWS_ACCESS_KEY_ID", "ak"),
-            ("AWS_SECRET_ACCESS_KEY", "sk"),
-            ("UPLOAD_SIGNING_SECRET", "0123456789abcdef"),
-        ];
+        let s3 = "UPLOAD_STORE=s3://chat UPLOAD_REGION=eu-west-1";
+        let local = "UPLOAD_STORE=s3://chat UPLOAD_ENDPOINT=http://127.0.0.1:8333 \
+                     UPLOAD_PATH_STYLE=true";
+        let own = "https://chat.s3.eu-west-1.amazonaws.com";
         for (read, store, url, warned) in [
-            (
-                "signed",
-                &s3[..],
-                "https://chat.s3.eu-west-1.amazonaws.com",
-                true,
-            ),
-            (
-                "signed",
-                &s3,
-                "https://chat.s3.eu-west-1.amazonaws.com/x",
-                true,
-            ),
-            (
-                "signed",
-                &s3,
-                "https://chat.s3.eu-west-1.amazonaws.com.cn",
-                false,
-            ),
-            ("signed", &s3, "https://chat.example.com", false),
-            (
-                "public",
-                &s3,
-                "https://chat.s3.eu-west-1.amazonaws.com",
-                false,
-            ),
-            ("signed", &local, "http://127.0.0.1:8333/chat", true),
-            ("signed", &local, "http://127.0.0.1:8333/chats", false),
-            ("signed", &[], "https://chat.example.com", false),
+            ("signed", s3, own, true),
+            ("signed", s3, &format!("{own}/x"), true),
+            ("signed", s3, &format!("{own}.cn"), false),
+            ("signed", s3, "https://chat.example.com", false),
+            ("public", s3, own, false),
+            ("signed", local, "http://127.0.0.1:8333/chat", true),
+            ("signed", local, "http://127.0.0.1:8333/chats", false),
+            ("signed", "", "https://chat.example.com", false),
         ] {
-            let own = [("UPLOAD_READ", read), ("UPLOAD_PUBLIC_URL", url)];
-            let warnings = good(&[store, &keys, &own].concat()).warnings;
-            assert_eq!(!warnings.is_empty(), warned, "{read} {url} {warnings:?}");
-            assert!(
-                warnings
-                    .iter()
-                    .all(|text| text.contains("UPLOAD_PUBLIC_URL"))
+            let line = format!(
+                "{store} {KEYS} UPLOAD_SIGNING_SECRET=0123456789abcdef \
+                 UPLOAD_READ={read} UPLOAD_PUBLIC_URL={url}"
             );
+            let warnings = good(&shell(&line)).warnings;
+            assert_eq!(!warnings.is_empty(), warned, "{read} {url} {warnings:?}");
+            let mut told = warnings.iter();
+            assert!(told.all(|text| text.contains("UPLOAD_PUBLIC_URL")));
         }
     }
 

@@ -1,6 +1,6 @@
 //! Reads variables, and gathers a sentence for each that cannot be used.
 
-use std::{collections::BTreeMap, str::FromStr};
+use std::{collections::BTreeMap, fmt::Display, ops::RangeInclusive, str::FromStr, time::Duration};
 
 use axum::http::Uri;
 
@@ -54,7 +54,7 @@ impl Vars {
         &mut self,
         variable: &'static str,
         held: Option<String>,
-        expected: &'static str,
+        expected: impl Display,
     ) {
         self.problems.push(match held.map(without_password) {
             Some(held) => format!("{variable}={held:?}: expected {expected}"),
@@ -66,7 +66,7 @@ impl Vars {
     pub(super) fn read<T>(
         &mut self,
         variable: &'static str,
-        expected: &'static str,
+        expected: impl Display,
         default: T,
         read: impl FnOnce(&str) -> Option<T>,
     ) -> T {
@@ -89,6 +89,46 @@ impl Vars {
         default: T,
     ) -> T {
         self.read(variable, expected, default, |text| text.parse().ok())
+    }
+
+    /// `unit` is "a number", or says of what.
+    pub(super) fn number<T: FromStr + PartialOrd + Display>(
+        &mut self,
+        variable: &'static str,
+        unit: &str,
+        default: T,
+        range: RangeInclusive<T>,
+    ) -> T {
+        let expected = format!("{unit}, {} to {}", range.start(), range.end());
+        let within = |number: &T| range.contains(number);
+        self.read(variable, expected, default, |text| {
+            text.parse().ok().filter(within)
+        })
+    }
+
+    pub(super) fn seconds(
+        &mut self,
+        variable: &'static str,
+        default: u64,
+        range: RangeInclusive<u64>,
+    ) -> Duration {
+        Duration::from_secs(self.number(variable, "a number of seconds", default, range))
+    }
+
+    pub(super) fn on_or_off(&mut self, variable: &'static str, default: bool) -> bool {
+        self.read(variable, "on or off", default, on_or_off)
+    }
+
+    /// One of these words.
+    pub(super) fn word<T: Copy>(
+        &mut self,
+        variable: &'static str,
+        expected: &'static str,
+        default: T,
+        words: &[(&str, T)],
+    ) -> T {
+        let known = |text: &str| words.iter().find(|(word, _)| *word == text);
+        self.read(variable, expected, default, |text| Some(known(text)?.1))
     }
 }
 

@@ -89,10 +89,7 @@ pub async fn answer(
     arrival.body_state = event.body_state;
     arrival.client = event.client;
     arrival.stage = event.stage.clone();
-    let response = match router.oneshot(event.into_request(arrival)).await {
-        Ok(response) => response,
-        Err(never) => match never {},
-    };
+    let Ok(response) = router.oneshot(event.into_request(arrival)).await;
     let (parts, body) = response.into_parts();
     let body = body.collect().await?.to_bytes();
     Ok(Answer::new(gateway, parts.status, &parts.headers, &body))
@@ -196,8 +193,8 @@ struct RawEvent<'a> {
     query_parameters: Option<Pairs>,
     // all
     headers: Option<Pairs>,
-    #[serde(borrow, default)]
-    body: Text<'a>,
+    #[serde(borrow)]
+    body: Option<Text<'a>>,
     #[serde(default)]
     is_base64_encoded: Flag,
     // events of no gateway
@@ -242,7 +239,7 @@ impl RawEvent<'_> {
         let headers = self.header_map();
         let client = self.client();
         let stage = self.stage(gateway).map(str::to_owned);
-        let (body, body_state) = self.body.decode(self.is_base64_encoded);
+        let (body, body_state) = self.body.unwrap_or_default().decode(self.is_base64_encoded);
         Ok(GatewayEvent {
             gateway,
             method,
@@ -374,8 +371,8 @@ impl RawEvent<'_> {
 }
 
 /// A string that is borrowed where JSON allows: it has no escapes, as base64 has none.
-#[derive(Default)]
-struct Text<'a>(Cow<'a, str>);
+#[derive(Default, Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl Text<'_> {
     fn decode(self, is_base64: Flag) -> (Bytes, BodyState) {
@@ -390,36 +387,6 @@ impl Text<'_> {
             None => BodyState::Whole,
         };
         (self.0.into_owned().into(), state)
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct TextVisitor;
-        impl<'de> Visitor<'de> for TextVisitor {
-            type Value = Text<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string or null")
-            }
-
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-                Ok(Text(Cow::Borrowed(text)))
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(Text(Cow::Owned(text.to_owned())))
-            }
-
-            fn visit_string<E>(self, text: String) -> Result<Self::Value, E> {
-                Ok(Text(Cow::Owned(text)))
-            }
-
-            fn visit_unit<E>(self) -> Result<Self::Value, E> {
-                Ok(Text::default())
-            }
-        }
-        deserializer.deserialize_any(TextVisitor)
     }
 }
 
@@ -734,86 +701,65 @@ mod tests {
 
     #[test]
     fn a_body_is_decoded_once_or_known_to_be_broken() {
-        let body = |body: Value, flag: Value| {
+        use BodyState::{Mangled, Undecodable, Whole};
+        let decoded = [0, 255, 128];
+        for (text, flag, bytes, state) in [
+            (json!("AP+A"), json!(true), &decoded[..], Whole),
+            (json!("AP+A"), json!("true"), &decoded, Whole),
+            (json!("AP+A"), json!("false"), b"AP+A", Whole),
+            (json!("a\u{FFFD}"), Value::Null, b"a\xEF\xBF\xBD", Mangled),
+            (Value::Null, json!(false), b"", Whole),
+            (json!("AP-A"), json!(true), b"", Undecodable),
+            (json!("AP+"), json!(true), b"", Undecodable),
+            (json!("AP+A\n"), json!(true), b"", Undecodable),
+            (json!("*"), json!(true), b"", Undecodable),
+        ] {
             let event = event(json!({
-                "httpMethod": "POST", "path": "/", "body": body, "isBase64Encoded": flag,
+                "httpMethod": "POST", "path": "/", "body": text, "isBase64Encoded": flag,
             }));
-            (event.body.to_vec(), event.body_state)
-        };
-        assert_eq!(
-            body(json!("AP+A"), json!(true)),
-            (vec![0, 255, 128], BodyState::Whole)
-        );
-        assert_eq!(
-            body(json!("AP+A"), json!("true")),
-            (vec![0, 255, 128], BodyState::Whole)
-        );
-        assert_eq!(
-            body(json!("AP+A"), json!("false")),
-            (b"AP+A".to_vec(), BodyState::Whole)
-        );
-        assert_eq!(body(json!("a\u{FFFD}"), Value::Null).1, BodyState::Mangled);
-        assert_eq!(body(Value::Null, json!(false)), (vec![], BodyState::Whole));
-        for broken in ["AP-A", "AP+", "AP+A\n", "*"] {
-            assert_eq!(
-                body(json!(broken), json!(true)).1,
-                BodyState::Undecodable,
-                "{broken:?}"
-            );
+            let found = (&*event.body, event.body_state);
+            assert_eq!(found, (bytes, state), "{text} {flag}");
         }
     }
 
     #[test]
     fn the_body_is_borrowed_from_the_event() {
         let raw: RawEvent<'_> = serde_json::from_str(r#"{"body":"AP+A"}"#).expect("an event");
-        assert!(matches!(raw.body.0, Cow::Borrowed(_)));
+        assert!(matches!(raw.body, Some(Text(Cow::Borrowed("AP+A")))));
         let escaped: RawEvent<'_> = serde_json::from_str(r#"{"body":"AP\/A"}"#).expect("an event");
-        assert_eq!(escaped.body.0, "AP/A");
+        assert_eq!(escaped.body.unwrap_or_default().0, "AP/A");
     }
 
     #[test]
     fn each_gateway_gets_its_own_shape() {
         let mut headers = HeaderMap::new();
-        headers.insert(
-            CONTENT_TYPE,
-            HeaderValue::from_static("application/json; charset=utf-8"),
-        );
+        let mime = "application/json; charset=utf-8";
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(mime));
         headers.append(SET_COOKIE, HeaderValue::from_static("a=1"));
         headers.append(SET_COOKIE, HeaderValue::from_static("b=2"));
-        let shape = |gateway| {
+        let joined = json!({"content-type": mime, "set-cookie": "a=1, b=2"});
+        let multiple = json!({"content-type": [mime], "set-cookie": ["a=1", "b=2"]});
+        for (gateway, mut expected) in [
+            (Gateway::ApiV1, json!({"multiValueHeaders": multiple})),
+            (
+                Gateway::ApiV2,
+                json!({"headers": {"content-type": mime}, "cookies": ["a=1", "b=2"]}),
+            ),
+            (
+                Gateway::Alb,
+                json!({
+                    "statusDescription": "200 OK", "headers": joined, "multiValueHeaders": multiple,
+                }),
+            ),
+            (Gateway::Aliyun, json!({"headers": joined})),
+        ] {
+            expected["statusCode"] = json!(200);
+            expected["body"] = json!("{}");
+            expected["isBase64Encoded"] = json!(false);
             let answer = Answer::new(gateway, StatusCode::OK, &headers, b"{}");
-            serde_json::to_value(answer).expect("JSON")
-        };
-        let mime = "application/json; charset=utf-8";
-        assert_eq!(
-            shape(Gateway::ApiV1),
-            json!({
-                "statusCode": 200, "body": "{}", "isBase64Encoded": false,
-                "multiValueHeaders": {"content-type": [mime], "set-cookie": ["a=1", "b=2"]},
-            })
-        );
-        assert_eq!(
-            shape(Gateway::ApiV2),
-            json!({
-                "statusCode": 200, "body": "{}", "isBase64Encoded": false,
-                "headers": {"content-type": mime}, "cookies": ["a=1", "b=2"],
-            })
-        );
-        assert_eq!(
-            shape(Gateway::Alb),
-            json!({
-                "statusCode": 200, "statusDescription": "200 OK", "body": "{}", "isBase64Encoded": false,
-                "headers": {"content-type": mime, "set-cookie": "a=1, b=2"},
-                "multiValueHeaders": {"content-type": [mime], "set-cookie": ["a=1", "b=2"]},
-            })
-        );
-        assert_eq!(
-            shape(Gateway::Aliyun),
-            json!({
-                "statusCode": 200, "body": "{}", "isBase64Encoded": false,
-                "headers": {"content-type": mime, "set-cookie": "a=1, b=2"},
-            })
-        );
+            let shape = serde_json::to_value(answer).expect("JSON");
+            assert_eq!(shape, expected);
+        }
     }
 
     #[test]
