@@ -150,147 +150,78 @@ mod tests {
     use super::super::{
         super::format::Format,
         Strip,
-        tests::{pass, pass_in_any_chunks},
+        tests::{cases, pass, sample, unchanged},
     };
 
-    macro_rules! sample {
-        ($file:literal) => {
-            include_bytes!(concat!("../../../../tests/media/", $file)).as_slice()
-        };
-    }
-
-    fn duration_of(file: &[u8]) -> Option<u64> {
-        let passed = pass_in_any_chunks(Format::Ogg, Strip::Device, file);
-        assert!(passed.bytes == file);
-        passed.report.facts.duration_ms
+    fn duration_of(pieces: &[&[u8]]) -> Option<u64> {
+        unchanged(Format::Ogg, Strip::Device, &pieces.concat()).duration_ms
     }
 
     fn page(flags: u8, samples: i64, serial: u32, body: &[u8]) -> Vec<u8> {
         let lacing: Vec<u8> = body.chunks(255).map(|part| part.len() as u8).collect();
-        [
-            &[b'O', b'g', b'g', b'S', 0, flags],
-            &samples.to_le_bytes()[..],
-            &serial.to_le_bytes(),
-            &[0; 8],
-            &[lacing.len() as u8],
-            &lacing,
-            body,
-        ]
-        .concat()
+        let start = [b'O', b'g', b'g', b'S', 0, flags];
+        let (samples, serial) = (samples.to_le_bytes(), serial.to_le_bytes());
+        let count = [0, 0, 0, 0, 0, 0, 0, 0, lacing.len() as u8];
+        [&start, &samples[..], &serial, &count, &lacing, body].concat()
     }
 
     /// The first page of Opus that begins with 312 samples to skip.
     fn opus(serial: u32) -> Vec<u8> {
-        let head = [
-            b"OpusHead\x01\x01".as_slice(),
-            &312_u16.to_le_bytes(),
-            &[0; 7],
-        ]
-        .concat();
-        page(2, 0, serial, &head)
+        page(2, 0, serial, b"OpusHead\x01\x01\x38\x01\0\0\0\0\0\0\0")
     }
 
     fn vorbis(rate: u32, serial: u32) -> Vec<u8> {
-        let head = [
-            b"\x01vorbis\0\0\0\0\x01".as_slice(),
-            &rate.to_le_bytes(),
-            &[0; 14],
-        ]
-        .concat();
+        let start = b"\x01vorbis\0\0\0\0\x01".as_slice();
+        let head = [start, &rate.to_le_bytes(), &[0; 14]].concat();
         page(2, 0, serial, &head)
     }
 
     #[test]
     fn real_sounds_are_as_long_as_ffprobe_says() {
         for (file, expected) in [
-            (sample!("note.opus"), 300),
-            (sample!("vorbis.ogg"), 100),
-            (sample!("speex.ogg"), 291),
-            (sample!("flac-in.ogg"), 100),
+            ("note.opus", 300),
+            ("vorbis.ogg", 100),
+            ("speex.ogg", 291),
+            ("flac-in.ogg", 100),
         ] {
-            assert_eq!(duration_of(file), Some(expected));
+            assert_eq!(duration_of(&[&sample(file)]), Some(expected), "{file}");
         }
     }
 
     #[test]
     fn the_last_page_of_each_stream_tells() {
-        let second = |at: i64| page(0, 312 + at * 48_000, 7, &[1; 600]);
-        let opus_of_2 = [opus(7), second(1), second(2)].concat();
-        let vorbis_of_3 = [vorbis(8000, 9), page(0, 24_000, 9, b"sound")].concat();
-        for (case, file, expected) in [
-            ("Opus", opus_of_2.clone(), Some(2000)),
-            ("Vorbis", vorbis_of_3.clone(), Some(3000)),
-            (
-                "a page on which none ends",
-                [opus_of_2.clone(), page(0, -1, 7, b"x")].concat(),
-                Some(2000),
-            ),
-            (
-                "below zero",
-                [opus(7), page(0, -500, 7, b"x")].concat(),
-                None,
-            ),
-            (
-                "less than is skipped",
-                [opus(7), page(0, 311, 7, b"x")].concat(),
-                None,
-            ),
-            (
-                "another stream's page",
-                [opus_of_2.clone(), page(0, 1 << 40, 8, b"x")].concat(),
-                Some(2000),
-            ),
-            (
-                "one after the other",
-                [opus_of_2.clone(), vorbis_of_3.clone()].concat(),
-                Some(5000),
-            ),
+        let [first, second] = [1, 2].map(|at| page(0, 312 + at * 48_000, 7, &[1; 600]));
+        let two = [opus(7), first.clone(), second.clone()].concat();
+        let (speech, its_end) = (vorbis(8000, 9), page(0, 24_000, 9, b"sound"));
+        let end = |samples| page(0, samples, 7, b"x");
+        let other = page(0, 1 << 40, 8, b"x");
+        let noise = [b"OOggOggSOgg".as_slice(), &[0; 500]].concat();
+        let unknown = page(2, 0, 1, b"fishead\0");
+        for (case, pieces, expected) in [
+            ("Opus", &[&two[..]][..], Some(2000)),
+            ("Vorbis", &[&speech, &its_end], Some(3000)),
+            ("a page on which none ends", &[&two, &end(-1)], Some(2000)),
+            ("below zero", &[&opus(7), &end(-500)], None),
+            ("less than is skipped", &[&opus(7), &end(311)], None),
+            ("another stream's page", &[&two, &other], Some(2000)),
+            ("in a chain", &[&two, &speech, &its_end], Some(5000)),
             (
                 "at a time",
-                [
-                    opus(7),
-                    vorbis(8000, 9),
-                    second(2),
-                    page(0, 24_000, 9, b"x"),
-                ]
-                .concat(),
+                &[&opus(7), &speech, &second, &its_end],
                 Some(3000),
             ),
-            (
-                "at no rate",
-                [vorbis(0, 9), page(0, 24_000, 9, b"x")].concat(),
-                Some(24_000_000),
-            ),
-            (
-                "noise between pages",
-                [
-                    opus(7),
-                    second(1),
-                    b"OOggOggSOgg".to_vec(),
-                    vec![0; 500],
-                    second(2),
-                ]
-                .concat(),
-                Some(2000),
-            ),
-            (
-                "cut off",
-                opus_of_2[..opus_of_2.len() - 9].to_vec(),
-                Some(2000),
-            ),
-            ("an unknown stream", page(2, 0, 1, b"fishead\0"), None),
-            (
-                "the largest number",
-                [opus(7), page(0, i64::MAX, 7, b"x")].concat(),
-                None,
-            ),
+            ("at no rate", &[&vorbis(0, 9), &its_end], Some(24_000_000)),
+            ("noise", &[&opus(7), &first, &noise, &second], Some(2000)),
+            ("cut off", &[&two[..two.len() - 9]], Some(2000)),
+            ("an unknown stream", &[&unknown], None),
+            ("the largest number", &[&opus(7), &end(i64::MAX)], None),
         ] {
-            assert_eq!(duration_of(&file), expected, "{case}");
+            assert_eq!(duration_of(pieces), expected, "{case}");
         }
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) })]
+        #![proptest_config(cases())]
 
         #[test]
         fn chunks_do_not_matter(

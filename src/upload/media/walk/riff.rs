@@ -264,17 +264,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::super::{
-        super::format::Format,
+        super::format::Format::{self, Avi, Wav},
         Geo, Strip,
-        tests::{pass, pass_in_any_chunks},
+        tests::{cases, changed, finds, pass, pass_in_any_chunks, passed_twice, sample, unchanged},
     };
     use super::*;
-
-    macro_rules! sample {
-        ($file:literal) => {
-            include_bytes!(concat!("../../../../tests/media/", $file)).as_slice()
-        };
-    }
 
     fn chunk(name: &[u8; 4], data: &[u8]) -> Vec<u8> {
         let padding = vec![0; data.len() & 1];
@@ -286,8 +280,7 @@ mod tests {
     }
 
     fn riff(form: &[u8; 4], chunks: &[&[u8]]) -> Vec<u8> {
-        let start = [form, &chunks.concat()[..]].concat();
-        chunk(b"RIFF", &start)
+        chunk(b"RIFF", &[form, &chunks.concat()[..]].concat())
     }
 
     fn words(words: &[u32]) -> Vec<u8> {
@@ -295,127 +288,54 @@ mod tests {
     }
 
     /// 8,000 samples per second of so many bits.
-    fn fmt(format: u16, bits: u16) -> Vec<u8> {
-        let [format, bits] = [u32::from(format), u32::from(bits)];
+    fn fmt(format: u32, bits: u32) -> Vec<u8> {
+        let sample = (bits << 16) | (bits / 8);
         chunk(
             b"fmt ",
-            &words(&[
-                1 << 16 | format,
-                8000,
-                1000 * bits,
-                (bits << 16) | (bits / 8),
-            ]),
+            &words(&[1 << 16 | format, 8000, 1000 * bits, sample]),
         )
     }
 
-    fn sized(name: &[u8; 4], size: u32) -> Vec<u8> {
-        [name.as_slice(), &size.to_le_bytes()].concat()
-    }
-
     fn facts_of(format: Format, file: &[u8]) -> Facts {
-        let passed = pass_in_any_chunks(format, Strip::Location, file);
-        assert!(passed.bytes == file);
-        passed.report.facts
+        unchanged(format, Strip::Location, file)
     }
 
     #[test]
     fn a_wav_is_as_long_as_its_samples_are() {
-        const PCM: u16 = 1;
-        const MP3: u16 = 85;
-        let second = [7; 8000];
-        let odd = [7; 4001];
+        const MP3: u32 = 85;
+        let pcm = fmt(1, 8);
+        let second = chunk(b"data", &[7; 8000]);
+        let half = chunk(b"data", &[7; 4001]);
+        let other = chunk(b"abcd", b"odd");
         let fact = chunk(b"fact", &words(&[20_000]));
         let ds64 = chunk(b"ds64", &words(&[0, 0, 16_000, 0, 0, 0, 0]));
-        let endless = |size| [sized(b"data", size), second.to_vec()].concat();
-        let rf64 = [
-            riff(b"WAVE", &[&ds64, &fmt(PCM, 8), &endless(u32::MAX)]),
-            second.to_vec(),
-        ]
-        .concat();
-        for (case, file, expected) in [
-            ("real", sample!("pcm.wav").to_vec(), Some(100)),
-            (
-                "8 bits",
-                riff(b"WAVE", &[&fmt(PCM, 8), &chunk(b"data", &second)]),
-                Some(1000),
-            ),
-            (
-                "16 bits",
-                riff(b"WAVE", &[&fmt(PCM, 16), &chunk(b"data", &second)]),
-                Some(500),
-            ),
-            (
-                "a chunk before",
-                riff(
-                    b"WAVE",
-                    &[
-                        &chunk(b"abcd", b"odd"),
-                        &fmt(PCM, 8),
-                        &chunk(b"data", &second),
-                    ],
-                ),
-                Some(1000),
-            ),
-            (
-                "of no size",
-                riff(b"WAVE", &[&fmt(PCM, 8), &endless(0)]),
-                Some(1000),
-            ),
-            (
-                "of unknown size",
-                riff(b"WAVE", &[&fmt(PCM, 8), &endless(u32::MAX)]),
-                Some(1000),
-            ),
-            (
-                "cut off",
-                riff(b"WAVE", &[&fmt(PCM, 8), &endless(u32::MAX - 1)]),
-                Some(1000),
-            ),
-            ("RF64", rf64, Some(2000)),
-            (
-                "two pieces",
-                riff(
-                    b"WAVE",
-                    &[&fmt(PCM, 8), &chunk(b"data", &odd), &chunk(b"data", &odd)],
-                ),
-                Some(1000),
-            ),
-            (
-                "compressed",
-                riff(b"WAVE", &[&fmt(MP3, 8), &fact, &chunk(b"data", &second)]),
-                Some(2500),
-            ),
-            (
-                "compressed, no samples told",
-                riff(b"WAVE", &[&fmt(MP3, 8), &chunk(b"data", &second)]),
-                Some(1000),
-            ),
-            (
-                "PCM with samples told",
-                riff(b"WAVE", &[&fmt(PCM, 8), &fact, &chunk(b"data", &second)]),
-                Some(1000),
-            ),
-            (
-                "at no rate",
-                riff(b"WAVE", &[&fmt(PCM, 0), &chunk(b"data", &second)]),
-                None,
-            ),
-            (
-                "no format",
-                riff(b"WAVE", &[&chunk(b"data", &second)]),
-                None,
-            ),
+        let sized = |size: u32| [b"data", &size.to_le_bytes()[..], &[7; 8000]].concat();
+        let twice = [sized(u32::MAX), vec![7; 8000]].concat();
+        for (case, chunks, expected) in [
+            ("8 bits", &[&pcm[..], &second][..], Some(1000)),
+            ("16 bits", &[&fmt(1, 16), &second], Some(500)),
+            ("a chunk before", &[&other, &pcm, &second], Some(1000)),
+            ("of no size", &[&pcm, &sized(0)], Some(1000)),
+            ("of unknown size", &[&pcm, &sized(u32::MAX)], Some(1000)),
+            ("cut off", &[&pcm, &sized(u32::MAX - 1)], Some(1000)),
+            ("RF64", &[&ds64, &pcm, &twice], Some(2000)),
+            ("two pieces", &[&pcm, &half, &half], Some(1000)),
+            ("compressed", &[&fmt(MP3, 8), &fact, &second], Some(2500)),
+            ("no samples told", &[&fmt(MP3, 8), &second], Some(1000)),
+            ("PCM with samples told", &[&pcm, &fact, &second], Some(1000)),
+            ("at no rate", &[&fmt(1, 0), &second], None),
+            ("no format", &[&second], None),
         ] {
-            assert_eq!(facts_of(Format::Wav, &file).duration_ms, expected, "{case}");
+            let facts = facts_of(Wav, &riff(b"WAVE", chunks));
+            assert_eq!(facts.duration_ms, expected, "{case}");
         }
+        assert_eq!(facts_of(Wav, &sample("pcm.wav")).duration_ms, Some(100));
     }
 
     /// The header of a file of 25 pictures a second.
     fn avih(frames: u32, width: u32, height: u32) -> Vec<u8> {
-        chunk(
-            b"avih",
-            &words(&[40_000, 0, 0, 0, frames, 0, 0, 0, width, height, 0, 0, 0, 0]),
-        )
+        let header = [40_000, 0, 0, 0, frames, 0, 0, 0, width, height, 0, 0, 0, 0];
+        chunk(b"avih", &words(&header))
     }
 
     fn stream(kind: &[u8; 4], scale: u32, rate: u32, length: u32) -> Vec<u8> {
@@ -427,69 +347,67 @@ mod tests {
 
     #[test]
     fn an_avi_tells_in_its_headers() {
-        let film = |headers: &[&[u8]]| {
-            riff(
-                b"AVI ",
-                &[
-                    &list(b"hdrl", headers),
-                    &list(b"movi", &[&chunk(b"00dc", &[1; 99])]),
-                ],
-            )
-        };
+        let movi = list(b"movi", &[&chunk(b"00dc", &[1; 99])]);
         let odml = list(b"odml", &[&chunk(b"dmlh", &words(&[5000]))]);
-        let (pictures, sound) = (
-            stream(b"vids", 1, 25, 100),
-            stream(b"auds", 1, 8000, 64_000),
-        );
-        let size = |width, height| Some((width, height));
-        let audio = Some(Kind::Audio);
-        for (case, file, expected) in [
-            (
-                "real",
-                sample!("xvid.avi").to_vec(),
-                (size(64, 48), Some(800), None),
-            ),
+        let pictures = stream(b"vids", 1, 25, 100);
+        let sound = stream(b"auds", 1, 8000, 64_000);
+        let [no_rate, no_length] =
+            [(0, 9), (25, 0)].map(|(rate, len)| stream(b"vids", 1, rate, len));
+        let [four_seconds, two_seconds] = [avih(100, 64, 48), avih(50, 64, 48)];
+        let size = Some((64, 48));
+        for (case, headers, size, ms, kind) in [
             (
                 "film",
-                film(&[&avih(100, 64, 48), &pictures, &sound]),
-                (size(64, 48), Some(4000), None),
+                &[&four_seconds[..], &pictures, &sound][..],
+                size,
+                Some(4000),
+                None,
             ),
             (
                 "sound first",
-                film(&[&avih(100, 64, 48), &sound, &pictures]),
-                (size(64, 48), Some(4000), None),
+                &[&four_seconds, &sound, &pictures],
+                size,
+                Some(4000),
+                None,
             ),
             (
                 "upside down",
-                film(&[&avih(100, 0, 0), &pictures]),
-                (size(100, 50), Some(4000), None),
+                &[&avih(100, 0, 0), &pictures],
+                Some((100, 50)),
+                Some(4000),
+                None,
             ),
-            (
-                "no rate",
-                film(&[&avih(50, 64, 48), &stream(b"vids", 1, 0, 9)]),
-                (size(64, 48), Some(2000), None),
-            ),
+            ("no rate", &[&two_seconds, &no_rate], size, Some(2000), None),
             (
                 "no length",
-                film(&[&avih(50, 64, 48), &stream(b"vids", 1, 25, 0)]),
-                (size(64, 48), Some(2000), None),
+                &[&two_seconds, &no_length],
+                size,
+                Some(2000),
+                None,
             ),
             (
                 "OpenDML",
-                film(&[&avih(50, 64, 48), &pictures, &odml]),
-                (size(64, 48), Some(200_000), None),
+                &[&two_seconds, &pictures, &odml],
+                size,
+                Some(200_000),
+                None,
             ),
             (
                 "sound alone",
-                film(&[&avih(0, 0, 0), &sound]),
-                (None, None, audio),
+                &[&avih(0, 0, 0), &sound],
+                None,
+                None,
+                Some(Kind::Audio),
             ),
-            ("nothing", film(&[]), (None, None, None)),
+            ("nothing", &[], None, None, None),
         ] {
-            let facts = facts_of(Format::Avi, &file);
+            let facts = facts_of(Avi, &riff(b"AVI ", &[&list(b"hdrl", headers), &movi]));
             let told = (facts.width.zip(facts.height), facts.duration_ms, facts.kind);
-            assert_eq!(told, expected, "{case}");
+            assert_eq!(told, (size, ms, kind), "{case}");
         }
+        let real = facts_of(Avi, &sample("xvid.avi"));
+        let told = (real.width.zip(real.height), real.duration_ms, real.kind);
+        assert_eq!(told, (size, Some(800), None));
     }
 
     #[test]
@@ -497,60 +415,60 @@ mod tests {
         let place = chunk(b"iXML", b"<LOCATION_GPS>27.2939, 112.6932</LOCATION_GPS>");
         let info = list(b"INFO", &[&chunk(b"ISFT", b"Recorder")]);
         let data = chunk(b"data", b"LIST iXML");
-        let file = riff(b"WAVE", &[&fmt(1, 8), &place, &data, &info]);
-        let find = |bytes: &[u8], text: &[u8]| memchr::memmem::find(bytes, text).is_some();
-
-        let passed = pass_in_any_chunks(Format::Wav, Strip::Location, &file);
-        assert_eq!(passed.report.geo, Geo::Removed);
-        assert!(!find(&passed.bytes, b"27.2939") && find(&passed.bytes, b"Recorder"));
-        assert!(find(&passed.bytes, &data));
-
-        let passed = pass_in_any_chunks(Format::Wav, Strip::Device, &file);
-        assert!(!find(&passed.bytes, b"27.2939") && !find(&passed.bytes, b"Recorder"));
-        assert_eq!(passed.bytes.len(), file.len());
-        let again = pass(Format::Wav, Strip::Device, &passed.bytes, 99);
-        assert!(again.bytes == passed.bytes);
-        assert_eq!(again.report.facts, passed.report.facts);
-
+        let wav = riff(b"WAVE", &[&fmt(1, 8), &place, &data, &info]);
         let camera = chunk(b"strd", b"AVIF\0\0\0\0 GPSLatitude 27.2939");
         let strl = list(b"strl", &[&camera]);
-        let film = riff(b"AVI ", &[&list(b"hdrl", &[&avih(9, 8, 8), &strl]), &info]);
-        let passed = pass_in_any_chunks(Format::Avi, Strip::Location, &film);
-        assert!(!find(&passed.bytes, b"27.2939") && find(&passed.bytes, b"Recorder"));
-        let passed = pass_in_any_chunks(Format::Avi, Strip::Device, &film);
-        assert!(!find(&passed.bytes, b"Recorder"));
+        let avi = riff(b"AVI ", &[&list(b"hdrl", &[&avih(9, 8, 8), &strl]), &info]);
+        for (format, file) in [(Wav, &wav), (Avi, &avi)] {
+            for strip in [Strip::Location, Strip::Device] {
+                let passed = pass_in_any_chunks(format, strip, file);
+                assert_eq!(passed.report.geo, Geo::Removed);
+                assert_eq!(passed.bytes.len(), file.len());
+                assert!(!finds(&passed.bytes, b"27.2939"));
+                let is_kept = finds(&passed.bytes, b"Recorder");
+                assert_eq!(is_kept, strip == Strip::Location);
+                assert_eq!(finds(&passed.bytes, &data), format == Wav);
+                let again = pass(format, strip, &passed.bytes, 99);
+                assert!(again.bytes == passed.bytes);
+                assert_eq!(again.report.facts, passed.report.facts);
+            }
+        }
     }
 
     #[test]
     fn many_chunks_end_the_walk() {
         let many = chunk(b"abcd", b"").repeat(MAX_ELEMENTS as usize);
         let file = riff(b"WAVE", &[&fmt(1, 8), &many, &chunk(b"data", &[1; 8000])]);
-        for format in [Format::Wav, Format::Avi] {
+        for format in [Wav, Avi] {
             let report = pass(format, Strip::Location, &file, 1 << 16).report;
             assert_eq!((report.facts, report.geo), (Facts::default(), Geo::Kept));
         }
     }
 
+    fn hostile() -> impl Strategy<Value = (Format, Vec<u8>)> {
+        let wav = riff(
+            b"WAVE",
+            &[
+                &fmt(1, 8),
+                &chunk(b"iXML", b"gps"),
+                &chunk(b"data", &[1; 99]),
+            ],
+        );
+        changed(
+            vec![(Wav, wav), (Avi, sample("xvid.avi")[..2000].to_vec())],
+            200,
+        )
+    }
+
     proptest! {
-        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) })]
+        #![proptest_config(cases())]
 
         #[test]
         fn any_bytes_in_any_chunks_keep_their_length_and_facts(
-            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..8),
-            size in 1..400_usize,
+            (format, file) in hostile(), size in 1..400_usize,
         ) {
-            let wav = riff(b"WAVE", &[&fmt(1, 8), &chunk(b"iXML", b"gps"), &chunk(b"data", &[1; 99])]);
-            for (format, mut file) in [(Format::Wav, wav), (Format::Avi, sample!("xvid.avi")[..2000].to_vec())] {
-                for (at, byte) in &changes {
-                    let at = at.index(file.len().min(200));
-                    file[at] = *byte;
-                }
-                let whole = pass(format, Strip::Device, &file, file.len());
-                prop_assert_eq!(&pass(format, Strip::Device, &file, size), &whole);
-                let again = pass(format, Strip::Device, &whole.bytes, size);
-                prop_assert!(again.bytes == whole.bytes);
-                prop_assert_eq!(again.report.facts, whole.report.facts);
-            }
+            let (whole, again) = passed_twice(format, Strip::Device, &file, size);
+            prop_assert_eq!(again.report.facts, whole.report.facts);
         }
     }
 }
