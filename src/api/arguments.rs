@@ -174,34 +174,28 @@ mod tests {
 
     #[tokio::test]
     async fn the_three_ways_say_the_same() {
+        const JSON: &str = "application/json";
+        let both = r#"{"name":"a b","size":7}"#;
+        let as_text = r#" {"name":"a b","size":"7"} "#;
+        let with_null = r#"{"name":"a b","size":7,"x":null}"#;
+        let form = "application/x-www-form-urlencoded";
         for (kind, uri, body) in [
-            ("application/json", "/", r#"{"name":"a b","size":7}"#),
-            (
-                "application/json; charset=utf-8",
-                "/",
-                r#" {"name":"a b","size":"7"} "#,
-            ),
-            ("text/plain", "/", r#"{"name":"a b","size":7,"x":null}"#),
-            ("application/x-www-form-urlencoded", "/", "name=a+b&size=7"),
+            (JSON, "/", both),
+            ("application/json; charset=utf-8", "/", as_text),
+            ("text/plain", "/", with_null),
+            (form, "/", "name=a+b&size=7"),
             (
                 "Application/X-WWW-Form-Urlencoded",
                 "/?size=7",
                 "name=a%20b",
             ),
             ("", "/?name=a%20b&size=7", ""),
-            (
-                "application/json",
-                "/?name=other&size=7",
-                r#"{"name":"a b"}"#,
-            ),
+            (JSON, "/?name=other&size=7", r#"{"name":"a b"}"#),
         ] {
             let arguments = read(kind, uri, body).await.expect("arguments");
             assert_eq!(arguments.text("name").expect("text"), "a b", "{body}");
-            assert_eq!(
-                arguments.number("size").expect("a number"),
-                Some(7),
-                "{body}"
-            );
+            let size = arguments.number("size").expect("a number");
+            assert_eq!(size, Some(7), "{body}");
             assert_eq!(arguments.text("absent").expect("text"), "");
             assert_eq!(arguments.number("absent").expect("a number"), None);
         }
@@ -217,18 +211,16 @@ mod tests {
             ("multipart/form-data; boundary=x", "--x--"),
         ] {
             let refused = read(kind, "/", body).await;
-            assert!(
-                matches!(refused, Err(Error::ParameterInvalid { name: "body" })),
-                "{body}"
-            );
+            let is_named = matches!(refused, Err(Error::ParameterInvalid { name: "body" }));
+            assert!(is_named, "{body}");
         }
         let odd = r#"{"a":[1],"b":-1,"c":1.5,"d":"1e3","e":"99999999999999999999","f":true}"#;
         let arguments = read("application/json", "/", odd).await.expect("arguments");
         for name in ["a", "b", "c", "d", "e", "f"] {
-            assert!(
-                matches!(arguments.number(name), Err(Error::ParameterInvalid { name: refused }) if refused == name),
-                "{name}"
-            );
+            match arguments.number(name) {
+                Err(Error::ParameterInvalid { name: refused }) => assert_eq!(refused, name),
+                other => panic!("{name}: {other:?}"),
+            }
         }
     }
 
@@ -246,9 +238,8 @@ mod tests {
     async fn a_body_has_an_end() {
         let long = format!("{{\"a\":\"{}\"}}", "x".repeat(100));
         let refused = read("application/json", "/", &long).await;
-        assert!(matches!(
-            refused,
-            Err(Error::Read(ReadError::FieldTooLarge { limit: 100 }))
-        ));
+        let Err(Error::Read(ReadError::FieldTooLarge { limit: 100 })) = refused else {
+            panic!("read too far");
+        };
     }
 }

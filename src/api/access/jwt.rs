@@ -140,11 +140,8 @@ mod tests {
     }
 
     fn token(claims: impl ToString) -> String {
-        signed(
-            r#"{"alg":"HS256","typ":"JWT"}"#,
-            &claims.to_string(),
-            "new secret",
-        )
+        let header = r#"{"alg":"HS256","typ":"JWT"}"#;
+        signed(header, &claims.to_string(), "new secret")
     }
 
     fn judged(token: &str) -> Result<User, Rejected> {
@@ -191,16 +188,14 @@ mod tests {
             ("old secret, new secret", Err(Rejected::Signature)),
             ("", Err(Rejected::Signature)),
         ] {
-            assert_eq!(
-                judged(&signed(header, r#"{"id":1}"#, secret)),
-                expected,
-                "{secret:?}"
-            );
+            let token = signed(header, r#"{"id":1}"#, secret);
+            assert_eq!(judged(&token), expected, "{secret:?}");
         }
     }
 
     #[test]
     fn e57_only_hs256_in_its_plain_form_counts() {
+        let critical = r#"{"alg":"HS256","crit":["b64"],"b64":false}"#;
         for (header, why) in [
             (r#"{"alg":"none"}"#, Rejected::Header),
             (r#"{"alg":"None"}"#, Rejected::Header),
@@ -212,10 +207,7 @@ mod tests {
             (r#"{"alg":["HS256"]}"#, Rejected::Malformed),
             ("[]", Rejected::Malformed),
             ("{", Rejected::Malformed),
-            (
-                r#"{"alg":"HS256","crit":["b64"],"b64":false}"#,
-                Rejected::Header,
-            ),
+            (critical, Rejected::Header),
             (r#"{"alg":"none","alg":"HS256"}"#, Rejected::Malformed),
         ] {
             let token = signed(header, r#"{"id":1}"#, "new secret");
@@ -226,11 +218,8 @@ mod tests {
             r#"{"alg":"HS256","typ":5}"#,
             r#"{"alg":"HS256","kid":"../../etc/passwd"}"#,
         ] {
-            assert_eq!(
-                judged(&signed(header, r#"{"id":1}"#, "new secret")),
-                user("1"),
-                "{header}"
-            );
+            let token = signed(header, r#"{"id":1}"#, "new secret");
+            assert_eq!(judged(&token), user("1"), "{header}");
         }
         let good = token(json!({"id": 1}));
         let (message, _) = good.rsplit_once('.').expect("three parts");

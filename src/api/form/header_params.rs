@@ -183,86 +183,47 @@ mod tests {
         Ok((params.text("name")?, params.extended_text("filename")?))
     }
 
+    /// Parameters behind `form-data`, with a file's name.
     #[track_caller]
-    fn reads(header: impl AsRef<[u8]>, name: &str, file: Option<&str>) {
-        let expected = Ok((Some(name.to_owned()), file.map(str::to_owned)));
-        assert_eq!(name_and_file(header.as_ref()), expected);
+    fn reads(params: &str, name: &str, file: &str) {
+        let expected = Ok((Some(name.to_owned()), Some(file.to_owned())));
+        let header = format!("form-data{params}");
+        assert_eq!(name_and_file(header.as_bytes()), expected);
     }
 
     #[test]
     fn names_are_read_as_phones_and_browsers_send_them() {
-        reads(r#"form-data; name="img""#, "img", None);
-        reads(
-            r#"form-data; name=img; filename=a.png"#,
-            "img",
-            Some("a.png"),
-        );
-        reads(
-            r#"form-data;name="img";filename="a.png""#,
-            "img",
-            Some("a.png"),
-        );
-        reads(
-            r#"FORM-DATA; NAME="img"; FileName="a.png""#,
-            "img",
-            Some("a.png"),
-        );
-        reads(r#"form-data; name="img"; filename="""#, "img", Some(""));
-        reads(
-            r#"form-data; name="a; filename=evil""#,
-            "a; filename=evil",
-            None,
-        );
-        reads(
-            r#"form-data; name="a%22b"; filename="%0D%0A%25.png""#,
-            "a\"b",
-            Some("\r\n%25.png"),
-        );
-        reads(
-            r#"form-data; name="a\"b"; filename="C:\fakepath\猫.png""#,
-            "a\"b",
-            Some("C:\\fakepath\\猫.png"),
-        );
-        reads(
-            r#"form-data; name="img"; filename=""Offer"_ x.png""#,
-            "img",
-            Some("\"Offer\"_ x.png"),
-        );
-        reads(
-            r#"form-data; filename="a"b".png" ; name="img""#,
-            "img",
-            Some("a\"b\".png"),
-        );
-        reads(
-            r#"form-data; filename="a.png"; name="img";"#,
-            "img",
-            Some("a.png"),
-        );
+        for (header, name) in [
+            (r#"form-data; name="img""#, "img"),
+            (r#"form-data; name="a; filename=evil""#, "a; filename=evil"),
+        ] {
+            let found = name_and_file(header.as_bytes());
+            assert_eq!(found, Ok((Some(name.to_owned()), None)));
+        }
+        let upper = name_and_file(br#"FORM-DATA; NAME="img"; FileName="a.png""#);
+        assert_eq!(upper, Ok((Some("img".into()), Some("a.png".into()))));
+        reads("; name=img; filename=a.png", "img", "a.png");
+        reads(r#";name="img";filename="a.png""#, "img", "a.png");
+        reads(r#"; name="img"; filename="""#, "img", "");
+        let encoded = r#"; name="a%22b"; filename="%0D%0A%25.png""#;
+        reads(encoded, "a\"b", "\r\n%25.png");
+        let escaped = r#"; name="a\"b"; filename="C:\fakepath\猫.png""#;
+        reads(escaped, "a\"b", "C:\\fakepath\\猫.png");
+        let quoted = r#"; name="img"; filename=""Offer"_ x.png""#;
+        reads(quoted, "img", "\"Offer\"_ x.png");
+        let in_front = r#"; filename="a"b".png" ; name="img""#;
+        reads(in_front, "img", "a\"b\".png");
+        reads(r#"; filename="a.png"; name="img";"#, "img", "a.png");
     }
 
     #[test]
     fn the_extended_file_name_wins_wherever_it_stands_unless_it_is_broken() {
-        let utf8 = "filename*=UTF-8''%e7%8c%ab%20.png";
-        reads(
-            format!(r#"form-data; name="img"; {utf8}; filename="x.png""#),
-            "img",
-            Some("猫 .png"),
-        );
-        reads(
-            format!(r#"form-data; name="img"; filename="x.png"; {utf8}"#),
-            "img",
-            Some("猫 .png"),
-        );
-        reads(
-            format!(r#"form-data; name="img"; {utf8}"#),
-            "img",
-            Some("猫 .png"),
-        );
-        reads(
-            "form-data; name=img; filename*=gbk'zh'%C3%A8.png",
-            "img",
-            Some("猫.png"),
-        );
+        let utf8 = "; filename*=UTF-8''%e7%8c%ab%20.png";
+        let (name, plain) = (r#"; name="img""#, r#"; filename="x.png""#);
+        for params in [[name, utf8, plain], [name, plain, utf8], [name, utf8, ""]] {
+            reads(&params.concat(), "img", "猫 .png");
+        }
+        reads("; name=img; filename*=gbk'zh'%C3%A8.png", "img", "猫.png");
         for broken in [
             "UTF-8''%e7%8",
             "UTF-8''%zz",
@@ -270,23 +231,26 @@ mod tests {
             "UTF-8''%ff",
             "plain",
         ] {
-            let header = format!(r#"form-data; name="img"; filename*={broken}; filename="x.png""#);
-            reads(header, "img", Some("x.png"));
+            let params = format!("{name}; filename*={broken}{plain}");
+            reads(&params, "img", "x.png");
         }
     }
 
     #[test]
     fn gbk_bytes_are_read_and_other_bytes_do_no_harm() {
-        reads(
-            b"form-data; name=\"img\"; filename=\"\xd5\xd5\xc6\xac.png\"",
-            "img",
-            Some("照片.png"),
-        );
-        let odd = name_and_file(b"form-data; name=\"img\"; filename=\"\xff\xff.png\"");
-        assert_eq!(
-            odd,
-            Ok((Some("img".into()), Some("\u{fffd}\u{fffd}.png".into())))
-        );
+        for (header, file) in [
+            (
+                &b"form-data; name=img; filename=\"\xd5\xd5\xc6\xac.png\""[..],
+                "照片.png",
+            ),
+            (
+                b"form-data; name=img; filename=\"\xff\xff.png\"",
+                "\u{fffd}\u{fffd}.png",
+            ),
+        ] {
+            let expected = Ok((Some("img".into()), Some(file.into())));
+            assert_eq!(name_and_file(header), expected);
+        }
     }
 
     #[test]

@@ -221,18 +221,14 @@ mod tests {
         }
     }
 
-    fn s3(
-        conditions: &PostConditions<'_>,
-        credentials: &Credentials,
-    ) -> Vec<(&'static str, String)> {
-        AWS4.form("my-bucket", "eu-west-1", conditions, credentials)
+    type Form = Vec<(&'static str, String)>;
+
+    fn s3(conditions: &PostConditions<'_>, token: Option<&str>) -> Form {
+        AWS4.form("my-bucket", "eu-west-1", conditions, &credentials(token))
     }
 
-    fn oss(
-        conditions: &PostConditions<'_>,
-        credentials: &Credentials,
-    ) -> Vec<(&'static str, String)> {
-        OSS4.form("my-bucket", "cn-hangzhou", conditions, credentials)
+    fn oss(conditions: &PostConditions<'_>, token: Option<&str>) -> Form {
+        OSS4.form("my-bucket", "cn-hangzhou", conditions, &credentials(token))
     }
 
     fn value<'a>(form: &'a [(&'static str, String)], field: &str) -> &'a str {
@@ -268,31 +264,25 @@ mod tests {
         ]
         .join("\r\n");
         let policy = base64_simd::STANDARD.encode_to_string(policy);
+        let secret = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
         assert_eq!(
-            AWS4.sign(
-                &policy,
-                "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
-                "20151229",
-                "us-east-1"
-            ),
+            AWS4.sign(&policy, secret, "20151229", "us-east-1"),
             "8afdbf4008c03f22c2cd3cdb72e4afbb1f6a588f3255ac628749a66d7f09699e"
         );
     }
 
     #[test]
     fn a_signing_key_follows_from_secret_day_and_region() {
-        assert_eq!(
-            hex(&OSS4.signing_key("sk", "20231216", "cn-hangzhou")),
-            "b412a03b134ebddd720f5167b5de6db66620ebb3b01cff4d49e3ccb09f8de97f"
-        );
-        let other = [
+        let key = OSS4.signing_key("sk", "20231216", "cn-hangzhou");
+        let expected = "b412a03b134ebddd720f5167b5de6db66620ebb3b01cff4d49e3ccb09f8de97f";
+        assert_eq!(hex(&key), expected);
+        for other in [
             OSS4.signing_key("sk", "20231217", "cn-hangzhou"),
             OSS4.signing_key("sk", "20231216", "cn-shanghai"),
             OSS4.signing_key("s", "20231216", "cn-hangzhou"),
             AWS4.signing_key("sk", "20231216", "cn-hangzhou"),
-        ];
-        for key in other {
-            assert_ne!(key, OSS4.signing_key("sk", "20231216", "cn-hangzhou"));
+        ] {
+            assert_ne!(other, key);
         }
     }
 
@@ -321,8 +311,9 @@ mod tests {
     #[test]
     fn a_form_for_s3_is_the_one_botocore_makes() {
         let key = key();
-        let form = s3(&conditions(&key), &credentials(Some("token")));
+        let form = s3(&conditions(&key), Some("token"));
         let policy = value(&form, "policy").to_owned();
+        let signature = "9c12ba617684b6e4bd28da31a89ae142cebaf9ba67c36c58ab4833ed6bf45df0";
         let table = [
             ("key", KEY),
             ("success_action_status", "200"),
@@ -331,61 +322,46 @@ mod tests {
             ("x-amz-date", "20250417T051212Z"),
             ("x-amz-security-token", "token"),
             ("policy", &policy),
-            (
-                "x-amz-signature",
-                "9c12ba617684b6e4bd28da31a89ae142cebaf9ba67c36c58ab4833ed6bf45df0",
-            ),
+            ("x-amz-signature", signature),
         ];
         assert_eq!(form, table.map(|(name, value)| (name, value.to_owned())));
         assert_eq!(
             policy_text(&form),
             r#"{"conditions":[{"bucket":"my-bucket"},["eq","$key","pending/20250417/1744866732481_20f90b51544f"],["content-length-range",1,524288000],{"success_action_status":"200"},{"x-amz-algorithm":"AWS4-HMAC-SHA256"},{"x-amz-credential":"ak/20250417/eu-west-1/s3/aws4_request"},{"x-amz-date":"20250417T051212Z"},{"x-amz-security-token":"token"}],"expiration":"2025-04-17T05:27:12.500Z"}"#
         );
-        assert_eq!(
-            value(
-                &s3(&conditions(&key), &credentials(None)),
-                "x-amz-signature"
-            ),
-            "c11fe8fac485465263e66c993a0c4b5995685d54f9284dc702766a59fefadc48"
-        );
+        let signature = "c11fe8fac485465263e66c993a0c4b5995685d54f9284dc702766a59fefadc48";
+        let form = s3(&conditions(&key), None);
+        assert_eq!(value(&form, "x-amz-signature"), signature);
     }
 
     /// Expected: this policy through ali-oss's `signPostObjectPolicyV4` (6.23.0).
     #[test]
     fn a_form_for_oss_has_the_signature_ali_oss_makes() {
         let key = key();
-        let form = oss(&conditions(&key), &credentials(Some("token")));
+        let form = oss(&conditions(&key), Some("token"));
         let policy = value(&form, "policy").to_owned();
+        let signature = "2eab56fbbad7a2f19ddfbe79ff9237d2e9cf003a1d73cb0a7dfae55a7d349b04";
+        let credential = "ak/20250417/cn-hangzhou/oss/aliyun_v4_request";
         let table = [
             ("key", KEY),
             ("success_action_status", "200"),
             ("x-oss-forbid-overwrite", "true"),
             ("x-oss-object-acl", "private"),
             ("x-oss-signature-version", "OSS4-HMAC-SHA256"),
-            (
-                "x-oss-credential",
-                "ak/20250417/cn-hangzhou/oss/aliyun_v4_request",
-            ),
+            ("x-oss-credential", credential),
             ("x-oss-date", "20250417T051212Z"),
             ("x-oss-security-token", "token"),
             ("policy", &policy),
-            (
-                "x-oss-signature",
-                "2eab56fbbad7a2f19ddfbe79ff9237d2e9cf003a1d73cb0a7dfae55a7d349b04",
-            ),
+            ("x-oss-signature", signature),
         ];
         assert_eq!(form, table.map(|(name, value)| (name, value.to_owned())));
         assert_eq!(
             policy_text(&form),
             r#"{"conditions":[{"bucket":"my-bucket"},["eq","$key","pending/20250417/1744866732481_20f90b51544f"],["content-length-range",1,524288000],{"success_action_status":"200"},{"x-oss-forbid-overwrite":"true"},{"x-oss-object-acl":"private"},{"x-oss-signature-version":"OSS4-HMAC-SHA256"},{"x-oss-credential":"ak/20250417/cn-hangzhou/oss/aliyun_v4_request"},{"x-oss-date":"20250417T051212Z"},{"x-oss-security-token":"token"}],"expiration":"2025-04-17T05:27:12.500Z"}"#
         );
-        assert_eq!(
-            value(
-                &oss(&conditions(&key), &credentials(None)),
-                "x-oss-signature"
-            ),
-            "0cce9718e11e2c8128b372b574fd2b2c47d8e500984089a6f71aa84087cc57b9"
-        );
+        let signature = "0cce9718e11e2c8128b372b574fd2b2c47d8e500984089a6f71aa84087cc57b9";
+        let form = oss(&conditions(&key), None);
+        assert_eq!(value(&form, "x-oss-signature"), signature);
     }
 
     /// S3 refuses a form with a field that its policy does not name: every one must be there, with
@@ -395,7 +371,7 @@ mod tests {
         let key = key();
         let conditions = conditions(&key);
         for session_token in [None, Some("a \"quoted\"\\ token/+=")] {
-            for form in [s3, oss].map(|make| make(&conditions, &credentials(session_token))) {
+            for form in [s3, oss].map(|make| make(&conditions, session_token)) {
                 let policy: Value = serde_json::from_str(&policy_text(&form)).expect("JSON");
                 assert_eq!(policy["expiration"], "2025-04-17T05:27:12.500Z");
                 let mut expected = vec![
@@ -416,7 +392,7 @@ mod tests {
         let key = key();
         let mut conditions = conditions(&key);
         conditions.expires_at = DateTime::from_timestamp(1_744_867_632, 0).expect("in range");
-        let policy = policy_text(&oss(&conditions, &credentials(None)));
+        let policy = policy_text(&oss(&conditions, None));
         assert!(policy.contains(r#""2025-04-17T05:27:12.000Z""#), "{policy}");
     }
 }

@@ -341,8 +341,8 @@ pub(in crate::store) fn hex(bytes: &[u8]) -> String {
 mod tests {
     use aws_sigv4::{
         http_request::{
-            PercentEncodingMode, SignableBody, SignableRequest, SignatureLocation, SigningSettings,
-            UriPathNormalizationMode, sign,
+            PayloadChecksumKind, PercentEncodingMode, SignableBody, SignableRequest,
+            SignatureLocation, SigningSettings, UriPathNormalizationMode, sign,
         },
         sign::v4,
     };
@@ -350,20 +350,16 @@ mod tests {
 
     use super::*;
 
-    fn presign(
-        request: PresignedUrl<'_>,
-        credentials: &Credentials,
-        region: &str,
-        now: SystemTime,
-    ) -> String {
-        let stamp = Stamp::new(now);
-        let signer = Signer {
+    /// Signs at the examples' time.
+    fn signed<T>(credentials: &Credentials, region: &str, sign: impl Fn(Signer<'_>) -> T) -> T {
+        let stamp = &Stamp::new(example_time());
+        let key = &SigningKey::derive(credentials.secret(), stamp.date(), region, S3);
+        sign(Signer {
             credentials,
-            key: &SigningKey::derive(credentials.secret(), stamp.date(), region, S3),
+            key,
             region,
-            stamp: &stamp,
-        };
-        signer.presign(request)
+            stamp,
+        })
     }
 
     /// The access key of AWS's examples.
@@ -379,52 +375,40 @@ mod tests {
 
     const EMPTY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
-    /// Signs at the examples' time, in their region; the headers all of them have are added.
-    fn authorization(
-        method: &str,
-        path: &str,
-        query: &str,
-        headers: &[(&str, &str)],
-        payload: &str,
-    ) -> String {
+    /// Signs in the examples' region; the headers all of them have are added.
+    fn authorization(request: &str, headers: &[(&str, &str)], payload: &str) -> String {
+        let (method, target) = request.split_once(' ').expect("a request");
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let mut headers = headers.to_vec();
         headers.push(("host", "examplebucket.s3.amazonaws.com"));
         headers.push(("x-amz-content-sha256", payload));
         headers.push(("x-amz-date", "20130524T000000Z"));
         headers.sort_unstable();
-        let credentials = example_credentials();
-        let stamp = Stamp::new(example_time());
-        let signer = Signer {
-            credentials: &credentials,
-            key: &SigningKey::derive(credentials.secret(), stamp.date(), "us-east-1", S3),
-            region: "us-east-1",
-            stamp: &stamp,
-        };
-        signer.authorization(&Signable {
+        let signable = Signable {
             method,
             path,
             query,
             headers: headers.iter().map(|(n, v)| (*n, v.as_bytes())),
             payload,
+        };
+        signed(&example_credentials(), "us-east-1", |signer| {
+            signer.authorization(&signable)
         })
     }
 
     #[test]
     fn the_examples_of_the_s3_api_reference_get_their_signatures() {
         let put = "44ce7dd67c959e0d3524ffac1771dfbba87d2b6b4b4e99e42034a8b803f8b072";
-        for (method, path, query, headers, payload, signature) in [
+        let range = &[("range", "bytes=0-9")];
+        for (request, headers, payload, signature) in [
             (
-                "GET",
-                "/test.txt",
-                "",
-                &[("range", "bytes=0-9")][..],
+                "GET /test.txt",
+                &range[..],
                 EMPTY,
                 "f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41",
             ),
             (
-                "PUT",
-                "/test%24file.text",
-                "",
+                "PUT /test%24file.text",
                 &[
                     ("date", "Fri, 24 May 2013 00:00:00 GMT"),
                     ("x-amz-storage-class", "REDUCED_REDUNDANCY"),
@@ -433,31 +417,24 @@ mod tests {
                 "98ad721746da40c64f1a55b78f14c238d841ea1380cd77a1b5971af0ece108bd",
             ),
             (
-                "GET",
-                "/",
-                "lifecycle=",
+                "GET /?lifecycle=",
                 &[],
                 EMPTY,
                 "fea454ca298b7da1c68078a5d1bdbfbbe0d65c699e0f91ac7a200a0136783543",
             ),
             (
-                "GET",
-                "/",
-                "max-keys=2&prefix=J",
+                "GET /?max-keys=2&prefix=J",
                 &[],
                 EMPTY,
                 "34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7",
             ),
         ] {
-            let value = authorization(method, path, query, headers, payload);
-            assert!(
-                value.ends_with(&format!("Signature={signature}")),
-                "{value}"
-            );
+            let value = authorization(request, headers, payload);
+            let end = format!("Signature={signature}");
+            assert!(value.ends_with(&end), "{value}");
         }
-        let whole = authorization("GET", "/test.txt", "", &[("range", "bytes=0-9")], EMPTY);
         assert_eq!(
-            whole,
+            authorization("GET /test.txt", range, EMPTY),
             "AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/20130524/us-east-1/s3/aws4_request, \
              SignedHeaders=host;range;x-amz-content-sha256;x-amz-date, \
              Signature=f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41"
@@ -466,21 +443,17 @@ mod tests {
 
     #[test]
     fn the_example_of_a_presigned_url_gets_its_signature() {
-        let url = presign(
-            PresignedUrl {
-                method: "GET",
-                scheme: "https",
-                host: "examplebucket.s3.amazonaws.com",
-                path: "/test.txt",
-                query: &[],
-                expires: Duration::from_secs(86_400),
-            },
-            &example_credentials(),
-            "us-east-1",
-            example_time(),
-        );
+        let request = PresignedUrl {
+            method: "GET",
+            scheme: "https",
+            host: "examplebucket.s3.amazonaws.com",
+            path: "/test.txt",
+            query: &[],
+            expires: Duration::from_secs(86_400),
+        };
         assert_eq!(
-            url,
+            signed(&example_credentials(), "us-east-1", |signer| signer
+                .presign(request)),
             "https://examplebucket.s3.amazonaws.com/test.txt?X-Amz-Algorithm=AWS4-HMAC-SHA256\
              &X-Amz-Credential=AKIAIOSFODNN7EXAMPLE%2F20130524%2Fus-east-1%2Fs3%2Faws4_request\
              &X-Amz-Date=20130524T000000Z&X-Amz-Expires=86400&X-Amz-SignedHeaders=host\
@@ -490,12 +463,8 @@ mod tests {
 
     #[test]
     fn the_example_of_the_iam_user_guide_gets_its_signature() {
-        let key = SigningKey::derive(
-            "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY",
-            "20150830",
-            "us-east-1",
-            "iam",
-        );
+        let secret = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
+        let key = SigningKey::derive(secret, "20150830", "us-east-1", "iam");
         let text = "AWS4-HMAC-SHA256\n20150830T123600Z\n20150830/us-east-1/iam/aws4_request\n\
                     f536975d06c0309214f805bb90ccff089219ecd68b2577efef23edd43b7e1a59";
         assert_eq!(
@@ -531,36 +500,28 @@ mod tests {
             (example_credentials(), example_time()),
         ] {
             let stamp = Stamp::new(at);
-            let expected =
-                SigningKey::derive(credentials.secret(), stamp.date(), "us-east-1", S3).sign("x");
-            assert_eq!(
-                keys.key(&credentials, "us-east-1", &stamp).sign("x"),
-                expected
-            );
+            let (secret, region) = (credentials.secret(), "us-east-1");
+            let expected = SigningKey::derive(secret, stamp.date(), region, S3).sign("x");
+            assert_eq!(keys.key(&credentials, region, &stamp).sign("x"), expected);
         }
     }
 
     #[test]
     fn debug_shows_no_key() {
         let keys = SigningKeys::default();
-        keys.key(
-            &example_credentials(),
-            "us-east-1",
-            &Stamp::new(example_time()),
-        );
+        let stamp = Stamp::new(example_time());
+        keys.key(&example_credentials(), "us-east-1", &stamp);
         let shown = format!("{keys:?}");
         assert!(shown.contains("SigningKey(hidden)"), "{shown}");
         assert!(!shown.contains("wJalr"), "{shown}");
     }
 
-    /// The header or parameter `wanted` as the SDK would make it.
+    /// The header `authorization`, or the parameter with the signature of an address that expires, as
+    /// the SDK would make it.
     fn oracle(
         credentials: &Credentials,
-        location: SignatureLocation,
-        request: (&str, &str, &[(&str, &str)]),
-        body: SignableBody<'_>,
+        (method, url, headers): (&str, &str, &[(&str, &str)]),
         expires: Option<Duration>,
-        wanted: &str,
     ) -> String {
         let identity = aws_credential_types::Credentials::new(
             credentials.key_id(),
@@ -573,13 +534,17 @@ mod tests {
         let mut settings = SigningSettings::default();
         settings.percent_encoding_mode = PercentEncodingMode::Single;
         settings.uri_path_normalization_mode = UriPathNormalizationMode::Disabled;
-        settings.signature_location = location;
         settings.expires_in = expires;
-        settings.payload_checksum_kind = match location {
-            SignatureLocation::QueryParams => {
-                aws_sigv4::http_request::PayloadChecksumKind::NoHeader
+        let wanted = match expires {
+            Some(_) => {
+                settings.signature_location = SignatureLocation::QueryParams;
+                settings.payload_checksum_kind = PayloadChecksumKind::NoHeader;
+                "X-Amz-Signature"
             }
-            _ => aws_sigv4::http_request::PayloadChecksumKind::XAmzSha256,
+            None => {
+                settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
+                "authorization"
+            }
         };
         let params = v4::SigningParams::builder()
             .identity(&identity)
@@ -590,11 +555,10 @@ mod tests {
             .build()
             .expect("complete")
             .into();
-        let (method, url, headers) = request;
+        let body = SignableBody::UnsignedPayload;
         let request = SignableRequest::new(method, url, headers.iter().copied(), body);
-        let (signed, _) = sign(request.expect("a request"), &params)
-            .expect("a signature")
-            .into_parts();
+        let signed = sign(request.expect("a request"), &params).expect("a signature");
+        let (signed, _) = signed.into_parts();
         let (headers, query) = signed.into_parts();
         let headers = headers.iter().map(|h| (h.name(), h.value()));
         let mut all = headers.chain(query.iter().map(|(n, v)| (*n, v.as_ref())));
@@ -603,14 +567,11 @@ mod tests {
     }
 
     fn credentials() -> impl Strategy<Value = Credentials> {
-        (
-            "[A-Z0-9]{16,20}",
-            "[A-Za-z0-9/+]{20,40}",
-            prop::option::of("[A-Za-z0-9/+=]{1,200}"),
-        )
-            .prop_map(|(id, secret, token)| {
-                Credentials::new(id, secret, token).expect("credentials")
-            })
+        let token = prop::option::of("[A-Za-z0-9/+=]{1,200}");
+        let parts = ("[A-Z0-9]{16,20}", "[A-Za-z0-9/+]{20,40}", token);
+        parts.prop_map(|(id, secret, token)| {
+            Credentials::new(id, secret, token).expect("credentials")
+        })
     }
 
     fn pairs() -> impl Strategy<Value = Vec<(String, String)>> {
@@ -633,19 +594,12 @@ mod tests {
             let request = PresignedUrl {
                 method: "PUT", scheme: "https", host, path: &path, query: &query, expires,
             };
-            let url = presign(request, &credentials, "cn-hangzhou", example_time());
+            let url = signed(&credentials, "cn-hangzhou", |signer| signer.presign(request));
             let plain = match encoded_query(&query) {
                 query if query.is_empty() => format!("https://{host}{path}"),
                 query => format!("https://{host}{path}?{query}"),
             };
-            let signature = oracle(
-                &credentials,
-                SignatureLocation::QueryParams,
-                ("PUT", &plain, &[]),
-                SignableBody::UnsignedPayload,
-                Some(expires),
-                "X-Amz-Signature",
-            );
+            let signature = oracle(&credentials, ("PUT", &plain, &[]), Some(expires));
             prop_assert!(url.ends_with(&signature), "{url} against {signature}");
         }
 
@@ -662,14 +616,9 @@ mod tests {
             let query = encoded_query(&[("partNumber", part.as_str()), ("uploadId", &upload_id)]);
             let host = "bucket.s3.cn-hangzhou.amazonaws.com.cn";
             let size = size.to_string();
-            let theirs = oracle(
-                &credentials,
-                SignatureLocation::Headers,
-                ("PUT", &format!("https://{host}{path}?{query}"), &[("content-length", &size)]),
-                SignableBody::UnsignedPayload,
-                None,
-                "authorization",
-            );
+            let url = format!("https://{host}{path}?{query}");
+            let request = ("PUT", &*url, &[("content-length", &*size)][..]);
+            let theirs = oracle(&credentials, request, None);
             let stamp = Stamp::new(example_time());
             let mut headers = vec![
                 ("content-length", size.as_bytes()),
@@ -680,16 +629,14 @@ mod tests {
             if let Some(token) = credentials.session_token() {
                 headers.push(("x-amz-security-token", token.as_bytes()));
             }
-            let key = SigningKey::derive(credentials.secret(), stamp.date(), "cn-hangzhou", S3);
-            let signer =
-                Signer { credentials: &credentials, key: &key, region: "cn-hangzhou", stamp: &stamp };
-            let ours = signer.authorization(&Signable {
+            let signable = Signable {
                 method: "PUT",
                 path: &path,
                 query: &query,
                 headers: headers.iter().copied(),
                 payload: UNSIGNED_PAYLOAD,
-            });
+            };
+            let ours = signed(&credentials, "cn-hangzhou", |signer| signer.authorization(&signable));
             prop_assert_eq!(ours, theirs);
         }
     }

@@ -160,27 +160,19 @@ mod tests {
             ("https://127.0.0.1/creds", false),
             ("/creds", false),
         ] {
-            assert_eq!(
-                ContainerEndpoint::from_full_uri(uri, Authorization::None).is_some(),
-                expected,
-                "{uri}"
-            );
+            let endpoint = ContainerEndpoint::from_full_uri(uri, Authorization::None);
+            assert_eq!(endpoint.is_some(), expected, "{uri}");
         }
-        assert!(
-            ContainerEndpoint::from_relative_uri("/v2/credentials/x", Authorization::None)
-                .is_some()
-        );
-        assert!(
-            ContainerEndpoint::from_relative_uri(".evil.example/x", Authorization::None).is_none()
-        );
+        for (path, expected) in [("/v2/credentials/x", true), (".evil.example/x", false)] {
+            let endpoint = ContainerEndpoint::from_relative_uri(path, Authorization::None);
+            assert_eq!(endpoint.is_some(), expected, "{path}");
+        }
     }
 
     #[test]
     fn debug_shows_no_token() {
-        let endpoint = ContainerEndpoint::from_full_uri(
-            "http://localhost/",
-            Authorization::Token("t0ken".into()),
-        );
+        let token = Authorization::Token("t0ken".into());
+        let endpoint = ContainerEndpoint::from_full_uri("http://localhost/", token);
         assert!(!format!("{endpoint:?}").contains("t0ken"));
     }
 
@@ -194,10 +186,8 @@ mod tests {
         let token = Authorization::TokenFile(file.path().into());
         let endpoint = ContainerEndpoint::from_full_uri(&uri, token).expect("loopback");
         let credentials = endpoint.fetch().await.expect("credentials");
-        assert_eq!(
-            (credentials.key_id(), credentials.session_token()),
-            ("id", Some("session"))
-        );
+        assert_eq!(credentials.key_id(), "id");
+        assert_eq!(credentials.session_token(), Some("session"));
         assert!(credentials.expires_at().is_some());
         let request = &server.requests()[0];
         assert_eq!(request.line(), "GET /creds?x=1 HTTP/1.1");

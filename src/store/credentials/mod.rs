@@ -106,10 +106,8 @@ mod tests {
         let end = SystemTime::UNIX_EPOCH;
         let credentials = Credentials::new("id", "secret", Some("token".into()));
         let credentials = credentials.expect("both halves").expiring_at(end);
-        assert_eq!(
-            (credentials.key_id(), credentials.secret()),
-            ("id", "secret")
-        );
+        assert_eq!(credentials.key_id(), "id");
+        assert_eq!(credentials.secret(), "secret");
         assert_eq!(credentials.session_token(), Some("token"));
         assert_eq!(credentials.expires_at(), Some(end));
     }
