@@ -30,13 +30,7 @@ pub(super) struct Item {
     signed_url: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     signed_expires_at: Option<i64>,
-    #[serde(flatten)]
-    about: About,
-}
-
-/// Facts for showing the file; unknown ones are left out.
-#[derive(Serialize)]
-struct About {
+    // Facts for showing the file; unknown ones are left out.
     kind: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     width: Option<u32>,
@@ -63,24 +57,6 @@ impl Item {
         let Addresses { url, signed } = links.to(&file.key)?;
         let signed_expires_at = signed.as_ref().map(|signed| signed.expires_at.timestamp());
         let create_time = class_id.map(|_| file.created.timestamp());
-        Ok(Self {
-            url,
-            path: file.key.to_string(),
-            image_class_id: class_id,
-            create_time,
-            size: file.size,
-            mime: file.media.mime,
-            about: About::new(&file),
-            name: file.name,
-            recall_token,
-            signed_url: signed.map(|signed| signed.url),
-            signed_expires_at,
-        })
-    }
-}
-
-impl About {
-    fn new(file: &Stored) -> Self {
         let Facts {
             width,
             height,
@@ -88,14 +64,24 @@ impl About {
             animated,
             kind,
         } = file.facts;
-        Self {
+        Ok(Self {
+            url,
+            path: file.key.to_string(),
+            image_class_id: class_id,
+            create_time,
+            size: file.size,
+            mime: file.media.mime,
+            name: file.name,
+            recall_token,
+            signed_url: signed.map(|signed| signed.url),
+            signed_expires_at,
             kind: kind.unwrap_or(file.media.kind).as_str(),
             width,
             height,
             duration_ms,
             animated,
             geo: file.geo.map(Geo::as_str),
-            sha256: file.sha256.clone(),
-        }
+            sha256: file.sha256,
+        })
     }
 }

@@ -1,7 +1,7 @@
 //! Facts about a request beyond its HTTP: how the platform delivered it, where the client is, and
 //! under which address it called us.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::LazyLock};
 
 use axum::http::{
     HeaderMap, HeaderName, HeaderValue, Uri,
@@ -47,15 +47,7 @@ pub enum BodyState {
 
 impl Arrival {
     pub(super) fn from_parts(parts: &Parts) -> &Self {
-        static UNKNOWN: Arrival = Arrival {
-            request_id: None,
-            stage: None,
-            client: None,
-            credentials: None,
-            ends_at: None,
-            given_up: None,
-            body_state: BodyState::Whole,
-        };
+        static UNKNOWN: LazyLock<Arrival> = LazyLock::new(Arrival::default);
         parts.extensions.get().unwrap_or(&UNKNOWN)
     }
 }

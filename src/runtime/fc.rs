@@ -7,7 +7,7 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    body::{Body, Bytes},
+    body::Body,
     http::{HeaderName, HeaderValue, Method, Request, StatusCode, header::CONTENT_TYPE},
     response::{IntoResponse as _, Response},
 };
@@ -66,7 +66,8 @@ async fn call(router: Router, events: Events, mut request: Request<Body>) -> Res
     let mut response = match Call::from_request(&request) {
         Call::Web => {
             request.extensions_mut().insert(arrival);
-            route(router, request).await
+            let Ok(response) = router.oneshot(request).await;
+            response
         }
         Call::Event => invoke(router, events, request, arrival).await,
         Call::Hook => StatusCode::OK.into_response(),
@@ -104,13 +105,6 @@ impl Call {
     }
 }
 
-async fn route(router: Router, request: Request<Body>) -> Response {
-    match router.oneshot(request).await {
-        Ok(response) => response,
-        Err(never) => match never {},
-    }
-}
-
 async fn invoke(
     router: Router,
     events: Events,
@@ -142,7 +136,10 @@ async fn invoke(
         Err(error) => Err(error.to_string()),
     };
     match answer {
-        Ok(json) => json_response(StatusCode::OK, json.into()),
+        Ok(json) => {
+            let kind = HeaderValue::from_static("application/json");
+            ([(CONTENT_TYPE, kind)], json).into_response()
+        }
         Err(error) => {
             tracing::error!(error, "an event could not be answered");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
@@ -154,15 +151,6 @@ async fn invoke(
 fn refused(status: StatusCode, reason: &str) -> Response {
     tracing::warn!(reason, "an event was refused");
     (status, reason.to_owned()).into_response()
-}
-
-fn json_response(status: StatusCode, body: Bytes) -> Response {
-    (
-        status,
-        [(CONTENT_TYPE, HeaderValue::from_static("application/json"))],
-        body,
-    )
-        .into_response()
 }
 
 fn arrival(request: &Request<Body>) -> Arrival {

@@ -20,7 +20,7 @@ use chrono::{DateTime, Utc};
 use futures_util::{Stream, stream};
 
 use super::{
-    Error, Put, Putting, Settings, Stored, content_headers, judge,
+    Error, Putting, Settings, Stored, content_headers, judge,
     media::{self, Edit, Facts, Geo, HEAD_BYTES, Kind, Kinds, Media, Report, Rules, Strip, Watch},
     naming::Folder,
 };
@@ -49,6 +49,13 @@ pub struct Pending {
     pub stem: Stem,
     /// The client's name for it, fit for display.
     pub name: String,
+}
+
+impl Pending {
+    /// A stem is only made of a time that the calendar knows.
+    fn created(&self) -> Result<DateTime<Utc>, Error> {
+        self.stem.created().ok_or(Error::Incomplete)
+    }
 }
 
 /// Takes a file from where its client put it to its key in `folder`; when that was done before, says
@@ -101,9 +108,13 @@ async fn run(
             seen: &seen,
         };
         match taking.run().await {
-            Ok(Some(put)) => {
+            Ok(Some(stored)) => {
                 session.discard(&from).await;
-                return stored(pending, put, Utc::now(), start.elapsed());
+                return Ok(Stored {
+                    stored_at: Utc::now(),
+                    store_time: start.elapsed(),
+                    ..stored
+                });
             }
             // It was published before.
             Ok(None) => {
@@ -135,7 +146,7 @@ struct Taking<'t> {
 impl Taking<'_> {
     /// `None` when the file was published before; [`Error::Incomplete`] when another one is there than
     /// was seen.
-    async fn run(&self) -> Result<Option<Put>, Error> {
+    async fn run(&self) -> Result<Option<Stored>, Error> {
         let limit = self.settings.max_bytes;
         if self.seen.size > limit {
             return Err(ReadError::TooLarge { limit }.into());
@@ -167,15 +178,16 @@ impl Taking<'_> {
     }
 
     /// Reads the file and stores it as one that is uploaded.
-    async fn store_again(&self, watch: Watch) -> Result<Option<Put>, Error> {
+    async fn store_again(&self, watch: Watch) -> Result<Option<Stored>, Error> {
         let writer = self.session.publisher(self.seen.size);
         let key = |media| self.key(media);
-        let putting = Putting::new(self.settings, &self.pending.name, key, writer);
+        let (name, created) = (&self.pending.name, self.pending.created()?);
+        let putting = Putting::new(self.settings, name, created, key, writer);
         let rest = pin!(self.rest());
         let put = async {
-            let (put, kept) = putting.run(watch, self.seen.head.clone(), rest).await?;
+            let (stored, kept) = putting.run(watch, self.seen.head.clone(), rest).await?;
             self.session.keep(vec![kept]).await?;
-            Ok(put)
+            Ok(stored)
         };
         match put.await {
             Err(Error::Store(error)) if error.is_taken() => Ok(None),
@@ -204,7 +216,7 @@ impl Taking<'_> {
     }
 
     /// Has the store copy the file, with what is to be overwritten in it as far as that was found.
-    async fn copy(&self, watch: Watch, geo: Option<Geo>) -> Result<Option<Put>, Error> {
+    async fn copy(&self, watch: Watch, geo: Option<Geo>) -> Result<Option<Stored>, Error> {
         let mut edits = Vec::new();
         let (media, mut report) =
             look_into(self.session, self.from, self.seen, watch, &mut edits).await?;
@@ -215,12 +227,15 @@ impl Taking<'_> {
         let (from, seen) = (self.from, self.seen);
         let published = self.session.publish(from, seen, &key, content, &edits);
         match published.await? {
-            Published::Now => Ok(Some(Put {
+            Published::Now => Ok(Some(Stored {
                 key,
                 media,
                 facts: report.facts,
                 geo: self.settings.looks_into(media.kind).then_some(report.geo),
                 size: self.seen.size,
+                name: self.pending.name.clone(),
+                created: self.pending.created()?,
+                stored_at: Utc::now(),
                 store_time: Duration::ZERO,
                 sha256: None,
             })),
@@ -291,16 +306,18 @@ async fn published_before(
     start: Instant,
 ) -> Result<Stored, Error> {
     let extension = found.key.extension().ok_or(Error::Incomplete)?;
-    let put = Put {
+    Ok(Stored {
         media: Media::of_stored(extension),
         facts: facts_of_stored(session, &found.key).await,
         key: found.key,
         geo: None,
         size: found.size,
-        store_time: Duration::ZERO,
+        created: pending.created()?,
+        name: pending.name,
+        stored_at: found.since,
+        store_time: start.elapsed(),
         sha256: None,
-    };
-    stored(pending, put, found.since, start.elapsed())
+    })
 }
 
 /// Facts that an object still tells by a few reads; none where that does not work.
@@ -322,19 +339,4 @@ async fn facts_of_stored(session: &Session, key: &ObjectKey) -> Facts {
             Facts::default()
         }
     }
-}
-
-fn stored(
-    Pending { stem, name }: Pending,
-    put: Put,
-    since: DateTime<Utc>,
-    store_time: Duration,
-) -> Result<Stored, Error> {
-    // A stem is only made of a time that the calendar knows.
-    let created = stem.created().ok_or(Error::Incomplete)?;
-    Ok(Stored {
-        stored_at: since,
-        store_time,
-        ..put.stored(name, created)
-    })
 }

@@ -122,15 +122,16 @@ pub async fn receive(
     let created = Utc::now();
     let stem = naming::stem(created, settings.utc_offset, Uuid::new_v4());
     let key = |media: Media| ObjectKey::of_file(folder, &stem, &media.extension);
-    let putting = Putting::new(settings, &name, key, session.writer(file.at_most));
-    let (put, kept) = putting.run(watch, head, file.content).await?;
-    Ok((put.stored(name, created), kept))
+    let writer = session.writer(file.at_most);
+    let putting = Putting::new(settings, &name, created, key, writer);
+    putting.run(watch, head, file.content).await
 }
 
 /// A file on its way into the store: judged, and edited, while it passes.
 struct Putting<'p, K> {
     settings: &'p Settings,
     name: &'p str,
+    created: DateTime<Utc>,
     /// The key, once its type is known.
     key: K,
     writer: Timed,
@@ -138,42 +139,21 @@ struct Putting<'p, K> {
     size: u64,
 }
 
-/// A file that was put into the store.
-struct Put {
-    key: ObjectKey,
-    media: Media,
-    facts: Facts,
-    geo: Option<Geo>,
-    size: u64,
-    store_time: Duration,
-    sha256: Option<String>,
-}
-
-impl Put {
-    fn stored(self, name: String, created: DateTime<Utc>) -> Stored {
-        Stored {
-            key: self.key,
-            media: self.media,
-            facts: self.facts,
-            geo: self.geo,
-            size: self.size,
-            name,
-            created,
-            stored_at: Utc::now(),
-            store_time: self.store_time,
-            sha256: self.sha256,
-        }
-    }
-}
-
 impl<'p, K: Fn(Media) -> ObjectKey> Putting<'p, K> {
-    fn new(settings: &'p Settings, name: &'p str, key: K, mut writer: store::Writer) -> Self {
+    fn new(
+        settings: &'p Settings,
+        name: &'p str,
+        created: DateTime<Utc>,
+        key: K,
+        mut writer: store::Writer,
+    ) -> Self {
         if settings.sha256 {
             writer.hash();
         }
         Self {
             settings,
             name,
+            created,
             key,
             writer: Timed::new(writer),
             is_started: false,
@@ -187,7 +167,7 @@ impl<'p, K: Fn(Media) -> ObjectKey> Putting<'p, K> {
         mut watch: Watch,
         head: Bytes,
         mut rest: impl Stream<Item = Result<Bytes, E>> + Unpin,
-    ) -> Result<(Put, Kept), Error>
+    ) -> Result<(Stored, Kept), Error>
     where
         Error: From<E>,
     {
@@ -227,16 +207,19 @@ impl<'p, K: Fn(Media) -> ObjectKey> Putting<'p, K> {
             self.start(media);
         }
         let (kept, store_time) = self.writer.finish().await?;
-        let put = Put {
+        let stored = Stored {
             key: (self.key)(media),
             media,
             facts: report.facts,
             geo: self.settings.looks_into(media.kind).then_some(report.geo),
             size: self.size,
+            name: self.name.to_owned(),
+            created: self.created,
+            stored_at: Utc::now(),
             store_time,
             sha256: kept.sha256().map(str::to_owned),
         };
-        Ok((put, kept))
+        Ok((stored, kept))
     }
 
     /// The type of a file whose next chunk has so many bytes; `None` while it can be held until more

@@ -79,20 +79,15 @@ pub(in crate::api) fn sign(
     expires_at: DateTime<Utc>,
     content: &impl Serialize,
 ) -> Result<Option<String>, Error> {
-    let Some(mac) = secrets.first().and_then(|secret| keyed(secret, purpose)) else {
-        return Ok(None);
-    };
     let claims = Claims {
         user,
         expires_at: expires_at.timestamp(),
         content,
     };
     let claims = serde_json::to_vec(&claims).map_err(|error| Error::Internal(error.to_string()))?;
-    let mut signature = mac.chain_update(&claims).finalize().into_bytes().to_vec();
-    signature.truncate(SIGNATURE_BYTES);
-    let [claims, signature] =
-        [claims, signature].map(|part| URL_SAFE_NO_PAD.encode_to_string(part));
-    Ok(Some(format!("{VERSION}{claims}.{signature}")))
+    let signature = signature(secrets, purpose, &claims);
+    let claims = URL_SAFE_NO_PAD.encode_to_string(claims);
+    Ok(signature.map(|signature| format!("{VERSION}{claims}.{signature}")))
 }
 
 /// Reads the content of a token that one of the secrets signed for this purpose and user.
@@ -118,25 +113,12 @@ pub(in crate::api) fn open<T: DeserializeOwned>(
 /// The signature with which `key` is read: as long as that of a token, and without expiry. `None` when
 /// there is no secret.
 pub(in crate::api) fn sign_key(secrets: &Secrets, key: &ObjectKey) -> Option<String> {
-    let mac = keyed(secrets.first()?, Purpose::Read)?.chain_update(key.as_str());
-    let signature = mac.finalize().into_bytes();
-    Some(URL_SAFE_NO_PAD.encode_to_string(signature.get(..SIGNATURE_BYTES)?))
+    signature(secrets, Purpose::Read, key.as_str().as_bytes())
 }
 
 /// Whether one of the secrets signed `key` for reading; compares in constant time.
 pub(in crate::api) fn has_signed_key(secrets: &Secrets, key: &ObjectKey, signature: &str) -> bool {
-    if signature.len() != URL_SAFE_NO_PAD.encoded_length(SIGNATURE_BYTES) {
-        return false;
-    }
-    let Ok(signature) = URL_SAFE_NO_PAD.decode_to_vec(signature) else {
-        return false;
-    };
-    secrets.all().any(|secret| {
-        keyed(secret, Purpose::Read).is_some_and(|mac| {
-            let mac = mac.chain_update(key.as_str());
-            mac.verify_truncated_left(&signature).is_ok()
-        })
-    })
+    is_signed(secrets, Purpose::Read, key.as_str().as_bytes(), signature)
 }
 
 /// The claims, if the signature is right.
@@ -146,14 +128,28 @@ fn verified(secrets: &Secrets, purpose: Purpose, token: &str) -> Option<Vec<u8>>
     }
     let (claims, signature) = token.strip_prefix(VERSION)?.split_once('.')?;
     let claims = URL_SAFE_NO_PAD.decode_to_vec(claims).ok()?;
-    let signature = URL_SAFE_NO_PAD.decode_to_vec(signature).ok()?;
-    let is_ours = secrets.all().any(|secret| {
-        keyed(secret, purpose).is_some_and(|mac| {
-            let mac = mac.chain_update(&claims);
-            signature.len() == SIGNATURE_BYTES && mac.verify_truncated_left(&signature).is_ok()
-        })
-    });
-    is_ours.then_some(claims)
+    is_signed(secrets, purpose, &claims, signature).then_some(claims)
+}
+
+/// By the first secret, in base64url; `None` when there is no secret.
+fn signature(secrets: &Secrets, purpose: Purpose, message: &[u8]) -> Option<String> {
+    let mac = keyed(secrets.first()?, purpose)?.chain_update(message);
+    let signature = mac.finalize().into_bytes();
+    Some(URL_SAFE_NO_PAD.encode_to_string(signature.get(..SIGNATURE_BYTES)?))
+}
+
+fn is_signed(secrets: &Secrets, purpose: Purpose, message: &[u8], signature: &str) -> bool {
+    // A longer one would be decoded in vain.
+    if signature.len() != URL_SAFE_NO_PAD.encoded_length(SIGNATURE_BYTES) {
+        return false;
+    }
+    let Ok(signature) = URL_SAFE_NO_PAD.decode_to_vec(signature) else {
+        return false;
+    };
+    secrets.all().any(|secret| {
+        let mac = keyed(secret, purpose).map(|mac| mac.chain_update(message));
+        mac.is_some_and(|mac| mac.verify_truncated_left(&signature).is_ok())
+    })
 }
 
 /// HMAC under the key that is derived for `purpose`; HMAC takes a key of any length.

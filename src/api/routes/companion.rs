@@ -63,12 +63,7 @@ pub(in crate::api) fn routes() -> Router<Api> {
 
 /// `GET /s3/params?filename&type`: a form for a file in one piece. Uppy makes no call at its end, so
 /// the ticket goes along.
-async fn params(beginning: Beginning) -> Result<Response, Error> {
-    let Beginning {
-        mut caller,
-        parts,
-        arguments,
-    } = beginning;
+async fn params(Beginning(mut caller, parts, arguments): Beginning) -> Result<Response, Error> {
     let wanted = DirectRequest::parse(&arguments, "filename")?;
     let (stem, ticket) = wanted.authorize(&mut caller)?;
     let form = caller.api.form(&parts, &stem, ticket.max_bytes).await?;
@@ -89,12 +84,7 @@ async fn params(beginning: Beginning) -> Result<Response, Error> {
 }
 
 /// `POST /s3/multipart {filename, type, metadata}`
-async fn begin(beginning: Beginning) -> Result<Response, Error> {
-    let Beginning {
-        mut caller,
-        parts,
-        arguments,
-    } = beginning;
+async fn begin(Beginning(mut caller, parts, arguments): Beginning) -> Result<Response, Error> {
     let metadata = arguments.nested("metadata")?;
     let wanted = DirectRequest::parse(&arguments, "filename")?.with_metadata(&metadata)?;
     let (stem, ticket) = wanted.authorize(&mut caller)?;
@@ -182,11 +172,7 @@ async fn abort(upload: OwnedUpload) -> Result<Response, Error> {
 }
 
 /// A request that begins an upload.
-struct Beginning {
-    caller: Caller,
-    parts: Parts,
-    arguments: Arguments,
-}
+struct Beginning(Caller, Parts, Arguments);
 
 impl FromRequest<Api> for Beginning {
     type Rejection = Error;
@@ -195,11 +181,7 @@ impl FromRequest<Api> for Beginning {
         let (mut parts, body) = request.into_parts();
         let DirectCaller(mut caller) = DirectCaller::from_request_parts(&mut parts, api).await?;
         let arguments = read_arguments(&mut caller, &parts, body, MAX_BODY_BYTES).await?;
-        Ok(Self {
-            caller,
-            parts,
-            arguments,
-        })
+        Ok(Self(caller, parts, arguments))
     }
 }
 

@@ -37,74 +37,46 @@ const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 const SVG: &str = "image/svg+xml";
 const YAML: &str = "application/yaml; charset=utf-8";
 
-/// Everything that the browser loads: path, type, content. The page uses the client package as it is published.
-const FILES: [(&str, &str, &str); 17] = [
-    ("", HTML, include_str!("../../../page/index.html")),
-    ("page.css", CSS, include_str!("../../../page/page.css")),
-    ("icon.svg", SVG, include_str!("../../../page/icon.svg")),
-    ("app.js", JAVASCRIPT, include_str!("../../../page/app.js")),
-    ("row.js", JAVASCRIPT, include_str!("../../../page/row.js")),
-    (
-        "bubble.js",
-        JAVASCRIPT,
-        include_str!("../../../page/bubble.js"),
-    ),
-    (
-        "curve.js",
-        JAVASCRIPT,
-        include_str!("../../../page/curve.js"),
-    ),
-    (
-        "recorder.js",
-        JAVASCRIPT,
-        include_str!("../../../page/recorder.js"),
-    ),
-    (
-        "words.js",
-        JAVASCRIPT,
-        include_str!("../../../page/words.js"),
-    ),
-    (
-        "client/index.js",
-        JAVASCRIPT,
-        include_str!("../../../client/index.js"),
-    ),
-    (
-        "client/browser.js",
-        JAVASCRIPT,
-        include_str!("../../../client/browser.js"),
-    ),
-    (
-        "client/errors.js",
-        JAVASCRIPT,
-        include_str!("../../../client/errors.js"),
-    ),
-    (
-        "client/exchange.js",
-        JAVASCRIPT,
-        include_str!("../../../client/exchange.js"),
-    ),
-    (
-        "client/lanes.js",
-        JAVASCRIPT,
-        include_str!("../../../client/lanes.js"),
-    ),
-    (
-        "client/media.js",
-        JAVASCRIPT,
-        include_str!("../../../client/media.js"),
-    ),
-    (
-        "client/records.js",
-        JAVASCRIPT,
-        include_str!("../../../client/records.js"),
-    ),
-    (
-        "client/uploader.js",
-        JAVASCRIPT,
-        include_str!("../../../client/uploader.js"),
-    ),
+/// A file of the page, or of the client package, by its path.
+macro_rules! file {
+    ($path:literal) => {
+        file!($path, "page/")
+    };
+    ($path:literal, $folder:literal) => {
+        ($path, include_str!(concat!("../../../", $folder, $path)))
+    };
+}
+
+/// Everything that the browser loads: path and content. The page uses the client package as it is published.
+const FILES: [(&str, &str); 17] = [
+    ("", include_str!("../../../page/index.html")),
+    file!("page.css"),
+    file!("icon.svg"),
+    file!("app.js"),
+    file!("row.js"),
+    file!("bubble.js"),
+    file!("curve.js"),
+    file!("recorder.js"),
+    file!("words.js"),
+    file!("client/index.js", ""),
+    file!("client/browser.js", ""),
+    file!("client/errors.js", ""),
+    file!("client/exchange.js", ""),
+    file!("client/lanes.js", ""),
+    file!("client/media.js", ""),
+    file!("client/records.js", ""),
+    file!("client/uploader.js", ""),
 ];
+
+/// The type of a file, by the end of its path.
+fn kind(path: &str) -> &'static str {
+    match path.rsplit_once('.') {
+        Some((_, "css")) => CSS,
+        Some((_, "js")) => JAVASCRIPT,
+        Some((_, "svg")) => SVG,
+        _ => HTML,
+    }
+}
 
 /// The routes of the page.
 pub(in crate::api) fn routes() -> Router<Api> {
@@ -137,19 +109,20 @@ fn serve(api: &Api, headers: &HeaderMap, name: &str) -> Result<Response, Error> 
     if !is_asked_by_address(headers, settings.public_host.as_deref()) {
         return Err(Error::NotFound);
     }
-    let found = FILES.iter().find(|(path, ..)| *path == name);
-    let (_, kind, text) = found.ok_or(Error::NotFound)?;
+    let found = FILES.iter().find(|(path, _)| *path == name);
+    let (path, text) = found.ok_or(Error::NotFound)?;
+    let kind = kind(path);
     let policy = HeaderValue::from_str(&content_security_policy(&settings.origins))
         .map_err(|error| Error::Internal(error.to_string()))?;
     let headers = [
-        (CONTENT_TYPE, *kind),
+        (CONTENT_TYPE, kind),
         (CACHE_CONTROL, "no-cache"),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (REFERRER_POLICY, "no-referrer"),
         (OPENER_POLICY, "same-origin"),
         (PERMISSIONS_POLICY, "camera=(self), microphone=(self)"),
     ];
-    let body = match *kind {
+    let body = match kind {
         JAVASCRIPT | CSS => without_comments(text).into_response(),
         _ => text.into_response(),
     };
@@ -208,21 +181,12 @@ mod tests {
     fn the_page_answers_under_addresses_and_its_own_names() {
         let answers = |host: &str| {
             let host = HeaderValue::from_str(host).expect("a header");
-            is_asked_by_address(
-                &HeaderMap::from_iter([(HOST, host)]),
-                Some("files.example.com"),
-            )
+            let headers = HeaderMap::from_iter([(HOST, host)]);
+            is_asked_by_address(&headers, Some("files.example.com"))
         };
-        for host in [
-            "127.0.0.1:9000",
-            "localhost:9000",
-            "LocalHost",
-            "192.168.1.7:9000",
-            "[::1]:9000",
-            "[::1]",
-            "files.example.com",
-            "Files.Example.com:443",
-        ] {
+        let ours = "127.0.0.1:9000 localhost:9000 LocalHost 192.168.1.7:9000 [::1]:9000 [::1] \
+                    files.example.com Files.Example.com:443";
+        for host in ours.split(' ') {
             assert!(answers(host), "{host}");
         }
         for host in [
@@ -243,7 +207,7 @@ mod tests {
 
     #[test]
     fn what_a_browser_loads_fits_into_60_kib() {
-        let sizes = FILES.map(|(path, kind, text)| match kind {
+        let sizes = FILES.map(|(path, text)| match kind(path) {
             JAVASCRIPT | CSS => (path, without_comments(text).len()),
             _ => (path, text.len()),
         });
@@ -255,15 +219,10 @@ mod tests {
     fn nothing_but_comments_and_indentation_is_dropped() {
         let source = "// a\n/** b */\n/*\n * c\n */\n* {\n  d: 'e // f', /* g */\n}\n";
         assert_eq!(without_comments(source), "* {\nd: 'e // f', /* g */\n}\n");
-        for (path, kind, text) in FILES {
-            if kind != JAVASCRIPT {
-                continue;
-            }
+        for (path, text) in FILES.iter().filter(|(path, _)| kind(path) == JAVASCRIPT) {
             for line in without_comments(text).lines() {
-                assert!(
-                    line.matches('`').count() % 2 == 0,
-                    "a text that spans lines in {path}: {line}"
-                );
+                let is_whole = line.matches('`').count() % 2 == 0;
+                assert!(is_whole, "a text that spans lines in {path}: {line}");
             }
         }
     }

@@ -1,6 +1,6 @@
 //! The formats we take, the extensions that fit each, and the Content-Type of every extension.
 
-use std::{collections::BTreeSet, fmt, ops::Deref};
+use std::{fmt, ops::Deref};
 
 use super::Kind;
 
@@ -57,6 +57,7 @@ macro_rules! formats {
         pub(super) enum Format { $($(#[$doc])* $format,)* }
 
         impl Format {
+            #[cfg(test)]
             const ALL: &[Self] = &[$(Self::$format,)*];
 
             /// The usual extension, and the others that fit.
@@ -136,39 +137,30 @@ impl Format {
 
 /// Every extension of our own table.
 pub(super) fn extensions() -> impl Iterator<Item = Extension> {
-    let fitting = Format::ALL.iter().map(|format| format.fitting());
-    let all = fitting.flat_map(|(usual, others)| [&[usual], others].concat());
-    all.collect::<BTreeSet<_>>()
-        .into_iter()
-        .filter_map(Extension::parse)
+    MEDIA.iter().map(|media| media.extension)
 }
 
 /// Whether files of this extension are sounds.
 pub(super) fn is_audio(extension: &str) -> bool {
-    mime(extension).is_some_and(|mime| kind(mime) == Kind::Audio)
+    Media::by_extension(extension).is_some_and(|media| media.kind == Kind::Audio)
 }
 
 impl Media {
     /// The [`Media`] of a stored key's extension, given in lower case and without the dot.
     fn by_extension(extension: &str) -> Option<Self> {
-        let mime = mime(extension)?;
-        let extension = Extension::parse(extension)?;
-        Some(Self {
-            kind: kind(mime),
-            mime,
-            extension,
-        })
+        let wanted = Extension::parse(extension)?;
+        let mut all = MEDIA.iter();
+        all.find(|media| media.extension == wanted).copied()
     }
 
     /// A file that nothing is known of, under the client's extension unless that would give it a type
     /// in a browser or in our own table.
     pub(super) fn unknown(claimed: &str) -> Self {
-        let is_other = mime(claimed).is_none() && !RENDERED.contains(&claimed);
+        let is_other = Self::by_extension(claimed).is_none() && !RENDERED.contains(&claimed);
         let claimed = Extension::parse(claimed).filter(|_| is_other);
         Self {
-            kind: Kind::File,
-            mime: "application/octet-stream",
-            extension: claimed.unwrap_or(Extension(*b"bin\0\0\0\0\0\0\0")),
+            extension: claimed.unwrap_or(BIN.extension),
+            ..BIN
         }
     }
 
@@ -178,6 +170,8 @@ impl Media {
     }
 }
 
+const BIN: Media = media(Kind::File, "bin", "application/octet-stream");
+
 /// Extensions by which a server or a browser may take a file for a page, a style or a script.
 const RENDERED: &[&str] = &[
     "asp", "aspx", "atom", "cgi", "cjs", "css", "htc", "htm", "html", "js", "jsp", "mht", "mhtml",
@@ -185,96 +179,183 @@ const RENDERED: &[&str] = &[
     "xsd", "xsl", "xslt",
 ];
 
-/// The kind of an accepted file of this Content-Type.
-fn kind(mime: &str) -> Kind {
-    match mime.split_once('/') {
-        Some(("image", _)) => Kind::Image,
-        Some(("video", _)) => Kind::Video,
-        Some(("audio", _)) => Kind::Audio,
-        _ => Kind::Document,
+const fn media(kind: Kind, extension: &str, mime: &'static str) -> Media {
+    let mut bytes = [0; Extension::MAX_BYTES];
+    let (start, _) = bytes.split_at_mut(extension.len());
+    start.copy_from_slice(extension.as_bytes());
+    Media {
+        kind,
+        mime,
+        extension: Extension(bytes),
     }
 }
 
-/// The Content-Type of an extension.
-fn mime(extension: &str) -> Option<&'static str> {
-    Some(match extension {
-        "jpg" | "jpeg" => "image/jpeg",
-        "png" => "image/png",
-        "gif" => "image/gif",
-        "webp" => "image/webp",
-        "bmp" => "image/bmp",
-        "heic" => "image/heic",
-        // The latter is what cameras of Canon and Sony write.
-        "heif" | "hif" => "image/heif",
-        "avif" => "image/avif",
-        "mp4" => "video/mp4",
-        "m4v" => "video/x-m4v",
-        "mov" => "video/quicktime",
-        "3gp" => "video/3gpp",
-        "webm" => "video/webm",
-        "avi" => "video/x-msvideo",
-        "mkv" => "video/x-matroska",
-        // Sound alone in a film's container.
-        "3ga" => "audio/3gpp",
-        "weba" => "audio/webm",
-        "mka" => "audio/x-matroska",
-        "mp3" => "audio/mpeg",
-        "m4a" => "audio/mp4",
-        "aac" => "audio/aac",
-        "amr" => "audio/amr",
-        "wav" => "audio/wav",
-        // Opus is not audio/opus: that is the type of RTP payloads (RFC 7587); a file is audio/ogg
-        // (RFC 7845), which is also what browsers say they can play.
-        "ogg" | "oga" | "opus" => "audio/ogg",
-        "flac" => "audio/flac",
-        "pdf" => "application/pdf",
-        "doc" | "dot" => "application/msword",
-        "docx" => "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
-        "xls" | "xlt" => "application/vnd.ms-excel",
-        "xlsx" => "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-        "ppt" | "pps" | "pot" => "application/vnd.ms-powerpoint",
-        "pptx" => "application/vnd.openxmlformats-officedocument.presentationml.presentation",
-        "wps" => "application/wps-office.wps",
-        "et" => "application/wps-office.et",
-        "dps" => "application/wps-office.dps",
-        "docm" => "application/vnd.ms-word.document.macroEnabled.12",
-        "dotx" => "application/vnd.openxmlformats-officedocument.wordprocessingml.template",
-        "dotm" => "application/vnd.ms-word.template.macroEnabled.12",
-        "xlsm" => "application/vnd.ms-excel.sheet.macroEnabled.12",
-        "xltx" => "application/vnd.openxmlformats-officedocument.spreadsheetml.template",
-        "xltm" => "application/vnd.ms-excel.template.macroEnabled.12",
-        "pptm" => "application/vnd.ms-powerpoint.presentation.macroEnabled.12",
-        "ppsx" => "application/vnd.openxmlformats-officedocument.presentationml.slideshow",
-        "ppsm" => "application/vnd.ms-powerpoint.slideshow.macroEnabled.12",
-        "potx" => "application/vnd.openxmlformats-officedocument.presentationml.template",
-        "potm" => "application/vnd.ms-powerpoint.template.macroEnabled.12",
-        "rtf" => "application/rtf",
-        "odt" => "application/vnd.oasis.opendocument.text",
-        "ods" => "application/vnd.oasis.opendocument.spreadsheet",
-        "odp" => "application/vnd.oasis.opendocument.presentation",
-        "ofd" => "application/ofd",
-        "xmind" => "application/vnd.xmind.workbook",
-        "vsdx" => "application/vnd.ms-visio.drawing",
-        "pages" => "application/vnd.apple.pages",
-        "numbers" => "application/vnd.apple.numbers",
-        "key" => "application/vnd.apple.keynote",
-        "epub" => "application/epub+zip",
-        "kmz" => "application/vnd.google-earth.kmz",
-        "sketch" | "zip" => "application/zip",
-        "gz" | "tgz" => "application/gzip",
-        "tar" => "application/x-tar",
-        "xz" => "application/x-xz",
-        "bz2" => "application/x-bzip2",
-        "zst" => "application/zstd",
-        // Served as what they are to a browser: text, whatever they are to another program.
-        "md" | "json" | "log" | "srt" | "vcf" | "ics" | "lrc" | "eml" | "sql" | "yaml" | "yml"
-        | "tsv" | "txt" => "text/plain",
-        "csv" => "text/csv",
-        "rar" => "application/vnd.rar",
-        "7z" => "application/x-7z-compressed",
-        _ => return None,
-    })
-}
+/// Every extension of our own, and its Content-Type.
+const MEDIA: &[Media] = &[
+    media(Kind::Image, "jpg", "image/jpeg"),
+    media(Kind::Image, "jpeg", "image/jpeg"),
+    media(Kind::Image, "png", "image/png"),
+    media(Kind::Image, "gif", "image/gif"),
+    media(Kind::Image, "webp", "image/webp"),
+    media(Kind::Image, "bmp", "image/bmp"),
+    media(Kind::Image, "heic", "image/heic"),
+    media(Kind::Image, "heif", "image/heif"),
+    // The extension that cameras of Canon and Sony write.
+    media(Kind::Image, "hif", "image/heif"),
+    media(Kind::Image, "avif", "image/avif"),
+    media(Kind::Video, "mp4", "video/mp4"),
+    media(Kind::Video, "m4v", "video/x-m4v"),
+    media(Kind::Video, "mov", "video/quicktime"),
+    media(Kind::Video, "3gp", "video/3gpp"),
+    media(Kind::Video, "webm", "video/webm"),
+    media(Kind::Video, "avi", "video/x-msvideo"),
+    media(Kind::Video, "mkv", "video/x-matroska"),
+    // Sound alone in a film's container.
+    media(Kind::Audio, "3ga", "audio/3gpp"),
+    media(Kind::Audio, "weba", "audio/webm"),
+    media(Kind::Audio, "mka", "audio/x-matroska"),
+    media(Kind::Audio, "mp3", "audio/mpeg"),
+    media(Kind::Audio, "m4a", "audio/mp4"),
+    media(Kind::Audio, "aac", "audio/aac"),
+    media(Kind::Audio, "amr", "audio/amr"),
+    media(Kind::Audio, "wav", "audio/wav"),
+    media(Kind::Audio, "ogg", "audio/ogg"),
+    media(Kind::Audio, "oga", "audio/ogg"),
+    // Not audio/opus: that is the type of RTP payloads (RFC 7587); a file is audio/ogg (RFC 7845),
+    // which is also what browsers say they can play.
+    media(Kind::Audio, "opus", "audio/ogg"),
+    media(Kind::Audio, "flac", "audio/flac"),
+    media(Kind::Document, "pdf", "application/pdf"),
+    media(Kind::Document, "doc", "application/msword"),
+    media(
+        Kind::Document,
+        "docx",
+        "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+    ),
+    media(Kind::Document, "xls", "application/vnd.ms-excel"),
+    media(
+        Kind::Document,
+        "xlsx",
+        "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    ),
+    media(Kind::Document, "ppt", "application/vnd.ms-powerpoint"),
+    media(
+        Kind::Document,
+        "pptx",
+        "application/vnd.openxmlformats-officedocument.presentationml.presentation",
+    ),
+    media(Kind::Document, "dot", "application/msword"),
+    media(Kind::Document, "wps", "application/wps-office.wps"),
+    media(Kind::Document, "xlt", "application/vnd.ms-excel"),
+    media(Kind::Document, "et", "application/wps-office.et"),
+    media(Kind::Document, "pps", "application/vnd.ms-powerpoint"),
+    media(Kind::Document, "pot", "application/vnd.ms-powerpoint"),
+    media(Kind::Document, "dps", "application/wps-office.dps"),
+    media(
+        Kind::Document,
+        "docm",
+        "application/vnd.ms-word.document.macroEnabled.12",
+    ),
+    media(
+        Kind::Document,
+        "dotx",
+        "application/vnd.openxmlformats-officedocument.wordprocessingml.template",
+    ),
+    media(
+        Kind::Document,
+        "dotm",
+        "application/vnd.ms-word.template.macroEnabled.12",
+    ),
+    media(
+        Kind::Document,
+        "xlsm",
+        "application/vnd.ms-excel.sheet.macroEnabled.12",
+    ),
+    media(
+        Kind::Document,
+        "xltx",
+        "application/vnd.openxmlformats-officedocument.spreadsheetml.template",
+    ),
+    media(
+        Kind::Document,
+        "xltm",
+        "application/vnd.ms-excel.template.macroEnabled.12",
+    ),
+    media(
+        Kind::Document,
+        "pptm",
+        "application/vnd.ms-powerpoint.presentation.macroEnabled.12",
+    ),
+    media(
+        Kind::Document,
+        "ppsx",
+        "application/vnd.openxmlformats-officedocument.presentationml.slideshow",
+    ),
+    media(
+        Kind::Document,
+        "ppsm",
+        "application/vnd.ms-powerpoint.slideshow.macroEnabled.12",
+    ),
+    media(
+        Kind::Document,
+        "potx",
+        "application/vnd.openxmlformats-officedocument.presentationml.template",
+    ),
+    media(
+        Kind::Document,
+        "potm",
+        "application/vnd.ms-powerpoint.template.macroEnabled.12",
+    ),
+    media(Kind::Document, "rtf", "application/rtf"),
+    media(
+        Kind::Document,
+        "odt",
+        "application/vnd.oasis.opendocument.text",
+    ),
+    media(
+        Kind::Document,
+        "ods",
+        "application/vnd.oasis.opendocument.spreadsheet",
+    ),
+    media(
+        Kind::Document,
+        "odp",
+        "application/vnd.oasis.opendocument.presentation",
+    ),
+    media(Kind::Document, "ofd", "application/ofd"),
+    media(Kind::Document, "xmind", "application/vnd.xmind.workbook"),
+    media(Kind::Document, "vsdx", "application/vnd.ms-visio.drawing"),
+    media(Kind::Document, "pages", "application/vnd.apple.pages"),
+    media(Kind::Document, "numbers", "application/vnd.apple.numbers"),
+    media(Kind::Document, "key", "application/vnd.apple.keynote"),
+    media(Kind::Document, "epub", "application/epub+zip"),
+    media(Kind::Document, "kmz", "application/vnd.google-earth.kmz"),
+    media(Kind::Document, "sketch", "application/zip"),
+    media(Kind::Document, "gz", "application/gzip"),
+    media(Kind::Document, "tgz", "application/gzip"),
+    media(Kind::Document, "tar", "application/x-tar"),
+    media(Kind::Document, "xz", "application/x-xz"),
+    media(Kind::Document, "bz2", "application/x-bzip2"),
+    media(Kind::Document, "zst", "application/zstd"),
+    // Served as what they are to a browser: text, whatever they are to another program.
+    media(Kind::Document, "md", "text/plain"),
+    media(Kind::Document, "json", "text/plain"),
+    media(Kind::Document, "log", "text/plain"),
+    media(Kind::Document, "srt", "text/plain"),
+    media(Kind::Document, "vcf", "text/plain"),
+    media(Kind::Document, "ics", "text/plain"),
+    media(Kind::Document, "lrc", "text/plain"),
+    media(Kind::Document, "eml", "text/plain"),
+    media(Kind::Document, "sql", "text/plain"),
+    media(Kind::Document, "yaml", "text/plain"),
+    media(Kind::Document, "yml", "text/plain"),
+    media(Kind::Document, "tsv", "text/plain"),
+    media(Kind::Document, "txt", "text/plain"),
+    media(Kind::Document, "csv", "text/csv"),
+    media(Kind::Document, "zip", "application/zip"),
+    media(Kind::Document, "rar", "application/vnd.rar"),
+    media(Kind::Document, "7z", "application/x-7z-compressed"),
+];
 
 #[cfg(test)]
 mod tests {
@@ -289,6 +370,19 @@ mod tests {
                 assert_eq!(&*media.extension, extension);
                 assert_eq!(format.media(extension), media);
             }
+        }
+    }
+
+    #[test]
+    fn every_row_of_the_table_is_used_and_stands_once() {
+        for (index, media) in MEDIA.iter().enumerate() {
+            let is_used = |format: &Format| format.media(&media.extension) == *media;
+            assert!(Format::ALL.iter().any(is_used), "{media:?}");
+            let mut before = MEDIA[..index].iter();
+            assert!(
+                before.all(|other| other.extension != media.extension),
+                "{media:?}"
+            );
         }
     }
 

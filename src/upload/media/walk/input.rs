@@ -22,6 +22,16 @@ pub(super) enum Stop {
     Broken,
 }
 
+impl Stop {
+    /// A list that ends early is no reason to doubt what follows it.
+    pub(super) fn at_end(self) -> Walked {
+        match self {
+            Self::End => Ok(()),
+            Self::Broken => Err(self),
+        }
+    }
+}
+
 /// How a walk, or a piece of one, ended.
 pub(super) type Walked<T = ()> = Result<T, Stop>;
 

@@ -1,6 +1,8 @@
 //! WAV, its larger sibling RF64 (EBU Tech 3306), and AVI: chunks of a name, a size and data, padded
 //! to an even length.
 
+use bytes::Bytes;
+
 use super::{
     super::{
         Kind,
@@ -8,7 +10,7 @@ use super::{
     },
     Facts, MAX_ELEMENTS, Strip,
     input::{Input, Stop, Walked},
-    words::is_place,
+    words,
 };
 
 /// `RIFF`, its size and the form.
@@ -154,7 +156,7 @@ impl Film {
 
     async fn list(&mut self, input: &mut Input, list: &Chunk) -> Walked {
         match &input.array::<4>().await? {
-            b"hdrl" => self.headers(input).await.or_else(at_end),
+            b"hdrl" => self.headers(input).await.or_else(Stop::at_end),
             b"INFO" | b"exif" => clean(input, list).await,
             _ => Ok(()),
         }
@@ -172,7 +174,7 @@ impl Film {
                     self.frames = field(16);
                     (self.width, self.height) = (field(32), field(36));
                 }
-                b"LIST" => self.stream(input).await.or_else(at_end)?,
+                b"LIST" => self.stream(input).await.or_else(Stop::at_end)?,
                 _ => {}
             }
             input.leave(outer).await?;
@@ -231,14 +233,6 @@ impl Film {
     }
 }
 
-/// A list that ends is no reason to doubt what follows it.
-fn at_end(stop: Stop) -> Walked {
-    match stop {
-        Stop::End => Ok(()),
-        Stop::Broken => Err(stop),
-    }
-}
-
 /// Most of a chunk that is looked at before it is taken out.
 const MAX_TEXT: usize = 64 * 1024;
 
@@ -247,16 +241,9 @@ async fn clean(input: &mut Input, chunk: &Chunk) -> Walked {
     if input.strip() == Strip::Off {
         return Ok(());
     }
-    let at = input.position();
-    let start = input.take(MAX_TEXT).await;
-    if input.strip() >= Strip::Device || is_place(&start) {
-        input.replace(chunk.at, &chunk.name, bytes::Bytes::from_static(b"JUNK"));
-        input.replace(at, &start, vec![0; start.len()].into());
-        input.blank(input.left(), 0).await?;
-    } else if !input.is_at_end().await {
-        input.keeps_something();
-    }
-    Ok(())
+    let junk =
+        |input: &mut Input| input.replace(chunk.at, &chunk.name, Bytes::from_static(b"JUNK"));
+    words::clean(input, MAX_TEXT, 0, junk).await
 }
 
 #[cfg(test)]

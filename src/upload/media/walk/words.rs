@@ -1,5 +1,30 @@
 //! Words by which a name or a text shows that it speaks of a place, or of a device and its owner.
 
+use super::{
+    Strip,
+    input::{Input, Walked},
+};
+
+/// Overwrites the rest of what was entered, a text of which so many bytes are looked at, when it tells
+/// what shall go; `rename` is called before. What was not looked at may tell it, too.
+pub(super) async fn clean(
+    input: &mut Input,
+    looked_at: usize,
+    by: u8,
+    rename: impl FnOnce(&mut Input),
+) -> Walked {
+    let at = input.position();
+    let start = input.take(looked_at).await;
+    if input.strip() >= Strip::Device || is_place(&start) {
+        rename(input);
+        input.replace(at, &start, vec![by; start.len()].into());
+        input.blank(input.left(), by).await?;
+    } else if !input.is_at_end().await {
+        input.keeps_something();
+    }
+    Ok(())
+}
+
 /// Whether it speaks of a place. Letters of 16 bits count as those of 8.
 pub(super) fn is_place(text: &[u8]) -> bool {
     const WORDS: &[&str] = &[

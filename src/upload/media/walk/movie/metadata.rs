@@ -8,7 +8,7 @@ use super::{
         super::field::be32,
         Strip,
         input::{Input, Stop, Walked},
-        words::{is_device, is_place},
+        words::{clean, is_device, is_place},
     },
     Header, Movie, ended,
 };
@@ -56,8 +56,9 @@ async fn leaf(input: &mut Input, header: Header) -> Walked {
             input.keeps_something();
             Ok(())
         }
-        kind if is_place_box(kind) => take_out(input, header).await,
-        kind if is_device_box(kind) && input.strip() >= Strip::Device => {
+        kind if PLACE_BOXES.contains(&kind)
+            || DEVICE_BOXES.contains(&kind) && input.strip() >= Strip::Device =>
+        {
             take_out(input, header).await
         }
         b"XMP_" => packet(input, header).await,
@@ -69,51 +70,17 @@ async fn leaf(input: &mut Input, header: Header) -> Walked {
 
 /// Boxes that tell a place or how the camera moved: Android's, old iPhones', 3GPP's, GoPro's and
 /// those of dash-cams.
-fn is_place_box(kind: &[u8; 4]) -> bool {
-    matches!(
-        kind,
-        b"\xA9xyz"
-            | b"loci"
-            | b"gps0"
-            | b"gpsa"
-            | b"gsen"
-            | b"gsea"
-            | b"gdat"
-            | b"GPMF"
-            | b"GPS "
-            | b"udat"
-    )
-}
+const PLACE_BOXES: [&[u8; 4]; 10] = [
+    b"\xA9xyz", b"loci", b"gps0", b"gpsa", b"gsen", b"gsea", b"gdat", b"GPMF", b"GPS ", b"udat",
+];
 
 /// Boxes that tell a phone or a camera, its software, its owner, or a time; Samsung's and GoPro's
 /// among them.
-fn is_device_box(kind: &[u8; 4]) -> bool {
-    matches!(
-        kind,
-        b"\xA9mak"
-            | b"\xA9mod"
-            | b"\xA9swr"
-            | b"\xA9too"
-            | b"\xA9cmt"
-            | b"\xA9day"
-            | b"manu"
-            | b"modl"
-            | b"auth"
-            | b"smta"
-            | b"smrd"
-            | b"SDLN"
-            | b"FIRM"
-            | b"LENS"
-            | b"CAME"
-            | b"SETT"
-            | b"MUID"
-            | b"HMMT"
-            | b"BCID"
-            | b"GUMI"
-            | b"INFO"
-            | b"thum"
-    )
-}
+const DEVICE_BOXES: [&[u8; 4]; 22] = [
+    b"\xA9mak", b"\xA9mod", b"\xA9swr", b"\xA9too", b"\xA9cmt", b"\xA9day", b"manu", b"modl",
+    b"auth", b"smta", b"smrd", b"SDLN", b"FIRM", b"LENS", b"CAME", b"SETT", b"MUID", b"HMMT",
+    b"BCID", b"GUMI", b"INFO", b"thum",
+];
 
 /// Gives a box that is being entered, or has just been, the name of empty space.
 pub(super) fn rename(input: &mut Input, header: Header) {
@@ -148,16 +115,7 @@ async fn extension(input: &mut Input, header: Header) -> Walked {
 
 /// An XMP packet. No player needs it, so it goes as a whole when it tells what shall go.
 async fn packet(input: &mut Input, header: Header) -> Walked {
-    let at = input.position();
-    let start = input.take(MAX_PACKET).await;
-    if input.strip() >= Strip::Device || is_place(&start) {
-        rename(input, header);
-        input.replace(at, &start, vec![0; start.len()].into());
-        input.blank(input.left(), 0).await?;
-    } else if !input.is_at_end().await {
-        input.keeps_something();
-    }
-    Ok(())
+    clean(input, MAX_PACKET, 0, |input| rename(input, header)).await
 }
 
 /// Empty space, in which dash-cams write.
@@ -273,13 +231,5 @@ fn goes(key: &[u8], strip: Strip) -> bool {
 /// Sony's `xml `: camera, serial number, and sometimes a place.
 async fn text(input: &mut Input) -> Walked {
     input.skip(4).await?;
-    let at = input.position();
-    let start = input.take(MAX_TEXT).await;
-    if input.strip() >= Strip::Device || is_place(&start) {
-        input.replace(at, &start, vec![b' '; start.len()].into());
-        input.blank(input.left(), b' ').await?;
-    } else if !input.is_at_end().await {
-        input.keeps_something();
-    }
-    Ok(())
+    clean(input, MAX_TEXT, b' ', |_| {}).await
 }

@@ -181,21 +181,13 @@ async fn samples(input: &mut Input, movie: &mut Movie, track: &mut Track) -> Wal
                 };
                 // Fewer than it says are summed up as far as they go.
                 let count = be32(&list, 4).unwrap_or_default();
-                entries(input, count, add).await.or_else(at_end)?;
+                entries(input, count, add).await.or_else(Stop::at_end)?;
             }
             _ => {}
         }
         input.leave(outer).await?;
     }
     Ok(())
-}
-
-/// A list that ends early is no reason to doubt what follows it.
-fn at_end(stop: Stop) -> Walked {
-    match stop {
-        Stop::End => Ok(()),
-        Stop::Broken => Err(stop),
-    }
 }
 
 /// The first entry of `stsd`.
@@ -228,7 +220,7 @@ pub(super) async fn fragment(input: &mut Input, movie: &mut Movie) -> Walked {
         match &header.kind {
             b"tfhd" => run.begin(&input.take(32).await, movie),
             b"tfdt" => run.starts_at(&input.take(12).await),
-            b"trun" => run.add(input).await.or_else(at_end)?,
+            b"trun" => run.add(input).await.or_else(Stop::at_end)?,
             _ => {}
         }
         input.leave(outer).await?;
