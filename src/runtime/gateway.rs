@@ -596,23 +596,14 @@ mod tests {
     #[test]
     fn every_gateway_is_told_from_the_others_by_its_own_fields() {
         let elb = json!({"elb": {"targetGroupArn": "arn"}});
+        let get =
+            |name: &str, value: &Value| json!({"httpMethod": "GET", "path": "/", name: value});
+        let v2 = json!({"rawPath": "/", "requestContext": {"http": {"method": "GET"}}});
         for (json, gateway) in [
-            (
-                json!({"httpMethod": "GET", "path": "/", "requestContext": {"httpMethod": "GET"}}),
-                Gateway::ApiV1,
-            ),
-            (
-                json!({"rawPath": "/", "requestContext": {"http": {"method": "GET"}}}),
-                Gateway::ApiV2,
-            ),
-            (
-                json!({"httpMethod": "GET", "path": "/", "requestContext": elb}),
-                Gateway::Alb,
-            ),
-            (
-                json!({"httpMethod": "GET", "path": "/", "queryParameters": {}}),
-                Gateway::Aliyun,
-            ),
+            (get("requestContext", &json!({})), Gateway::ApiV1),
+            (v2, Gateway::ApiV2),
+            (get("requestContext", &elb), Gateway::Alb),
+            (get("queryParameters", &json!({})), Gateway::Aliyun),
         ] {
             assert_eq!(event(json).gateway, gateway);
         }

@@ -201,25 +201,13 @@ mod tests {
     async fn sent(part: &Part) -> Vec<u8> {
         let body = part.body();
         assert_eq!(body.size_hint().exact(), Some(part.len() as u64));
-        body.collect()
-            .await
-            .expect("infallible")
-            .to_bytes()
-            .to_vec()
+        let all = body.collect().await.expect("infallible");
+        all.to_bytes().to_vec()
     }
 
     #[tokio::test]
     async fn small_and_large_chunks_come_out_in_order_and_as_often_as_wanted() {
-        let mut filling = PartBuilder::default();
-        let mut expected = Vec::new();
-        for (index, len) in [1, 70_000, 5, 9_000, 1, 1, 8_192, 8_191, 60_000]
-            .into_iter()
-            .enumerate()
-        {
-            let chunk = vec![index as u8; len];
-            expected.extend_from_slice(&chunk);
-            filling.push(chunk.into());
-        }
+        let (mut filling, expected) = of_chunks(&[1, 70_000, 5, 9_000, 1, 1, 8_192, 8_191, 60_000]);
         assert_eq!(filling.len(), expected.len());
         let part = filling.take();
         assert_eq!(filling.len(), 0);
@@ -240,13 +228,14 @@ mod tests {
 
     /// Chunks of every size around [`SMALL_CHUNK`], so that they lie in all places.
     fn filled() -> (PartBuilder, Vec<u8>) {
+        of_chunks(&[9_000, 1, 8_192, 70_000, 30, 20_000, 7])
+    }
+
+    fn of_chunks(sizes: &[usize]) -> (PartBuilder, Vec<u8>) {
         let mut filling = PartBuilder::default();
         let mut bytes = Vec::new();
-        for (index, len) in [9_000, 1, 8_192, 70_000, 30, 20_000, 7]
-            .into_iter()
-            .enumerate()
-        {
-            let chunk = vec![index as u8; len];
+        for (index, len) in sizes.iter().enumerate() {
+            let chunk = vec![index as u8; *len];
             bytes.extend_from_slice(&chunk);
             filling.push(chunk.into());
         }
@@ -271,7 +260,10 @@ mod tests {
     #[tokio::test]
     async fn an_edit_reaches_every_byte_that_is_held_and_no_other() {
         const START: u64 = 1_000_000;
-        let by = |len| Overwrite::Fill(0xFF, len);
+        let edit = |at, len| Edit {
+            at,
+            by: Overwrite::Fill(0xFF, len),
+        };
         for (at, len) in [
             (0, 107_230),
             (0, 1),
@@ -285,13 +277,7 @@ mod tests {
             let (mut filling, mut bytes) = filled();
             // Another holder of the chunk keeps it as it was.
             let shared = filling.chunks[0].clone();
-            filling.edit(
-                START,
-                &Edit {
-                    at: START + at,
-                    by: by(len),
-                },
-            );
+            filling.edit(START, &edit(START + at, len));
             let from = bytes.len().min(at as usize);
             let to = bytes.len().min(at as usize + len);
             bytes[from..to].fill(0xFF);
@@ -299,13 +285,7 @@ mod tests {
             assert!(shared.iter().all(|byte| *byte == 0));
         }
         let (mut filling, mut bytes) = filled();
-        filling.edit(
-            START,
-            &Edit {
-                at: START - 5,
-                by: by(10),
-            },
-        );
+        filling.edit(START, &edit(START - 5, 10));
         bytes[..5].fill(0xFF);
         assert_eq!(sent(&filling.take()).await, bytes);
     }

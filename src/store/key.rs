@@ -163,12 +163,8 @@ mod tests {
 
     #[test]
     fn a_key_is_a_relative_path_of_plain_segments() {
-        for good in [
-            "a",
-            "a.png",
-            "images/20250417/1_2.png",
-            "public/uploads/Diy/a-b/x.y.z",
-        ] {
+        let good = "a a.png images/20250417/1_2.png public/uploads/Diy/a-b/x.y.z";
+        for good in good.split(' ') {
             assert_eq!(ObjectKey::parse(good).map(|key| key.0), Ok(good.to_owned()));
         }
         for bad in [
@@ -194,16 +190,7 @@ mod tests {
 
     #[test]
     fn no_folder_lies_among_what_was_not_looked_at_or_behind_a_route() {
-        for bad in [
-            "pending",
-            "pending/20250417",
-            "api",
-            "shop/x",
-            "s3",
-            "f/x",
-            "_",
-            "_x/y",
-        ] {
+        for bad in "pending pending/20250417 api shop/x s3 f/x _ _x/y".split(' ') {
             assert_eq!(Folder::parse(bad), Err(InvalidKey), "{bad}");
         }
         for good in ["pendings", "images/pending", "apis", "x/api", "images/_"] {
@@ -238,14 +225,13 @@ mod tests {
 
     #[test]
     fn the_extension_follows_the_last_dot_of_the_name() {
-        let extension = |text: &str| {
-            ObjectKey::parse(text)
-                .expect("a key")
-                .extension()
-                .map(str::to_owned)
-        };
-        assert_eq!(extension("a/b.png").as_deref(), Some("png"));
-        assert_eq!(extension("a/b.tar.gz").as_deref(), Some("gz"));
-        assert_eq!(extension("a.b/c"), None);
+        for (text, extension) in [
+            ("a/b.png", Some("png")),
+            ("a/b.tar.gz", Some("gz")),
+            ("a.b/c", None),
+        ] {
+            let key = ObjectKey::parse(text).expect("a key");
+            assert_eq!(key.extension(), extension);
+        }
     }
 }

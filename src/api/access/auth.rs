@@ -165,10 +165,8 @@ mod tests {
         assert_eq!(found("/?x=y&token=c", &[]).as_deref(), Some("c"));
         assert_eq!(found("/?token=", &[("token", " ")]), None);
         assert_eq!(found("/?token=c", &[("token", "")]).as_deref(), Some("c"));
-        assert_eq!(
-            found("/", &[("authorization", "bearer  b ")]).as_deref(),
-            Some("b")
-        );
+        let blanks = [("authorization", "bearer  b ")];
+        assert_eq!(found("/", &blanks).as_deref(), Some("b"));
         for absent in ["undefined", "null", "Bearer", "Bearer ", "bearer null"] {
             let headers = [("token", absent), ("authorization", absent)];
             assert_eq!(found("/?token=c", &headers).as_deref(), Some("c"));
@@ -178,17 +176,8 @@ mod tests {
         assert_eq!(found("/", &[("token", "Bearer b")]).as_deref(), Some("b"));
         let bare = [("authorization", "a.b-_.c")];
         assert_eq!(found("/", &bare).as_deref(), Some("a.b-_.c"));
-        for other in [
-            "Basic YTpi",
-            "b",
-            "ééé",
-            "a.b",
-            "a..c",
-            "a.b.c.d",
-            "a.b.c=",
-            "a b.c.d",
-            "Basic a.b.c",
-        ] {
+        let words = "b ééé a.b a..c a.b.c.d a.b.c=".split(' ');
+        for other in words.chain(["Basic YTpi", "a b.c.d", "Basic a.b.c"]) {
             assert_eq!(found("/", &[("authorization", other)]), None, "{other}");
         }
     }

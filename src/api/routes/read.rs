@@ -29,21 +29,8 @@ const PROCESS: &str = "x-oss-process";
 const MAX_PROCESS_BYTES: usize = 256;
 /// Actions on a picture that are passed on. Not `watermark`, which could draw another object of the bucket, nor
 /// `info`, which prints coordinates, nor anything that stores.
-const IMAGE_ACTIONS: [&str; 13] = [
-    "resize",
-    "crop",
-    "rotate",
-    "auto-orient",
-    "format",
-    "quality",
-    "interlace",
-    "circle",
-    "rounded-corners",
-    "blur",
-    "sharpen",
-    "bright",
-    "contrast",
-];
+const IMAGE_ACTIONS: &str = "resize crop rotate auto-orient format quality interlace circle \
+                             rounded-corners blur sharpen bright contrast";
 
 /// `UPLOAD_READ`: who may read what is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,7 +120,7 @@ fn is_harmless(process: &str) -> bool {
     let of_image = |actions: &str| {
         actions.split('/').all(|action| {
             let (name, parameters) = name_and_parameters(action);
-            IMAGE_ACTIONS.contains(&name) && parameters
+            IMAGE_ACTIONS.split(' ').any(|action| action == name) && parameters
         })
     };
     process.len() <= MAX_PROCESS_BYTES
@@ -179,12 +166,8 @@ mod tests {
                 assert_eq!(passed.as_deref(), Some(harmless), "{query}");
             }
         }
-        for query in [
-            None,
-            Some(""),
-            Some("v=1"),
-            Some("X-Oss-Process=image/info"),
-        ] {
+        let other = Some("X-Oss-Process=image/info");
+        for query in [None, Some(""), Some("v=1"), other] {
             assert_eq!(process(query).expect("nothing"), None, "{query:?}");
         }
     }
@@ -194,43 +177,24 @@ mod tests {
         let long = format!("image/resize,w_{}", "1".repeat(242));
         assert_eq!(long.len(), 257);
         assert!(is_harmless(&long[..256]));
-        for harmful in [
-            "",
-            "image",
-            "image/",
-            "image/info",
-            "image/resize,w_1/info",
-            "image/watermark,image_cGFuZGEucG5n",
-            "image/resize,w_1|sys/saveas,o_eA",
-            "image/resize,w_1/saveas",
-            "image/resize,w_1&acl",
+        let words = "image image/ image/info image/resize,w_1/info image/watermark,image_cGFuZGEucG5n \
+                     image/resize,w_1|sys/saveas,o_eA image/resize,w_1/saveas image/resize,w_1&acl \
+                     image/resize, image/resize,,w_1 image/resize,w_1/ image//resize \
+                     image/Resize,w_1 image/resize,w_1?x image/resize,w_-1 image/resize,w_é \
+                     video/info video/snapshot,t_1/resize,w_1 video/snapshots,t_1 \
+                     video/convert,f_mp4 style/small sys/saveas,o_eA";
+        let with_blanks = [
             "image/resize,w_1\n",
             "image/resize,w_1\r\nx: y",
-            "image/resize,",
-            "image/resize,,w_1",
-            "image/resize,w_1/",
-            "image//resize",
-            "image/Resize,w_1",
             "image/resize w_1",
-            "image/resize,w_1?x",
-            "image/resize,w_-1",
-            "image/resize,w_é",
-            "video/info",
-            "video/snapshot,t_1/resize,w_1",
-            "video/snapshots,t_1",
-            "video/convert,f_mp4",
-            "style/small",
-            "sys/saveas,o_eA",
-            &long,
-        ] {
+        ];
+        for harmful in words.split(' ').chain(with_blanks).chain(["", &long]) {
             let query = form_urlencoded::Serializer::new(String::new())
                 .append_pair(PROCESS, harmful)
                 .finish();
             let refused = process(Some(&query));
-            assert!(
-                matches!(refused, Err(Error::ParameterInvalid { name: PROCESS })),
-                "{harmful}"
-            );
+            let is_named = matches!(refused, Err(Error::ParameterInvalid { name: PROCESS }));
+            assert!(is_named, "{harmful}");
         }
         let twice = "x-oss-process=image/resize,w_1&x-oss-process=image/info";
         assert!(process(Some(twice)).is_err());

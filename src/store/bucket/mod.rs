@@ -379,6 +379,15 @@ mod fixture {
         (server, session(settings(&endpoint)))
     }
 
+    /// The status with which the bucket refused.
+    #[track_caller]
+    pub(super) fn refused<T>(answer: Result<T, Error>) -> u16 {
+        match answer.err() {
+            Some(Error::Refused { status, .. }) => status,
+            other => panic!("{other:?}"),
+        }
+    }
+
     pub(super) fn key(text: &str) -> ObjectKey {
         ObjectKey::parse(text).expect("a key")
     }

@@ -218,12 +218,17 @@ fn between(from: SystemTime, to: SystemTime) -> i64 {
 mod tests {
     use super::*;
 
-    fn answered(status: u16, code: &str) -> FailedAttempt<'_> {
+    fn answered(
+        status: u16,
+        code: &str,
+        retry_after: Option<Duration>,
+        skew: Duration,
+    ) -> FailedAttempt<'_> {
         FailedAttempt::Answered {
             status: StatusCode::from_u16(status).expect("a status"),
             code,
-            retry_after: None,
-            skew: Duration::ZERO,
+            retry_after,
+            skew,
         }
     }
 
@@ -248,7 +253,7 @@ mod tests {
             (412, "PreconditionFailed", false),
             (301, "PermanentRedirect", false),
         ] {
-            let failed = answered(status, code);
+            let failed = answered(status, code, None, Duration::ZERO);
             assert_eq!(failed.cost().is_some(), again, "{status} {code}");
         }
         assert!(FailedAttempt::Unanswered.cost().is_some());
@@ -257,12 +262,8 @@ mod tests {
     #[test]
     fn a_refused_signature_is_tried_again_only_where_the_clock_was_off() {
         for (minutes, again) in [(0, false), (4, false), (5, true), (60, true)] {
-            let failed = FailedAttempt::Answered {
-                status: StatusCode::FORBIDDEN,
-                code: "RequestTimeTooSkewed",
-                retry_after: None,
-                skew: Duration::from_secs(minutes * 60),
-            };
+            let skew = Duration::from_secs(minutes * 60);
+            let failed = answered(403, "RequestTimeTooSkewed", None, skew);
             assert_eq!(failed.cost().is_some(), again, "{minutes} minutes");
         }
     }
@@ -285,12 +286,8 @@ mod tests {
     #[test]
     fn a_bucket_may_ask_for_a_backoff_but_not_for_any() {
         for (asked, given) in [(0, 0), (300, 300), (90_000, 20_000)] {
-            let failed = FailedAttempt::Answered {
-                status: StatusCode::SERVICE_UNAVAILABLE,
-                code: "SlowDown",
-                retry_after: Some(Duration::from_millis(asked)),
-                skew: Duration::ZERO,
-            };
+            let asked = Some(Duration::from_millis(asked));
+            let failed = answered(503, "SlowDown", asked, Duration::ZERO);
             assert_eq!(failed.backoff(1, 0.5), Duration::from_millis(given));
         }
     }

@@ -61,21 +61,10 @@ mod tests {
     use super::*;
 
     fn resource(id: u16, name: &[u8], data: &[u8]) -> Vec<u8> {
-        let name_len = u8::try_from(name.len()).expect("a name");
-        let len = u32::try_from(data.len()).expect("data");
+        let start = [b"8BIM", &id.to_be_bytes()[..], &[name.len() as u8], name].concat();
         let padding = &[0][..(name.len() + 1) % 2];
-        let tail = &[0][..data.len() % 2];
-        [
-            b"8BIM",
-            &id.to_be_bytes()[..],
-            &[name_len],
-            name,
-            padding,
-            &len.to_be_bytes(),
-            data,
-            tail,
-        ]
-        .concat()
+        let len = (data.len() as u32).to_be_bytes();
+        [&start, padding, &len, data, &[0][..data.len() % 2]].concat()
     }
 
     #[test]
@@ -84,38 +73,21 @@ mod tests {
         let city = [&title[..], &[0x1C, 2, 90, 0, 2], b"Rm"].concat();
         let envelope = [0x1C, 1, 90, 0, 3, 0x1B, 0x25, 0x47];
         let place = br#"<a exif:GPSLatitude="1"/>"#;
+        let iptc = |record: &[u8]| resource(0x0404, b"", record);
+        let behind = [resource(0x03ED, b"abc", &[0; 15]), iptc(&city)].concat();
+        let large = iptc(&[0x1C, 2, 5, 0x80, 4, 0, 0, 0, 1]);
         for (case, resources, tells) in [
             ("none", vec![], false),
-            ("a title", resource(0x0404, b"", &title), false),
-            ("a city", resource(0x0404, b"", &city), true),
+            ("a title", iptc(&title), false),
+            ("a city", iptc(&city), true),
             ("another record", resource(0x0404, b"ab", &envelope), false),
-            (
-                "a city behind another",
-                [
-                    resource(0x03ED, b"abc", &[0; 15]),
-                    resource(0x0404, b"", &city),
-                ]
-                .concat(),
-                true,
-            ),
-            (
-                "padding",
-                [resource(0x0404, b"", &title), vec![0; 5]].concat(),
-                false,
-            ),
+            ("a city behind another", behind, true),
+            ("padding", [iptc(&title), vec![0; 5]].concat(), false),
             ("XMP", resource(0x0424, b"", place), true),
             ("XMP elsewhere", resource(0x0425, b"", place), false),
-            (
-                "cut off",
-                resource(0x0404, b"", &title)[..16].to_vec(),
-                false,
-            ),
+            ("cut off", iptc(&title)[..16].to_vec(), false),
             ("the rest of another segment", b"abcdef".to_vec(), true),
-            (
-                "a large dataset",
-                resource(0x0404, b"", &[0x1C, 2, 5, 0x80, 4, 0, 0, 0, 1]),
-                true,
-            ),
+            ("a large dataset", large, true),
             ("no name", b"8BIM\x04\x04".to_vec(), true),
         ] {
             assert_eq!(tells_place(&resources), tells, "{case}");

@@ -505,11 +505,8 @@ mod tests {
             assert!(after[56..].iter().all(|byte| *byte == 0));
         }
         let plain = block(true, &[&[(0x010F, 2, 4, 0x41)]], &[]);
-        let after = cleaned(&plain, Strip::Device);
-        assert_eq!(
-            after,
-            block(true, &[&[(RESOLUTION_UNIT, SHORT, 1, 2)]], &[])
-        );
+        let inches = block(true, &[&[(RESOLUTION_UNIT, SHORT, 1, 2)]], &[]);
+        assert_eq!(cleaned(&plain, Strip::Device), inches);
     }
 
     #[test]
@@ -517,13 +514,9 @@ mod tests {
         let packet: &[u8] = br#"<a exif:GPSLatitude="1"/>"#;
         let city = [0x1C, 2, 90, 0, 2, b'R', b'm'];
         let title = [0x1C, 2, 5, 0, 2, b'R', b'm'];
+        let cleaned: &[u8] = b"<a                     />";
         for (case, tag, value, after) in [
-            (
-                "a packet",
-                XMP,
-                packet,
-                Some(br#"<a                     />"#.as_slice()),
-            ),
+            ("a packet", XMP, packet, Some(cleaned)),
             ("a record", IPTC, &city, Some(&[0; 7])),
             ("a record without a place", IPTC, &title, None),
         ] {
@@ -537,46 +530,30 @@ mod tests {
 
     #[test]
     fn blocks_that_deceive() {
-        let gps = |at| {
-            block(
-                true,
-                &[&[(ORIENTATION, SHORT, 1, 8), (GPS, LONG, 1, at)]],
-                &[0xFF; 40],
-            )
+        let orientation = (ORIENTATION, SHORT, 1, 8);
+        let gps = |at| block(true, &[&[orientation, (GPS, LONG, 1, at)]], &[0xFF; 40]);
+        // With a directory of these bytes.
+        let with = |directory: &[u8]| {
+            let mut block = gps(38);
+            block.splice(
+                38..(38 + directory.len()).min(78),
+                directory.iter().copied(),
+            );
+            block
         };
-        let kept = block(true, &[&[(ORIENTATION, SHORT, 1, 8)]], &[]);
         let rebuilt = |len| {
-            let mut kept = kept.clone();
+            let mut kept = block(true, &[&[orientation]], &[]);
             kept.resize(len, 0);
             kept
         };
+        let over_a_directory = with(b"\x01\0\x02\0\x05\0\x03\0\0\0\x0A\0\0\0");
         for (case, before, after) in [
             ("a directory over the first", gps(8), rebuilt(78)),
             ("one over a part of it", gps(18), rebuilt(78)),
-            (
-                "a directory of 0xFFFF entries",
-                {
-                    let mut block = gps(38);
-                    block.extend([0xFF; 70 * 12]);
-                    block
-                },
-                rebuilt(78 + 840),
-            ),
-            (
-                "a value over a directory",
-                {
-                    let mut block = gps(38);
-                    block[38..52].copy_from_slice(b"\x01\0\x02\0\x05\0\x03\0\0\0\x0A\0\0\0");
-                    block
-                },
-                rebuilt(78),
-            ),
+            ("0xFFFF entries", with(&[0xFF; 40 + 840]), rebuilt(78 + 840)),
+            ("a value over a directory", over_a_directory, rebuilt(78)),
             ("no block", b"JJ*\0".repeat(8), vec![0; 32]),
-            (
-                "nothing but its header",
-                b"II*\0\xFF\0\0\0".to_vec(),
-                vec![0; 8],
-            ),
+            ("its header", b"II*\0\xFF\0\0\0".to_vec(), vec![0; 8]),
         ] {
             let found = cleaned(&before, Strip::Location);
             assert_eq!(found, after, "{case}");
@@ -586,11 +563,10 @@ mod tests {
         for (case, before) in [
             ("a directory that is its own next", cyclic),
             ("zeros", vec![0; 40]),
-            ("a version alone", {
-                let mut block = gps(38);
-                block[38..52].copy_from_slice(b"\x01\0\0\0\x01\0\x04\0\0\0\x02\x03\0\0");
-                block
-            }),
+            (
+                "a version alone",
+                with(b"\x01\0\0\0\x01\0\x04\0\0\0\x02\x03\0\0"),
+            ),
         ] {
             assert_eq!(clean(&before, Strip::Location), None, "{case}");
         }

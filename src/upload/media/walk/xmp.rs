@@ -398,52 +398,27 @@ mod tests {
 
     #[test]
     fn properties_that_tell_a_place_become_spaces() {
+        let version = "<hdrgm:Version>1</hdrgm:Version>";
+        let gps = "exif:GPSLatitude=\"47,13.6N\"";
+        let attributes = format!("{gps} hdrgm:Version='1' q:City = 'a > b'");
+        let longitude = "<exif:GPSLongitude>39,42E</exif:GPSLongitude>";
+        let elements = format!("{longitude}<q:Country/>{version}");
+        let nested = "<i:LocationShown><rdf:Bag><rdf:li i:City=\"Rostov\"><i:LocationShown/></rdf:li></rdf:Bag></i:LocationShown >";
+        let names = "a:GpsLongtitude='1' b:RelativeAltitude='2' geo:lat='3' exif:SubjectLocation='4' a:Allocation='5'";
+        let no_tags =
+            "<!-- <exif:GPSLatitude> --><![CDATA[<q:City>]]><?a <q:City>?><q:City>R</q:City>";
         for (case, attributes, elements, going) in [
-            (
-                "nothing",
-                "exif:ColorSpace=\"1\"",
-                "<hdrgm:Version>1</hdrgm:Version>",
-                &[][..],
-            ),
-            (
-                "attributes",
-                "exif:GPSLatitude=\"47,13.6N\" hdrgm:Version='1' q:City = 'a > b'",
-                "",
-                &["exif:GPSLatitude=\"47,13.6N\"", "q:City = 'a > b'"],
-            ),
-            (
-                "elements",
-                "",
-                "<exif:GPSLongitude>39,42E</exif:GPSLongitude><q:Country/><hdrgm:Version>1</hdrgm:Version>",
-                &[
-                    "<exif:GPSLongitude>39,42E</exif:GPSLongitude>",
-                    "<q:Country/>",
-                ],
-            ),
-            (
-                "nested",
-                "",
-                "<i:LocationShown><rdf:Bag><rdf:li i:City=\"Rostov\"><i:LocationShown/></rdf:li></rdf:Bag></i:LocationShown >",
-                &[
-                    "<i:LocationShown><rdf:Bag><rdf:li i:City=\"Rostov\"><i:LocationShown/></rdf:li></rdf:Bag></i:LocationShown >",
-                ],
-            ),
+            ("nothing", "exif:ColorSpace=\"1\"", version, &[][..]),
+            ("attributes", &attributes, "", &[gps, "q:City = 'a > b'"]),
+            ("elements", "", &elements, &[longitude, "<q:Country/>"]),
+            ("nested", "", nested, &[nested]),
             (
                 "of other names",
-                "a:GpsLongtitude='1' b:RelativeAltitude='2' geo:lat='3' exif:SubjectLocation='4' a:Allocation='5'",
+                names,
                 "",
-                &[
-                    "a:GpsLongtitude='1'",
-                    "b:RelativeAltitude='2'",
-                    "geo:lat='3'",
-                ],
+                &names.split(' ').take(3).collect::<Vec<_>>(),
             ),
-            (
-                "behind a comment and more that is no tag",
-                "",
-                "<!-- <exif:GPSLatitude> --><![CDATA[<q:City>]]><?a <q:City>?><q:City>R</q:City>",
-                &["<q:City>R</q:City>"],
-            ),
+            ("behind no tags", "", no_tags, &["<q:City>R</q:City>"]),
         ] {
             let packet = packet(attributes, elements);
             let mut expected = packet.clone();
@@ -501,10 +476,8 @@ mod tests {
             assert_eq!(cleaned(&no_place, Strip::Location), None, "{no_place}");
         }
         // In letters of 16 bits, without a name of 8.
-        let wide: Vec<u8> = "<exif:GPSLatitude/>"
-            .bytes()
-            .flat_map(|it| [it, 0])
-            .collect();
+        let letters = "<exif:GPSLatitude/>".bytes();
+        let wide: Vec<u8> = letters.flat_map(|it| [it, 0]).collect();
         assert_eq!(clean(&wide, Strip::Location), Some(empty(wide.len())));
     }
 }
