@@ -94,11 +94,8 @@ impl Vars {
             // A server of one's own has no regions; this is what they all accept.
             None if own_endpoint => "us-east-1".to_owned(),
             _ => {
-                self.refuse(
-                    "UPLOAD_REGION",
-                    held,
-                    "the bucket's region such as cn-hangzhou",
-                );
+                let expected = "the bucket's region such as cn-hangzhou";
+                self.refuse("UPLOAD_REGION", held, expected);
                 String::new()
             }
         }
@@ -109,10 +106,8 @@ impl Vars {
             Dialect::S3 => self.keys(AWS_KEYS),
             Dialect::Oss => self.keys(ALIYUN_KEYS).or_else(|| self.keys(AWS_KEYS)),
         };
-        match credentials {
-            Some(credentials) => Some(CredentialsProvider::Static(credentials)),
-            None => self.container_endpoint().map(CredentialsProvider::from),
-        }
+        let fixed = credentials.map(CredentialsProvider::Static);
+        fixed.or_else(|| self.container_endpoint().map(CredentialsProvider::from))
     }
 
     /// Credentials out of three variables. Half a pair is nobody's intention.
@@ -143,16 +138,11 @@ impl Vars {
             (None, Some(token)) => Authorization::Token(token),
             (None, None) => Authorization::None,
         };
-        let (variable, held, endpoint) = match (self.get(RELATIVE), self.get(FULL)) {
-            (Some(path), _) => {
-                let endpoint = ContainerEndpoint::from_relative_uri(&path, authorization);
-                (RELATIVE, path, endpoint)
-            }
-            (None, Some(uri)) => {
-                let endpoint = ContainerEndpoint::from_full_uri(&uri, authorization);
-                (FULL, uri, endpoint)
-            }
-            (None, None) => return None,
+        let find = |variable| Some((variable, self.get(variable)?));
+        let (variable, held) = find(RELATIVE).or_else(|| find(FULL))?;
+        let endpoint = match variable {
+            RELATIVE => ContainerEndpoint::from_relative_uri(&held, authorization),
+            _ => ContainerEndpoint::from_full_uri(&held, authorization),
         };
         if endpoint.is_none() {
             let expected = "an http address of this machine or of a container credential endpoint";

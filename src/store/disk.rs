@@ -424,9 +424,8 @@ impl Visible {
 
 impl Drop for Visible {
     fn drop(&mut self) {
-        match self.undo {
-            Undo::WhenDropped => remove(&self.path),
-            Undo::Never => {}
+        if self.undo == Undo::WhenDropped {
+            remove(&self.path);
         }
     }
 }

@@ -269,11 +269,8 @@ mod tests {
             (&another, HOST, false),
             (&Certificates::default(), HOST, false),
         ] {
-            assert_eq!(
-                reaches(address, certificates, host).await,
-                trusted,
-                "{host}"
-            );
+            let is_reached = reaches(address, certificates, host).await;
+            assert_eq!(is_reached, trusted, "{host}");
         }
     }
 

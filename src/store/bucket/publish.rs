@@ -157,32 +157,20 @@ impl Session {
     /// Says which 403 means that there is no object, as 404 does: S3 answers so where the role may not
     /// list the bucket (GetObject, "Permissions"), others at times where it may. One that is listed, or
     /// may be there, is refused.
-    async fn explained(&self, key: &ObjectKey, error: Error) -> Error {
-        let Error::Refused {
-            operation,
-            status: 403,
-            code,
-            request_id,
-            source,
-        } = error
-        else {
+    async fn explained(&self, key: &ObjectKey, mut error: Error) -> Error {
+        let Error::Refused { status, .. } = &mut error else {
             return error;
         };
-        let status = match self.is_listed(key, Deadline::Store).await {
-            Ok(false) => 404,
-            Ok(true) | Err(Error::Refused { .. }) => {
-                tracing::warn!(%key, "the bucket does not show a file: may the function read it, and list the bucket?");
-                403
+        if *status == 403 {
+            match self.is_listed(key, Deadline::Store).await {
+                Ok(false) => *status = 404,
+                Ok(true) | Err(Error::Refused { .. }) => {
+                    tracing::warn!(%key, "the bucket does not show a file: may the function read it, and list the bucket?");
+                }
+                Err(error) => return error,
             }
-            Err(error) => return error,
-        };
-        Error::Refused {
-            operation,
-            status,
-            code,
-            request_id,
-            source,
         }
+        error
     }
 
     async fn is_listed(&self, key: &ObjectKey, deadline: Deadline) -> Result<bool, Error> {

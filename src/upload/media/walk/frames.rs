@@ -244,7 +244,7 @@ mod tests {
     use super::super::{
         super::format::Format::{self, Aac, Amr, Mp3},
         Strip,
-        tests::{cases, pass, sample, unchanged},
+        tests::{cases, passed_twice, sample, unchanged},
     };
 
     fn duration_of(format: Format, pieces: &[&[u8]]) -> Option<u64> {
@@ -386,8 +386,7 @@ mod tests {
         ) {
             let file = pieces.concat();
             for format in [Mp3, Aac, Amr] {
-                let whole = pass(format, Strip::Off, &file, file.len().max(1));
-                prop_assert_eq!(pass(format, Strip::Off, &file, size), whole);
+                passed_twice(format, Strip::Off, &file, size);
             }
         }
     }

@@ -150,7 +150,7 @@ mod tests {
     use super::super::{
         super::format::Format,
         Strip,
-        tests::{cases, pass, sample, unchanged},
+        tests::{cases, passed_twice, sample, unchanged},
     };
 
     fn duration_of(pieces: &[&[u8]]) -> Option<u64> {
@@ -233,9 +233,7 @@ mod tests {
             ], 0..12),
             size in 1..400_usize,
         ) {
-            let file = pieces.concat();
-            let whole = pass(Format::Ogg, Strip::Off, &file, file.len().max(1));
-            prop_assert_eq!(pass(Format::Ogg, Strip::Off, &file, size), whole);
+            passed_twice(Format::Ogg, Strip::Off, &pieces.concat(), size);
         }
     }
 }

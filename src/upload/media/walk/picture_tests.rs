@@ -336,25 +336,10 @@ impl Heic {
         }
     }
 
-    fn media_first() -> Self {
-        Self {
-            is_media_first: true,
-            ..Self::usual()
-        }
-    }
-
-    fn inside() -> Self {
-        Self {
-            is_inside: true,
-            ..Self::usual()
-        }
-    }
-
-    fn with_places(places: fn(u32, u32, u32) -> Vec<Place>) -> Self {
-        Self {
-            places,
-            ..Self::usual()
-        }
+    fn but(change: impl FnOnce(&mut Self)) -> Self {
+        let mut heic = Self::usual();
+        change(&mut heic);
+        heic
     }
 
     fn file(&self, block: &[u8], packet: &[u8]) -> Vec<u8> {
@@ -407,20 +392,27 @@ impl Heic {
 
 #[test]
 fn items_of_a_heic() {
-    let pixels_over = Heic::with_places(|exif, xmp, pixels| {
-        let metadata = [(1, vec![(exif, 9)]), (2, vec![(xmp, 9)])];
-        [&metadata[..], &[(3, vec![(pixels, 50)])]].concat()
+    let pixels_over = Heic::but(|it| {
+        it.places = |exif, xmp, pixels| {
+            let metadata = [(1, vec![(exif, 9)]), (2, vec![(xmp, 9)])];
+            [&metadata[..], &[(3, vec![(pixels, 50)])]].concat()
+        };
     });
-    let in_pieces = Heic::with_places(|exif, xmp, pixels| {
-        let metadata = [(1, vec![(exif, 9), (exif + 9, 9)]), (2, vec![(xmp, 9)])];
-        [&metadata[..], &[(3, vec![(pixels, 40)])]].concat()
+    let in_pieces = Heic::but(|it| {
+        it.places = |exif, xmp, pixels| {
+            let metadata = [(1, vec![(exif, 9), (exif + 9, 9)]), (2, vec![(xmp, 9)])];
+            [&metadata[..], &[(3, vec![(pixels, 40)])]].concat()
+        };
     });
-    let nowhere = Heic::with_places(|_, xmp, _| vec![(2, vec![(xmp, 9)])]);
-    let too_early = Heic::with_places(|_, _, _| vec![(1, vec![(0, 9)]), (2, vec![(4, 5)])]);
+    let nowhere = Heic::but(|it| it.places = |_, xmp, _| vec![(2, vec![(xmp, 9)])]);
+    let too_early =
+        Heic::but(|it| it.places = |_, _, _| vec![(1, vec![(0, 9)]), (2, vec![(4, 5)])]);
+    let media_first = Heic::but(|it| it.is_media_first = true);
+    let inside = Heic::but(|it| it.is_inside = true);
     for (case, heic, geo) in [
         ("usual", Heic::usual(), Geo::Removed),
-        ("media first", Heic::media_first(), Geo::Removed),
-        ("inside", Heic::inside(), Geo::Removed),
+        ("media first", media_first, Geo::Removed),
+        ("inside", inside, Geo::Removed),
         ("the pixels lie over it", pixels_over, Geo::Kept),
         ("in two pieces", in_pieces, Geo::Kept),
         ("nowhere", nowhere, Geo::Kept),
@@ -438,10 +430,8 @@ fn items_of_a_heic() {
             b"sefd",
             &[b"\0\0\xA1\x0A\x08\0\0\0MCC_Data", country, b"SEFT"],
         );
-        let heic = Heic {
-            behind: concat(&[&boxed(b"mpvd", &[&movie(is_cleaned)]), &record]),
-            ..Heic::usual()
-        };
+        let film = boxed(b"mpvd", &[&movie(is_cleaned)]);
+        let heic = Heic::but(|it| it.behind = concat(&[&film, &record]));
         heic.file(&cleaned_block(), cleaned_packet().as_bytes())
     };
     let (before, after) = (behind(false, b"460"), behind(true, b"000"));
@@ -461,7 +451,12 @@ fn hostile() -> impl Strategy<Value = (Format, Vec<u8>)> {
         (Jpeg, concat(&[&jpeg(&segments), &behind])),
         (Png, png(&[chunk(b"eXIf", &block()), text, field])),
     ];
-    let heics = [Heic::usual(), Heic::media_first(), Heic::inside()];
+    let media_first = Heic::but(|it| it.is_media_first = true);
+    let heics = [
+        Heic::usual(),
+        media_first,
+        Heic::but(|it| it.is_inside = true),
+    ];
     files.extend(heics.map(|heic| (HeicFile, heic.file(&block(), packet))));
     changed(files, usize::MAX)
 }

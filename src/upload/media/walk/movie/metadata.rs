@@ -35,15 +35,13 @@ pub(super) async fn walk(input: &mut Input, movie: &mut Movie, header: Header) -
 }
 
 async fn user_data(input: &mut Input, movie: &mut Movie) -> Walked {
-    while !input.is_at_end().await {
-        let header = Header::read(input, movie).await?;
-        let outer = input.enter(header.payload);
+    let mut last = None;
+    while let Some(header) = Header::next(input, movie, &mut last).await? {
         let inside = match &header.kind {
             b"meta" => meta(input, movie).await,
             _ => leaf(input, header).await,
         };
         ended(input, inside);
-        input.leave(outer).await?;
     }
     Ok(())
 }
@@ -193,16 +191,14 @@ impl List {
 
     async fn values(&mut self, input: &mut Input, movie: &mut Movie) -> Walked {
         self.has_values = true;
-        while !input.is_at_end().await {
-            let header = Header::read(input, movie).await?;
-            let outer = input.enter(header.payload);
+        let mut last = None;
+        while let Some(header) = Header::next(input, movie, &mut last).await? {
             let inside = if self.going.contains(&u32::from_be_bytes(header.kind)) {
                 values(input, movie).await
             } else {
                 leaf(input, header).await
             };
             ended(input, inside);
-            input.leave(outer).await?;
         }
         Ok(())
     }
@@ -211,15 +207,13 @@ impl List {
 /// Overwrites every `data` of one key.
 async fn values(input: &mut Input, movie: &mut Movie) -> Walked {
     const IS_TEXT: u32 = 1;
-    while !input.is_at_end().await {
-        let header = Header::read(input, movie).await?;
-        let outer = input.enter(header.payload);
+    let mut last = None;
+    while let Some(header) = Header::next(input, movie, &mut last).await? {
         if &header.kind == b"data" {
             let kind = be32(&input.array::<8>().await?, 0);
             let blank = if kind == Some(IS_TEXT) { b' ' } else { 0 };
             input.blank(input.left(), blank).await?;
         }
-        input.leave(outer).await?;
     }
     Ok(())
 }

@@ -15,7 +15,7 @@ use super::{
         format::Format,
     },
     Facts,
-    input::{Input, Stop, Walked},
+    input::{Input, Outer, Stop, Walked},
 };
 
 /// Most boxes of one file that are looked at. A recording of hours in fragments of a second has
@@ -77,6 +77,23 @@ impl Header {
         let payload = payload.ok_or(Stop::Broken)?;
         Ok(Self { kind, at, payload })
     }
+
+    /// Leaves the `last` box of what was entered, and enters the next one, if there is one.
+    async fn next(
+        input: &mut Input,
+        movie: &mut Movie,
+        last: &mut Option<Outer>,
+    ) -> Walked<Option<Self>> {
+        if let Some(last) = last.take() {
+            input.leave(last).await?;
+        }
+        if input.is_at_end().await {
+            return Ok(None);
+        }
+        let header = Self::read(input, movie).await?;
+        *last = Some(input.enter(header.payload));
+        Ok(Some(header))
+    }
 }
 
 /// The file's own boxes.
@@ -113,9 +130,8 @@ pub(super) fn ended(input: &mut Input, inside: Walked) {
 }
 
 async fn moov(input: &mut Input, movie: &mut Movie) -> Walked {
-    while !input.is_at_end().await {
-        let header = Header::read(input, movie).await?;
-        let outer = input.enter(header.payload);
+    let mut last = None;
+    while let Some(header) = Header::next(input, movie, &mut last).await? {
         let inside = match &header.kind {
             b"mvhd" => movie_header(input, movie).await,
             b"mvex" => fragments_follow(input, movie).await,
@@ -123,7 +139,6 @@ async fn moov(input: &mut Input, movie: &mut Movie) -> Walked {
             _ => metadata::walk(input, movie, header).await,
         };
         ended(input, inside);
-        input.leave(outer).await?;
     }
     Ok(())
 }
@@ -153,9 +168,8 @@ fn number(payload: &[u8], version_at: usize, at: usize) -> Option<u64> {
 
 async fn fragments_follow(input: &mut Input, movie: &mut Movie) -> Walked {
     movie.is_fragmented = true;
-    while !input.is_at_end().await {
-        let header = Header::read(input, movie).await?;
-        let outer = input.enter(header.payload);
+    let mut last = None;
+    while let Some(header) = Header::next(input, movie, &mut last).await? {
         let payload = match &header.kind {
             b"mehd" | b"trex" => input.take(24).await,
             _ => Default::default(),
@@ -169,20 +183,17 @@ async fn fragments_follow(input: &mut Input, movie: &mut Movie) -> Walked {
             }
             _ => {}
         }
-        input.leave(outer).await?;
     }
     Ok(())
 }
 
 async fn fragment(input: &mut Input, movie: &mut Movie) -> Walked {
-    while !input.is_at_end().await {
-        let header = Header::read(input, movie).await?;
-        let outer = input.enter(header.payload);
+    let mut last = None;
+    while let Some(header) = Header::next(input, movie, &mut last).await? {
         if &header.kind == b"traf" {
             let inside = track::fragment(input, movie).await;
             ended(input, inside);
         }
-        input.leave(outer).await?;
     }
     Ok(())
 }

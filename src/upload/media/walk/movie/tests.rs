@@ -59,6 +59,11 @@ fn sound() -> Made {
 }
 
 impl Made {
+    fn but(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
+
     fn boxes(&self) -> Vec<u8> {
         self.boxes_with(&[])
     }
@@ -139,26 +144,12 @@ fn facts_of_real_movies_are_those_that_ffprobe_finds() {
 fn a_film_is_as_large_as_it_is_shown() {
     const ONE: u32 = 1 << 16;
     const MINUS_ONE: u32 = u32::MAX << 16;
-    let turned = |matrix| {
-        vec![Made {
-            matrix,
-            ..picture()
-        }]
-    };
-    let sized = |width, height| Made {
-        sides: (width, height),
-        ..picture()
-    };
+    let turned = |matrix| vec![picture().but(|it| it.matrix = matrix)];
+    let sized = |width, height| picture().but(|it| it.sides = (width, height));
     let large = sized(640 << 16, 480 << 16);
-    let disabled = Made {
-        flags: 0,
-        ..large.clone()
-    };
+    let disabled = large.clone().but(|it| it.flags = 0);
     let fractional = sized((427 << 16) - 100, (180 << 16) + 100);
-    let absurd = Made {
-        coded: (0, 9),
-        ..sized(u32::MAX, 0)
-    };
+    let absurd = sized(u32::MAX, 0).but(|it| it.coded = (0, 9));
     for (case, tracks, expected) in [
         ("upright", turned(UPRIGHT), Some((64, 48))),
         (
@@ -195,14 +186,8 @@ fn a_film_is_as_large_as_it_is_shown() {
 fn sound_without_a_picture_is_a_sound_whatever_the_brand_says() {
     use Format::{M4a, Mov, Mp4, ThreeGp};
     let (film, sound) = (&picture(), &sound());
-    let cover = &Made {
-        coding: b"jpeg",
-        ..picture()
-    };
-    let text = &Made {
-        handler: b"text",
-        ..picture()
-    };
+    let cover = &picture().but(|it| it.coding = b"jpeg");
+    let text = &picture().but(|it| it.handler = b"text");
     let (video, audio) = (Some(Kind::Video), Some(Kind::Audio));
     for (case, format, tracks, expected) in [
         ("a film", Mp4, &[film, sound][..], None),
@@ -235,18 +220,9 @@ fn the_movie_tells_its_duration_unless_its_samples_contradict() {
         ))
     };
     let list = boxed(b"elst", &[&words(&[0, 1, 2000, 500, 1 << 16])]);
-    let cut = Made {
-        edits: boxed(b"edts", &[&list]),
-        ..picture()
-    };
-    let without_time = Made {
-        timescale: 0,
-        ..picture()
-    };
-    let endless = Made {
-        times: vec![u32::MAX; 8],
-        ..picture()
-    };
+    let cut = picture().but(|it| it.edits = boxed(b"edts", &[&list]));
+    let without_time = picture().but(|it| it.timescale = 0);
+    let endless = picture().but(|it| it.times = vec![u32::MAX; 8]);
     let cut = film(&[&mvhd(1000, 2000), &cut.boxes()]);
     let without_time = film(&[&mvhd(0, 1), &without_time.boxes()]);
     for (case, file, expected) in [
@@ -272,10 +248,7 @@ fn the_movie_tells_its_duration_unless_its_samples_contradict() {
 
 /// A fragmented file: `moov` with `mvex`, then the fragments.
 fn fragmented(mehd: &[u8], fragments: &[&[u8]]) -> Vec<u8> {
-    let none = Made {
-        times: Vec::new(),
-        ..picture()
-    };
+    let none = picture().but(|it| it.times.clear());
     let trex = boxed(b"trex", &[&words(&[0, 1, 1, 40, 0, 0])]);
     let mvex = boxed(b"mvex", &[mehd, &trex]);
     let moov = boxed(b"moov", &[&mvhd(1000, 0), &none.boxes(), &mvex]);
@@ -471,11 +444,7 @@ fn what_tells_no_place_stays_byte_for_byte() {
     let udta = boxed(b"udta", &[&model, &list]);
     let key = keys(&["com.apple.quicktime.make"]);
     let keyed = meta(&[&key, &values(1, &[b"Apple"])]);
-    let faces = Made {
-        coding: b"mebx",
-        handler: b"meta",
-        ..picture()
-    };
+    let faces = picture().but(|it| (it.coding, it.handler) = (b"mebx", b"meta"));
     let tracks = [picture().boxes(), faces.boxes()].concat();
     let film = ten_seconds(&[tracks, udta, keyed].concat());
     let packet = boxed(b"XMP_", &[b"<x:xmpmeta/>"]);
@@ -528,11 +497,9 @@ fn a_key_goes_with_its_value_and_leaves_the_others() {
 
 #[test]
 fn a_telemetry_track_is_hidden_and_said_to_be_kept() {
-    let telemetry = |coding| Made {
-        coding,
-        handler: b"meta",
-        times: vec![1, 1],
-        ..picture()
+    let telemetry = |coding| {
+        let track = picture().but(|it| (it.coding, it.handler) = (coding, b"meta"));
+        track.but(|it| it.times = vec![1, 1])
     };
     let mut places = telemetry(b"mebx").boxes();
     let stsd = memchr::memmem::find(&places, b"mebx").expect("an entry");

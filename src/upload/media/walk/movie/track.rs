@@ -72,9 +72,8 @@ pub(super) async fn walk(input: &mut Input, movie: &mut Movie, trak: Header) -> 
 }
 
 async fn boxes(input: &mut Input, movie: &mut Movie, track: &mut Track) -> Walked {
-    while !input.is_at_end().await {
-        let header = Header::read(input, movie).await?;
-        let outer = input.enter(header.payload);
+    let mut last = None;
+    while let Some(header) = Header::next(input, movie, &mut last).await? {
         let inside = match &header.kind {
             b"tkhd" => track_header(input, track).await,
             b"edts" => edits(input, movie, track).await,
@@ -82,7 +81,6 @@ async fn boxes(input: &mut Input, movie: &mut Movie, track: &mut Track) -> Walke
             _ => metadata::walk(input, movie, header).await,
         };
         ended(input, inside);
-        input.leave(outer).await?;
     }
     Ok(())
 }
@@ -110,9 +108,8 @@ async fn track_header(input: &mut Input, track: &mut Track) -> Walked {
 }
 
 async fn edits(input: &mut Input, movie: &mut Movie, track: &mut Track) -> Walked {
-    while !input.is_at_end().await {
-        let header = Header::read(input, movie).await?;
-        let outer = input.enter(header.payload);
+    let mut last = None;
+    while let Some(header) = Header::next(input, movie, &mut last).await? {
         if &header.kind == b"elst" {
             let list = input.array::<8>().await?;
             let count = be32(&list, 4).unwrap_or_default();
@@ -130,15 +127,13 @@ async fn edits(input: &mut Input, movie: &mut Movie, track: &mut Track) -> Walke
             }
             track.edited_duration = sum;
         }
-        input.leave(outer).await?;
     }
     Ok(())
 }
 
 async fn media(input: &mut Input, movie: &mut Movie, track: &mut Track) -> Walked {
-    while !input.is_at_end().await {
-        let header = Header::read(input, movie).await?;
-        let outer = input.enter(header.payload);
+    let mut last = None;
+    while let Some(header) = Header::next(input, movie, &mut last).await? {
         match &header.kind {
             b"mdhd" => (track.timescale, _) = times(&input.take(32).await).unwrap_or_default(),
             b"hdlr" => track.handler = fourcc(&input.take(12).await, 8).unwrap_or_default(),
@@ -148,28 +143,24 @@ async fn media(input: &mut Input, movie: &mut Movie, track: &mut Track) -> Walke
             }
             _ => {}
         }
-        input.leave(outer).await?;
     }
     Ok(())
 }
 
 async fn media_information(input: &mut Input, movie: &mut Movie, track: &mut Track) -> Walked {
-    while !input.is_at_end().await {
-        let header = Header::read(input, movie).await?;
-        let outer = input.enter(header.payload);
+    let mut last = None;
+    while let Some(header) = Header::next(input, movie, &mut last).await? {
         if &header.kind == b"stbl" {
             let inside = samples(input, movie, track).await;
             ended(input, inside);
         }
-        input.leave(outer).await?;
     }
     Ok(())
 }
 
 async fn samples(input: &mut Input, movie: &mut Movie, track: &mut Track) -> Walked {
-    while !input.is_at_end().await {
-        let header = Header::read(input, movie).await?;
-        let outer = input.enter(header.payload);
+    let mut last = None;
+    while let Some(header) = Header::next(input, movie, &mut last).await? {
         match &header.kind {
             b"stsd" => sample_description(input, track).await,
             b"stts" => {
@@ -185,7 +176,6 @@ async fn samples(input: &mut Input, movie: &mut Movie, track: &mut Track) -> Wal
             }
             _ => {}
         }
-        input.leave(outer).await?;
     }
     Ok(())
 }
@@ -214,16 +204,14 @@ async fn sample_description(input: &mut Input, track: &mut Track) {
 /// `traf`.
 pub(super) async fn fragment(input: &mut Input, movie: &mut Movie) -> Walked {
     let mut run = Run::default();
-    while !input.is_at_end().await {
-        let header = Header::read(input, movie).await?;
-        let outer = input.enter(header.payload);
+    let mut last = None;
+    while let Some(header) = Header::next(input, movie, &mut last).await? {
         match &header.kind {
             b"tfhd" => run.begin(&input.take(32).await, movie),
             b"tfdt" => run.starts_at(&input.take(12).await),
             b"trun" => run.add(input).await.or_else(Stop::at_end)?,
             _ => {}
         }
-        input.leave(outer).await?;
     }
     if let Some(track) = movie.tracks.iter_mut().find(|track| track.id == run.track) {
         let start = run.start.unwrap_or(track.fragments_end);
