@@ -1,12 +1,13 @@
-//! Words by which a name or a text shows that it speaks of a place, or of a device and its owner.
+//! Words by which a name or a text shows that it speaks of a place, or of a device and its owner, and
+//! the removal of texts that do.
 
 use super::{
     Strip,
     input::{Input, Walked},
 };
 
-/// Overwrites the rest of what was entered, a text of which so many bytes are looked at, when it tells
-/// what shall go; `rename` is called before. What was not looked at may tell it, too.
+/// Overwrites the rest of a text when its first bytes, so many of them, tell what shall go; before
+/// that, `rename` is called. A longer text that stays may tell it further on.
 pub(super) async fn clean(
     input: &mut Input,
     looked_at: usize,
