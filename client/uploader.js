@@ -82,8 +82,7 @@ export function createUploader(given) {
         if (!end('aborted', reject, error) || finishing) return
         halt(error)
         if (resumed) resumed()
-        // A part that arrives after the end would stay.
-        if (lanes) Promise.all(flying).then(lanes.drop)
+        if (lanes) drop()
       },
       then: (...both) => result.then(...both),
       catch: (failed) => result.catch(failed),
@@ -223,8 +222,13 @@ export function createUploader(given) {
     function fail(error) {
       error.lane = task.lane
       // What may go through later is kept for then.
-      if (lanes && !(error.retryable && place.kept)) lanes.drop()
+      if (lanes && !(error.retryable && place.kept)) drop()
       end('failed', reject, error)
+    }
+
+    /** A part that arrives afterwards would stay. */
+    function drop() {
+      Promise.all(flying).then(lanes.drop)
     }
 
     /** Tries until it succeeds, fails for good, or has failed too often without anything getting through. */
