@@ -28,17 +28,20 @@ export function described(file) {
 
 function start(call, { headers, ...options }, begun) {
   let task
-  const answer = promised(call, { ...options, header: headers, timeout: TIMEOUT_MS }, (given) => {
-    task = given
-    if (begun) begun(task)
-  })
+  // Of a call that an app's interceptor holds back, the task comes later.
+  const answer = promised(call, { ...options, header: headers, timeout: TIMEOUT_MS }, (given) =>
+    Promise.resolve(given).then((given) => {
+      task = given
+      if (task && begun) begun(task)
+    }),
+  )
   return {
     answer: answer.then(({ statusCode, data, header }) => ({
       status: Number(statusCode),
       text: typeof data === 'string' ? data : JSON.stringify(data),
       headers: JSON.stringify(header),
     })),
-    stop: () => task.abort(),
+    stop: () => task && task.abort(),
   }
 }
 
