@@ -107,16 +107,31 @@ createUploader({ api: '', lane: 'tus' })
 createUploader({})
 `
 
-test('the types accept what README shows and refuse what is wrong', () => {
+/** The client's example, and as much of `uni` as it needs. */
+const SHOWN = `
+declare const uni: {
+  getStorageSync(key: string): string
+  chooseVideo(options: { success(file: { tempFilePath: string; size: number }): void }): void
+  showToast(options: { title: string; icon: 'none' }): void
+}
+${/```js\n(import \{ createUploader \}[\s\S]*?)```/.exec(readFileSync(new URL('../README.md', CLIENT), 'utf8'))[1].replace('chat-upload-client/uni', './uni.js')}`
+
+/** What TypeScript says of a file beside the client. */
+function complaints(text) {
   const file = fileURLToPath(new URL('use.ts', CLIENT))
   const options = { strict: true, noEmit: true, target: typescript.ScriptTarget.ES2022, module: typescript.ModuleKind.ES2022, moduleResolution: typescript.ModuleResolutionKind.Bundler, types: [], skipDefaultLibCheck: true, lib: ['lib.es2022.d.ts', 'lib.dom.d.ts'] }
   const host = typescript.createCompilerHost(options)
   const { readFile, fileExists, getSourceFile } = host
   host.fileExists = (name) => name === file || fileExists(name)
-  host.readFile = (name) => (name === file ? USE : readFile(name))
-  host.getSourceFile = (name, ...more) => (name === file ? typescript.createSourceFile(name, USE, options.target) : getSourceFile(name, ...more))
+  host.readFile = (name) => (name === file ? text : readFile(name))
+  host.getSourceFile = (name, ...more) => (name === file ? typescript.createSourceFile(name, text, options.target) : getSourceFile(name, ...more))
   const found = typescript.getPreEmitDiagnostics(typescript.createProgram([file], options, host))
-  assert.deepEqual(found.map(({ messageText }) => typescript.flattenDiagnosticMessageText(messageText, '\n')), [])
+  return found.map(({ messageText }) => typescript.flattenDiagnosticMessageText(messageText, '\n'))
+}
+
+test('the types accept what README shows and refuse what is wrong', () => {
+  assert.deepEqual(complaints(SHOWN), [])
+  assert.deepEqual(complaints(USE), [])
 })
 
 test('the codes of the types are those that the code has', () => {
