@@ -95,6 +95,7 @@ export interface Retry {
   lane: Lane
 }
 
+/** `await` gives the item, or throws an `UploadError`; then the file may be uploaded again. */
 export interface UploadTask extends PromiseLike<Item> {
   readonly state: State
   /** Known once the upload has begun. */
