@@ -34,7 +34,7 @@ export function parsed({ text }) {
   }
 }
 
-/** What an answer that is no success means. */
+/** The error that an answer stands for which is no success. */
 export function failure(answer, phase, ofBucket) {
   const { status, text, headers } = answer
   const { msg, code, data, message, request_id } = parsed(answer)

@@ -67,7 +67,7 @@ export class UploadError extends Error {
   readonly lane?: Lane
   /** How often the step that failed was tried. */
   readonly attempts: number
-  /** What lies below: the platform's failure, the bucket's `Code`, or `HTTP <status>`. */
+  /** The reason below: the platform's failure, the bucket's `Code`, or `HTTP <status>`. */
   readonly cause?: unknown
 }
 

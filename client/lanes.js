@@ -134,7 +134,7 @@ export function lanesOf({ size, type }, name, { folder, imageClassId }, { place,
     return `/s3/multipart/${record.uploadId}${rest}?key=${encodeURIComponent(record.key)}`
   }
 
-  /** What the bucket holds, by number: SeaweedFS lists a part twice that was sent twice, the later one last. */
+  /** The parts that the bucket holds, by number: SeaweedFS lists a part twice that was sent twice, the later one last. */
   async function list() {
     const held = []
     const all = await call('sign', path())
@@ -174,7 +174,7 @@ export function lanesOf({ size, type }, name, { folder, imageClassId }, { place,
           wasDenied = false
           through()
         } catch (error) {
-          // What else is on its way may arrive.
+          // Other parts on their way may arrive.
           failed = failed || error
         }
         tell(0)

@@ -45,7 +45,7 @@ function start(call, { headers, ...options }, begun) {
   }
 }
 
-// What the platform has told.
+// Told by the platform.
 let isOnline = true
 let isShown = true
 

@@ -1,4 +1,4 @@
-// What is remembered of uploads in parts, so that they go on after a reload: one entry of the platform's storage.
+// Remembers uploads in parts, so that they go on after a reload: one entry of the platform's storage.
 
 const KEY = 'chat-upload/1'
 // The server lets an upload be resumed for a day.

@@ -23,12 +23,12 @@ export function createUploader(given) {
   // The routes below /s3 lie beside /api.
   const root = api.replace(/(\/api)?(\/chat)?\/*$/, '')
   const { pending, place: placeFor } = records(resume === true ? transport.storage : resume, root)
-  // What is under way hears of the network here.
+  // Requests under way hear of the network here.
   const all = new Set()
   transport.watch(() => all.forEach((hooks) => hooks.forEach((hook) => hook())))
   const queue = []
   let inFlight = 0
-  // What was learnt: the server's limits; that a gateway passes no larger form; that the server has no such lane.
+  // Learnt so far: the server's limits; that a gateway passes no larger form; that the server has no such lane.
   let known = {}
   let asking
   let formMaxBytes = settings.formMaxBytes
@@ -58,7 +58,7 @@ export function createUploader(given) {
         return () => heard.delete(listener)
       },
       pause() {
-        // What is out cannot be held back.
+        // A body that is out cannot be held back.
         const can = /waiting|sending/.test(task.state)
         if (can) {
           enter('paused')
@@ -78,7 +78,7 @@ export function createUploader(given) {
       abort() {
         const error = new UploadError('aborted', { lane: task.lane })
         const finishing = task.state === 'finishing'
-        // What is out cannot be stopped: its answer is waited for, and taken back.
+        // A body that is out cannot be stopped: its answer is waited for, and taken back.
         if (!end('aborted', reject, error) || finishing) return
         halt(error)
         if (resumed) resumed()
@@ -180,7 +180,7 @@ export function createUploader(given) {
         flying.add(settled)
         return running
       }
-      // What is out of our hands may still be on its way, and be copied within the bucket.
+      // A body that is out of our hands may still be on its way, and be copied within the bucket.
       return exchange(start, { hooks, silentMs, answerMs: Math.max(silentMs, stallMs * 4), ...more })
     }
 
@@ -221,7 +221,7 @@ export function createUploader(given) {
 
     function fail(error) {
       error.lane = task.lane
-      // What may go through later is kept for then.
+      // An upload that may go through later is kept for then.
       if (lanes && !(error.retryable && place.kept)) drop()
       end('failed', reject, error)
     }
@@ -270,7 +270,7 @@ export function createUploader(given) {
             retry(error, OFFLINE_MS)
             await back
           } else {
-            // What the server asks for, and then a random share of the delay.
+            // As long as the server asks for, and then a random share of the delay.
             const afterMs = (error.afterMs || 0) + Math.random() * tries[failures]
             if (!(Date.now() + afterMs - since < maxMs)) throw error
             failures++
@@ -336,7 +336,7 @@ export function createUploader(given) {
     return task
   }
 
-  /** What the server says of itself; asked until it has answered once. */
+  /** The server's word on itself; asked until it has answered once. */
   function health() {
     asking = asking || begin(0, {}, (call) => call('check', '/healthz'), [])
     asking.then((answer) => (known = answer), () => (asking = undefined))

@@ -1,4 +1,4 @@
-// What is shipped: how large it is, how old a runtime may be, and that the types say what the code does.
+// The package as it is shipped: how large it is, how old a runtime may be, and that the types say what the code does.
 
 import assert from 'node:assert/strict'
 import { readFileSync, readdirSync } from 'node:fs'
@@ -116,7 +116,7 @@ declare const uni: {
 }
 ${/```js\n(import \{ createUploader \}[\s\S]*?)```/.exec(readFileSync(new URL('../README.md', CLIENT), 'utf8'))[1].replace('chat-upload-client/uni', './uni.js')}`
 
-/** What TypeScript says of a file beside the client. */
+/** The complaints of TypeScript about a file beside the client. */
 function complaints(text) {
   const file = fileURLToPath(new URL('use.ts', CLIENT))
   const options = { strict: true, noEmit: true, target: typescript.ScriptTarget.ES2022, module: typescript.ModuleKind.ES2022, moduleResolution: typescript.ModuleResolutionKind.Bundler, types: [], skipDefaultLibCheck: true, lib: ['lib.es2022.d.ts', 'lib.dom.d.ts'] }

@@ -1,4 +1,4 @@
-// What an App has, in Node: uni-app's own runtime of Apps and the client, in a context with a language and timers and nothing
+// An App in Node: uni-app's own runtime of Apps and the client, in a context with a language and timers and nothing
 // else, over a `plus` as strict as its documents. What is not here does not exist, and fails the test; so does every argument
 // that is not documented. Names are checked against html5plus/plus.d.ts of @dcloudio/types.
 
@@ -13,7 +13,7 @@ const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 const PACKAGES = `${ROOT}examples/uni-app/node_modules/@dcloudio`
 export const TYPINGS = `${PACKAGES}/types/html5plus/plus.d.ts`
 
-/** What an upload goes through; 5 is a paused one. */
+/** The states of an upload; 5 is a paused one. */
 const UPLOAD_STATES = { begun: 1, connected: 2, sending: 3, done: 4 }
 const UPLOAD_OPTIONS = { blocksize: 'number', chunkSize: 'number', method: 'string', priority: 'number', retry: 'number', retryInterval: 'number', timeout: 'number' }
 const FETCH_OPTIONS = ['method', 'url', 'headers', 'type', 'timeout', 'sslVerify', 'firstIpv4', 'tls', 'body']

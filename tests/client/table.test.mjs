@@ -609,7 +609,7 @@ describe('the caller changes its mind', () => {
       assert.equal(task.pause(), true)
       assert.equal(task.state, 'paused')
       const aMoment = () => new Promise((resolve) => setTimeout(resolve, 100))
-      // What was connecting may still arrive.
+      // A request that was connecting may still arrive.
       await aMoment()
       const before = wire.seen
       await aMoment()

@@ -146,7 +146,7 @@ test('on a slow network progress grows, can be paused, resumed and cancelled, an
   await newest().getByRole('button', { name: '取消' }).click()
   await inState('aborted')
   await end()
-  // What was begun is undone a moment later.
+  // An upload that was begun is undone a moment later.
   for (let tries = 0; program.stored().length > before && tries < 100; tries++) await page.waitForTimeout(50)
   assert.equal(program.stored().length, before)
   await newest().getByRole('button', { name: '重试' }).click()

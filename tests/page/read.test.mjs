@@ -68,7 +68,7 @@ const seek = (page, to) =>
     })
   }, to)
 
-/** What the page was answered. */
+/** The answers that the page got. */
 function answersOf(page) {
   const seen = []
   page.on('response', (answer) => seen.push(answer))

@@ -1,4 +1,4 @@
-// What the tests in a browser share: the built program, a network that breaks, Chromium, and files.
+// Shared by the tests in a browser: the built program, a network that breaks, Chromium, and files.
 
 import { spawn } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs'
