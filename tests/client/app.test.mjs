@@ -116,20 +116,27 @@ describe('a form', () => {
   })
 
   test('tells of every step of its progress, and never of less than before', async () => {
-    const { uploader, path, begun } = await scripted()
+    let seconds = 0
+    const { uploader, path, begun } = await scripted({ now: () => 1000 * seconds++ })
     const told = watched(uploader.upload(path))
-    const sizes = [[1000, 101_000], [50_500, 101_000], [40_000, 101_000], [100_999, 101_000], [101_000, 101_000]]
-    const upload = await begun()
-    for (const [sent, total] of sizes) {
-      // One object, whose sizes change, tells of them all.
-      upload.tell(sent, total)
-      await ticks()
+    const tell = async (upload, sizes) => {
+      for (const sent of sizes) {
+        // One object, whose sizes change, tells of them all.
+        upload.tell(sent, 101_000)
+        await ticks()
+      }
     }
-    upload.end(200, OK)
+    await tell(await begun(), [1010, 50_500, 40_400])
+    ;(await begun()).end(0)
+    await tell(await begun(1), [10_100, 60_600, 100_999, 101_000])
+    ;(await begun(1)).end(200, OK)
     const { progress, states } = await told
     assertRising(progress)
+    const percents = progress.map(({ percent }) => percent)
+    assert.deepEqual(percents.filter((percent, index) => percent !== percents[index - 1]), [0, 1, 50, 60, 99, 100])
     assert.ok(progress.every(({ known, total }) => known && total === 100_000))
-    assert.deepEqual(progress.filter(({ phase }) => phase !== 'sending').map(({ phase, percent }) => [phase, percent]), [['finishing', 99], ['done', 100]])
+    const phases = new Set(progress.map(({ phase, percent }) => `${phase} ${percent > 98 ? percent : ''}`))
+    assert.deepEqual([...phases], ['sending ', 'sending 99', 'finishing 99', 'done 100'])
     assert.deepEqual(states, ['sending', 'finishing', 'done'])
   })
 
@@ -459,6 +466,13 @@ describe('the bucket', () => {
     remove(path)
     const { error } = await told
     assert.deepEqual([error.code, error.retryable, error.cause.target.error.code], ['file_unreadable', false, -4])
+    await eventually(async () => (await bucket.uploads()).length === 0, 'no upload is open')
+  })
+
+  test('lane parts: a piece that comes short is not sent', async (t) => {
+    const { uploader, file, puts } = await withBucket(t, { app: { short: true }, lane: 'parts' })
+    const { error } = await watched(uploader().upload(file('a.png', await content(300_000))))
+    assert.deepEqual([error.code, error.cause.message, puts().length], ['file_unreadable', 'short read', 0])
     await eventually(async () => (await bucket.uploads()).length === 0, 'no upload is open')
   })
 })

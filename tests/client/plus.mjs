@@ -44,8 +44,9 @@ function strings(what, object) {
  * `progress`   of an upload: `steady`; `android`, which says at once that all is sent, and again after the end; or `none`
  * `tellsAbort` an upload that is ended by `abort` calls back, as one that failed
  * `inclusive`  the last byte of a slice is the one at `end`
+ * `short`      the last byte of whatever is read is missing
  */
-export function makePlus({ scripted = false, progress = 'steady', tellsAbort = false, inclusive = false } = {}) {
+export function makePlus({ scripted = false, progress = 'steady', tellsAbort = false, inclusive = false, short = false } = {}) {
   const files = new Map()
   const storage = new Map()
   const listeners = { netchange: new Set() }
@@ -215,7 +216,7 @@ export function makePlus({ scripted = false, progress = 'steady', tellsAbort = f
       },
       close() {},
     })
-    pieces.set(file, () => files.get(path)?.content.subarray(from, to))
+    pieces.set(file, () => files.get(path)?.content.subarray(from, short ? to - 1 : to))
     return file
   }
 
@@ -328,8 +329,8 @@ async function source() {
   return outputFiles[0].text
 }
 
-/** Starts the App anew. */
-export async function startApp(options) {
+/** Starts the App anew; `now` is its clock. */
+export async function startApp({ now = Date.now, ...options } = {}) {
   bundle ??= await source()
   const native = makePlus(options)
   // Through the test's own, which it may mock.
@@ -338,6 +339,7 @@ export async function startApp(options) {
   const life = { onShow: [], onHide: [] }
   const getApp = () => ({ $vm: { $: life } })
   const context = createContext({ plus, weex, ...timers, __uniConfig: {}, getApp, getCurrentPages: () => [] })
+  runInContext('Date', context).now = now
   runInContext(bundle, context)
   /** `onShow` or `onHide`. */
   const enter = (event) => life[event].forEach((hook) => hook())
