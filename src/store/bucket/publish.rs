@@ -480,6 +480,47 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn a_copy_may_fail_after_it_was_answered_with_200() {
+        let seen = Seen {
+            version: "\"e\"".to_owned(),
+            ..Seen::empty()
+        };
+        let failed = || {
+            let body = format!("<?xml version=\"1.0\"?>\n{}", error_body("InternalError"));
+            answer(200, "x-amz-retry-after: 0\r\n", &body)
+        };
+        let done = "<CopyObjectResult><ETag>&quot;e&quot;</ETag></CopyObjectResult>";
+        for (answers, is_copied) in [
+            (vec![failed(), answer(200, "", done)], true),
+            (
+                vec![failed(), failed(), failed(), answer(404, "", "")],
+                false,
+            ),
+        ] {
+            let calls = answers.len();
+            let (server, session) = scripted(answers).await;
+            let (from, to) = (key("pending/a"), key("images/a.png"));
+            let content = ContentHeaders::UNKNOWN;
+            let copied = session.copy(&from, &seen, &to, content, &[]).await;
+            assert_eq!(
+                matches!(copied, Ok(Published::Now)),
+                is_copied,
+                "{copied:?}"
+            );
+            let requests = server.requests();
+            assert_eq!(requests.len(), calls);
+            for (name, value) in [
+                ("x-amz-copy-source-if-match", "\"e\""),
+                ("x-amz-metadata-directive", "REPLACE"),
+                ("if-none-match", "*"),
+                ("content-length", "0"),
+            ] {
+                assert_eq!(requests[0].header(name), Some(value), "{name}");
+            }
+        }
+    }
+
     #[test]
     fn parts_of_a_copy_hold_all_of_it_and_are_large_enough() {
         const MIB: u64 = 1024 * 1024;

@@ -540,6 +540,24 @@ mod tests {
         format!("date: {at}\r\n")
     }
 
+    #[test]
+    fn the_text_of_an_element_is_not_escaped_any_more() {
+        for (body, text) in [
+            ("<R><ETag>&quot;a-1&quot;</ETag></R>", Some("\"a-1\"")),
+            ("<ETag> &#34;a&#34;\n</ETag>", Some("\"a\"")),
+            ("<ETag>&amp;lt;&lt;&apos;&gt;</ETag>", Some("&lt;<'>")),
+            ("<ETag></ETag>", None),
+            ("<ETag>a", None),
+            ("<Etag>a</Etag>", None),
+        ] {
+            let answer = Answer {
+                headers: HeaderMap::new(),
+                body: Bytes::from_static(body.as_bytes()),
+            };
+            assert_eq!(answer.element("ETag").as_deref(), text, "{body}");
+        }
+    }
+
     #[tokio::test]
     async fn a_request_is_signed_with_all_that_it_says() {
         let (server, session) = scripted([OK.to_owned()]).await;
