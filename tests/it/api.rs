@@ -3,12 +3,14 @@
 
 use std::ops::RangeInclusive;
 
-use axum::http::{Method, Request, header::HOST};
+use axum::http::{Method, Request};
 use chat_upload::api::Arrival;
 use chrono::{DateTime, FixedOffset, Utc};
 use serde_json::{Value, json};
 
-use crate::support::{Form, PNG, Reply, TestApi, UPLOAD, empty, get, post};
+use crate::support::{
+    Form, PNG, Reply, RequestExt as _, TestApi, UPLOAD, assert_has, empty, get, path_of, post,
+};
 
 const ADMIN: &str = "/shop/admin/image/uploadAliyun";
 const FOLDER: &str = "/api/chat/uploadStreamSingleToServerDiy/";
@@ -43,13 +45,12 @@ fn now() -> i64 {
 #[tokio::test]
 async fn one_picture_is_answered_in_an_array_of_exactly_these_keys() {
     let (api, start) = (TestApi::new(), now());
-    let mut request = Form::img("IMG_0001.png", PNG).to(UPLOAD);
-    request
-        .headers_mut()
-        .insert(HOST, "127.0.0.1:9000".parse().unwrap());
+    let request = Form::img("IMG_0001.png", PNG)
+        .to(UPLOAD)
+        .header("host", "127.0.0.1:9000");
     let data = api.send(request).await.data();
 
-    let path = data[0]["path"].as_str().unwrap();
+    let path = path_of(&data[0]);
     let created = assert_key(path, "images", "png", "+08:00", &(start..=now()));
     let expected = json!([{
         "url": format!("http://127.0.0.1:9000/{path}"), "path": path, "image_class_id": 0,
@@ -142,11 +143,8 @@ async fn the_admin_page_gets_the_same_answer() {
         .data();
     for (index, name) in ["a.png", "b.png"].into_iter().enumerate() {
         let item = &data[index];
-        assert_eq!(
-            (&item["name"], &item["image_class_id"]),
-            (&json!(name), &json!(12))
-        );
-        assert!(item["path"].as_str().unwrap().starts_with("images/"));
+        assert_has(item, &json!({"name": name, "image_class_id": 12}));
+        assert!(path_of(item).starts_with("images/"));
     }
     assert_eq!(api.files().len(), 2);
 }
@@ -162,7 +160,7 @@ async fn a_file_for_a_folder_is_answered_as_an_object_with_a_url_without_host() 
         let (api, start) = (TestApi::new(), now());
         let form = Form::new().text("token", "x").file("file", "a.png", PNG);
         let data = api.send(form.to(&format!("{FOLDER}{named}"))).await.data();
-        let path = data["path"].as_str().unwrap();
+        let path = path_of(&data);
         let folder = format!("public/uploads/Diy/{levels}");
         assert_key(path, &folder, "png", "+08:00", &(start..=now()));
         let expected = json!({
@@ -201,7 +199,7 @@ async fn the_extension_is_the_clients_in_lower_case_when_it_fits_the_bytes() {
         ("list.js", b"a,b", "txt", "text/plain"),
     ] {
         let data = api.upload(&Form::img(name, content)).await.data();
-        let path = data[0]["path"].as_str().unwrap();
+        let path = path_of(&data[0]);
         assert!(path.ends_with(&format!(".{ext}")), "{name}: {path}");
         assert_eq!(data[0]["mime"], mime, "{name}");
     }
@@ -217,13 +215,7 @@ async fn the_prefix_and_the_time_zone_of_the_key_are_configured() {
         let start = now();
         let api = TestApi::with(&[("UPLOAD_PREFIX", prefix), ("UPLOAD_UTC_OFFSET", zone)]);
         let data = api.upload(&Form::img("a.png", PNG)).await.data();
-        assert_key(
-            data[0]["path"].as_str().unwrap(),
-            prefix,
-            "png",
-            zone,
-            &(start..=now()),
-        );
+        assert_key(path_of(&data[0]), prefix, "png", zone, &(start..=now()));
     }
 }
 
@@ -249,16 +241,12 @@ async fn the_url_is_where_the_client_asked_unless_an_address_is_configured() {
         (&cdn, "10.0.0.1", "http", "https://cdn.example.com/chat/"),
     ] {
         let api = TestApi::with(vars);
-        let mut request = Form::img("a.png", PNG).to(UPLOAD);
-        request.headers_mut().insert(HOST, host.parse().unwrap());
-        request
-            .headers_mut()
-            .insert("x-forwarded-proto", scheme.parse().unwrap());
+        let request = Form::img("a.png", PNG)
+            .to(UPLOAD)
+            .header("host", host)
+            .header("x-forwarded-proto", scheme);
         let item = &api.send(request).await.data()[0];
-        let (url, path) = (
-            item["url"].as_str().unwrap(),
-            item["path"].as_str().unwrap(),
-        );
+        let (url, path) = (item["url"].as_str().unwrap(), path_of(item));
         assert_eq!(url, format!("{base}{path}"), "{host}");
         assert!(!url.contains('?'));
     }
@@ -352,11 +340,7 @@ const ROUTES: [(Method, &str); 6] = [
 ];
 
 fn from_origin(method: Method, path: &str, origin: &str) -> Request<axum::body::Body> {
-    let mut request = empty(method, path);
-    request
-        .headers_mut()
-        .insert("origin", origin.parse().unwrap());
-    request
+    empty(method, path).header("origin", origin)
 }
 
 fn preflight(path: &str, origin: &str) -> Request<axum::body::Body> {
@@ -505,12 +489,11 @@ async fn a_base_path_is_taken_off_and_stands_in_the_url() {
     for held in ["/prod/v1", "prod/v1/"] {
         let api = TestApi::with(&[("UPLOAD_BASE_PATH", held)]);
         assert_eq!(api.send(get("/prod/v1/healthz")).await.status, 200);
-        let mut request = Form::img("a.png", PNG).to(&format!("/prod/v1{UPLOAD}?imageClassId=5"));
-        request
-            .headers_mut()
-            .insert(HOST, "gw.example.com".parse().unwrap());
-        let item = api.send(request).await.data()[0].clone();
-        let path = item["path"].as_str().unwrap();
+        let request = Form::img("a.png", PNG)
+            .to(&format!("/prod/v1{UPLOAD}?imageClassId=5"))
+            .header("host", "gw.example.com");
+        let item = api.send(request).await.item();
+        let path = path_of(&item);
         assert_eq!(item["image_class_id"], 5);
         assert_eq!(item["url"], format!("http://gw.example.com/prod/v1/{path}"));
         assert_eq!(api.send(get(&format!("/prod/v1/{path}"))).await.body, PNG);

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::{
     bucket_double::{BucketDouble, Dialect, Operation},
-    support::{Form, PNG, Process, TestApi, UPLOAD, empty, files_below, get, send},
+    support::{Form, PNG, Process, TestApi, UPLOAD, empty, files_below, get, path_of, send},
     tokens::{HS256, SECRET, of_guest, of_user, signed, token},
 };
 
@@ -143,7 +143,7 @@ async fn what_is_no_upload_needs_no_token() {
         .send(upload(UPLOAD, Place::Header, &of_user("7")))
         .await
         .data();
-    let path = format!("/{}", data[0]["path"].as_str().unwrap());
+    let path = format!("/{}", path_of(&data[0]));
     for path in ["/healthz", "/api/chat/qrcode?url=x", &path] {
         for token in ["", "no-token"] {
             let reply = api.send(with_header(get(path), "token", token)).await;

@@ -22,12 +22,14 @@ use chat_upload::{
 use futures_util::{StreamExt as _, future::join_all, stream};
 use tokio::time::Instant;
 use tracing::subscriber::DefaultGuard;
-use uuid::Uuid;
 
 use crate::{
-    bucket_double::{BUCKET, BucketDouble, Dialect, Fault, KEY_ID, Operation, Recorded, SECRET},
+    bucket_double::{
+        BUCKET, BucketDouble, DENIED, Dialect, Fault, KEY_ID, Operation, Recorded, SECRET,
+    },
     support::{
-        Form, PNG, Reply, TestApi, UPLOAD, announced, bucket_vars, picture_of, post, stalled,
+        Form, PNG, Reply, RequestExt as _, TestApi, UPLOAD, announced, path_of, picture_of, post,
+        stalled,
     },
 };
 
@@ -46,8 +48,8 @@ const UNAVAILABLE: &str = "store_unavailable";
 const TOO_SLOW: &str = "client_too_slow";
 const TIMED_OUT: &str = "store_timeout";
 
+const LATE: Fault = Fault::Slow(Duration::from_secs(60));
 const ERROR_500: Fault = Fault::Status(500, "InternalError");
-const ERROR_403: Fault = Fault::Status(403, "AccessDenied");
 
 /// What storing a small file and a large one consists of, with a size that makes it happen.
 const STEPS: [(Operation, usize); 4] = [
@@ -56,6 +58,14 @@ const STEPS: [(Operation, usize); 4] = [
     (Operation::UploadPart, LARGE),
     (Operation::CompleteUpload, LARGE),
 ];
+
+/// Each step with each of these failures.
+fn at_each_step<T: Copy, const N: usize>(
+    faults: [T; N],
+) -> impl Iterator<Item = ((Operation, usize), T)> {
+    let steps = STEPS.into_iter();
+    steps.flat_map(move |step| faults.map(|fault| (step, fault)))
+}
 
 /// A picture of one of the usual sizes, made once.
 fn picture(size: usize) -> Bytes {
@@ -74,19 +84,13 @@ struct Scene {
 
 impl Scene {
     async fn new() -> Self {
-        Self::of(Dialect::S3, |_| {}).await
+        Self::over(Dialect::S3, |_| {}).await
     }
 
-    async fn of(dialect: Dialect, change: impl FnOnce(&mut bucket::Settings)) -> Self {
+    async fn over(dialect: Dialect, change: impl FnOnce(&mut bucket::Settings)) -> Self {
         let bucket = BucketDouble::start(dialect).await;
-        let vars = bucket_vars(&bucket);
-        let vars: Vec<_> = vars.iter().map(|(name, v)| (*name, v.as_str())).collect();
-        let api = TestApi::changed(&vars, |config| match &mut config.store {
-            store::Settings::Bucket(settings) => {
-                // The SDK's quota of retries is one per region and process.
-                settings.region = format!("r-{}", Uuid::new_v4());
-                change(settings);
-            }
+        let api = TestApi::changed(Some(&bucket), &[], |config| match &mut config.store {
+            store::Settings::Bucket(settings) => change(settings),
             store::Settings::Disk(_) => unreachable!("the variables say bucket"),
         });
         Self { bucket, api }
@@ -94,10 +98,18 @@ impl Scene {
 
     /// With so little patience that an answer that never comes is noticed within a test.
     async fn impatient() -> Self {
-        Self::of(Dialect::S3, |settings| {
+        Self::over(Dialect::S3, |settings| {
             settings.timeouts.operation = Duration::from_secs(2);
         })
         .await
+    }
+
+    /// A scene in which this happens the next `times`.
+    async fn with(on: Operation, fault: Fault, times: usize) -> Self {
+        println!("{fault:?} at {on:?}");
+        let scene = Self::new().await;
+        scene.bucket.fail(on, fault, times);
+        scene
     }
 
     async fn upload(&self, size: usize) -> Reply {
@@ -125,12 +137,22 @@ impl Scene {
         }
     }
 
-    #[track_caller]
-    fn assert_stored(&self, reply: &Reply, content: &[u8]) {
-        let path = reply.data()[0]["path"].as_str().unwrap().to_owned();
+    /// Uploads a picture of this size, which must be refused so.
+    async fn assert_refuses(&self, size: usize, failure: &str) -> Reply {
+        let reply = self.upload(size).await;
+        self.assert_refused(&reply, failure);
+        reply
+    }
+
+    /// Uploads a picture of this size, which must be there then, and nothing else.
+    async fn assert_stores(&self, size: usize) {
+        let item = self.upload(size).await.item();
         let objects = self.bucket.objects();
-        assert_eq!(objects.keys().collect::<Vec<_>>(), [&path]);
-        assert!(objects[&path].bytes == content, "other bytes");
+        assert_eq!(objects.keys().collect::<Vec<_>>(), [path_of(&item)]);
+        assert!(
+            objects[path_of(&item)].bytes == picture(size),
+            "other bytes"
+        );
         assert_eq!(self.bucket.open_uploads(), 0);
     }
 
@@ -147,62 +169,45 @@ impl Scene {
 
 #[tokio::test]
 async fn a_failure_that_passes_is_not_noticed_by_the_client() {
-    let cases = STEPS.into_iter().flat_map(|step| {
-        let faults = [
-            (ERROR_500, 2),
-            (Fault::Slow(Duration::from_millis(50)), 1),
-            (Fault::CutMidBody, 1),
-            (Fault::HalfAnswer, 1),
-            (Fault::DoneButHalfAnswer, 1),
-        ];
-        faults.map(|fault| (step, fault))
-    });
+    let cases = at_each_step([
+        (ERROR_500, 2),
+        (Fault::Slow(Duration::from_millis(50)), 1),
+        (Fault::CutMidBody, 1),
+        (Fault::HalfAnswer, 1),
+        (Fault::DoneButHalfAnswer, 1),
+    ]);
     let cases = cases.map(async |((operation, size), (fault, times))| {
-        let scene = Scene::new().await;
-        scene.bucket.fail(operation, fault, times);
-        println!("{fault:?} at {operation:?}");
-        let reply = scene.upload(size).await;
-        scene.assert_stored(&reply, &picture(size));
+        let scene = Scene::with(operation, fault, times).await;
+        scene.assert_stores(size).await;
     });
     join_all(cases).await;
 }
 
 #[tokio::test]
 async fn an_answer_that_never_comes_or_too_late_is_asked_for_again() {
-    let late = Fault::Slow(Duration::from_secs(60));
-    let cases = STEPS
-        .into_iter()
-        .flat_map(|step| [Fault::Hang, late].map(|fault| (step, fault)));
-    let cases = cases.map(async |((operation, size), fault)| {
-        let scene = Scene::of(Dialect::S3, |settings| {
+    let cases = at_each_step([Fault::Hang, LATE]).map(async |((operation, size), fault)| {
+        let scene = Scene::over(Dialect::S3, |settings| {
             settings.timeouts.attempt = Duration::from_secs(3);
         })
         .await;
         scene.bucket.fail(operation, fault, 1);
         println!("{fault:?} at {operation:?}");
-        let reply = scene.upload(size).await;
-        scene.assert_stored(&reply, &picture(size));
+        scene.assert_stores(size).await;
     });
     join_all(cases).await;
 }
 
 #[tokio::test]
 async fn a_failure_that_lasts_is_told_and_leaves_nothing() {
-    let cases = STEPS.into_iter().flat_map(|step| {
-        let faults = [
-            (ERROR_403, REFUSED),
-            (ERROR_500, UNAVAILABLE),
-            (Fault::CutMidBody, UNAVAILABLE),
-            (Fault::HalfAnswer, UNAVAILABLE),
-        ];
-        faults.map(|(fault, failure)| (step, fault, failure))
-    });
-    let cases = cases.map(async |((operation, size), fault, failure)| {
-        let scene = Scene::new().await;
-        scene.bucket.fail(operation, fault, FOR_EVER);
-        println!("{fault:?} at {operation:?}");
-        let reply = scene.upload(size).await;
-        scene.assert_refused(&reply, failure);
+    let cases = at_each_step([
+        (DENIED, REFUSED),
+        (ERROR_500, UNAVAILABLE),
+        (Fault::CutMidBody, UNAVAILABLE),
+        (Fault::HalfAnswer, UNAVAILABLE),
+    ]);
+    let cases = cases.map(async |((operation, size), (fault, failure))| {
+        let scene = Scene::with(operation, fault, FOR_EVER).await;
+        scene.assert_refuses(size, failure).await;
     });
     join_all(cases).await;
 }
@@ -210,16 +215,11 @@ async fn a_failure_that_lasts_is_told_and_leaves_nothing() {
 #[tokio::test]
 async fn a_bucket_that_answers_never_or_too_late_is_504_and_leaves_nothing() {
     // Performed at once: what was stored unseen has to go, too.
-    let late = Fault::Slow(Duration::from_secs(60));
-    let cases = STEPS
-        .into_iter()
-        .flat_map(|step| [Fault::Hang, late].map(|fault| (step, fault)));
-    let cases = cases.map(async |((operation, size), fault)| {
+    let cases = at_each_step([Fault::Hang, LATE]).map(async |((operation, size), fault)| {
         let scene = Scene::impatient().await;
         scene.bucket.fail(operation, fault, FOR_EVER);
         println!("{fault:?} at {operation:?}");
-        let reply = scene.upload(size).await;
-        scene.assert_refused(&reply, TIMED_OUT);
+        scene.assert_refuses(size, TIMED_OUT).await;
         if operation == Operation::CompleteUpload {
             // The other way round, a late completion would make an object after its deletion.
             let sent = scene.operations();
@@ -236,12 +236,11 @@ async fn a_bucket_that_cannot_be_reached_is_502() {
     let endpoint = format!("http://{}", free_port.local_addr().unwrap());
     drop(free_port);
     let cases = [SMALL, LARGE].map(async |size| {
-        let scene = Scene::of(Dialect::S3, |settings| {
+        let scene = Scene::over(Dialect::S3, |settings| {
             settings.endpoint = Some(endpoint.clone());
         })
         .await;
-        let reply = scene.upload(size).await;
-        scene.assert_refused(&reply, UNAVAILABLE);
+        scene.assert_refuses(size, UNAVAILABLE).await;
     });
     join_all(cases).await;
 }
@@ -250,8 +249,9 @@ async fn a_bucket_that_cannot_be_reached_is_502() {
 async fn a_put_that_was_done_but_never_told_is_taken_back() {
     let scene = Scene::new().await;
     // The first attempt stores; every answer is lost.
-    let lost = Fault::DoneButHalfAnswer;
-    scene.bucket.fail(Operation::Put, lost, FOR_EVER);
+    scene
+        .bucket
+        .fail(Operation::Put, Fault::DoneButHalfAnswer, FOR_EVER);
     let reply = scene.upload(3 * MIB).await;
     assert_eq!(reply.status, 502);
     scene.assert_nothing_told(&reply);
@@ -261,22 +261,18 @@ async fn a_put_that_was_done_but_never_told_is_taken_back() {
 
 #[tokio::test]
 async fn uploads_that_were_begun_but_never_told_are_aborted() {
-    let scene = Scene::new().await;
-    let lost = Fault::DoneButHalfAnswer;
-    scene.bucket.fail(Operation::CreateUpload, lost, FOR_EVER);
-    let reply = scene.upload(LARGE).await;
-    scene.assert_refused(&reply, UNAVAILABLE);
+    let scene = Scene::with(Operation::CreateUpload, Fault::DoneButHalfAnswer, FOR_EVER).await;
+    scene.assert_refuses(LARGE, UNAVAILABLE).await;
     assert_eq!(scene.count(Operation::AbortUpload), 3);
 }
 
 #[tokio::test]
 async fn a_completion_that_was_done_but_never_told_is_a_success() {
     let cases = [Dialect::S3, Dialect::Oss].map(async |dialect| {
-        let scene = Scene::of(dialect, |_| {}).await;
+        let scene = Scene::over(dialect, |_| {}).await;
         let lost = Fault::DoneButHalfAnswer;
         scene.bucket.fail(Operation::CompleteUpload, lost, FOR_EVER);
-        let reply = scene.upload(LARGE).await;
-        scene.assert_stored(&reply, &picture(LARGE));
+        scene.assert_stores(LARGE).await;
         assert_eq!(scene.count(Operation::Delete), 0);
     });
     join_all(cases).await;
@@ -284,32 +280,23 @@ async fn a_completion_that_was_done_but_never_told_is_a_success() {
 
 #[tokio::test]
 async fn a_completion_whose_object_cannot_be_seen_is_taken_back() {
-    let scene = Scene::new().await;
-    let lost = Fault::DoneButHalfAnswer;
-    scene.bucket.fail(Operation::CompleteUpload, lost, 1);
+    let scene = Scene::with(Operation::CompleteUpload, Fault::DoneButHalfAnswer, 1).await;
     let gone = Fault::Status(404, "NoSuchUpload");
     scene.bucket.fail(Operation::CompleteUpload, gone, FOR_EVER);
     // Keys that may write but not read.
-    scene.bucket.fail(Operation::Head, ERROR_403, FOR_EVER);
-    let reply = scene.upload(LARGE).await;
-    scene.assert_refused(&reply, REFUSED);
+    scene.bucket.fail(Operation::Head, DENIED, FOR_EVER);
+    scene.assert_refuses(LARGE, REFUSED).await;
 }
 
 #[tokio::test]
 async fn an_error_inside_a_200_is_an_error() {
     // S3 answers a completion before it is done.
     let inside_200 = Fault::Status(200, "InternalError");
-    let scene = Scene::new().await;
-    scene.bucket.fail(Operation::CompleteUpload, inside_200, 1);
-    let reply = scene.upload(LARGE).await;
-    scene.assert_stored(&reply, &picture(LARGE));
+    let scene = Scene::with(Operation::CompleteUpload, inside_200, 1).await;
+    scene.assert_stores(LARGE).await;
 
-    let scene = Scene::new().await;
-    scene
-        .bucket
-        .fail(Operation::CompleteUpload, inside_200, FOR_EVER);
-    let reply = scene.upload(LARGE).await;
-    scene.assert_refused(&reply, UNAVAILABLE);
+    let scene = Scene::with(Operation::CompleteUpload, inside_200, FOR_EVER).await;
+    scene.assert_refuses(LARGE, UNAVAILABLE).await;
 }
 
 #[tokio::test]
@@ -322,10 +309,9 @@ async fn what_was_there_before_us_is_never_deleted() {
             (Operation::Put, SMALL, 0),
             (Operation::CompleteUpload, LARGE, 1),
         ] {
-            let scene = Scene::of(dialect, |_| {}).await;
+            let scene = Scene::over(dialect, |_| {}).await;
             scene.bucket.fail(operation, taken, 1);
-            let reply = scene.upload(size).await;
-            scene.assert_refused(&reply, REFUSED);
+            scene.assert_refuses(size, REFUSED).await;
             assert_eq!(scene.count(operation), 1);
             assert_eq!(scene.count(Operation::Delete), 0);
             assert_eq!(scene.count(Operation::AbortUpload), aborts);
@@ -335,14 +321,13 @@ async fn what_was_there_before_us_is_never_deleted() {
 
 #[tokio::test]
 async fn the_second_of_three_parts_fails_and_the_others_go() {
-    let cases = [(ERROR_403, REFUSED), (ERROR_500, UNAVAILABLE)];
+    let cases = [(DENIED, REFUSED), (ERROR_500, UNAVAILABLE)];
     let cases = cases.map(async |(fault, failure)| {
         let scene = Scene::new().await;
         let slow = Fault::Slow(Duration::from_millis(20));
         scene.bucket.fail(Operation::UploadPart, slow, 1);
         scene.bucket.fail(Operation::UploadPart, fault, FOR_EVER);
-        let reply = scene.upload(LARGER).await;
-        scene.assert_refused(&reply, failure);
+        scene.assert_refuses(LARGER, failure).await;
         assert_eq!(scene.count(Operation::CompleteUpload), 0);
         assert_eq!(scene.count(Operation::AbortUpload), 1);
     });
@@ -352,13 +337,9 @@ async fn the_second_of_three_parts_fails_and_the_others_go() {
 #[tokio::test]
 async fn an_abort_that_fails_is_logged_and_the_answer_is_right_all_the_same() {
     let log = Log::new();
-    let scene = Scene::new().await;
-    scene.bucket.fail(Operation::UploadPart, ERROR_403, 1);
-    scene
-        .bucket
-        .fail(Operation::AbortUpload, ERROR_403, FOR_EVER);
-    let reply = scene.upload(LARGE).await;
-    reply.assert_refused(REFUSED);
+    let scene = Scene::with(Operation::UploadPart, DENIED, 1).await;
+    scene.bucket.fail(Operation::AbortUpload, DENIED, FOR_EVER);
+    scene.upload(LARGE).await.assert_refused(REFUSED);
     // It cannot be otherwise: the bucket does not let go.
     assert_eq!(
         (scene.bucket.open_uploads(), scene.bucket.objects().len()),
@@ -370,8 +351,7 @@ async fn an_abort_that_fails_is_logged_and_the_answer_is_right_all_the_same() {
 #[tokio::test]
 async fn a_delete_that_fails_is_logged_and_the_answer_is_right_all_the_same() {
     let log = Log::new();
-    let scene = Scene::new().await;
-    scene.bucket.fail(Operation::Delete, ERROR_403, FOR_EVER);
+    let scene = Scene::with(Operation::Delete, DENIED, FOR_EVER).await;
     let form = Form::img("a.png", PNG).text("imageClassId", "x");
     scene
         .api
@@ -394,7 +374,7 @@ async fn when_the_second_of_three_files_fails_the_first_goes_and_the_third_is_no
         let puts_before = usize::from(first <= ONE_CALL_BYTES);
         let fine = Fault::Slow(Duration::ZERO);
         scene.bucket.fail(Operation::Put, fine, puts_before);
-        scene.bucket.fail(Operation::Put, ERROR_403, 1);
+        scene.bucket.fail(Operation::Put, DENIED, 1);
         let reply = scene.api.upload(&form).await;
         scene.assert_refused(&reply, REFUSED);
         assert_eq!(scene.count(Operation::Put), puts_before + 1);
@@ -485,30 +465,24 @@ async fn a_body_that_breaks_off_is_400_and_leaves_nothing() {
     }
 }
 
-/// Marks a request as its runtime does.
-fn arrived(mut request: Request<Body>, arrival: Arrival) -> Request<Body> {
-    request.extensions_mut().insert(arrival);
-    request
+/// The answer to a request that has so many seconds, which comes within them.
+async fn in_time(scene: &Scene, request: Request<Body>, secs: u64) -> Reply {
+    let ends_at = Instant::now() + Duration::from_secs(secs);
+    let arrival = Arrival {
+        ends_at: Some(ends_at),
+        ..Arrival::default()
+    };
+    let reply = scene.api.send(request.arriving(arrival)).await;
+    assert!(Instant::now() < ends_at, "too late");
+    reply
 }
 
 #[tokio::test]
 async fn the_requests_time_limit_is_kept_whatever_the_bucket_does() {
-    let late = Fault::Slow(Duration::from_secs(60));
-    let cases = STEPS
-        .into_iter()
-        .flat_map(|step| [Fault::Hang, late].map(|fault| (step, fault)));
-    let cases = cases.map(async |((operation, size), fault)| {
-        let scene = Scene::new().await;
-        scene.bucket.fail(operation, fault, FOR_EVER);
+    let cases = at_each_step([Fault::Hang, LATE]).map(async |((operation, size), fault)| {
+        let scene = Scene::with(operation, fault, FOR_EVER).await;
         let form = Form::img("a.png", picture(size));
-        let ends_at = Instant::now() + Duration::from_secs(4);
-        let arrival = Arrival {
-            ends_at: Some(ends_at),
-            ..Arrival::default()
-        };
-        println!("{fault:?} at {operation:?}");
-        let reply = scene.api.send(arrived(form.to(UPLOAD), arrival)).await;
-        assert!(Instant::now() < ends_at, "too late");
+        let reply = in_time(&scene, form.to(UPLOAD), 4).await;
         scene.assert_refused(&reply, TIMED_OUT);
     });
     join_all(cases).await;
@@ -519,14 +493,8 @@ async fn the_requests_time_limit_ends_a_client_that_never_ends() {
     let cases = [MIB, LARGE].map(async |size| {
         let scene = Scene::new().await;
         let form = Form::img("a.mp4", picture(size));
-        let ends_at = Instant::now() + Duration::from_secs(3);
-        let arrival = Arrival {
-            ends_at: Some(ends_at),
-            ..Arrival::default()
-        };
-        let request = arrived(unfinished(&form, stream::pending()), arrival);
-        let reply = scene.api.send(request).await;
-        assert!(Instant::now() < ends_at, "too late");
+        let request = unfinished(&form, stream::pending());
+        let reply = in_time(&scene, request, 3).await;
         scene.assert_refused(&reply, TOO_SLOW);
     });
     join_all(cases).await;
@@ -552,10 +520,9 @@ async fn a_bucket_that_hangs_is_504_within_our_own_limit_though_undoing_hangs_to
 
 #[tokio::test]
 async fn without_keys_nothing_is_sent() {
-    let scene = Scene::of(Dialect::Oss, |settings| settings.credentials = None).await;
+    let scene = Scene::over(Dialect::Oss, |settings| settings.credentials = None).await;
     for size in [SMALL, LARGE] {
-        let reply = scene.upload(size).await;
-        scene.assert_refused(&reply, REFUSED);
+        scene.assert_refuses(size, REFUSED).await;
     }
     assert_eq!(scene.operations(), []);
 }
@@ -570,7 +537,7 @@ async fn wrong_keys_are_502_and_the_log_knows_why() {
         ("STS.expired", "its-secret", Some(TOKEN), "InvalidToken"),
     ] {
         for size in [SMALL, LARGE] {
-            let scene = Scene::of(Dialect::Oss, |settings| {
+            let scene = Scene::over(Dialect::Oss, |settings| {
                 let token = token.map(str::to_owned);
                 settings.credentials =
                     Credentials::new(key_id, secret, token).map(CredentialsProvider::Static);
@@ -580,8 +547,7 @@ async fn wrong_keys_are_502_and_the_log_knows_why() {
             scene
                 .bucket
                 .allow("STS.expired", "its-secret", Some(another));
-            let reply = scene.upload(size).await;
-            scene.assert_refused(&reply, REFUSED);
+            let reply = scene.assert_refuses(size, REFUSED).await;
             log.assert_line_with(&[reply.header("x-request-id"), "store_refused", code]);
             log.assert_holds_none_of(&[secret, TOKEN, another], &scene.bucket.requests());
         }
@@ -598,7 +564,7 @@ fn with_keys(key_id: &str, token: Option<&str>) -> Arrival {
 
 #[tokio::test]
 async fn the_keys_of_a_request_sign_what_it_stores_and_no_others_do() {
-    let scene = Scene::of(Dialect::Oss, |_| {}).await;
+    let scene = Scene::over(Dialect::Oss, |_| {}).await;
     let table = [("STS.first", Some("token+1/=")), ("STS.second", None)];
     for (key_id, token) in table {
         let secret = format!("secret of {key_id}");
@@ -608,7 +574,7 @@ async fn the_keys_of_a_request_sign_what_it_stores_and_no_others_do() {
     for (key_id, token) in [table[0], table[1], table[0]] {
         let before = scene.bucket.requests().len();
         let form = Form::img("a.png", picture(LARGE)).file("img", "b.png", PNG);
-        let request = arrived(form.to(UPLOAD), with_keys(key_id, token));
+        let request = form.to(UPLOAD).arriving(with_keys(key_id, token));
         scene.api.send(request).await.data();
         for request in &scene.bucket.requests()[before..] {
             assert_eq!(request.key_id.as_deref(), Some(key_id), "{request}");
@@ -622,15 +588,15 @@ async fn the_keys_of_a_request_sign_what_it_stores_and_no_others_do() {
 
 #[tokio::test]
 async fn requests_at_the_same_time_sign_each_with_their_own_keys() {
-    let scene = Scene::of(Dialect::Oss, |_| {}).await;
+    let scene = Scene::over(Dialect::Oss, |_| {}).await;
     let requests = (0..6).map(async |number| {
         let key_id = format!("STS.{number}");
         let secret = format!("secret of {key_id}");
         scene.bucket.allow(&key_id, &secret, Some(&key_id));
         let form = Form::img("a.png", picture_of(ONE_CALL_BYTES + number));
-        let request = arrived(form.to(UPLOAD), with_keys(&key_id, Some(&key_id)));
+        let request = form.to(UPLOAD).arriving(with_keys(&key_id, Some(&key_id)));
         let reply = scene.api.send(request).await;
-        (key_id, reply.data()[0]["path"].as_str().unwrap().to_owned())
+        (key_id, path_of(&reply.item()).to_owned())
     });
     for (key_id, path) in join_all(requests).await {
         let requests = scene.bucket.requests();
@@ -645,13 +611,13 @@ async fn requests_at_the_same_time_sign_each_with_their_own_keys() {
 async fn the_log_has_what_a_support_case_asks_for_and_no_secret() {
     let log = Log::new();
     let cases = [
-        (Dialect::S3, Operation::Put, SMALL, ERROR_403),
-        (Dialect::Oss, Operation::Put, SMALL, ERROR_403),
+        (Dialect::S3, Operation::Put, SMALL, DENIED),
+        (Dialect::Oss, Operation::Put, SMALL, DENIED),
         (Dialect::S3, Operation::CompleteUpload, LARGE, ERROR_500),
         (Dialect::Oss, Operation::CreateUpload, LARGE, ERROR_500),
     ];
     let cases = cases.map(async |(dialect, operation, size, fault)| {
-        let scene = Scene::of(dialect, |settings| {
+        let scene = Scene::over(dialect, |settings| {
             settings.credentials = Credentials::new("STS.k", SECRET, Some("its-token".to_owned()))
                 .map(CredentialsProvider::Static);
         })
@@ -742,7 +708,7 @@ async fn send_and_fall_silent(api: &TestApi, size: usize, sent: usize) -> Reply 
 }
 
 async fn with_little_memory() -> Scene {
-    Scene::of(Dialect::S3, |settings| settings.memory_bytes = 16 * MIB).await
+    Scene::over(Dialect::S3, |settings| settings.memory_bytes = 16 * MIB).await
 }
 
 #[tokio::test]

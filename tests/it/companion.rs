@@ -12,9 +12,9 @@ use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 
 use crate::{
-    bucket_double::{BucketDouble, Contents, Dialect, Fault, Operation},
+    bucket_double::{BucketDouble, Contents, DENIED, Dialect, Fault, Operation},
     lane::{COMPLETE, Lane, SIGNING, post_json, target},
-    support::{Form, PNG, Reply, picture_of, send},
+    support::{Form, PNG, Reply, RequestExt as _, path_of, picture_of, send},
     tokens::{SECRET, of_guest, of_user},
 };
 
@@ -71,7 +71,7 @@ impl Lane {
     async fn put_part(&self, upload: &Upload, number: usize, content: &[u8]) -> Value {
         let signed = bare(&self.get(&upload.path(&format!("/{number}"))).await);
         let reply = put(signed["url"].as_str().unwrap(), content).await;
-        assert_eq!(reply.status.as_u16(), 200, "{}", self.kind());
+        assert_eq!(reply.status, 200, "{}", self.kind());
         let etag = reply.header("etag").trim_matches('"').to_owned();
         json!({"PartNumber": number, "ETag": etag})
     }
@@ -94,10 +94,6 @@ impl Lane {
         let request = Request::delete(upload.path("")).body(Body::empty());
         self.send(request.unwrap()).await
     }
-
-    async fn both(vars: &[(&str, &str)]) -> [Self; 2] {
-        [Self::s3(vars).await, Self::oss(vars).await]
-    }
 }
 
 /// `PUT`s to a signed address, without any header of ours.
@@ -109,7 +105,7 @@ async fn put(url: &str, content: &[u8]) -> Reply {
 
 #[tokio::test]
 async fn a_file_in_parts_becomes_one_object_with_the_main_routes_item() {
-    for lane in Lane::both(&[]).await {
+    for lane in Lane::buckets(&[]).await {
         let content = picture_of(LARGE);
         let upload = lane.begin("IMG 1.heic").await;
         assert!(upload.key.starts_with("pending/"), "{}", upload.key);
@@ -123,7 +119,7 @@ async fn a_file_in_parts_becomes_one_object_with_the_main_routes_item() {
         assert_eq!(parts[0]["ETag"], etag);
 
         let done = bare(&lane.finish(&upload, &parts).await);
-        let path = done["path"].as_str().unwrap();
+        let path = path_of(&done);
         assert!(
             path.starts_with("images/") && path.ends_with(".png"),
             "{path}"
@@ -157,7 +153,7 @@ async fn a_file_in_parts_becomes_one_object_with_the_main_routes_item() {
 
 #[tokio::test]
 async fn the_shapes_are_companions() {
-    for lane in Lane::both(&[("UPLOAD_DIRECT_SECS", "77")]).await {
+    for lane in Lane::buckets(&[("UPLOAD_DIRECT_SECS", "77")]).await {
         let keys =
             |json: &Value| -> Vec<String> { json.as_object().unwrap().keys().cloned().collect() };
         let params = bare(
@@ -193,7 +189,7 @@ async fn the_shapes_are_companions() {
 
 #[tokio::test]
 async fn a_form_of_the_params_is_taken_and_completed_with_its_ticket() {
-    for lane in Lane::both(&[]).await {
+    for lane in Lane::buckets(&[]).await {
         let params = bare(&lane.get("/s3/params?filename=a.png&type=image/png").await);
         let fields = params["fields"].as_object().unwrap().iter();
         let form = fields.fold(Form::new(), |form, (name, value)| {
@@ -203,14 +199,14 @@ async fn a_form_of_the_params_is_taken_and_completed_with_its_ticket() {
         let reply = send(addr, form.file("file", "a.png", PNG).to(&path)).await;
         assert!(reply.status.is_success());
         let ticket = json!({"ticket": params["ticket"]});
-        let item = lane.ask(COMPLETE, &ticket).await.data()[0].clone();
-        lane.assert_holds(&[item["path"].as_str().unwrap()]);
+        let item = lane.ask(COMPLETE, &ticket).await.item();
+        lane.assert_holds(&[path_of(&item)]);
     }
 }
 
 #[tokio::test]
 async fn a_batch_of_addresses_takes_the_parts() {
-    for lane in Lane::both(&[]).await {
+    for lane in Lane::buckets(&[]).await {
         let upload = lane.begin("a.png").await;
         let batch = bare(&lane.get(&upload.path("/batch?partNumbers=2,1")).await);
         let content = picture_of(5 * MIB + 1);
@@ -222,13 +218,13 @@ async fn a_batch_of_addresses_takes_the_parts() {
         }
         // In the order they were done, with the quotes of the header.
         let done = bare(&lane.finish(&upload, &parts).await);
-        assert_eq!(lane.bytes(done["path"].as_str().unwrap()), content);
+        assert_eq!(lane.bytes(path_of(&done)), content);
     }
 }
 
 #[tokio::test]
 async fn a_paused_upload_goes_on_with_the_parts_that_are_there() {
-    for lane in Lane::both(&[]).await {
+    for lane in Lane::buckets(&[]).await {
         let content = picture_of(LARGE);
         let chunks: Vec<_> = content.chunks(5 * MIB).collect();
         let upload = lane.begin("a.png").await;
@@ -246,8 +242,8 @@ async fn a_paused_upload_goes_on_with_the_parts_that_are_there() {
         lane.put_part(&upload, 3, chunks[2]).await;
         let listed = bare(&lane.get(&upload.path("")).await);
         let done = bare(&lane.finish(&upload, listed.as_array().unwrap()).await);
-        assert_eq!(lane.bytes(done["path"].as_str().unwrap()), content);
-        lane.assert_holds(&[done["path"].as_str().unwrap()]);
+        assert_eq!(lane.bytes(path_of(&done)), content);
+        lane.assert_holds(&[path_of(&done)]);
     }
 }
 
@@ -349,7 +345,7 @@ async fn ten_thousand_parts_can_be_named() {
 
 #[tokio::test]
 async fn a_missing_or_changed_part_is_409_and_the_upload_goes_on() {
-    for lane in Lane::both(&[]).await {
+    for lane in Lane::buckets(&[]).await {
         let content = picture_of(5 * MIB + 9);
         let upload = lane.begin("a.png").await;
         let first = lane.put_part(&upload, 1, &content[..5 * MIB]).await;
@@ -361,13 +357,13 @@ async fn a_missing_or_changed_part_is_409_and_the_upload_goes_on() {
         let reply = lane.finish(&upload, &[first.clone(), stale]).await;
         reply.assert_refused("upload_incomplete");
         let done = bare(&lane.finish(&upload, &[first, second]).await);
-        assert_eq!(lane.bytes(done["path"].as_str().unwrap()), content);
+        assert_eq!(lane.bytes(path_of(&done)), content);
     }
 }
 
 #[tokio::test]
 async fn completing_twice_gives_the_same_answer() {
-    for lane in Lane::both(&[]).await {
+    for lane in Lane::buckets(&[]).await {
         let upload = lane.begin("a.png").await;
         let parts = lane.put_parts(&upload, PNG).await;
         let mut first = bare(&lane.finish(&upload, &parts).await);
@@ -378,13 +374,13 @@ async fn completing_twice_gives_the_same_answer() {
             }
         }
         assert_eq!(first, again);
-        lane.assert_holds(&[first["path"].as_str().unwrap()]);
+        lane.assert_holds(&[path_of(&first)]);
     }
 }
 
 #[tokio::test]
 async fn an_aborted_upload_cannot_be_completed_and_leaves_nothing() {
-    for lane in Lane::both(&[]).await {
+    for lane in Lane::buckets(&[]).await {
         let upload = lane.begin("a.png").await;
         let parts = lane.put_parts(&upload, PNG).await;
         assert_eq!(bare(&lane.abort(&upload).await), json!({}));
@@ -401,7 +397,7 @@ async fn an_aborted_upload_cannot_be_completed_and_leaves_nothing() {
 
 #[tokio::test]
 async fn what_is_refused_leaves_nothing() {
-    for lane in Lane::both(&[("UPLOAD_DIRECT_MAX_BYTES", "1000")]).await {
+    for lane in Lane::buckets(&[("UPLOAD_DIRECT_MAX_BYTES", "1000")]).await {
         for (content, code) in [
             (b"<html><script>".to_vec(), "type_refused"),
             (picture_of(1001), "too_large"),
@@ -416,7 +412,7 @@ async fn what_is_refused_leaves_nothing() {
 
 #[tokio::test]
 async fn an_upload_is_its_users_alone() {
-    for lane in Lane::both(&[JWT]).await {
+    for lane in Lane::buckets(&[JWT]).await {
         let lane = lane.signed_in(of_user("7"));
         let upload = lane.begin("a.png").await;
         let parts = lane.put_parts(&upload, PNG).await;
@@ -434,10 +430,8 @@ async fn an_upload_is_its_users_alone() {
             ]
         };
         let other = {
-            let mut request = post_json("/s3/multipart", &json!({"filename": "b", "type": "x"}));
-            request
-                .headers_mut()
-                .insert("token", of_user("8").parse().unwrap());
+            let request = post_json("/s3/multipart", &json!({"filename": "b", "type": "x"}))
+                .header("token", of_user("8"));
             bare(&lane.api.send(request).await)
         };
         let text = |name: &str| other[name].as_str().unwrap().to_owned();
@@ -552,7 +546,7 @@ async fn without_a_secret_or_a_bucket_there_are_no_parts() {
 
 #[tokio::test]
 async fn a_store_that_fails_answers_with_a_message_and_can_be_tried_again() {
-    let refused = Fault::Status(403, "AccessDenied");
+    let refused = DENIED;
     let lane = Lane::s3(&[]).await;
     let bucket = lane.bucket();
     bucket.fail(Operation::CreateUpload, refused, 1);
@@ -571,7 +565,7 @@ async fn a_store_that_fails_answers_with_a_message_and_can_be_tried_again() {
         reply.assert_refused("store_refused");
     }
     let done = bare(&lane.finish(&upload, &parts).await);
-    lane.assert_holds(&[done["path"].as_str().unwrap()]);
+    lane.assert_holds(&[path_of(&done)]);
 
     let upload = lane.begin("a.png").await;
     bucket.fail(Operation::AbortUpload, refused, 1);
@@ -589,12 +583,12 @@ async fn a_completion_whose_answer_was_lost_is_found_again() {
     lane.bucket()
         .fail(Operation::CompleteUpload, Fault::DoneButHalfAnswer, 1);
     let done = bare(&lane.finish(&upload, &parts).await);
-    lane.assert_holds(&[done["path"].as_str().unwrap()]);
+    lane.assert_holds(&[path_of(&done)]);
 }
 
 #[tokio::test]
 async fn addresses_end_and_are_good_for_one_part_of_one_upload() {
-    let lane = Lane::of(Some(BucketDouble::start(Dialect::S3).await), &[], |_| {});
+    let lane = Lane::over(Dialect::S3, &[]).await;
     let upload = lane.begin("a.png").await;
     let signed = bare(&lane.get(&upload.path("/2")).await);
     let url = signed["url"].as_str().unwrap();
@@ -606,7 +600,7 @@ async fn addresses_end_and_are_good_for_one_part_of_one_upload() {
     ] {
         assert!(url.contains(from), "{url}");
         let reply = put(&url.replacen(from, to, 1), b"x").await;
-        assert_eq!(reply.status.as_u16(), 403, "{to}");
+        assert_eq!(reply.status, 403, "{to}");
     }
     assert_eq!(lane.bucket().parts_held(), 0);
     assert_eq!(put(url, b"x").await.status.as_u16(), 200);
@@ -747,7 +741,7 @@ async fn an_id_that_is_no_text_is_not_ours() {
 
 #[tokio::test]
 async fn a_full_process_says_so_with_a_message() {
-    let lane = Lane::of(
+    let lane = Lane::changed(
         Some(BucketDouble::start(Dialect::S3).await),
         &[],
         |config| {
@@ -761,7 +755,7 @@ async fn a_full_process_says_so_with_a_message() {
 
 #[tokio::test]
 async fn an_upload_that_was_begun_but_never_told_is_aborted() {
-    for lane in Lane::both(&[]).await {
+    for lane in Lane::buckets(&[]).await {
         let bucket = lane.bucket();
         bucket.fail(Operation::CreateUpload, Fault::DoneButHalfAnswer, 1);
         let upload = lane.begin("a.png").await;
@@ -773,7 +767,7 @@ async fn an_upload_that_was_begun_but_never_told_is_aborted() {
 
 #[tokio::test]
 async fn an_upload_whose_client_left_before_it_was_told_is_aborted() {
-    for lane in Lane::both(&[]).await {
+    for lane in Lane::buckets(&[]).await {
         let bucket = lane.bucket();
         let late = Fault::Slow(Duration::from_millis(200));
         bucket.fail(Operation::CreateUpload, late, 1);
@@ -792,7 +786,7 @@ async fn an_abort_after_a_completion_that_failed_leaves_nothing() {
     let lane = Lane::s3(&[]).await;
     let upload = lane.begin("a.png").await;
     let parts = lane.put_parts(&upload, PNG).await;
-    let refused = Fault::Status(403, "AccessDenied");
+    let refused = DENIED;
     lane.bucket().fail(Operation::Put, refused, 1);
     let reply = lane.finish(&upload, &parts).await;
     reply.assert_refused("store_refused");

@@ -11,7 +11,6 @@ use std::{
 
 use axum::{Router, body::Body, http::Request};
 use bytes::Bytes;
-use chat_upload::store;
 use fastrand::Rng;
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
@@ -20,12 +19,11 @@ use tokio::{
     task::{JoinHandle, yield_now},
 };
 use tower::ServiceExt as _;
-use uuid::Uuid;
 
 use crate::{
     bucket_double::{BucketDouble, Dialect, Held, Operation, Stage},
     lane::{COMPLETE, POLICY, RECALL, SIGNING, pending_key, post_json, target, uni_form},
-    support::{TestApi, bucket_vars, picture_of, send},
+    support::{RequestExt as _, TestApi, path_of, picture_of, send},
 };
 
 /// Histories of each kind of bucket and of each way to publish.
@@ -53,15 +51,7 @@ impl Process {
     fn start(bucket: &BucketDouble, strip: &str) -> Self {
         let runtime = runtime();
         let _inside = runtime.enter();
-        let vars = bucket_vars(bucket);
-        let vars = vars.iter().map(|(name, value)| (*name, value.as_str()));
-        let vars: Vec<_> = vars.chain([SIGNING, ("UPLOAD_STRIP", strip)]).collect();
-        let api = TestApi::changed(&vars, |config| {
-            if let store::Settings::Bucket(settings) = &mut config.store {
-                // The SDK's quota of retries is one per region and process.
-                settings.region = format!("r-{}", Uuid::new_v4());
-            }
-        });
+        let api = TestApi::with_bucket(bucket, &[SIGNING, ("UPLOAD_STRIP", strip)]);
         Self { runtime, api }
     }
 }
@@ -69,9 +59,8 @@ impl Process {
 /// Status and JSON of an answer.
 type Answer = (u16, Value);
 
-async fn ask(router: Router, mut request: Request<Body>) -> Answer {
-    let host = "chat.example.com".parse().unwrap();
-    request.headers_mut().insert("host", host);
+async fn ask(router: Router, request: Request<Body>) -> Answer {
+    let request = request.header("host", "chat.example.com");
     let answer = router.oneshot(request).await.unwrap();
     let status = answer.status().as_u16();
     let body = answer.into_body().collect().await.unwrap().to_bytes();
@@ -369,7 +358,7 @@ impl History {
             // It may have been stored before the recall, which then took it.
             return;
         }
-        let key = item["path"].as_str().unwrap();
+        let key = path_of(item);
         let Some(object) = self.bucket.objects().remove(key) else {
             self.fail(&format!("{key} is answered with 200 and is not there"));
         };

@@ -168,7 +168,9 @@ async fn a_connection_that_breaks_is_400_and_undoes_what_was_stored() {
 
 #[tokio::test]
 async fn a_client_that_falls_silent_is_408() {
-    let api = TestApi::changed(&[], |config| config.api.idle = Duration::from_millis(20));
+    let api = TestApi::changed(None, &[], |config| {
+        config.api.idle = Duration::from_millis(20)
+    });
     let form = Form::img("a.png", picture_of(2 << 20));
     let sent = form.unclosed();
     for len in [0, 10, 100, 500, 100_000, sent.len()] {
@@ -179,7 +181,7 @@ async fn a_client_that_falls_silent_is_408() {
 
 #[tokio::test]
 async fn a_client_that_never_falls_silent_and_never_ends_is_408() {
-    let api = TestApi::changed(&[], |config| {
+    let api = TestApi::changed(None, &[], |config| {
         config.api.request_limit = Duration::from_millis(100);
     });
     let form = Form::img("a.png", picture_of(2 << 20));
@@ -231,7 +233,9 @@ async fn a_request_too_many_is_503_and_told_to_come_again() {
 
 #[tokio::test]
 async fn a_client_that_pauses_less_than_the_idle_time_is_served() {
-    let api = TestApi::changed(&[], |config| config.api.idle = Duration::from_secs(60));
+    let api = TestApi::changed(None, &[], |config| {
+        config.api.idle = Duration::from_secs(60)
+    });
     let form = Form::img("a.png", PNG);
     let chunks: Vec<_> = form
         .bytes()

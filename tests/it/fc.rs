@@ -15,8 +15,11 @@ use futures_util::stream;
 use serde_json::{Value, json};
 
 use crate::{
-    bucket_double::{BucketDouble, Dialect, Fault, KEY_ID, Operation, SECRET},
-    support::{Form, PNG, Process, Reply, UPLOAD, bucket_vars, empty, get, picture_of, post, send},
+    bucket_double::{BucketDouble, DENIED, Dialect, Fault, KEY_ID, Operation, SECRET},
+    support::{
+        Form, PNG, Process, Reply, RequestExt as _, UPLOAD, assert_has, bucket_vars, empty, get,
+        path_of, picture_of, post, send,
+    },
 };
 
 const EVENT: &[u8] = include_bytes!("../../events/aliyun-api-gateway-upload.json");
@@ -189,9 +192,7 @@ async fn elsewhere_the_platforms_headers_mean_nothing() {
 #[tokio::test]
 async fn only_a_failure_of_ours_counts_as_one_for_the_platform() {
     let function = Function::start().await;
-    function
-        .bucket
-        .fail(Operation::Put, Fault::Status(403, "AccessDenied"), 1);
+    function.bucket.fail(Operation::Put, DENIED, 1);
     let failed = function.upload(&[]).await;
     failed.assert_refused("store_refused");
     assert_eq!(failed.header("x-fc-status"), "404");
@@ -208,19 +209,16 @@ async fn only_a_failure_of_ours_counts_as_one_for_the_platform() {
 #[tokio::test]
 async fn an_event_is_answered_in_the_gateways_shape() {
     let function = Function::start().await;
-    let mut request = event(EVENT);
-    request
-        .headers_mut()
-        .insert("x-fc-request-id", "1-event".parse().unwrap());
+    let request = event(EVENT).header("x-fc-request-id", "1-event");
     let reply = send(function.addr, request).await;
     assert_eq!(
         (reply.status.as_u16(), reply.header("content-type")),
         (200, "application/json")
     );
     let answer = reply.json();
-    assert_eq!(
-        (&answer["statusCode"], &answer["isBase64Encoded"]),
-        (&json!(200), &json!(false))
+    assert_has(
+        &answer,
+        &json!({"statusCode": 200, "isBase64Encoded": false}),
     );
     assert_eq!(answer["headers"]["x-request-id"], "1-event");
     assert_eq!(
@@ -297,18 +295,9 @@ async fn a_request_is_one_line_of_json() {
     let function = Function::start().await;
     let reply = function.upload(&[("x-fc-request-id", "1-good")]).await;
     let line = function.log_line("1-good");
-    assert_eq!(
-        (&line["level"], &line["method"]),
-        (&json!("INFO"), &json!("POST"))
-    );
-    assert_eq!(
-        (&line["status"], &line["code"]),
-        (&json!(200), &json!("ok"))
-    );
-    assert_eq!(
-        (&line["route"], &line["bytes"]),
-        (&json!(UPLOAD), &json!(PNG.len()))
-    );
+    assert_has(&line, &json!({"level": "INFO", "method": "POST"}));
+    assert_has(&line, &json!({"status": 200, "code": "ok"}));
+    assert_has(&line, &json!({"route": UPLOAD, "bytes": PNG.len()}));
     assert_eq!(line["key"], reply.data()[0]["path"]);
     let time = |field: &str| {
         line[field]
@@ -329,19 +318,11 @@ async fn a_request_is_one_line_of_json() {
 #[tokio::test]
 async fn a_failure_is_logged_with_its_cause() {
     let function = Function::start().await;
-    function
-        .bucket
-        .fail(Operation::Put, Fault::Status(403, "AccessDenied"), 1);
+    function.bucket.fail(Operation::Put, DENIED, 1);
     function.upload(&[("x-fc-request-id", "1-refused")]).await;
     let line = function.log_line("1-refused");
-    assert_eq!(
-        (&line["level"], &line["status"]),
-        (&json!("ERROR"), &json!(502))
-    );
-    assert_eq!(
-        (&line["code"], &line["key"]),
-        (&json!("store_refused"), &json!(""))
-    );
+    assert_has(&line, &json!({"level": "ERROR", "status": 502}));
+    assert_has(&line, &json!({"code": "store_refused", "key": ""}));
     let cause = line["cause"].as_str().unwrap();
     assert!(cause.contains("403 AccessDenied, request id"), "{cause}");
 }
@@ -350,9 +331,7 @@ async fn a_failure_is_logged_with_its_cause() {
 async fn every_line_is_json_and_none_tells_a_secret() {
     let vars = [("FC_FUNCTION_NAME", "chat-upload"), ("RUST_LOG", "debug")];
     let function = Function::with(&vars, |_| true).await;
-    function
-        .bucket
-        .fail(Operation::Put, Fault::Status(403, "AccessDenied"), 1);
+    function.bucket.fail(Operation::Put, DENIED, 1);
     function.upload_with(&MORNING).await;
     function.upload_with(&EVENING).await;
     function.upload(&[]).await;
@@ -386,7 +365,7 @@ async fn forty_megabytes_in_chunks_reach_the_bucket_as_they_are() {
         .collect();
     let chunked = Body::from_stream(stream::iter(pieces));
     let reply = send(function.addr, post(UPLOAD, &form.content_type(), chunked)).await;
-    let path = reply.data()[0]["path"].as_str().unwrap().to_owned();
+    let path = path_of(&reply.item()).to_owned();
     assert!(function.bucket.objects()[&path].bytes == picture, "{path}");
     assert_eq!(function.bucket.open_uploads(), 0);
 }

@@ -9,7 +9,9 @@ use axum::{
 use chat_upload::store::Store;
 use tempfile::TempDir;
 
-use crate::support::{Form, PNG, Process, Reply, TestApi, UPLOAD, empty, get, send};
+use crate::support::{
+    Form, PNG, Process, Reply, RequestExt as _, TestApi, UPLOAD, empty, get, send,
+};
 
 fn root(api: &TestApi) -> &Path {
     match api.store() {
@@ -26,9 +28,7 @@ fn put(api: &TestApi, path: &str, content: impl AsRef<[u8]>) {
 }
 
 fn with_header(method: Method, path: &str, name: &'static str, value: &str) -> Request<Body> {
-    let mut request = empty(method, path);
-    request.headers_mut().insert(name, value.parse().unwrap());
-    request
+    empty(method, path).header(name, value)
 }
 
 #[track_caller]
@@ -226,7 +226,7 @@ async fn only_what_is_not_there_is_404() {
     }
     for method in [Method::GET, Method::HEAD] {
         let reply = api.send(empty(method, "/images/b.png")).await;
-        assert_eq!(reply.status.as_u16(), 502);
+        assert_eq!(reply.status, 502);
     }
     let reply = api.send(get("/images/b.png")).await;
     reply.assert_refused("store_unavailable");

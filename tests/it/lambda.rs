@@ -9,7 +9,7 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::{
-    bucket_double::{BucketDouble, Dialect, Fault, Operation, Recorded, SECRET},
+    bucket_double::{BucketDouble, DENIED, Dialect, Fault, Operation, Recorded, SECRET},
     runtime_double::{GatewayAnswer, Outcome, RuntimeDouble},
     support::{Form, PNG, Process, Reply, bucket_vars, picture_of},
 };
@@ -343,9 +343,7 @@ async fn as_many_events_run_at_once_as_lambda_says() {
 #[tokio::test]
 async fn every_line_is_json_and_none_tells_a_secret() {
     let function = Function::with(&[("RUST_LOG", "debug")]).await;
-    function
-        .bucket
-        .fail(Operation::Put, Fault::Status(403, "AccessDenied"), 1);
+    function.bucket.fail(Operation::Put, DENIED, 1);
     for status in [502, 200] {
         assert_eq!(function.answer(&sample("apigw-v2")).await.status, status);
     }

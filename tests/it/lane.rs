@@ -5,13 +5,12 @@ use std::net::SocketAddr;
 
 use axum::{body::Body, http::Request};
 use bytes::Bytes;
-use chat_upload::{config::Config, store};
+use chat_upload::config::Config;
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use crate::{
     bucket_double::{BUCKET, BucketDouble, Dialect},
-    support::{Form, PNG, Reply, TestApi, UPLOAD, bucket_vars, post, send},
+    support::{Form, PNG, Reply, RequestExt as _, TestApi, UPLOAD, post, send},
 };
 
 /// What asks for leave to upload.
@@ -67,54 +66,44 @@ pub(crate) struct Lane {
 impl Lane {
     /// One over each kind of store, with a signing secret and these variables.
     pub(crate) async fn each(vars: &[(&str, &str)]) -> [Self; 3] {
-        [
-            Self::disk(vars),
-            Self::s3(vars).await,
-            Self::oss(vars).await,
-        ]
+        let [s3, oss] = Self::buckets(vars).await;
+        [Self::disk(vars), s3, oss]
+    }
+
+    /// One over each kind of bucket.
+    pub(crate) async fn buckets(vars: &[(&str, &str)]) -> [Self; 2] {
+        [Self::s3(vars).await, Self::oss(vars).await]
     }
 
     pub(crate) fn disk(vars: &[(&str, &str)]) -> Self {
-        Self::of(None, vars, |_| {})
+        Self::changed(None, vars, |_| {})
     }
 
     pub(crate) async fn s3(vars: &[(&str, &str)]) -> Self {
-        let bucket = BucketDouble::start(Dialect::S3).await;
-        Self::of(Some(bucket), vars, |_| {})
+        Self::over(Dialect::S3, vars).await
     }
 
     pub(crate) async fn oss(vars: &[(&str, &str)]) -> Self {
-        let bucket = BucketDouble::start(Dialect::Oss).await;
-        Self::of(Some(bucket), vars, |_| {})
+        Self::over(Dialect::Oss, vars).await
+    }
+
+    pub(crate) async fn over(dialect: Dialect, vars: &[(&str, &str)]) -> Self {
+        Self::changed(Some(BucketDouble::start(dialect).await), vars, |_| {})
     }
 
     /// With settings that no variable sets.
-    pub(crate) fn of(
+    pub(crate) fn changed(
         bucket: Option<BucketDouble>,
         vars: &[(&str, &str)],
         change: impl FnOnce(&mut Config),
     ) -> Self {
-        let of_bucket = bucket.as_ref().map(bucket_vars).unwrap_or_default();
-        let of_bucket = of_bucket
-            .iter()
-            .map(|(name, value)| (*name, value.as_str()));
-        let all: Vec<_> = of_bucket
-            .chain([SIGNING])
-            .chain(vars.iter().copied())
-            .collect();
         if let Some(bucket) = &bucket {
             // The rights that the templates give: keys may be listed below these alone.
             bucket.list_only(&["images/", "pending/"]);
         }
-        let api = TestApi::changed(&all, |config| {
-            if let store::Settings::Bucket(settings) = &mut config.store {
-                // The SDK's quota of retries is one per region and process.
-                settings.region = format!("r-{}", Uuid::new_v4());
-            }
-            change(config);
-        });
+        let vars = [&[SIGNING], vars].concat();
         Self {
-            api,
+            api: TestApi::changed(bucket.as_ref(), &vars, change),
             bucket,
             token: None,
         }
@@ -137,10 +126,9 @@ impl Lane {
 
     /// Sends a request to the function, with the token if there is one.
     pub(crate) async fn send(&self, mut request: Request<Body>) -> Reply {
-        let headers = request.headers_mut();
-        headers.insert("host", "chat.example.com".parse().unwrap());
+        request = request.header("host", "chat.example.com");
         if let Some(token) = &self.token {
-            headers.insert("token", token.parse().unwrap());
+            request = request.header("token", token);
         }
         self.api.send(request).await
     }
@@ -183,7 +171,14 @@ impl Lane {
     pub(crate) async fn put_well(&self, policy: &Value, content: impl AsRef<[u8]>) {
         let reply = self.put(policy, content).await;
         let text = String::from_utf8_lossy(&reply.body);
-        assert_eq!(reply.status.as_u16(), 200, "{}: {text}", self.kind());
+        assert_eq!(reply.status, 200, "{}: {text}", self.kind());
+    }
+
+    /// Sends a file that then waits for its completion; its policy.
+    pub(crate) async fn waiting(&self, content: impl AsRef<[u8]>) -> Value {
+        let policy = self.policy("a.png").await;
+        self.put_well(&policy, content).await;
+        policy
     }
 
     pub(crate) async fn complete(&self, policy: &Value) -> Reply {
@@ -200,7 +195,7 @@ impl Lane {
 
     /// The item of a file sent through each route that stores one.
     pub(crate) async fn items(&self) -> [Value; 3] {
-        let main = self.send(Form::img("a.png", PNG).to(UPLOAD)).await.data()[0].clone();
+        let main = self.send(Form::img("a.png", PNG).to(UPLOAD)).await.item();
         let form = Form::new().file("file", "a.png", PNG);
         let folder = self.send(form.to(FOLDER)).await.data();
         let direct = self.upload("a.png", PNG).await[0].clone();

@@ -2,20 +2,17 @@
 
 use std::{collections::BTreeSet, net::TcpListener, process::Command};
 
-use axum::http::header::HOST;
-
 use crate::{
     bucket_double::{BucketDouble, Dialect},
     lane::post_json,
-    support::{Form, PNG, Process, Reply, TestApi, UPLOAD, get, post, send},
+    support::{Form, PNG, Process, Reply, RequestExt as _, TestApi, UPLOAD, get, post, send},
 };
 
 const AT_HOME: (&str, &str) = ("UPLOAD_ADDR", "127.0.0.1:9000");
 const OPEN: (&str, &str) = ("UPLOAD_ADDR", "0.0.0.0:9000");
 
 async fn ask(api: &TestApi, host: &str, path: &str) -> Reply {
-    let mut request = get(path);
-    request.headers_mut().insert(HOST, host.parse().unwrap());
+    let request = get(path).header("host", host);
     api.send(request).await
 }
 
@@ -178,7 +175,7 @@ async fn at_home_large_files_and_recalls_need_no_secret() {
     let form = Form::img("a.png", PNG);
     let api = TestApi::with(&[AT_HOME]);
     api.send(call()).await.data();
-    let item = api.upload(&form).await.data()[0].clone();
+    let item = api.upload(&form).await.item();
     let recall = serde_json::json!({"recall_token": item["recall_token"]});
     api.send(post_json("/api/chat/uploadRecall", &recall))
         .await

@@ -6,9 +6,9 @@ use chat_upload::config::Config;
 use serde_json::{Value, json};
 
 use crate::{
-    bucket_double::{Fault, Operation},
+    bucket_double::{DENIED, Operation},
     lane::{COMPLETE, Lane, RECALL, SIGNING},
-    support::{Form, PNG, UPLOAD, post},
+    support::{Form, PNG, RequestExt as _, UPLOAD, path_of, post},
     tokens::{SECRET, of_guest, of_user},
 };
 
@@ -28,15 +28,12 @@ async fn every_item_can_be_taken_back_and_nothing_else_goes_with_it() {
             let token = &item["recall_token"];
             assert!(token.is_string(), "{item}");
             assert_eq!(lane.recall(token).await.data(), "撤回成功");
-            let path = item["path"].as_str().unwrap().to_owned();
+            let path = path_of(&item).to_owned();
             assert!(!lane.keys().contains(&path), "{path}");
             // Twice, and by somebody who copied it.
             assert_eq!(lane.recall(token).await.data(), "撤回成功");
         }
-        let mut left: Vec<_> = stays
-            .iter()
-            .map(|item| item["path"].as_str().unwrap())
-            .collect();
+        let mut left: Vec<_> = stays.iter().map(|item| path_of(item)).collect();
         left.sort_unstable();
         lane.assert_holds(&left);
     }
@@ -54,7 +51,7 @@ async fn each_file_of_several_has_a_token_of_its_own() {
 #[tokio::test]
 async fn without_a_secret_no_item_has_a_token_and_nothing_is_taken_back() {
     for lane in Lane::each(&[(SIGNING.0, "")]).await {
-        let item = lane.send(Form::img("a.png", PNG).to(UPLOAD)).await.data()[0].clone();
+        let item = lane.send(Form::img("a.png", PNG).to(UPLOAD)).await.item();
         assert_eq!(item.get("recall_token"), None);
         let reply = lane.recall(&json!("x")).await;
         reply.assert_refused("direct_disabled");
@@ -82,11 +79,11 @@ async fn too_late_is_said_in_the_time_that_is_set() {
     for (seconds, told) in [(300, "5 minutes"), (120, "2 minutes"), (0, "0 seconds")] {
         // Made when its life was over, judged where it is longer.
         let over = |config: &mut Config| config.api.direct.recall_life = Duration::ZERO;
-        let lane = Lane::of(None, &[], over);
-        let item = lane.send(Form::img("a.png", PNG).to(UPLOAD)).await.data()[0].clone();
+        let lane = Lane::changed(None, &[], over);
+        let item = lane.send(Form::img("a.png", PNG).to(UPLOAD)).await.item();
         let set =
             |config: &mut Config| config.api.direct.recall_life = Duration::from_secs(seconds);
-        let judge = Lane::of(None, &[], set);
+        let judge = Lane::changed(None, &[], set);
         let reply = judge.recall(&item["recall_token"]).await;
         reply.assert_refused(&format!("recall_expired {told}"));
         let reply = lane.recall(&item["recall_token"]).await;
@@ -99,11 +96,10 @@ async fn too_late_is_said_in_the_time_that_is_set() {
 async fn a_second_completion_does_not_lengthen_the_time() {
     let lane = Lane::s3(&[]).await;
     let over = |config: &mut Config| config.api.direct.recall_life = Duration::ZERO;
-    let lane = Lane::of(lane.bucket, &[], over);
-    let policy = lane.policy("a.png").await;
-    lane.put_well(&policy, PNG).await;
+    let lane = Lane::changed(lane.bucket, &[], over);
+    let policy = lane.waiting(PNG).await;
     lane.complete(&policy).await.data();
-    let again = lane.complete(&policy).await.data()[0].clone();
+    let again = lane.complete(&policy).await.item();
     let reply = lane.recall(&again["recall_token"]).await;
     reply.assert_refused("recall_expired");
 }
@@ -120,8 +116,8 @@ async fn a_token_is_its_users_alone() {
                 (String::new(), "token_missing"),
                 ("bad".to_owned(), "token_invalid"),
             ] {
-                let mut request = crate::lane::post_json(RECALL, &json!({"recall_token": token}));
-                request.headers_mut().insert("token", who.parse().unwrap());
+                let request = crate::lane::post_json(RECALL, &json!({"recall_token": token}))
+                    .header("token", who);
                 lane.api.send(request).await.assert_refused(code);
             }
         }
@@ -161,8 +157,7 @@ async fn what_is_no_recall_token_takes_nothing_back() {
         let reply = lane.ask(COMPLETE, &json!({"ticket": good})).await;
         reply.assert_refused("ticket_invalid");
         // Nor does it authorise anything.
-        let mut request = Form::img("a.png", PNG).to(UPLOAD);
-        request.headers_mut().insert("token", good.parse().unwrap());
+        let request = Form::img("a.png", PNG).to(UPLOAD).header("token", good);
         lane.api.send(request).await.assert_refused("token_invalid");
         assert_eq!(lane.keys().len(), 3);
         for broken in [json!(["x"]), json!({"x": 1})] {
@@ -175,10 +170,9 @@ async fn what_is_no_recall_token_takes_nothing_back() {
 
 #[tokio::test]
 async fn a_bucket_that_fails_to_remove_is_told_and_can_be_asked_again() {
-    for lane in [Lane::s3(&[]).await, Lane::oss(&[]).await] {
-        let item = lane.send(Form::img("a.png", PNG).to(UPLOAD)).await.data()[0].clone();
-        lane.bucket()
-            .fail(Operation::Delete, Fault::Status(403, "AccessDenied"), 1);
+    for lane in Lane::buckets(&[]).await {
+        let item = lane.send(Form::img("a.png", PNG).to(UPLOAD)).await.item();
+        lane.bucket().fail(Operation::Delete, DENIED, 1);
         let reply = lane.recall(&item["recall_token"]).await;
         reply.assert_refused("store_refused");
         assert_eq!(lane.keys().len(), 1);
@@ -190,7 +184,7 @@ async fn a_bucket_that_fails_to_remove_is_told_and_can_be_asked_again() {
 #[tokio::test]
 async fn taking_back_is_no_upload_that_counts() {
     let lane = Lane::disk(&[JWT, ("UPLOAD_RATE_PER_MIN", "1")]).signed_in(of_user("7"));
-    let item = lane.send(Form::img("a.png", PNG).to(UPLOAD)).await.data()[0].clone();
+    let item = lane.send(Form::img("a.png", PNG).to(UPLOAD)).await.item();
     for _ in 0..3 {
         lane.recall(&item["recall_token"]).await.data();
     }
@@ -199,7 +193,7 @@ async fn taking_back_is_no_upload_that_counts() {
 #[tokio::test]
 async fn a_guest_who_may_not_upload_any_more_may_not_take_back() {
     let lane = Lane::disk(&[JWT]).signed_in(of_guest("g"));
-    let item = lane.send(Form::img("a.png", PNG).to(UPLOAD)).await.data()[0].clone();
+    let item = lane.send(Form::img("a.png", PNG).to(UPLOAD)).await.item();
     let denied = Lane::disk(&[JWT, ("UPLOAD_GUESTS", "deny")]).signed_in(of_guest("g"));
     let reply = denied.recall(&item["recall_token"]).await;
     reply.assert_refused("guest_denied");

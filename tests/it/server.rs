@@ -8,17 +8,17 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use axum::{body::Body, http::HeaderValue};
+use axum::body::Body;
 use bytes::Bytes;
 use futures_util::stream;
 use serde_json::json;
-use tempfile::TempDir;
 
 use crate::{
     bucket_double::{BucketDouble, Dialect, Fault, Operation},
+    lane::{RECALL, post_json},
     support::{
-        Form, PATIENCE, PNG, Process, Reply, UPLOAD, bucket_vars, files_below, get, picture_of,
-        post, send,
+        Form, Local, PATIENCE, PNG, Process, Reply, RequestExt as _, UPLOAD, bucket_vars, disk_var,
+        files_below, get, owned, path_of, picture_of, post, send,
     },
     tokens,
     wire::{Wire, head, length},
@@ -27,57 +27,20 @@ use crate::{
 /// So much of a file is on the disk, under a temporary name, before its end has come.
 const BEGUN: usize = 600 * 1024;
 
-/// A local server with a folder of its own.
-struct Local {
-    process: Process,
-    addr: SocketAddr,
-    folder: TempDir,
+/// Asserts that the answer's only object, and nothing else, is stored with these bytes.
+#[track_caller]
+fn assert_stored(server: &Local, reply: &Reply, content: &[u8]) {
+    let path = path_of(&reply.item()).to_owned();
+    assert!(
+        server.files() == [(path.clone(), content.to_vec())].into(),
+        "{path}"
+    );
 }
 
-impl Local {
-    fn start() -> Self {
-        Self::with(&[])
-    }
-
-    fn with(vars: &[(&str, &str)]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let (process, addr) = serve_folder(folder.path(), vars);
-        Self {
-            process,
-            addr,
-            folder,
-        }
-    }
-
-    async fn upload(&self, form: &Form) -> Reply {
-        send(self.addr, form.to(UPLOAD)).await
-    }
-
-    /// Paths of all files in the folder, temporary ones included.
-    fn files(&self) -> Vec<String> {
-        files_below(self.folder.path()).into_keys().collect()
-    }
-
-    #[track_caller]
-    fn assert_nothing_stored(&self) {
-        assert_eq!(self.files(), Vec::<String>::new());
-    }
-
-    /// Asserts that the answer's only object, and nothing else, is stored with these bytes.
-    #[track_caller]
-    fn assert_stored(&self, reply: &Reply, content: &[u8]) {
-        let path = reply.data()[0]["path"].as_str().unwrap().to_owned();
-        assert_eq!(self.files(), std::slice::from_ref(&path));
-        assert!(files_below(self.folder.path())[&path] == content, "{path}");
-    }
-}
-
-fn serve_folder(folder: &Path, vars: &[(&str, &str)]) -> (Process, SocketAddr) {
-    let store = ("UPLOAD_STORE", format!("disk:{}", folder.display()));
-    let more = vars
-        .iter()
-        .map(|(name, value)| (*name, (*value).to_owned()));
-    Process::serve(&[store].into_iter().chain(more).collect::<Vec<_>>())
+#[track_caller]
+fn assert_ends_within(secs: u64, asked: Instant) {
+    let took = asked.elapsed();
+    assert!(took < Duration::from_secs(secs), "{took:?}");
 }
 
 /// Waits for what happens in a folder, which tells nobody.
@@ -97,8 +60,7 @@ async fn until(folder: &Path, holds: impl Fn(&[String]) -> bool) {
 async fn begin(addr: SocketAddr, folder: &Path, form: &Form) -> Wire {
     let before = files_below(folder).len();
     let mut client = Wire::connect(addr).await;
-    client.send(head(form, &[&length(form)])).await;
-    client.send(&form.bytes()[..BEGUN]).await;
+    client.begin(form, BEGUN).await;
     until(folder, |files| files.len() == before + 1).await;
     client
 }
@@ -148,27 +110,21 @@ async fn the_log_says_what_was_asked_for_why_it_was_refused_and_what_was_taken_b
         (forged, "the token is not valid: its signature does not fit"),
         (nameless, "the token is not valid: claim id is missing"),
     ] {
-        let mut request = Form::img("a.png", PNG).to(UPLOAD);
-        request
-            .headers_mut()
-            .insert("token", token.parse().unwrap());
+        let request = Form::img("a.png", PNG).to(UPLOAD).header("token", &token);
         assert_eq!(send(addr, request).await.status, 401);
         let line = line(why);
         assert!(!line.contains(&token), "{line}");
     }
 
-    let token: HeaderValue = tokens::of_user("7").parse().unwrap();
-    let mut upload = Form::img("a.png", PNG).to(UPLOAD);
-    upload.headers_mut().insert("token", token.clone());
+    let token = tokens::of_user("7");
     let traced = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-    upload
-        .headers_mut()
-        .insert("traceparent", HeaderValue::from_static(traced));
-    let item = send(addr, upload).await.data()[0].clone();
+    let upload = Form::img("a.png", PNG).to(UPLOAD).header("token", &token);
+    let item = send(addr, upload.header("traceparent", traced))
+        .await
+        .item();
     line(r#"trace_id="4bf92f3577b34da6a3ce929d0e0e4736""#);
-    let body = json!({"recall_token": item["recall_token"]}).to_string();
-    let mut recall = post("/api/chat/uploadRecall", "application/json", body);
-    recall.headers_mut().insert("token", token);
+    let recall = post_json(RECALL, &json!({"recall_token": item["recall_token"]}));
+    let recall = recall.header("token", &token);
     assert_eq!(send(addr, recall).await.status, 200);
     let line = line(r#"route="/api/chat/uploadRecall""#);
     let key = format!("key={}", item["path"]);
@@ -190,8 +146,8 @@ async fn an_upload_is_the_same_with_a_length_and_in_chunks() {
     ));
     for request in [form.to(UPLOAD), post(UPLOAD, &form.content_type(), chunked)] {
         let server = Local::start();
-        let reply = send(server.addr, request).await;
-        server.assert_stored(&reply, &picture);
+        let reply = server.send(request).await;
+        assert_stored(&server, &reply, &picture);
         assert_eq!(reply.data()[0]["size"], 3_000_000);
     }
 }
@@ -203,15 +159,12 @@ async fn the_url_of_an_answer_is_the_file_whole_or_in_part() {
     let base = format!("http://{}", server.addr);
     let path = url.as_str().unwrap().strip_prefix(&base).unwrap();
 
-    let whole = send(server.addr, get(path)).await;
+    let whole = server.send(get(path)).await;
     assert_eq!((whole.status.as_u16(), &whole.body[..]), (200, PNG));
     assert_eq!(whole.header("content-type"), "image/png");
 
-    let mut request = get(path);
-    request
-        .headers_mut()
-        .insert("range", "bytes=1-3".parse().unwrap());
-    let part = send(server.addr, request).await;
+    let request = get(path).header("range", "bytes=1-3");
+    let part = server.send(request).await;
     assert_eq!((part.status.as_u16(), &part.body[..]), (206, &PNG[1..4]));
     let range = format!("bytes 1-3/{}", PNG.len());
     assert_eq!(part.header("content-range"), range);
@@ -222,7 +175,7 @@ async fn every_byte_value_survives() {
     let server = Local::start();
     let content: Vec<u8> = PNG.iter().copied().chain(0..=255).collect();
     let reply = server.upload(&Form::img("a.png", &content)).await;
-    server.assert_stored(&reply, &content);
+    assert_stored(&server, &reply, &content);
 }
 
 #[tokio::test]
@@ -239,13 +192,9 @@ async fn what_announces_too_much_is_refused_before_it_is_asked_for() {
 async fn a_client_that_waits_to_be_asked_is_asked() {
     let server = Local::start();
     let form = Form::img("a.png", PNG);
-    let mut client = Wire::connect(server.addr).await;
-    client
-        .send(head(&form, &[&length(&form), "Expect: 100-continue"]))
-        .await;
-    assert_eq!(client.answer().await.status, 100);
+    let mut client = Wire::asked_for(server.addr, &form).await;
     client.send(form.bytes()).await;
-    server.assert_stored(&client.answer().await, PNG);
+    assert_stored(&server, &client.answer().await, PNG);
 }
 
 #[tokio::test]
@@ -254,9 +203,7 @@ async fn a_client_that_sends_on_after_its_answer_still_reads_it() {
     let page = "<!DOCTYPE html><p>no picture</p>".repeat(13 * 1024 * 1024 / 32);
     let form = Form::img("a.png", page);
     let mut client = Wire::connect(server.addr).await;
-    client.send(head(&form, &[&length(&form)])).await;
-    client.send(form.bytes()).await;
-    client.answer().await.assert_refused("type_refused HTML");
+    client.post(&form).await.assert_refused("type_refused HTML");
     server.assert_nothing_stored();
 }
 
@@ -265,19 +212,13 @@ async fn a_connection_goes_on_after_a_failure() {
     let server = Local::start();
     let mut client = Wire::connect(server.addr).await;
     let page = Form::img("a.png", "<html>".repeat(200_000));
-    client.send(head(&page, &[&length(&page)])).await;
-    client.send(page.bytes()).await;
-    assert_eq!(client.answer().await.json()["code"], "type_refused");
+    assert_eq!(client.post(&page).await.json()["code"], "type_refused");
     let wrong = Form::new().file("file", "a.png", PNG);
-    client.send(head(&wrong, &[&length(&wrong)])).await;
-    client.send(wrong.bytes()).await;
-    client.answer().await.assert_refused("wrong_field file");
+    client.post(&wrong).await.assert_refused("wrong_field file");
     server.assert_nothing_stored();
 
-    let right = Form::img("a.png", PNG);
-    client.send(head(&right, &[&length(&right)])).await;
-    client.send(right.bytes()).await;
-    server.assert_stored(&client.answer().await, PNG);
+    let reply = client.post(&Form::img("a.png", PNG)).await;
+    assert_stored(&server, &reply, PNG);
 }
 
 #[tokio::test]
@@ -322,8 +263,7 @@ async fn a_client_that_goes_away_while_the_bucket_answers_leaves_nothing() {
     let (process, addr) = Process::serve(&bucket_vars(&bucket));
     let form = Form::img("a.png", PNG);
     let mut client = Wire::connect(addr).await;
-    client.send(head(&form, &[&length(&form)])).await;
-    client.send(form.bytes()).await;
+    client.begin(&form, form.bytes().len()).await;
     bucket.wait_until(|now| now.objects().len() == 1).await;
     drop(client);
     process.line_with("client_gone");
@@ -336,9 +276,8 @@ async fn a_client_that_goes_away_while_the_bucket_answers_leaves_nothing() {
 /// Posts a whole form and announces another length.
 async fn answer_to_length(server: &Local, form: &Form, announced: usize) -> Reply {
     let mut client = Wire::connect(server.addr).await;
-    client
-        .send(head(form, &[&format!("Content-Length: {announced}")]))
-        .await;
+    let length = format!("Content-Length: {announced}");
+    client.send(head(form, &[&length])).await;
     client.send(form.bytes()).await;
     client.say_no_more().await;
     client.answer().await
@@ -357,7 +296,7 @@ async fn a_length_that_cuts_the_form_stores_nothing() {
 async fn a_form_that_is_whole_is_taken_though_more_was_announced() {
     let (server, form) = (Local::start(), Form::img("a.png", PNG));
     let reply = answer_to_length(&server, &form, form.bytes().len() + 40).await;
-    server.assert_stored(&reply, PNG);
+    assert_stored(&server, &reply, PNG);
 }
 
 #[tokio::test]
@@ -369,7 +308,7 @@ async fn headers_that_come_byte_by_byte_are_headers() {
         client.send([byte]).await;
     }
     client.send(form.bytes()).await;
-    server.assert_stored(&client.answer().await, PNG);
+    assert_stored(&server, &client.answer().await, PNG);
 }
 
 /// Takes the second that is the shortest idle time.
@@ -405,7 +344,7 @@ async fn a_request_in_flight_is_finished_before_the_process_ends() {
         server.process.signal(signal);
         server.process.line_with("stopping");
         client.send(&form.bytes()[BEGUN..]).await;
-        server.assert_stored(&client.answer().await, &picture);
+        assert_stored(&server, &client.answer().await, &picture);
         assert_eq!(server.process.wait().code(), Some(0), "{signal}");
     }
 }
@@ -431,11 +370,7 @@ async fn a_second_signal_ends_the_process_at_once() {
         server.process.signal(second);
         assert_eq!(server.process.wait().code(), Some(130), "{first} {second}");
         // Requests in flight would have 10 s.
-        assert!(
-            asked.elapsed() < Duration::from_secs(8),
-            "{:?}",
-            asked.elapsed()
-        );
+        assert_ends_within(8, asked);
     }
 }
 
@@ -443,18 +378,11 @@ async fn a_second_signal_ends_the_process_at_once() {
 async fn a_connection_without_a_request_does_not_keep_the_process() {
     let mut server = Local::start();
     let mut client = Wire::connect(server.addr).await;
-    client
-        .send("GET /healthz HTTP/1.1\r\nHost: chat.example.com\r\n\r\n")
-        .await;
-    assert_eq!(client.answer().await.status, 200);
+    assert_eq!(client.get("/healthz").await.status, 200);
     let asked = Instant::now();
     server.process.terminate();
     assert_eq!(server.process.wait().code(), Some(0));
-    assert!(
-        asked.elapsed() < Duration::from_secs(8),
-        "{:?}",
-        asked.elapsed()
-    );
+    assert_ends_within(8, asked);
     assert_eq!(client.rest().await, b"");
 }
 
@@ -468,8 +396,7 @@ async fn a_client_that_is_stuck_does_not_keep_the_process() {
     let (mut of_bucket, addr) = Process::serve(&bucket_vars(&bucket));
     let form = Form::img("a.png", picture_of(10 << 20));
     let mut client = Wire::connect(addr).await;
-    client.send(head(&form, &[&length(&form)])).await;
-    client.send(&form.bytes()[..9 << 20]).await;
+    client.begin(&form, 9 << 20).await;
     bucket.wait_until(|now| now.parts_held() > 0).await;
 
     let asked = Instant::now();
@@ -482,11 +409,7 @@ async fn a_client_that_is_stuck_does_not_keep_the_process() {
     for process in [&mut server.process, &mut of_bucket] {
         assert_eq!(process.wait().code(), Some(0));
     }
-    assert!(
-        asked.elapsed() < Duration::from_secs(15),
-        "{:?}",
-        asked.elapsed()
-    );
+    assert_ends_within(15, asked);
     server.assert_nothing_stored();
     bucket.assert_nothing_left();
 }
@@ -495,10 +418,10 @@ async fn a_client_that_is_stuck_does_not_keep_the_process() {
 async fn what_a_killed_process_left_is_removed_and_what_a_living_one_writes_is_not() {
     let folder = tempfile::tempdir().unwrap();
     let (form, picture) = large_form();
-    let (_living, addr) = serve_folder(folder.path(), &[]);
+    let (_living, addr) = Process::serve(&[disk_var(folder.path())]);
     let mut client = begin(addr, folder.path(), &form).await;
     let of_living = files_below(folder.path()).into_keys().next().unwrap();
-    let (killed, addr) = serve_folder(folder.path(), &[]);
+    let (killed, addr) = Process::serve(&[disk_var(folder.path())]);
     let _cut = begin(addr, folder.path(), &form).await;
     drop(killed);
     let left = files_below(folder.path()).into_keys();
@@ -510,13 +433,10 @@ async fn what_a_killed_process_left_is_removed_and_what_a_living_one_writes_is_n
     let path = folder.path().join(&abandoned[0]);
     let file = fs::File::options().write(true).open(path).unwrap();
     file.set_modified(then).unwrap();
-    let (_next, _) = serve_folder(folder.path(), &[]);
+    let (_next, _) = Process::serve(&[disk_var(folder.path())]);
     until(folder.path(), |files| files == [of_living.clone()]).await;
     client.send(&form.bytes()[BEGUN..]).await;
-    let path = client.answer().await.data()[0]["path"]
-        .as_str()
-        .unwrap()
-        .to_owned();
+    let path = path_of(&client.answer().await.item()).to_owned();
     let files: Vec<_> = files_below(folder.path()).into_iter().collect();
     assert!(files == [(path, picture)], "{} files", files.len());
 }
@@ -524,14 +444,9 @@ async fn what_a_killed_process_left_is_removed_and_what_a_living_one_writes_is_n
 #[test]
 fn private_files_without_a_signing_secret_stop_the_start() {
     let jwt = "a secret of the chat's server";
-    for vars in [
-        vec![("UPLOAD_READ", "signed".to_owned())],
-        vec![
-            ("UPLOAD_READ", "signed".to_owned()),
-            ("UPLOAD_JWT_SECRET", jwt.to_owned()),
-        ],
-    ] {
-        let mut process = Process::start(&vars);
+    let signed = ("UPLOAD_READ", "signed");
+    for vars in [&[signed][..], &[signed, ("UPLOAD_JWT_SECRET", jwt)]] {
+        let mut process = Process::start(&owned(vars));
         assert_eq!(process.wait().code(), Some(2));
         process.line_with(
             "UPLOAD_SIGNING_SECRET is not set: expected a secret for UPLOAD_READ=signed",
@@ -551,19 +466,14 @@ fn every_variable_that_cannot_be_used_is_named_at_once() {
         ("UPLOAD_ADDR", "localhost"),
         ("RUST_LOG", "info=everything"),
     ];
-    let vars = bad.map(|(name, value)| (name, value.to_owned()));
-    let mut process = Process::start(&vars);
+    let mut process = Process::start(&owned(&bad));
     assert_eq!(process.wait().code(), Some(2));
     process.line_with("the environment cannot be used:");
     for (name, value) in bad {
         process.line_with(&format!("{name}={value:?}: expected "));
     }
-    assert_eq!(
-        process.lines().len(),
-        1 + bad.len(),
-        "{:?}",
-        process.lines()
-    );
+    let lines = process.lines();
+    assert_eq!(lines.len(), 1 + bad.len(), "{lines:?}");
 }
 
 #[test]
@@ -571,10 +481,7 @@ fn a_port_in_use_ends_the_start_with_its_name() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = taken.local_addr().unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let mut process = Process::start(&[
-        ("UPLOAD_ADDR", addr.to_string()),
-        ("UPLOAD_STORE", format!("disk:{}", folder.path().display())),
-    ]);
+    let mut process = Process::start(&[("UPLOAD_ADDR", addr.to_string()), disk_var(folder.path())]);
     assert_eq!(process.wait().code(), Some(1));
     process.line_with(&format!("cannot listen on {addr} (UPLOAD_ADDR): "));
 }
@@ -585,10 +492,8 @@ fn a_folder_that_cannot_be_made_ends_the_start_with_its_name() {
     let file = folder.path().join("a-file");
     std::fs::write(&file, b"").unwrap();
     let below = file.join("data");
-    let mut process = Process::start(&[
-        ("UPLOAD_ADDR", "127.0.0.1:0".to_owned()),
-        ("UPLOAD_STORE", format!("disk:{}", below.display())),
-    ]);
+    let mut process =
+        Process::start(&[("UPLOAD_ADDR", "127.0.0.1:0".to_owned()), disk_var(&below)]);
     assert_eq!(process.wait().code(), Some(1));
     process.line_with(&format!(
         "cannot store into the folder {} (UPLOAD_STORE): ",
@@ -601,7 +506,8 @@ fn a_folder_that_cannot_be_made_ends_the_start_with_its_name() {
 async fn rust_log_chooses_the_lines() {
     let server = Local::with(&[("RUST_LOG", "warn,chat_upload::runtime=info")]);
     server.upload(&Form::img("a.png", PNG)).await.data();
-    send(server.addr, get("/nothing"))
+    server
+        .send(get("/nothing"))
         .await
         .assert_refused("not_found");
     server.process.line_with("status=404");

@@ -71,8 +71,8 @@ impl Subject {
     async fn all() -> [Self; 3] {
         [
             Self::disk(),
-            Self::of(BucketDouble::start(Dialect::S3).await),
-            Self::of(BucketDouble::start(Dialect::Oss).await),
+            Self::over(Dialect::S3).await,
+            Self::over(Dialect::Oss).await,
         ]
     }
 
@@ -89,10 +89,19 @@ impl Subject {
         }
     }
 
-    fn of(bucket: BucketDouble) -> Self {
+    async fn over(dialect: Dialect) -> Self {
+        let bucket = BucketDouble::start(dialect).await;
         Self {
             store: Store::open(Settings::Bucket(settings(&bucket).into())).unwrap(),
             place: Place::Bucket(bucket),
+        }
+    }
+
+    /// Of the subject's bucket.
+    fn bucket(&self) -> &BucketDouble {
+        match &self.place {
+            Place::Bucket(bucket) => bucket,
+            Place::Folder(_) => panic!("a bucket is asked for"),
         }
     }
 
@@ -212,13 +221,9 @@ async fn every_store_holds_what_it_was_given_at_sizes_around_every_limit() {
 async fn up_to_8_mib_is_one_put_of_known_length_and_more_is_parts_of_5_mib() {
     let all = Bytes::from(picture_of(24 * MIB + 5));
     for size in SIZES {
-        let bucket = BucketDouble::start(Dialect::S3).await;
-        let subject = Subject::of(bucket);
+        let subject = Subject::over(Dialect::S3).await;
         keep(&subject.store, "a.png", PICTURE, &all.slice(..size)).await;
-        let Place::Bucket(bucket) = &subject.place else {
-            unreachable!()
-        };
-        let mut sent = bucket.requests();
+        let mut sent = subject.bucket().requests();
         sent.sort_by_key(part_number);
         let sent: Vec<_> = sent.iter().map(|r| (r.operation, length(r))).collect();
         assert_eq!(sent, expected_calls(size), "{size} bytes");
@@ -268,28 +273,16 @@ fn part_number(request: &Recorded) -> u32 {
 #[tokio::test]
 async fn an_object_knows_its_type_and_a_document_is_for_saving() {
     for dialect in [Dialect::S3, Dialect::Oss] {
-        let subject = Subject::of(BucketDouble::start(dialect).await);
+        let subject = Subject::over(dialect).await;
+        let saved_as = Some("attachment; filename=\"a.pdf\"");
         for (name, headers, size, disposition) in [
             ("a.png", PICTURE, 10, None),
             ("b.png", PICTURE, ONE_CALL_BYTES + 1, None),
-            (
-                "a.pdf",
-                DOCUMENT,
-                10,
-                Some("attachment; filename=\"a.pdf\""),
-            ),
-            (
-                "b.pdf",
-                DOCUMENT,
-                ONE_CALL_BYTES + 1,
-                Some("attachment; filename=\"a.pdf\""),
-            ),
+            ("a.pdf", DOCUMENT, 10, saved_as),
+            ("b.pdf", DOCUMENT, ONE_CALL_BYTES + 1, saved_as),
         ] {
             keep(&subject.store, name, headers.clone(), &vec![7; size].into()).await;
-            let Place::Bucket(bucket) = &subject.place else {
-                unreachable!()
-            };
-            let object = &bucket.objects()[key(name).as_str()];
+            let object = &subject.bucket().objects()[key(name).as_str()];
             assert_eq!(
                 object.content_type.as_deref(),
                 headers.content_type.to_str().ok(),

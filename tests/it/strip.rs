@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use crate::{
     bucket_double::{Fault, Object, Operation},
     lane::{Lane, pending_key},
-    support::{Form, Reply, picture_of},
+    support::{Form, Reply, path_of, picture_of},
 };
 
 const MIB: usize = 1 << 20;
@@ -78,8 +78,8 @@ async fn upload(lane: &Lane, file: &[u8]) -> Reply {
 
 /// The item of a file that is stored, and the file as it is.
 async fn stored(lane: &Lane, file: &[u8]) -> (Value, Vec<u8>) {
-    let item = upload(lane, file).await.data()[0].clone();
-    let bytes = lane.bytes(item["path"].as_str().unwrap());
+    let item = upload(lane, file).await.item();
+    let bytes = lane.bytes(path_of(&item));
     (item, bytes.to_vec())
 }
 
@@ -196,7 +196,7 @@ async fn the_hash_is_that_of_the_stored_bytes() {
 
 #[tokio::test]
 async fn the_keys_of_an_item_stand_in_their_order() {
-    let lane = Lane::of(None, &[("UPLOAD_SHA256", "on")], |_| {});
+    let lane = Lane::disk(&[("UPLOAD_SHA256", "on")]);
     let reply = upload(&lane, &with_place(1_000)).await;
     let text = String::from_utf8(reply.body.to_vec()).unwrap();
     let keys = ["recall_token", "kind", "width", "height", "geo", "sha256"];
@@ -232,8 +232,8 @@ async fn completed(lane: &Lane, name: &str, file: &[u8]) -> (Reply, usize) {
 
 async fn stored_directly(lane: &Lane, name: &str, file: &[u8]) -> (Value, Vec<u8>, usize) {
     let (reply, reads) = completed(lane, name, file).await;
-    let item = reply.data()[0].clone();
-    let bytes = lane.bytes(item["path"].as_str().unwrap());
+    let item = reply.item();
+    let bytes = lane.bytes(path_of(&item));
     (item, bytes.to_vec(), reads)
 }
 
@@ -248,7 +248,7 @@ async fn a_direct_upload_is_stripped_as_one_through_the_program() {
             let facts = [&item["geo"], &item["width"], &item["height"]];
             assert_eq!(facts, [&json!("removed"), &json!(64), &json!(48)]);
             assert_eq!(item["sha256"].as_str().map(str::len), Some(64), "{about}");
-            lane.assert_holds(&[item["path"].as_str().unwrap()]);
+            lane.assert_holds(&[path_of(&item)]);
             lane.api
                 .send(crate::lane::post_json(
                     crate::lane::RECALL,
@@ -262,7 +262,7 @@ async fn a_direct_upload_is_stripped_as_one_through_the_program() {
 
 #[tokio::test]
 async fn of_a_large_film_only_what_is_overwritten_passes_through() {
-    for lane in [Lane::s3(&[]).await, Lane::oss(&[]).await] {
+    for lane in Lane::buckets(&[]).await {
         let long = boxed(b"free", &[&vec![0; 2 * MIB]]);
         let user_data = boxed(b"udta", &[&place()]);
         let first = [
@@ -305,10 +305,7 @@ fn bytes_through(lane: &Lane) -> u64 {
 #[tokio::test]
 async fn what_is_too_large_to_be_read_says_so() {
     for strict in ["off", "on"] {
-        for lane in [
-            Lane::s3(&[("UPLOAD_STRIP_STRICT", strict)]).await,
-            Lane::oss(&[("UPLOAD_STRIP_STRICT", strict)]).await,
-        ] {
+        for lane in Lane::buckets(&[("UPLOAD_STRIP_STRICT", strict)]).await {
             let picture = picture_of(33 * MIB);
             let fragment = [boxed(b"moof", &[]), media(3 * MIB)].concat();
             let film = [boxed(b"ftyp", &[b"isom\0\0\0\0"]), fragment.repeat(12)].concat();
@@ -319,9 +316,9 @@ async fn what_is_too_large_to_be_read_says_so() {
                     reply.assert_refused("location_kept");
                     lane.assert_holds(&[]);
                 } else {
-                    let item = reply.data()[0].clone();
+                    let item = reply.item();
                     assert_eq!((&item["geo"], item.get("sha256")), (&json!("kept"), None));
-                    assert_eq!(lane.bytes(item["path"].as_str().unwrap()), file);
+                    assert_eq!(lane.bytes(path_of(&item)), file);
                 }
             }
         }
@@ -330,10 +327,7 @@ async fn what_is_too_large_to_be_read_says_so() {
 
 #[tokio::test]
 async fn with_stripping_off_the_bucket_copies_and_facts_are_told_all_the_same() {
-    for lane in [
-        Lane::s3(&[("UPLOAD_STRIP", "off")]).await,
-        Lane::oss(&[("UPLOAD_STRIP", "off")]).await,
-    ] {
+    for lane in Lane::buckets(&[("UPLOAD_STRIP", "off")]).await {
         for at in [20_000, 20 * MIB, 40 * MIB] {
             let file = with_place(at);
             let received = bytes_through(&lane);

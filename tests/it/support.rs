@@ -20,10 +20,14 @@ use std::{
 use axum::{
     Router,
     body::{Body, HttpBody},
-    http::{HeaderMap, HeaderName, Method, Request, StatusCode, header::CONTENT_TYPE},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header::CONTENT_TYPE},
 };
 use bytes::Bytes;
-use chat_upload::{api, config::Config, store::Store};
+use chat_upload::{
+    api::{self, Arrival},
+    config::Config,
+    store::{self, Store},
+};
 use futures_util::{StreamExt as _, stream};
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt as _;
@@ -31,6 +35,7 @@ use hyper_util::rt::TokioIo;
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tower::ServiceExt as _;
+use uuid::Uuid;
 
 use crate::{
     bucket_double::{BUCKET, BucketDouble, Dialect, KEY_ID, SECRET},
@@ -220,6 +225,12 @@ impl Reply {
         value.to_str().unwrap()
     }
 
+    /// The first item of a success.
+    #[track_caller]
+    pub(crate) fn item(&self) -> serde_json::Value {
+        self.data()[0].clone()
+    }
+
     /// `data` of a success.
     #[track_caller]
     pub(crate) fn data(&self) -> serde_json::Value {
@@ -235,6 +246,23 @@ impl Reply {
         );
         json["data"].clone()
     }
+}
+
+/// The path of an item.
+#[track_caller]
+pub(crate) fn path_of(item: &serde_json::Value) -> &str {
+    item["path"]
+        .as_str()
+        .unwrap_or_else(|| panic!("no path in {item}"))
+}
+
+/// Asserts that an object has these values, whatever else it has.
+#[track_caller]
+pub(crate) fn assert_has(object: &serde_json::Value, expected: &serde_json::Value) {
+    let names = expected.as_object().unwrap().keys();
+    let found = names.map(|name| (name.clone(), object[name].clone()));
+    let found = serde_json::Value::Object(found.collect());
+    assert_eq!(found, *expected, "{object}");
 }
 
 impl From<GatewayAnswer> for Reply {
@@ -268,31 +296,31 @@ impl TestApi {
 
     /// The same, with variables of the environment set.
     pub(crate) fn with(vars: &[(&str, &str)]) -> Self {
-        Self::changed(vars, |_| {})
+        Self::changed(None, vars, |_| {})
     }
 
     /// With a bucket of the double.
     pub(crate) fn with_bucket(bucket: &BucketDouble, vars: &[(&str, &str)]) -> Self {
-        let of_bucket = bucket_vars(bucket);
-        let of_bucket = of_bucket
-            .iter()
-            .map(|(name, value)| (*name, value.as_str()));
-        Self::with(&of_bucket.chain(vars.iter().copied()).collect::<Vec<_>>())
+        Self::changed(Some(bucket), vars, |_| {})
     }
 
-    /// The same, with settings that no variable sets.
-    pub(crate) fn changed(vars: &[(&str, &str)], change: impl FnOnce(&mut Config)) -> Self {
+    /// Over a bucket or a folder, with settings that no variable sets.
+    pub(crate) fn changed(
+        bucket: Option<&BucketDouble>,
+        vars: &[(&str, &str)],
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut all = BTreeMap::from([
-            ("UPLOAD_STORE", format!("disk:{}", folder.path().display())),
-            // As for others: at home it would make itself a secret.
-            ("UPLOAD_ADDR", "0.0.0.0:9000".to_owned()),
-        ]);
-        all.extend(
-            vars.iter()
-                .map(|(name, value)| (*name, (*value).to_owned())),
-        );
+        // As for others: at home it would make itself a secret.
+        let addr = ("UPLOAD_ADDR", "0.0.0.0:9000".to_owned());
+        let mut all = BTreeMap::from([disk_var(folder.path()), addr]);
+        all.extend(bucket.map(bucket_vars).into_iter().flatten());
+        all.extend(owned(vars));
         let mut config = Config::from_vars(all).unwrap();
+        if let store::Settings::Bucket(settings) = &mut config.store {
+            // The SDK's quota of retries is one per region and process.
+            settings.region = format!("r-{}", Uuid::new_v4());
+        }
         change(&mut config);
         let store = Store::open(config.store).unwrap();
         let router = api::router(store.clone(), config.api);
@@ -370,6 +398,18 @@ pub(crate) fn files_below(root: &Path) -> BTreeMap<String, Vec<u8>> {
         }
     }
     found
+}
+
+/// Variables as a process gets them.
+pub(crate) fn owned<'n>(vars: &[(&'n str, &str)]) -> Vec<(&'n str, String)> {
+    let vars = vars.iter();
+    vars.map(|(name, value)| (*name, (*value).to_owned()))
+        .collect()
+}
+
+/// The variable with which the program stores into a folder.
+pub(crate) fn disk_var(folder: &Path) -> (&'static str, String) {
+    ("UPLOAD_STORE", format!("disk:{}", folder.display()))
 }
 
 /// The variables with which the program stores into the double's bucket.
@@ -505,6 +545,48 @@ fn collect_lines(stream: impl std::io::Read + Send + 'static, output: &Arc<Outpu
     });
 }
 
+/// The built program as local server, with a folder of its own.
+pub(crate) struct Local {
+    pub(crate) process: Process,
+    pub(crate) addr: SocketAddr,
+    pub(crate) folder: TempDir,
+}
+
+impl Local {
+    pub(crate) fn start() -> Self {
+        Self::with(&[])
+    }
+
+    pub(crate) fn with(vars: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let all = [owned(vars), vec![disk_var(folder.path())]].concat();
+        let (process, addr) = Process::serve(&all);
+        Self {
+            process,
+            addr,
+            folder,
+        }
+    }
+
+    pub(crate) async fn send(&self, request: Request<Body>) -> Reply {
+        send(self.addr, request).await
+    }
+
+    pub(crate) async fn upload(&self, form: &Form) -> Reply {
+        self.send(form.to(UPLOAD)).await
+    }
+
+    /// Every file in the folder, temporary ones included: path → content.
+    pub(crate) fn files(&self) -> BTreeMap<String, Vec<u8>> {
+        files_below(self.folder.path())
+    }
+
+    #[track_caller]
+    pub(crate) fn assert_nothing_stored(&self) {
+        assert_eq!(self.files(), BTreeMap::new());
+    }
+}
+
 /// Sends a request over a connection of its own.
 pub(crate) async fn send(addr: SocketAddr, mut request: Request<Body>) -> Reply {
     let host = addr.to_string().parse().unwrap();
@@ -521,6 +603,34 @@ pub(crate) async fn send(addr: SocketAddr, mut request: Request<Body>) -> Reply 
         status: parts.status,
         headers: parts.headers,
         body,
+    }
+}
+
+/// Changes to a request.
+pub(crate) trait RequestExt {
+    /// With a header of this value alone.
+    fn header(self, name: &'static str, value: impl AsRef<[u8]>) -> Self;
+    /// With a header more.
+    fn and(self, name: &'static str, value: impl AsRef<[u8]>) -> Self;
+    /// Marked as its runtime does.
+    fn arriving(self, arrival: Arrival) -> Self;
+}
+
+impl RequestExt for Request<Body> {
+    fn header(mut self, name: &'static str, value: impl AsRef<[u8]>) -> Self {
+        self.headers_mut().remove(name);
+        self.and(name, value)
+    }
+
+    fn and(mut self, name: &'static str, value: impl AsRef<[u8]>) -> Self {
+        let value = HeaderValue::from_bytes(value.as_ref()).unwrap();
+        self.headers_mut().append(name, value);
+        self
+    }
+
+    fn arriving(mut self, arrival: Arrival) -> Self {
+        self.extensions_mut().insert(arrival);
+        self
     }
 }
 

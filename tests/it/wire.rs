@@ -29,6 +29,39 @@ impl Wire {
         self.0.shutdown().await.unwrap();
     }
 
+    /// A connection whose request the server has begun to read.
+    pub(crate) async fn asked_for(addr: SocketAddr, form: &Form) -> Self {
+        let mut wire = Self::connect(addr).await;
+        assert_eq!(wire.ask_first(form).await.status, 100);
+        wire
+    }
+
+    /// Sends the head of a request whose client waits to be asked for the body; the answer.
+    pub(crate) async fn ask_first(&mut self, form: &Form) -> Reply {
+        let head = head(form, &[&length(form), "Expect: 100-continue"]);
+        self.send(head).await;
+        self.answer().await
+    }
+
+    /// Sends the head of a request that posts `form`, and the beginning of its body.
+    pub(crate) async fn begin(&mut self, form: &Form, body: usize) {
+        self.send(head(form, &[&length(form)])).await;
+        self.send(&form.bytes()[..body]).await;
+    }
+
+    /// Posts a form whole; the answer.
+    pub(crate) async fn post(&mut self, form: &Form) -> Reply {
+        self.begin(form, form.bytes().len()).await;
+        self.answer().await
+    }
+
+    /// Asks for a page; the answer.
+    pub(crate) async fn get(&mut self, path: &str) -> Reply {
+        let head = format!("GET {path} HTTP/1.1\r\nHost: chat.example.com\r\n\r\n");
+        self.send(head).await;
+        self.answer().await
+    }
+
     /// The next answer, `100 Continue` included.
     pub(crate) async fn answer(&mut self) -> Reply {
         let (status, headers) = self.head().await;

@@ -30,9 +30,9 @@ pub(crate) fn check(input: &[u8]) {
     if ours.found_too_long() && input.content.len() > MAX_UNPARSED {
         return;
     }
-    Expected::of(&multers).assert(&ours);
+    Expected::from_form(&multers).assert(&ours);
     if reference.end != End::LineFeeds {
-        Expected::of(&reference).assert(&ours);
+        Expected::from_form(&reference).assert(&ours);
     }
 }
 
@@ -156,7 +156,7 @@ enum Name {
 }
 
 impl Expected {
-    fn of(form: &RawForm) -> Self {
+    fn from_form(form: &RawForm) -> Self {
         let (mut parts, mut end) = (Vec::new(), None);
         for (index, raw) in form.parts.iter().enumerate() {
             match judge(index, raw, false) {
@@ -267,17 +267,11 @@ fn judge(index: usize, raw: &RawPart, is_cut: bool) -> Result<Option<Part>, Endi
         Name::Absent | Name::Unsure => false,
     };
     let is_file = !is_text_field && (name != Name::Absent || has_type);
-    let limit = if is_file {
-        MAX_FILE_BYTES
-    } else {
-        MAX_TEXT_BYTES
-    };
-    if raw.content.len() > limit {
-        return Err(if is_cut {
-            Ending::LimitOrTruncated
-        } else {
-            Ending::Limit
-        });
+    let limit = [MAX_TEXT_BYTES, MAX_FILE_BYTES][usize::from(is_file)];
+    match is_cut {
+        _ if raw.content.len() <= limit => {}
+        true => return Err(Ending::LimitOrTruncated),
+        false => return Err(Ending::Limit),
     }
     let is_empty_input = is_file && raw.content.is_empty();
     match &name {

@@ -18,7 +18,7 @@ use crate::{
     bucket_double::{BucketDouble, Dialect, Fault, Operation},
     drivers::{Case, Driver, Way},
     lane::{COMPLETE, POLICY, RECALL, fields, target, uni_form},
-    support::{Form, PNG, Reply, UPLOAD, disposition, picture_of, send},
+    support::{Form, PNG, Reply, UPLOAD, disposition, path_of, picture_of, send},
     tokens::{of_guest, of_user},
 };
 
@@ -104,7 +104,7 @@ impl Place {
     async fn upload(&self) -> Value {
         let policy = self.policy().await;
         self.put(&policy, PNG).await;
-        self.complete(&policy).await.data()[0].clone()
+        self.complete(&policy).await.item()
     }
 
     /// From now on these keys must be there, and no others.
@@ -240,8 +240,8 @@ async fn clients(place: &mut Place) {
         place.note(format!("g67 fields of {content_type}"), held, || {
             format!("{reply:?}")
         });
-        let item = place.complete(&policy).await.data()[0].clone();
-        let held = place.bytes(item["path"].as_str().unwrap()) == PNG;
+        let item = place.complete(&policy).await.item();
+        let held = place.bytes(path_of(&item)) == PNG;
         place.note(
             format!("g67 stored from fields of {content_type}"),
             held,
@@ -267,8 +267,8 @@ async fn documents(place: &mut Place) {
     ] {
         let policy = place.ask(POLICY, &json!({"name": name})).await.data();
         place.put(&policy, content.as_bytes()).await;
-        let item = place.complete(&policy).await.data()[0].clone();
-        let key = item["path"].as_str().unwrap();
+        let item = place.complete(&policy).await.item();
+        let key = path_of(&item);
         let object = place
             .bucket()
             .map(|bucket| bucket.objects().remove(key).unwrap());
@@ -309,9 +309,9 @@ async fn twice(place: &mut Place) {
     let reply = place.put(&policy, &picture_of(5000)).await;
     let status = place.by_store("200 409 409");
     place.expect("g67 twice before completion", &reply, status);
-    let item = place.complete(&policy).await.data()[0].clone();
+    let item = place.complete(&policy).await.item();
     place.keep();
-    let key = item["path"].as_str().unwrap().to_owned();
+    let key = path_of(&item).to_owned();
     let content = place.bytes(&key);
     for (name, again) in [("picture", picture_of(6000)), ("page", HTML.to_vec())] {
         place.put(&policy, &again).await;
@@ -452,7 +452,7 @@ async fn taken_without(place: &mut Place, name: &str, value: &str) {
     if reply.status.as_u16() >= 400 {
         return place.note(format!("g68 {name}"), true, String::new);
     }
-    let item = place.complete(&policy).await.data()[0].clone();
+    let item = place.complete(&policy).await.item();
     let object = place
         .bucket()
         .and_then(|bucket| bucket.objects().remove(item["path"].as_str()?));
@@ -630,7 +630,7 @@ async fn parts(place: &mut Place) {
 /// 75: taking back what is not one's own.
 async fn recalls(place: &mut Place) {
     let (first, second) = (place.upload().await, place.upload().await);
-    let streamed = place.send(Case::picture("").to(UPLOAD)).await.data()[0].clone();
+    let streamed = place.send(Case::picture("").to(UPLOAD)).await.item();
     place.keep();
     let text = |item: &Value| item["recall_token"].as_str().unwrap().to_owned();
     let (token, other) = (text(&first), text(&second));
@@ -656,7 +656,7 @@ async fn recalls(place: &mut Place) {
         ("signature alone", signature.to_owned()),
         ("a ticket", policy["ticket"].as_str().unwrap().to_owned()),
         ("a JWT", of_user("7")),
-        ("a path", first["path"].as_str().unwrap().to_owned()),
+        ("a path", path_of(&first).to_owned()),
         ("nothing", String::new()),
     ] {
         let reply = place.ask(RECALL, &json!({"recall_token": forged})).await;
@@ -665,9 +665,7 @@ async fn recalls(place: &mut Place) {
     let reply = place.ask(COMPLETE, &json!({"ticket": token})).await;
     place.expect("h75 for a ticket", &reply, "ticket_invalid");
     for (name, item) in [("direct", &first), ("streamed", &streamed)] {
-        place
-            .kept
-            .retain(|key| key != item["path"].as_str().unwrap());
+        place.kept.retain(|key| key != path_of(item));
         for time in ["once", "again"] {
             let reply = place
                 .ask(RECALL, &json!({"recall_token": text(item)}))

@@ -24,6 +24,8 @@ use super::refusal::file_already_exists;
 use super::role::Role;
 use super::{BUCKET, Dialect};
 
+type Answer<T> = S3Result<S3Response<T>>;
+
 /// The S3 operations over [`Contents`].
 pub(super) struct Backend {
     dialect: Dialect,
@@ -75,8 +77,15 @@ impl Backend {
     }
 
     /// The object a copy reads, where it may be read and is still the one that was meant.
-    fn source<'a>(&self, now: &'a Contents, from: &impl CopyFrom) -> S3Result<&'a Object> {
-        let CopySource::Bucket { bucket, key, .. } = from.source() else {
+    /// `is_whole`: all of it is copied, however large.
+    fn source<'a>(
+        &self,
+        now: &'a Contents,
+        source: &CopySource,
+        if_match: Option<&ETagCondition>,
+        is_whole: bool,
+    ) -> S3Result<&'a Object> {
+        let CopySource::Bucket { bucket, key, .. } = source else {
             return Err(s3_error!(NotImplemented, "only bucket/key is a source"));
         };
         check_bucket(bucket)?;
@@ -84,8 +93,8 @@ impl Backend {
             Err(_) if !self.role.may_list_all() => return Err(s3_error!(AccessDenied)),
             source => source?,
         };
-        check_etag(&source.etag, from.if_match())?;
-        if from.is_whole() && source.bytes.len() > self.role.largest_copy() {
+        check_etag(&source.etag, if_match)?;
+        if is_whole && source.bytes.len() > self.role.largest_copy() {
             let message = "The specified copy source is larger than the maximum allowable size \
                            for a copy source";
             return Err(s3_error!(InvalidRequest, "{message}"));
@@ -121,58 +130,14 @@ impl Backend {
     }
 }
 
-/// What the two kinds of copies have in common.
-trait CopyFrom {
-    fn source(&self) -> &CopySource;
-    fn if_match(&self) -> Option<&ETagCondition>;
-    /// Whether all of it is copied, however large.
-    fn is_whole(&self) -> bool;
-}
-
-impl CopyFrom for CopyObjectInput {
-    fn source(&self) -> &CopySource {
-        &self.copy_source
-    }
-
-    fn if_match(&self) -> Option<&ETagCondition> {
-        self.copy_source_if_match.as_ref()
-    }
-
-    fn is_whole(&self) -> bool {
-        true
-    }
-}
-
-impl CopyFrom for UploadPartCopyInput {
-    fn source(&self) -> &CopySource {
-        &self.copy_source
-    }
-
-    fn if_match(&self) -> Option<&ETagCondition> {
-        self.copy_source_if_match.as_ref()
-    }
-
-    fn is_whole(&self) -> bool {
-        self.copy_source_range.is_none()
-    }
-}
-
 #[async_trait]
 impl S3 for Backend {
-    async fn head_bucket(
-        &self,
-        request: S3Request<HeadBucketInput>,
-    ) -> S3Result<S3Response<HeadBucketOutput>> {
-        check_bucket(&request.input.bucket)?;
+    async fn head_bucket(&self, _request: S3Request<HeadBucketInput>) -> Answer<HeadBucketOutput> {
         Ok(S3Response::new(HeadBucketOutput::default()))
     }
 
-    async fn put_object(
-        &self,
-        request: S3Request<PutObjectInput>,
-    ) -> S3Result<S3Response<PutObjectOutput>> {
+    async fn put_object(&self, request: S3Request<PutObjectInput>) -> Answer<PutObjectOutput> {
         let (input, headers) = (request.input, request.headers);
-        check_bucket(&input.bucket)?;
         let bytes = collect(input.body, input.content_length, input.content_md5).await?;
         let object = Object {
             bytes,
@@ -196,9 +161,8 @@ impl S3 for Backend {
     async fn create_multipart_upload(
         &self,
         request: S3Request<CreateMultipartUploadInput>,
-    ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
+    ) -> Answer<CreateMultipartUploadOutput> {
         let (input, headers) = (request.input, request.headers);
-        check_bucket(&input.bucket)?;
         let blank = Object {
             content_type: input.content_type,
             content_disposition: input.content_disposition,
@@ -219,12 +183,8 @@ impl S3 for Backend {
         }))
     }
 
-    async fn upload_part(
-        &self,
-        request: S3Request<UploadPartInput>,
-    ) -> S3Result<S3Response<UploadPartOutput>> {
+    async fn upload_part(&self, request: S3Request<UploadPartInput>) -> Answer<UploadPartOutput> {
         let input = request.input;
-        check_bucket(&input.bucket)?;
         let bytes = collect(input.body, input.content_length, input.content_md5).await?;
         let etag = self
             .change(|now| now.put_part(&input.key, &input.upload_id, input.part_number, bytes))?;
@@ -237,11 +197,12 @@ impl S3 for Backend {
     async fn upload_part_copy(
         &self,
         request: S3Request<UploadPartCopyInput>,
-    ) -> S3Result<S3Response<UploadPartCopyOutput>> {
+    ) -> Answer<UploadPartCopyOutput> {
         let input = request.input;
-        check_bucket(&input.bucket)?;
         let etag = self.change(|now| {
-            let source = self.source(now, &input)?;
+            let is_whole = input.copy_source_range.is_none();
+            let if_match = input.copy_source_if_match.as_ref();
+            let source = self.source(now, &input.copy_source, if_match, is_whole)?;
             let bytes = range_of(source, input.copy_source_range.as_deref())?;
             now.put_part(&input.key, &input.upload_id, input.part_number, bytes)
         })?;
@@ -259,9 +220,8 @@ impl S3 for Backend {
     async fn complete_multipart_upload(
         &self,
         request: S3Request<CompleteMultipartUploadInput>,
-    ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
+    ) -> Answer<CompleteMultipartUploadOutput> {
         let (input, headers) = (request.input, request.headers);
-        check_bucket(&input.bucket)?;
         let wanted = wanted_parts(input.multipart_upload)?;
         let etag = self.change(|now| {
             self.check_overwrite(now, &input.key, &headers)?;
@@ -278,9 +238,8 @@ impl S3 for Backend {
     async fn abort_multipart_upload(
         &self,
         request: S3Request<AbortMultipartUploadInput>,
-    ) -> S3Result<S3Response<AbortMultipartUploadOutput>> {
+    ) -> Answer<AbortMultipartUploadOutput> {
         let input = request.input;
-        check_bucket(&input.bucket)?;
         self.change(|now| now.abort(&input.key, &input.upload_id))?;
         Ok(S3Response::new(AbortMultipartUploadOutput::default()))
     }
@@ -288,8 +247,7 @@ impl S3 for Backend {
     async fn list_multipart_uploads(
         &self,
         request: S3Request<ListMultipartUploadsInput>,
-    ) -> S3Result<S3Response<ListMultipartUploadsOutput>> {
-        check_bucket(&request.input.bucket)?;
+    ) -> Answer<ListMultipartUploadsOutput> {
         let prefix = request.input.prefix.unwrap_or_default();
         let open = self.read(|now| now.uploads_below(&prefix)).into_iter();
         let uploads = open.map(|(id, key)| MultipartUpload {
@@ -304,12 +262,8 @@ impl S3 for Backend {
         }))
     }
 
-    async fn list_parts(
-        &self,
-        request: S3Request<ListPartsInput>,
-    ) -> S3Result<S3Response<ListPartsOutput>> {
+    async fn list_parts(&self, request: S3Request<ListPartsInput>) -> Answer<ListPartsOutput> {
         let input = request.input;
-        check_bucket(&input.bucket)?;
         let after = input.part_number_marker.unwrap_or(0);
         let mut parts = self.read(|now| listed(now, &input.key, &input.upload_id, after))?;
         let most = page(input.max_parts)?;
@@ -331,9 +285,8 @@ impl S3 for Backend {
     async fn list_objects_v2(
         &self,
         request: S3Request<ListObjectsV2Input>,
-    ) -> S3Result<S3Response<ListObjectsV2Output>> {
+    ) -> Answer<ListObjectsV2Output> {
         let input = request.input;
-        check_bucket(&input.bucket)?;
         let prefix = input.prefix.unwrap_or_default();
         if !self.role.may_list(&prefix) {
             return Err(s3_error!(AccessDenied));
@@ -363,12 +316,8 @@ impl S3 for Backend {
         }))
     }
 
-    async fn head_object(
-        &self,
-        request: S3Request<HeadObjectInput>,
-    ) -> S3Result<S3Response<HeadObjectOutput>> {
+    async fn head_object(&self, request: S3Request<HeadObjectInput>) -> Answer<HeadObjectOutput> {
         let input = request.input;
-        check_bucket(&input.bucket)?;
         let object = self.object(&input.key)?;
         check_etag(&object.etag, input.if_match.as_ref())?;
         Ok(S3Response::new(HeadObjectOutput {
@@ -383,12 +332,8 @@ impl S3 for Backend {
         }))
     }
 
-    async fn get_object(
-        &self,
-        request: S3Request<GetObjectInput>,
-    ) -> S3Result<S3Response<GetObjectOutput>> {
+    async fn get_object(&self, request: S3Request<GetObjectInput>) -> Answer<GetObjectOutput> {
         let input = request.input;
-        check_bucket(&input.bucket)?;
         let object = self.object(&input.key)?;
         check_etag(&object.etag, input.if_match.as_ref())?;
         let (bytes, content_range) = slice(object.bytes, input.range)?;
@@ -407,16 +352,13 @@ impl S3 for Backend {
         }))
     }
 
-    async fn copy_object(
-        &self,
-        request: S3Request<CopyObjectInput>,
-    ) -> S3Result<S3Response<CopyObjectOutput>> {
+    async fn copy_object(&self, request: S3Request<CopyObjectInput>) -> Answer<CopyObjectOutput> {
         let (input, headers) = (request.input, request.headers);
-        check_bucket(&input.bucket)?;
         let etag = self.change(|now| {
             self.check_overwrite(now, &input.key, &headers)?;
-            let object = copied(self.source(now, &input)?, &input);
-            Ok(now.put(input.key.clone(), object))
+            let if_match = input.copy_source_if_match.as_ref();
+            let source = self.source(now, &input.copy_source, if_match, true)?;
+            Ok(now.put(input.key.clone(), copied(source, &input)))
         })?;
         let result = CopyObjectResult {
             e_tag: Some(ETag::Strong(etag)),
@@ -432,8 +374,7 @@ impl S3 for Backend {
     async fn delete_object(
         &self,
         request: S3Request<DeleteObjectInput>,
-    ) -> S3Result<S3Response<DeleteObjectOutput>> {
-        check_bucket(&request.input.bucket)?;
+    ) -> Answer<DeleteObjectOutput> {
         self.change(|now| {
             now.delete(&request.input.key);
             Ok(())
@@ -614,7 +555,7 @@ impl Keys {
     }
 
     /// Secret and session token of a key.
-    pub(super) fn of(&self, key_id: &str) -> Option<(String, Option<String>)> {
+    pub(super) fn known(&self, key_id: &str) -> Option<(String, Option<String>)> {
         let both = |key: &Key| (key.secret.clone(), key.session_token.clone());
         self.look_up(key_id, both).ok()
     }
@@ -637,7 +578,7 @@ impl S3Auth for Signatures {
     }
 }
 
-/// Refuses unsigned requests, and those whose session token is not the key's.
+/// Refuses unsigned requests, those whose session token is not the key's, and those to other buckets.
 struct SessionTokens(Arc<Keys>);
 
 #[async_trait]
@@ -650,7 +591,10 @@ impl S3Access for SessionTokens {
             .0
             .look_up(&signer.access_key, |key| key.session_token.clone())?;
         match (session_token(request.headers(), request.uri()), expected) {
-            (sent, expected) if sent == expected => Ok(()),
+            (sent, expected) if sent == expected => request
+                .s3_path()
+                .get_bucket_name()
+                .map_or(Ok(()), check_bucket),
             (None, _) => Err(s3_error!(AccessDenied, "the session token is missing")),
             (Some(_), _) => Err(invalid_token()),
         }

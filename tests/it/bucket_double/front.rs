@@ -69,7 +69,7 @@ pub(crate) enum Operation {
 
 impl Operation {
     /// Told by method, query and headers alone: a fault strikes before parsing.
-    fn of(method: &Method, uri: &Uri, headers: &HeaderMap, key: &str) -> Self {
+    fn detect(method: &Method, uri: &Uri, headers: &HeaderMap, key: &str) -> Self {
         let asks = |name: &str| {
             let mut pairs = uri.query().unwrap_or_default().split('&');
             pairs.any(|pair| pair.split('=').next() == Some(name))
@@ -125,6 +125,9 @@ pub(crate) enum Fault {
     SwapFirst(&'static [u8]),
 }
 
+/// A refusal that no second attempt changes.
+pub(crate) const DENIED: Fault = Fault::Status(403, "AccessDenied");
+
 impl Fault {
     fn halves_the_answer(self) -> bool {
         matches!(self, Self::HalfAnswer | Self::DoneButHalfAnswer)
@@ -155,7 +158,7 @@ impl Recorded {
         let key = key_of(host(request.headers()), request.uri());
         let (method, uri, headers) = (request.method(), request.uri(), request.headers());
         Self {
-            operation: Operation::of(method, uri, headers, &key),
+            operation: Operation::detect(method, uri, headers, &key),
             method: method.clone(),
             uri: uri.clone(),
             key,

@@ -45,7 +45,7 @@ use tokio::time::timeout;
 use backend::{Backend, Keys};
 pub(crate) use contents::{Contents, Object};
 use front::Front;
-pub(crate) use front::{Fault, Operation, Recorded};
+pub(crate) use front::{DENIED, Fault, Operation, Recorded};
 pub(crate) use gate::{Held, Stage};
 use role::Role;
 

@@ -129,7 +129,7 @@ impl PostForm {
         keys: &Keys,
         now: DateTime<Utc>,
     ) -> Result<(), Refusal> {
-        let terms = Terms::of(dialect);
+        let terms = Terms::new(dialect);
         let named = |name: &str| format!("{}{name}", terms.prefix);
         if self.required(terms.version_field)? != terms.version {
             let message = format!("{} must be {}", terms.version_field, terms.version);
@@ -137,7 +137,7 @@ impl PostForm {
         }
         let scope = Scope::parse(self.required(&named("credential"))?, &terms)?;
         check_date(self.required(&named("date"))?, &scope, now)?;
-        let Some((secret, token)) = keys.of(&scope.key_id) else {
+        let Some((secret, token)) = keys.known(&scope.key_id) else {
             let message = "The access key id you provided does not exist in our records.";
             return Err(Refusal::new(403, "InvalidAccessKeyId", message));
         };
@@ -242,7 +242,7 @@ struct Terms {
 }
 
 impl Terms {
-    fn of(dialect: Dialect) -> Self {
+    fn new(dialect: Dialect) -> Self {
         match dialect {
             Dialect::S3 => Self {
                 prefix: "x-amz-",
@@ -308,7 +308,7 @@ impl Scope {
 
 /// The signature of a policy, for forms that tests make.
 pub(super) fn sign(dialect: Dialect, credential: &str, secret: &str, policy: &str) -> String {
-    let terms = Terms::of(dialect);
+    let terms = Terms::new(dialect);
     let scope = Scope::parse(credential, &terms).expect("a credential");
     scope.signature(secret, &terms, policy)
 }
