@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use axum::http::{Method, Request};
 use chat_upload::api::Arrival;
 use chrono::{DateTime, FixedOffset, Utc};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::support::{
     Form, PNG, Reply, RequestExt as _, TestApi, UPLOAD, assert_has, empty, get, path_of, post,
@@ -14,6 +14,7 @@ use crate::support::{
 
 const ADMIN: &str = "/shop/admin/image/uploadAliyun";
 const FOLDER: &str = "/api/chat/uploadStreamSingleToServerDiy/";
+const CHAT_IMAGES: &str = "/api/chat/uploadStreamSingleToServerDiy/chatImgs";
 const ORIGIN: &str = "https://chat.example.com";
 
 /// Asserts that `path` is `<folder>/<YYYYMMDD>/<milliseconds>_<12 lower-case hex><.ext>` of a
@@ -26,10 +27,8 @@ fn assert_key(path: &str, folder: &str, ext: &str, zone: &str, when: &RangeInclu
     let random = rest.strip_suffix(&format!(".{ext}")).expect(path);
     let millis: i64 = millis.parse().expect(path);
     let lower_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-    assert!(
-        random.len() == 12 && random.bytes().all(lower_hex),
-        "{path}"
-    );
+    let is_random = random.len() == 12 && random.bytes().all(lower_hex);
+    assert!(is_random, "{path}");
     assert!(when.contains(&millis), "{path} {when:?}");
     let moment = DateTime::from_timestamp_millis(millis).unwrap();
     let zone: FixedOffset = zone.parse().unwrap();
@@ -70,20 +69,13 @@ async fn several_files_are_answered_in_their_order() {
         .file("img", "a.txt", "first")
         .file("img", "b.csv", "x,y");
     let data = api.upload(&form).await.data();
-    let column = |key: &str| -> Vec<Value> {
-        data.as_array()
-            .unwrap()
-            .iter()
-            .map(|item| item[key].clone())
-            .collect()
-    };
+    let items = data.as_array().unwrap();
+    let column = |key: &str| -> Vec<_> { items.iter().map(|item| &item[key]).collect() };
     assert_eq!(column("name"), ["c.png", "a.txt", "b.csv"]);
     assert_eq!(column("mime"), ["image/png", "text/plain", "text/csv"]);
     assert_eq!(column("size"), [PNG.len(), 5, 3]);
-    let stored: Vec<_> = column("path")
-        .iter()
-        .map(|path| api.files()[path.as_str().unwrap()].clone())
-        .collect();
+    let files = api.files();
+    let stored: Vec<_> = items.iter().map(|item| &files[path_of(item)][..]).collect();
     assert_eq!(stored, [PNG, b"first", b"x,y"]);
 }
 
@@ -100,33 +92,25 @@ async fn the_class_id_comes_from_the_query_or_from_before_or_after_the_file() {
     let api = TestApi::new();
     let file = |form: Form| form.file("img", "a.png", PNG);
     let plain = || file(Form::new());
+    let before = |field: &str, id: &str| file(Form::new().text(field, id));
+    let behind = |field: &str, id: &str| plain().text(field, id);
+    let around = before("imageClassId", "").text("image_class_id", "5");
+    let largest = 9_007_199_254_740_991_u64;
     for (query, form, expected) in [
         ("", plain(), 0),
         ("?imageClassId=7", plain(), 7),
         ("?image_class_id=7", plain(), 7),
         ("?imageClassId=", plain(), 0),
         ("?imageClassId=&image_class_id=8", plain(), 8),
-        (
-            "?imageClassId=9007199254740991",
-            plain(),
-            9_007_199_254_740_991_u64,
-        ),
-        ("", file(Form::new().text("imageClassId", "3")), 3),
-        ("", file(Form::new().text("image_class_id", "3")), 3),
-        ("", plain().text("imageClassId", "4"), 4),
-        ("", plain().text("image_class_id", "4"), 4),
-        ("", plain().text("imageClassId", ""), 0),
-        (
-            "",
-            file(Form::new().text("imageClassId", "")).text("image_class_id", "5"),
-            5,
-        ),
-        (
-            "?imageClassId=1",
-            file(Form::new().text("imageClassId", "2")),
-            1,
-        ),
-        ("?imageClassId=", plain().text("imageClassId", "2"), 2),
+        ("?imageClassId=9007199254740991", plain(), largest),
+        ("", before("imageClassId", "3"), 3),
+        ("", before("image_class_id", "3"), 3),
+        ("", behind("imageClassId", "4"), 4),
+        ("", behind("image_class_id", "4"), 4),
+        ("", behind("imageClassId", ""), 0),
+        ("", around, 5),
+        ("?imageClassId=1", before("imageClassId", "2"), 1),
+        ("?imageClassId=", behind("imageClassId", "2"), 2),
     ] {
         let data = api.send(form.to(&format!("{UPLOAD}{query}"))).await.data();
         assert_eq!(data[0]["image_class_id"], expected, "{query} {form:?}");
@@ -137,10 +121,8 @@ async fn the_class_id_comes_from_the_query_or_from_before_or_after_the_file() {
 async fn the_admin_page_gets_the_same_answer() {
     let api = TestApi::new();
     let form = Form::img("a.png", PNG).file("img", "b.png", PNG);
-    let data = api
-        .send(form.to(&format!("{ADMIN}?imageClassId=12")))
-        .await
-        .data();
+    let request = form.to(&format!("{ADMIN}?imageClassId=12"));
+    let data = api.send(request).await.data();
     for (index, name) in ["a.png", "b.png"].into_iter().enumerate() {
         let item = &data[index];
         assert_has(item, &json!({"name": name, "image_class_id": 12}));
@@ -177,10 +159,8 @@ async fn a_file_for_a_folder_may_come_in_any_field() {
     let api = TestApi::new();
     for field in ["file", "img", "上传", ""] {
         let form = Form::new().file(field, "a.png", PNG);
-        assert_eq!(
-            api.send(form.to(&format!("{FOLDER}x"))).await.data()["size"],
-            PNG.len()
-        );
+        let item = api.send(form.to(&format!("{FOLDER}x"))).await.data();
+        assert_eq!(item["size"], PNG.len());
     }
 }
 
@@ -222,23 +202,14 @@ async fn the_prefix_and_the_time_zone_of_the_key_are_configured() {
 #[tokio::test]
 async fn the_url_is_where_the_client_asked_unless_an_address_is_configured() {
     let cdn = [("UPLOAD_PUBLIC_URL", "https://cdn.example.com/chat/")];
+    let (own, http, https) = ("chat.example.com", "http", "https");
     for (vars, host, scheme, base) in [
-        (
-            &[][..],
-            "chat.example.com",
-            "http",
-            "http://chat.example.com/",
-        ),
-        (&[], "[::1]:9000", "http", "http://[::1]:9000/"),
-        (
-            &[],
-            "chat.example.com",
-            "https",
-            "https://chat.example.com/",
-        ),
-        (&[], "evil/?x", "http", "/"),
-        (&[], "a b", "http", "/"),
-        (&cdn, "10.0.0.1", "http", "https://cdn.example.com/chat/"),
+        (&[][..], own, http, "http://chat.example.com/"),
+        (&[], "[::1]:9000", http, "http://[::1]:9000/"),
+        (&[], own, https, "https://chat.example.com/"),
+        (&[], "evil/?x", http, "/"),
+        (&[], "a b", http, "/"),
+        (&cdn, "10.0.0.1", http, "https://cdn.example.com/chat/"),
     ] {
         let api = TestApi::with(vars);
         let request = Form::img("a.png", PNG)
@@ -256,13 +227,9 @@ async fn the_url_is_where_the_client_asked_unless_an_address_is_configured() {
 async fn a_qr_code_is_a_png_of_whole_modules() {
     // 14 bytes are the most that the smallest code of level M holds: 21 modules and a margin of 4.
     for (text, modules) in [("abcdefghijklmn", 29), ("abcdefghijklmno", 33)] {
-        let reply = TestApi::new()
-            .send(get(&format!("/api/chat/qrcode?url={text}")))
-            .await;
-        assert_eq!(
-            (reply.status.as_u16(), reply.header("content-type")),
-            (200, "image/png")
-        );
+        let request = get(&format!("/api/chat/qrcode?url={text}"));
+        let reply = TestApi::new().send(request).await;
+        reply.assert_ok("image/png");
         assert_eq!(reply.body[..16], *b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR");
         let side = |at: usize| u32::from_be_bytes(reply.body[at..at + 4].try_into().unwrap());
         assert_eq!((side(16), side(20)), (modules * 10, modules * 10));
@@ -278,15 +245,10 @@ async fn a_qr_code_is_an_svg_when_asked_for() {
         "/api/chat/qrcode?type=SVG&url=hello",
     ] {
         let reply = api.send(get(path)).await;
-        assert_eq!(
-            (reply.status.as_u16(), reply.header("content-type")),
-            (200, "image/svg+xml")
-        );
+        reply.assert_ok("image/svg+xml");
         let text = std::str::from_utf8(&reply.body).unwrap();
-        assert!(
-            text.starts_with("<?xml") && text.contains("<svg") && text.ends_with("</svg>"),
-            "{text}"
-        );
+        assert!(text.starts_with("<?xml"), "{text}");
+        assert!(text.contains("<svg") && text.ends_with("</svg>"), "{text}");
         assert_eq!(reply.header("content-security-policy"), "sandbox");
     }
 }
@@ -310,10 +272,8 @@ async fn a_qr_code_holds_1024_bytes_and_no_more() {
 #[tokio::test]
 async fn health_names_the_version_and_the_store() {
     let reply = TestApi::new().send(get("/healthz")).await;
-    assert_eq!(
-        reply.data(),
-        json!({"version": env!("CARGO_PKG_VERSION"), "store": "disk"})
-    );
+    let expected = json!({"version": env!("CARGO_PKG_VERSION"), "store": "disk"});
+    assert_eq!(reply.data(), expected);
     for scheme in ["s3", "oss"] {
         // Nobody listens there: health is not the store's.
         let api = TestApi::with(&[
@@ -330,10 +290,7 @@ async fn health_names_the_version_and_the_store() {
 const ROUTES: [(Method, &str); 6] = [
     (Method::POST, UPLOAD),
     (Method::POST, ADMIN),
-    (
-        Method::POST,
-        "/api/chat/uploadStreamSingleToServerDiy/chatImgs",
-    ),
+    (Method::POST, CHAT_IMAGES),
     (Method::GET, "/api/chat/qrcode?url=x"),
     (Method::GET, "/healthz"),
     (Method::GET, "/images/20250417/none.png"),
@@ -344,22 +301,14 @@ fn from_origin(method: Method, path: &str, origin: &str) -> Request<axum::body::
 }
 
 fn preflight(path: &str, origin: &str) -> Request<axum::body::Body> {
-    let mut request = from_origin(Method::OPTIONS, path, origin);
-    let headers = request.headers_mut();
-    headers.insert("access-control-request-method", "POST".parse().unwrap());
-    headers.insert(
-        "access-control-request-headers",
-        "token,x-trace".parse().unwrap(),
-    );
-    request
+    from_origin(Method::OPTIONS, path, origin)
+        .header("access-control-request-method", "POST")
+        .header("access-control-request-headers", "token,x-trace")
 }
 
 fn allowed_origin(reply: &Reply) -> Option<&str> {
-    assert!(
-        !reply
-            .headers
-            .contains_key("access-control-allow-credentials")
-    );
+    let credentials = reply.headers.get("access-control-allow-credentials");
+    assert_eq!(credentials, None);
     let value = reply.headers.get("access-control-allow-origin")?;
     Some(value.to_str().unwrap())
 }
@@ -370,20 +319,15 @@ async fn a_preflight_is_answered_on_every_path() {
     let paths = ROUTES.map(|(_, path)| path);
     for path in paths.into_iter().chain(["/", "/no/such/route"]) {
         let reply = api.send(preflight(path, ORIGIN)).await;
-        assert_eq!(
-            (reply.status.as_u16(), allowed_origin(&reply)),
-            (200, Some("*")),
-            "{path}"
-        );
-        assert_eq!(
-            reply.header("access-control-allow-headers"),
-            "token,x-trace"
-        );
-        assert_eq!(
-            reply.header("access-control-allow-methods"),
-            "GET,HEAD,POST,DELETE"
-        );
-        assert_eq!(reply.header("access-control-max-age"), "86400");
+        assert_eq!(reply.status, 200, "{path}");
+        assert_eq!(allowed_origin(&reply), Some("*"), "{path}");
+        for (name, value) in [
+            ("access-control-allow-headers", "token,x-trace"),
+            ("access-control-allow-methods", "GET,HEAD,POST,DELETE"),
+            ("access-control-max-age", "86400"),
+        ] {
+            assert_eq!(reply.header(name), value, "{path}");
+        }
         assert!(reply.body.is_empty());
     }
 }
@@ -404,12 +348,8 @@ async fn every_answer_can_be_read_by_a_page_and_has_an_id() {
         assert!(exposed.contains("x-request-id"), "{exposed}");
         ids.push(reply.header("x-request-id").to_owned());
     }
-    ids.push(
-        api.send(preflight(UPLOAD, ORIGIN))
-            .await
-            .header("x-request-id")
-            .to_owned(),
-    );
+    let asked = api.send(preflight(UPLOAD, ORIGIN)).await;
+    ids.push(asked.header("x-request-id").to_owned());
     let count = ids.len();
     ids.sort();
     ids.dedup();
@@ -418,11 +358,8 @@ async fn every_answer_can_be_read_by_a_page_and_has_an_id() {
 
 #[tokio::test]
 async fn only_listed_origins_may_read_when_there_is_a_list() {
-    let list = [(
-        "UPLOAD_CORS_ORIGINS",
-        "https://a.example.com, http://localhost:8080",
-    )];
-    let api = TestApi::with(&list);
+    let list = "https://a.example.com, http://localhost:8080";
+    let api = TestApi::with(&[("UPLOAD_CORS_ORIGINS", list)]);
     for (origin, allowed) in [
         ("https://a.example.com", true),
         ("http://localhost:8080", true),
@@ -441,11 +378,8 @@ async fn only_listed_origins_may_read_when_there_is_a_list() {
             from_origin(Method::GET, "/none", origin),
         ] {
             let reply = api.send(request).await;
-            assert_eq!(
-                allowed_origin(&reply),
-                allowed.then_some(origin),
-                "{origin}"
-            );
+            let expected = allowed.then_some(origin);
+            assert_eq!(allowed_origin(&reply), expected, "{origin}");
             assert!(reply.header("vary").to_lowercase().contains("origin"));
         }
     }
@@ -454,14 +388,10 @@ async fn only_listed_origins_may_read_when_there_is_a_list() {
 #[tokio::test]
 async fn an_origin_that_is_null_or_missing_does_no_harm() {
     let api = TestApi::new();
-    assert_eq!(
-        allowed_origin(&api.send(preflight(UPLOAD, "null")).await),
-        Some("*")
-    );
-    assert_eq!(
-        allowed_origin(&api.send(from_origin(Method::GET, "/healthz", "null")).await),
-        Some("*")
-    );
+    let simple = from_origin(Method::GET, "/healthz", "null");
+    for request in [preflight(UPLOAD, "null"), simple] {
+        assert_eq!(allowed_origin(&api.send(request).await), Some("*"));
+    }
     let bare = api.send(empty(Method::OPTIONS, UPLOAD)).await;
     assert_eq!((bare.status.as_u16(), bare.body.len()), (200, 0));
     assert_eq!(api.send(get("/healthz")).await.status, 200);
@@ -471,8 +401,7 @@ async fn an_origin_that_is_null_or_missing_does_no_harm() {
 async fn the_platforms_request_id_is_the_answers() {
     let api = TestApi::new();
     for path in ["/healthz", "/none", UPLOAD] {
-        let mut request = get(path);
-        request.extensions_mut().insert(Arrival {
+        let request = get(path).arriving(Arrival {
             request_id: Some("1-abc-def".to_owned()),
             ..Arrival::default()
         });
@@ -519,24 +448,15 @@ async fn only_the_base_path_itself_is_taken_off() {
 #[tokio::test]
 async fn another_method_is_405_and_the_answer_says_which_are_taken() {
     let api = TestApi::new();
+    let others = [Method::PUT, Method::DELETE, Method::PATCH];
     for (route, path) in ROUTES.into_iter().take(5) {
-        for method in [
-            Method::GET,
-            Method::POST,
-            Method::PUT,
-            Method::DELETE,
-            Method::PATCH,
-        ] {
-            if method == route {
-                continue;
-            }
+        let (other, allowed) = match route {
+            Method::GET => (Method::POST, "GET,HEAD"),
+            _ => (Method::GET, "POST"),
+        };
+        for method in others.iter().chain([&other]) {
             let reply = api.send(empty(method.clone(), path)).await;
             reply.assert_refused("method_not_allowed");
-            let allowed = if route == Method::GET {
-                "GET,HEAD"
-            } else {
-                "POST"
-            };
             assert_eq!(reply.header("allow"), allowed, "{method} {path}");
         }
     }
@@ -574,12 +494,8 @@ async fn what_only_looks_like_a_route_is_none() {
 async fn a_query_of_any_shape_does_not_move_a_route() {
     let api = TestApi::new();
     for query in ["?", "?a", "?=&&=", "?x=/../..", "?%ff=%00", "?token=%zz"] {
-        let form = Form::img("a.png", PNG);
-        assert_eq!(
-            api.send(form.to(&format!("{UPLOAD}{query}"))).await.status,
-            200,
-            "{query}"
-        );
+        let request = Form::img("a.png", PNG).to(&format!("{UPLOAD}{query}"));
+        assert_eq!(api.send(request).await.status, 200, "{query}");
     }
 }
 

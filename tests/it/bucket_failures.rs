@@ -386,8 +386,11 @@ async fn when_the_second_of_three_files_fails_the_first_goes_and_the_third_is_no
 async fn a_bad_class_id_after_a_large_file_deletes_it() {
     let scene = Scene::new().await;
     let form = Form::img("a.png", picture_of(20 * MIB)).text("image_class_id", "-1");
-    let reply = scene.api.upload(&form).await;
-    reply.assert_refused("class_id_invalid");
+    scene
+        .api
+        .upload(&form)
+        .await
+        .assert_refused("class_id_invalid");
     assert_eq!(scene.count(Operation::CompleteUpload), 1);
     scene.bucket.assert_nothing_left();
 }

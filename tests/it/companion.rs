@@ -13,8 +13,10 @@ use serde_json::{Value, json};
 
 use crate::{
     bucket_double::{BucketDouble, Contents, DENIED, Dialect, Fault, Operation},
-    lane::{COMPLETE, Lane, SIGNING, post_json, target},
-    support::{Form, PNG, Reply, RequestExt as _, path_of, picture_of, send},
+    lane::{COMPLETE, Lane, SIGNING, fields, post_json, target},
+    support::{
+        PNG, Reply, RequestExt as _, assert_has, empty, get, path_of, picture_of, post, send,
+    },
     tokens::{SECRET, of_guest, of_user},
 };
 
@@ -30,6 +32,16 @@ struct Upload {
 }
 
 impl Upload {
+    /// As the answer names it that begins it.
+    fn from_answer(reply: &Reply) -> Self {
+        let begun = bare(reply);
+        let text = |name: &str| begun[name].as_str().expect("text").to_owned();
+        Self {
+            key: text("key"),
+            id: text("uploadId"),
+        }
+    }
+
     fn path(&self, more: &str) -> String {
         let encoded: String = form_urlencoded::byte_serialize(self.id.as_bytes()).collect();
         let key: String = form_urlencoded::byte_serialize(self.key.as_bytes()).collect();
@@ -53,18 +65,12 @@ fn bare(reply: &Reply) -> Value {
 /// What Uppy does, call by call.
 impl Lane {
     async fn get(&self, path: &str) -> Reply {
-        self.send(Request::get(path).body(Body::empty()).unwrap())
-            .await
+        self.send(get(path)).await
     }
 
     async fn begin(&self, name: &str) -> Upload {
         let file = json!({"filename": name, "type": "image/png", "metadata": {"name": name}});
-        let begun = bare(&self.ask("/s3/multipart", &file).await);
-        let text = |name: &str| begun[name].as_str().expect("text").to_owned();
-        Upload {
-            key: text("key"),
-            id: text("uploadId"),
-        }
+        Upload::from_answer(&self.ask("/s3/multipart", &file).await)
     }
 
     /// Puts one part to the address the function signs; returns the part as a completion names it.
@@ -91,8 +97,7 @@ impl Lane {
     }
 
     async fn abort(&self, upload: &Upload) -> Reply {
-        let request = Request::delete(upload.path("")).body(Body::empty());
-        self.send(request.unwrap()).await
+        self.send(empty(Method::DELETE, &upload.path(""))).await
     }
 }
 
@@ -129,20 +134,10 @@ async fn a_file_in_parts_becomes_one_object_with_the_main_routes_item() {
             done["url"],
             format!("{}/chat-test/{path}", lane.bucket().endpoint())
         );
-        assert_eq!(
-            (
-                &done["size"],
-                &done["mime"],
-                &done["name"],
-                &done["image_class_id"]
-            ),
-            (
-                &json!(LARGE),
-                &json!("image/png"),
-                &json!("IMG 1.heic"),
-                &json!(0)
-            )
-        );
+        let facts = json!({
+            "size": LARGE, "mime": "image/png", "name": "IMG 1.heic", "image_class_id": 0,
+        });
+        assert_has(&done, &facts);
         assert!(done["create_time"].is_u64() && done["recall_token"].is_string());
         lane.assert_holds(&[path]);
         assert_eq!(lane.bytes(path), content);
@@ -161,17 +156,11 @@ async fn the_shapes_are_companions() {
                 .get("/s3/params?filename=a.png&type=image%2Fpng&metadata[name]=a")
                 .await,
         );
-        for (name, is_so) in [
-            ("method", params["method"] == "POST"),
-            ("url", params["url"].is_string()),
-            ("fields", params["fields"]["key"].is_string()),
-            (
-                "expires",
-                (1..=77).contains(&params["expires"].as_u64().unwrap()),
-            ),
-        ] {
-            assert!(is_so, "{name}: {params}");
-        }
+        assert_eq!(params["method"], "POST");
+        let is_complete = params["url"].is_string() && params["fields"]["key"].is_string();
+        assert!(is_complete, "{params}");
+        let expires = params["expires"].as_u64().unwrap();
+        assert!((1..=77).contains(&expires), "{params}");
         let upload = lane.begin("a.png").await;
         assert_eq!(bare(&lane.get(&upload.path("")).await), json!([]));
         let signed = bare(&lane.get(&upload.path("/10000")).await);
@@ -191,10 +180,7 @@ async fn the_shapes_are_companions() {
 async fn a_form_of_the_params_is_taken_and_completed_with_its_ticket() {
     for lane in Lane::buckets(&[]).await {
         let params = bare(&lane.get("/s3/params?filename=a.png&type=image/png").await);
-        let fields = params["fields"].as_object().unwrap().iter();
-        let form = fields.fold(Form::new(), |form, (name, value)| {
-            form.text(name, value.as_str().unwrap())
-        });
+        let form = fields(&json!({"formData": params["fields"]}));
         let (addr, path) = target(params["url"].as_str().unwrap());
         let reply = send(addr, form.file("file", "a.png", PNG).to(&path)).await;
         assert!(reply.status.is_success());
@@ -231,13 +217,12 @@ async fn a_paused_upload_goes_on_with_the_parts_that_are_there() {
         lane.put_part(&upload, 1, chunks[0]).await;
         lane.put_part(&upload, 3, b"half of the last").await;
         let listed = bare(&lane.get(&upload.path("")).await);
-        let numbers: Vec<_> = listed
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|p| p["PartNumber"].clone())
-            .collect();
-        assert_eq!(numbers, [json!(1), json!(3)]);
+        let numbers = [
+            &listed[0]["PartNumber"],
+            &listed[1]["PartNumber"],
+            &listed[2],
+        ];
+        assert_eq!(numbers, [&json!(1), &json!(3), &Value::Null]);
         lane.put_part(&upload, 2, chunks[1]).await;
         lane.put_part(&upload, 3, chunks[2]).await;
         let listed = bare(&lane.get(&upload.path("")).await);
@@ -275,6 +260,9 @@ async fn a_list_of_more_parts_than_a_page_is_whole() {
 async fn part_numbers_are_1_to_10000() {
     let lane = Lane::s3(&[]).await;
     let upload = lane.begin("a.png").await;
+    let mut asked = ["/batch", "/batch?partNumbers=", "/batch?partNumbers=1,,2"]
+        .map(str::to_owned)
+        .to_vec();
     for number in [
         "0",
         "10001",
@@ -286,18 +274,16 @@ async fn part_numbers_are_1_to_10000() {
         "99999999999",
         "%00",
     ] {
-        for asked in [
+        asked.extend([
             format!("/{number}"),
             format!("/batch?partNumbers=1,{number}"),
-        ] {
-            let reply = lane.get(&upload.path(&asked)).await;
-            reply.assert_refused("parameter_invalid");
-        }
+        ]);
     }
-    for query in ["/batch", "/batch?partNumbers=", "/batch?partNumbers=1,,2"] {
-        let reply = lane.get(&upload.path(query)).await;
-        reply.assert_refused("parameter_invalid");
+    for path in asked {
+        let reply = lane.get(&upload.path(&path)).await;
+        assert_eq!(reply.refused("parameter_invalid"), Ok(()), "{path}");
     }
+    let complete = upload.path("/complete");
     for parts in [
         json!([{"PartNumber": 0, "ETag": "x"}]),
         json!([{"PartNumber": 10001, "ETag": "x"}]),
@@ -310,15 +296,12 @@ async fn part_numbers_are_1_to_10000() {
         json!("x"),
         json!(null),
     ] {
-        let reply = lane
-            .ask(&upload.path("/complete"), &json!({"parts": parts}))
-            .await;
-        reply.assert_refused("parameter_invalid");
+        lane.ask(&complete, &json!({"parts": parts}))
+            .await
+            .assert_refused("parameter_invalid");
     }
     let huge = format!("{{\"parts\":[{}]}}", vec!["{}"; 600_000].join(","));
-    let request =
-        Request::post(upload.path("/complete")).header("content-type", "application/json");
-    let reply = lane.send(request.body(Body::from(huge)).unwrap()).await;
+    let reply = lane.send(post(&complete, "application/json", huge)).await;
     assert!(reply.status.is_client_error());
     lane.abort(&upload).await;
     lane.assert_holds(&[]);
@@ -333,8 +316,9 @@ async fn ten_thousand_parts_can_be_named() {
         .map(|number| json!({"PartNumber": number, "ETag": etag}))
         .collect();
     // They are not there; but it was the bucket that said so.
-    let reply = lane.finish(&upload, &parts).await;
-    reply.assert_refused("upload_incomplete");
+    lane.finish(&upload, &parts)
+        .await
+        .assert_refused("upload_incomplete");
     let requests = lane.bucket().requests();
     assert!(
         requests
@@ -350,12 +334,14 @@ async fn a_missing_or_changed_part_is_409_and_the_upload_goes_on() {
         let upload = lane.begin("a.png").await;
         let first = lane.put_part(&upload, 1, &content[..5 * MIB]).await;
         let missing = json!({"PartNumber": 2, "ETag": "0123"});
-        let reply = lane.finish(&upload, &[first.clone(), missing]).await;
-        reply.assert_refused("upload_incomplete");
+        lane.finish(&upload, &[first.clone(), missing])
+            .await
+            .assert_refused("upload_incomplete");
         let stale = lane.put_part(&upload, 2, b"stale").await;
         let second = lane.put_part(&upload, 2, &content[5 * MIB..]).await;
-        let reply = lane.finish(&upload, &[first.clone(), stale]).await;
-        reply.assert_refused("upload_incomplete");
+        lane.finish(&upload, &[first.clone(), stale])
+            .await
+            .assert_refused("upload_incomplete");
         let done = bare(&lane.finish(&upload, &[first, second]).await);
         assert_eq!(lane.bytes(path_of(&done)), content);
     }
@@ -385,10 +371,12 @@ async fn an_aborted_upload_cannot_be_completed_and_leaves_nothing() {
         let parts = lane.put_parts(&upload, PNG).await;
         assert_eq!(bare(&lane.abort(&upload).await), json!({}));
         lane.assert_holds(&[]);
-        let reply = lane.finish(&upload, &parts).await;
-        reply.assert_refused("upload_incomplete");
-        let reply = lane.get(&upload.path("")).await;
-        reply.assert_refused("upload_incomplete");
+        lane.finish(&upload, &parts)
+            .await
+            .assert_refused("upload_incomplete");
+        lane.get(&upload.path(""))
+            .await
+            .assert_refused("upload_incomplete");
         // As often as the client likes.
         assert_eq!(bare(&lane.abort(&upload).await), json!({}));
         lane.assert_holds(&[]);
@@ -417,99 +405,41 @@ async fn an_upload_is_its_users_alone() {
         let upload = lane.begin("a.png").await;
         let parts = lane.put_parts(&upload, PNG).await;
         let calls = |upload: &Upload| {
-            let empty = |method: Method, path: String| {
-                let request = Request::builder().method(method).uri(path);
-                request.body(Body::empty()).unwrap()
-            };
             [
-                empty(Method::GET, upload.path("")),
-                empty(Method::GET, upload.path("/1")),
-                empty(Method::GET, upload.path("/batch?partNumbers=1")),
+                get(&upload.path("")),
+                get(&upload.path("/1")),
+                get(&upload.path("/batch?partNumbers=1")),
                 post_json(&upload.path("/complete"), &json!({"parts": parts})),
-                empty(Method::DELETE, upload.path("")),
+                empty(Method::DELETE, &upload.path("")),
             ]
         };
-        let other = {
-            let request = post_json("/s3/multipart", &json!({"filename": "b", "type": "x"}))
-                .header("token", of_user("8"));
-            bare(&lane.api.send(request).await)
-        };
-        let text = |name: &str| other[name].as_str().unwrap().to_owned();
-        for (token, id, key, code) in [
-            // Somebody else's, with the right key and id.
-            (
-                of_user("8"),
-                upload.id.clone(),
-                upload.key.clone(),
-                "ticket_invalid",
-            ),
-            (
-                of_guest("8"),
-                upload.id.clone(),
-                upload.key.clone(),
-                "ticket_invalid",
-            ),
-            (
-                String::new(),
-                upload.id.clone(),
-                upload.key.clone(),
-                "token_missing",
-            ),
-            (
-                "bad".to_owned(),
-                upload.id.clone(),
-                upload.key.clone(),
-                "token_invalid",
-            ),
-            // One's own, for a key of others or none.
-            (
-                of_user("7"),
-                upload.id.clone(),
-                text("key"),
-                "ticket_invalid",
-            ),
-            (
-                of_user("7"),
-                text("uploadId"),
-                upload.key.clone(),
-                "ticket_invalid",
-            ),
-            (
-                of_user("7"),
-                upload.id.clone(),
-                "images/20260102/x.png".to_owned(),
-                "ticket_invalid",
-            ),
-            (
-                of_user("7"),
-                upload.id.clone(),
-                format!("{}x", upload.key),
-                "ticket_invalid",
-            ),
-            (
-                of_user("7"),
-                upload.id.clone(),
-                String::new(),
-                "ticket_invalid",
-            ),
-            (
-                of_user("7"),
-                "upload-1".to_owned(),
-                upload.key.clone(),
-                "ticket_invalid",
-            ),
-            (
-                of_user("7"),
-                format!("{}x", upload.id),
-                upload.key.clone(),
-                "ticket_invalid",
-            ),
+        let theirs = post_json("/s3/multipart", &json!({"filename": "b", "type": "x"}));
+        let theirs = theirs.header("token", of_user("8"));
+        let theirs = Upload::from_answer(&lane.api.send(theirs).await);
+        // Somebody else's, with the right key and id; then one's own, for a key of others or none.
+        let mut table = vec![
+            (of_user("8"), upload.clone(), "ticket_invalid"),
+            (of_guest("8"), upload.clone(), "ticket_invalid"),
+            (String::new(), upload.clone(), "token_missing"),
+            ("bad".to_owned(), upload.clone(), "token_invalid"),
+        ];
+        let Upload { key, id } = &upload;
+        for (id, key) in [
+            (id.as_str(), theirs.key.as_str()),
+            (&theirs.id, key),
+            (id, "images/20260102/x.png"),
+            (id, &format!("{key}x")),
+            (id, ""),
+            ("upload-1", key),
+            (&format!("{id}x"), key),
         ] {
-            for mut request in calls(&Upload { key, id }.clone()) {
-                let headers = request.headers_mut();
-                headers.insert("token", token.parse().unwrap());
-                let reply = lane.api.send(request).await;
-                reply.assert_refused(code);
+            let (key, id) = (key.to_owned(), id.to_owned());
+            table.push((of_user("7"), Upload { key, id }, "ticket_invalid"));
+        }
+        for (token, upload, code) in table {
+            for request in calls(&upload) {
+                let reply = lane.api.send(request.header("token", &token)).await;
+                assert_eq!(reply.refused(code), Ok(()), "{upload:?} {token}");
             }
         }
         assert_eq!(lane.bucket().open_uploads(), 2);
@@ -551,26 +481,28 @@ async fn a_store_that_fails_answers_with_a_message_and_can_be_tried_again() {
     let bucket = lane.bucket();
     bucket.fail(Operation::CreateUpload, refused, 1);
     let file = json!({"filename": "a.png", "type": "image/png"});
-    let reply = lane.ask("/s3/multipart", &file).await;
-    reply.assert_refused("store_refused");
+    lane.ask("/s3/multipart", &file)
+        .await
+        .assert_refused("store_refused");
 
     let upload = lane.begin("a.png").await;
     let parts = lane.put_parts(&upload, PNG).await;
     bucket.fail(Operation::ListParts, refused, 1);
-    let reply = lane.get(&upload.path("")).await;
-    reply.assert_refused("store_refused");
+    lane.get(&upload.path(""))
+        .await
+        .assert_refused("store_refused");
     for on in [Operation::CompleteUpload, Operation::Put] {
         bucket.fail(on, refused, 1);
-        let reply = lane.finish(&upload, &parts).await;
-        reply.assert_refused("store_refused");
+        lane.finish(&upload, &parts)
+            .await
+            .assert_refused("store_refused");
     }
     let done = bare(&lane.finish(&upload, &parts).await);
     lane.assert_holds(&[path_of(&done)]);
 
     let upload = lane.begin("a.png").await;
     bucket.fail(Operation::AbortUpload, refused, 1);
-    let reply = lane.abort(&upload).await;
-    reply.assert_refused("store_refused");
+    lane.abort(&upload).await.assert_refused("store_refused");
     assert_eq!(bare(&lane.abort(&upload).await), json!({}));
     assert_eq!(bucket.open_uploads(), 0);
 }
@@ -617,12 +549,11 @@ async fn pages_may_call_these_routes() {
         ("GET", "/s3/params"),
         ("POST", "/s3/multipart"),
     ] {
-        let request = Request::options(path)
+        let request = empty(Method::OPTIONS, path)
             .header("origin", "https://chat.example.com")
             .header("access-control-request-method", method)
-            .header("access-control-request-headers", "content-type,token")
-            .body(Body::empty());
-        let reply = lane.send(request.unwrap()).await;
+            .header("access-control-request-headers", "content-type,token");
+        let reply = lane.send(request).await;
         let allowed = reply.header("access-control-allow-methods");
         assert!(allowed.contains(method), "{allowed}");
         assert_eq!(
@@ -637,30 +568,22 @@ async fn class_ids_and_sizes_come_along() {
     let lane = Lane::s3(&[]).await;
     let file =
         json!({"filename": "a.png", "type": "x", "metadata": {"imageClassId": 5, "name": "a"}});
-    let begun = bare(&lane.ask("/s3/multipart", &file).await);
-    let text = |name: &str| begun[name].as_str().unwrap().to_owned();
-    let upload = Upload {
-        key: text("key"),
-        id: text("uploadId"),
-    };
+    let upload = Upload::from_answer(&lane.ask("/s3/multipart", &file).await);
     let parts = lane.put_parts(&upload, PNG).await;
     assert_eq!(
         bare(&lane.finish(&upload, &parts).await)["image_class_id"],
         5
     );
+    let bad_class = json!({"filename": "a", "metadata": {"imageClassId": "x"}});
     for (file, code) in [
         (json!({"filename": ["a"], "type": "x"}), "parameter_invalid"),
-        (
-            json!({"filename": "a", "metadata": {"imageClassId": "x"}}),
-            "class_id_invalid",
-        ),
+        (bad_class, "class_id_invalid"),
         (
             json!({"filename": "a", "metadata": "x"}),
             "parameter_invalid",
         ),
     ] {
-        let reply = lane.ask("/s3/multipart", &file).await;
-        reply.assert_refused(code);
+        lane.ask("/s3/multipart", &file).await.assert_refused(code);
     }
     assert_eq!(lane.bucket().open_uploads(), 0);
 }
@@ -669,16 +592,12 @@ async fn class_ids_and_sizes_come_along() {
 async fn small_parts_before_the_last_are_told_apart_from_missing_ones() {
     let lane = Lane::s3(&[]).await;
     let file = json!({"filename": "a.png", "type": "x"});
-    let begun = bare(&lane.ask("/s3/multipart", &file).await);
-    let text = |name: &str| begun[name].as_str().unwrap().to_owned();
-    let upload = Upload {
-        key: text("key"),
-        id: text("uploadId"),
-    };
+    let upload = Upload::from_answer(&lane.ask("/s3/multipart", &file).await);
     let parts = lane.put_parts(&upload, &[PNG, PNG].concat()).await;
     let parts = [parts, vec![lane.put_part(&upload, 2, PNG).await]].concat();
-    let reply = lane.finish(&upload, &parts).await;
-    reply.assert_refused("part_too_small");
+    lane.finish(&upload, &parts)
+        .await
+        .assert_refused("part_too_small");
 }
 
 #[tokio::test]
@@ -691,11 +610,7 @@ async fn wrong_methods_are_405_with_a_message() {
         (Method::DELETE, "/s3/multipart/x/1"),
         (Method::GET, "/s3/multipart/x/complete/y"),
     ] {
-        let request = Request::builder()
-            .method(method.clone())
-            .uri(path)
-            .body(Body::empty());
-        let reply = lane.send(request.unwrap()).await;
+        let reply = lane.send(empty(method.clone(), path)).await;
         let status = reply.status.as_u16();
         assert!(status == 405 || status == 404, "{method} {path}: {status}");
         if status == 405 {
@@ -721,8 +636,9 @@ async fn without_a_token_no_body_is_read() {
 async fn only_a_completion_may_be_long() {
     let lane = Lane::s3(&[]).await;
     let long = json!({"filename": "x".repeat(65 * 1024)});
-    let reply = lane.ask("/s3/multipart", &long).await;
-    reply.assert_refused("field_too_large");
+    lane.ask("/s3/multipart", &long)
+        .await
+        .assert_refused("field_too_large");
     assert_eq!(lane.bucket().open_uploads(), 0);
 }
 
@@ -741,13 +657,8 @@ async fn an_id_that_is_no_text_is_not_ours() {
 
 #[tokio::test]
 async fn a_full_process_says_so_with_a_message() {
-    let lane = Lane::changed(
-        Some(BucketDouble::start(Dialect::S3).await),
-        &[],
-        |config| {
-            config.api.max_in_flight = 0;
-        },
-    );
+    let bucket = BucketDouble::start(Dialect::S3).await;
+    let lane = Lane::changed(Some(bucket), &[], |config| config.api.max_in_flight = 0);
     lane.get("/s3/params?filename=a")
         .await
         .assert_refused("busy");
@@ -788,8 +699,9 @@ async fn an_abort_after_a_completion_that_failed_leaves_nothing() {
     let parts = lane.put_parts(&upload, PNG).await;
     let refused = DENIED;
     lane.bucket().fail(Operation::Put, refused, 1);
-    let reply = lane.finish(&upload, &parts).await;
-    reply.assert_refused("store_refused");
+    lane.finish(&upload, &parts)
+        .await
+        .assert_refused("store_refused");
     bare(&lane.abort(&upload).await);
     lane.assert_holds(&[]);
 }

@@ -172,8 +172,10 @@ async fn without_keys_in_the_request_those_of_the_environment_sign() {
 #[tokio::test]
 async fn without_any_keys_nothing_is_tried() {
     let function = Function::without_keys().await;
-    let reply = function.upload_with(&NONE).await;
-    reply.assert_refused("store_refused");
+    function
+        .upload_with(&NONE)
+        .await
+        .assert_refused("store_refused");
     assert!(function.bucket.requests().is_empty());
 }
 
@@ -185,8 +187,9 @@ async fn elsewhere_the_platforms_headers_mean_nothing() {
     reply.data();
     assert_ne!(reply.header("x-request-id"), "from-a-stranger");
     assert_eq!(function.signers(), [KEY_ID]);
-    let reply = send(function.addr, event(EVENT)).await;
-    reply.assert_refused("not_found");
+    send(function.addr, event(EVENT))
+        .await
+        .assert_refused("not_found");
 }
 
 #[tokio::test]
@@ -254,8 +257,9 @@ async fn an_event_of_nobody_we_know_is_refused() {
 async fn a_browser_that_asks_for_invoke_finds_nothing() {
     let function = Function::start().await;
     let request = with_headers(event(EVENT), &[("x-fc-control-path", "/http-invoke")]);
-    let reply = send(function.addr, request).await;
-    reply.assert_refused("not_found");
+    send(function.addr, request)
+        .await
+        .assert_refused("not_found");
     function.bucket.assert_nothing_left();
 }
 

@@ -221,15 +221,15 @@ async fn only_what_is_not_there_is_404() {
     std::os::unix::fs::symlink("b.png", root(&api).join("images/b.png")).unwrap();
     let long = format!("/images/{}.png", "a".repeat(300));
     for path in ["/images/c.png", "/images/a.png/d.png", &long, "/images/"] {
-        let reply = api.send(get(path)).await;
-        reply.assert_refused("not_found");
+        api.send(get(path)).await.assert_refused("not_found");
     }
     for method in [Method::GET, Method::HEAD] {
         let reply = api.send(empty(method, "/images/b.png")).await;
         assert_eq!(reply.status, 502);
     }
-    let reply = api.send(get("/images/b.png")).await;
-    reply.assert_refused("store_unavailable");
+    api.send(get("/images/b.png"))
+        .await
+        .assert_refused("store_unavailable");
 }
 
 #[tokio::test]
@@ -306,8 +306,7 @@ async fn hidden_and_nameless_files_are_never_served() {
     ] {
         put(&api, path, b"<script>");
         let url = format!("/{path}");
-        let reply = api.send(get(&url)).await;
-        reply.assert_refused("not_found");
+        api.send(get(&url)).await.assert_refused("not_found");
         assert_eq!(api.send(empty(Method::HEAD, &url)).await.status, 404);
     }
 }
@@ -392,8 +391,9 @@ async fn a_stored_file_takes_no_other_method() {
     let api = TestApi::new();
     put(&api, "images/a.png", PNG);
     for method in [Method::POST, Method::PUT, Method::DELETE, Method::PATCH] {
-        let reply = api.send(empty(method, "/images/a.png")).await;
-        reply.assert_refused("not_found");
+        api.send(empty(method, "/images/a.png"))
+            .await
+            .assert_refused("not_found");
     }
     assert_eq!(api.files().len(), 1);
 }
@@ -406,6 +406,7 @@ async fn a_bucket_store_serves_no_files() {
         ("AWS_ACCESS_KEY_ID", "id"),
         ("AWS_SECRET_ACCESS_KEY", "secret"),
     ]);
-    let reply = api.send(get("/images/20250417/1_2.png")).await;
-    reply.assert_refused("not_found");
+    api.send(get("/images/20250417/1_2.png"))
+        .await
+        .assert_refused("not_found");
 }

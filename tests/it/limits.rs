@@ -575,15 +575,13 @@ async fn a_request_has_ten_seconds_to_bring_the_token_that_it_needs() {
         &form.content_type(),
         stalled(no_token_yet.unclosed()),
     );
-    let reply = api.send(request).await;
-    reply.assert_refused("client_too_slow");
+    api.send(request).await.assert_refused("client_too_slow");
     assert_eq!(start.elapsed(), Duration::from_secs(10));
 
     // With its token it has until it falls silent, as anybody.
     let start = tokio::time::Instant::now();
     let request = post(UPLOAD, &form.content_type(), stalled(form.unclosed()));
-    let reply = api.send(request).await;
-    reply.assert_refused("client_too_slow");
+    api.send(request).await.assert_refused("client_too_slow");
     assert!(start.elapsed() >= Duration::from_secs(30));
     api.assert_nothing_stored();
 }

@@ -53,8 +53,9 @@ async fn without_a_secret_no_item_has_a_token_and_nothing_is_taken_back() {
     for lane in Lane::each(&[(SIGNING.0, "")]).await {
         let item = lane.send(Form::img("a.png", PNG).to(UPLOAD)).await.item();
         assert_eq!(item.get("recall_token"), None);
-        let reply = lane.recall(&json!("x")).await;
-        reply.assert_refused("direct_disabled");
+        lane.recall(&json!("x"))
+            .await
+            .assert_refused("direct_disabled");
         assert_eq!(lane.keys().len(), 1);
     }
 }
@@ -86,8 +87,9 @@ async fn too_late_is_said_in_the_time_that_is_set() {
         let judge = Lane::changed(None, &[], set);
         let reply = judge.recall(&item["recall_token"]).await;
         reply.assert_refused(&format!("recall_expired {told}"));
-        let reply = lane.recall(&item["recall_token"]).await;
-        reply.assert_refused("recall_expired");
+        lane.recall(&item["recall_token"])
+            .await
+            .assert_refused("recall_expired");
         assert_eq!(lane.keys().len(), 1);
     }
 }
@@ -100,8 +102,9 @@ async fn a_second_completion_does_not_lengthen_the_time() {
     let policy = lane.waiting(PNG).await;
     lane.complete(&policy).await.data();
     let again = lane.complete(&policy).await.item();
-    let reply = lane.recall(&again["recall_token"]).await;
-    reply.assert_refused("recall_expired");
+    lane.recall(&again["recall_token"])
+        .await
+        .assert_refused("recall_expired");
 }
 
 #[tokio::test]
@@ -150,12 +153,12 @@ async fn what_is_no_recall_token_takes_nothing_back() {
             json!(good.to_uppercase()),
             json!("x".repeat(60_000)),
         ] {
-            let reply = lane.recall(&token).await;
-            reply.assert_refused("ticket_invalid");
+            lane.recall(&token).await.assert_refused("ticket_invalid");
         }
         // Nor is it a ticket.
-        let reply = lane.ask(COMPLETE, &json!({"ticket": good})).await;
-        reply.assert_refused("ticket_invalid");
+        lane.ask(COMPLETE, &json!({"ticket": good}))
+            .await
+            .assert_refused("ticket_invalid");
         // Nor does it authorise anything.
         let request = Form::img("a.png", PNG).to(UPLOAD).header("token", good);
         lane.api.send(request).await.assert_refused("token_invalid");
@@ -173,8 +176,9 @@ async fn a_bucket_that_fails_to_remove_is_told_and_can_be_asked_again() {
     for lane in Lane::buckets(&[]).await {
         let item = lane.send(Form::img("a.png", PNG).to(UPLOAD)).await.item();
         lane.bucket().fail(Operation::Delete, DENIED, 1);
-        let reply = lane.recall(&item["recall_token"]).await;
-        reply.assert_refused("store_refused");
+        lane.recall(&item["recall_token"])
+            .await
+            .assert_refused("store_refused");
         assert_eq!(lane.keys().len(), 1);
         lane.recall(&item["recall_token"]).await.data();
         lane.assert_holds(&[]);
@@ -195,6 +199,8 @@ async fn a_guest_who_may_not_upload_any_more_may_not_take_back() {
     let lane = Lane::disk(&[JWT]).signed_in(of_guest("g"));
     let item = lane.send(Form::img("a.png", PNG).to(UPLOAD)).await.item();
     let denied = Lane::disk(&[JWT, ("UPLOAD_GUESTS", "deny")]).signed_in(of_guest("g"));
-    let reply = denied.recall(&item["recall_token"]).await;
-    reply.assert_refused("guest_denied");
+    denied
+        .recall(&item["recall_token"])
+        .await
+        .assert_refused("guest_denied");
 }

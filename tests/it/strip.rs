@@ -209,10 +209,7 @@ async fn completed(lane: &Lane, name: &str, file: &[u8]) -> (Reply, usize) {
     let policy = lane.policy(name).await;
     match &lane.bucket {
         Some(bucket) => {
-            let object = Object {
-                bytes: file.to_vec().into(),
-                ..Object::default()
-            };
+            let object = Object::with(file.to_vec());
             bucket.plant(pending_key(&policy), object);
         }
         None => lane.put_well(&policy, file).await,

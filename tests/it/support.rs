@@ -225,6 +225,13 @@ impl Reply {
         value.to_str().unwrap()
     }
 
+    /// Asserts that this is a success with a body of this type.
+    #[track_caller]
+    pub(crate) fn assert_ok(&self, content_type: &str) {
+        assert_eq!(self.status, 200);
+        assert_eq!(self.header("content-type"), content_type);
+    }
+
     /// The first item of a success.
     #[track_caller]
     pub(crate) fn item(&self) -> serde_json::Value {
@@ -235,15 +242,8 @@ impl Reply {
     #[track_caller]
     pub(crate) fn data(&self) -> serde_json::Value {
         let json = self.json();
-        assert_eq!(
-            (self.status.as_u16(), &json["msg"]),
-            (200, &"ok".into()),
-            "{json}"
-        );
-        assert_eq!(
-            self.header("content-type"),
-            "application/json; charset=utf-8"
-        );
+        assert_eq!(json["msg"], "ok", "{json}");
+        self.assert_ok("application/json; charset=utf-8");
         json["data"].clone()
     }
 }

@@ -26,6 +26,16 @@ pub(crate) struct Object {
     pub(crate) etag: String,
 }
 
+impl Object {
+    /// Of these bytes, without a description.
+    pub(crate) fn with(bytes: impl Into<Bytes>) -> Self {
+        Self {
+            bytes: bytes.into(),
+            ..Self::default()
+        }
+    }
+}
+
 /// One part of an open upload.
 #[derive(Debug, Clone)]
 pub(super) struct Part {

@@ -3,7 +3,6 @@
 
 use base64_simd::STANDARD;
 use chrono::{DateTime, TimeDelta, Utc};
-use hyper::header::{ETAG, LOCATION};
 use serde_json::{Value, json};
 
 use super::post_form::sign;
@@ -12,6 +11,10 @@ use crate::support::{Form, Reply, post, send};
 
 const KEY: &str = "pending/20260102/1_0f";
 const BOTH: [Dialect; 2] = [Dialect::S3, Dialect::Oss];
+
+const DENIED: (u16, &str) = (403, "AccessDenied");
+const INVALID: (u16, &str) = (400, "InvalidArgument");
+const NOT_THE_KEYS: (u16, &str) = (403, "SignatureDoesNotMatch");
 
 /// A form on its way to being signed.
 #[derive(Clone)]
@@ -75,21 +78,21 @@ impl Draft {
     /// With everything a signature takes.
     fn sign(self) -> Signed {
         let (day, date) = (self.at.format("%Y%m%d"), self.at.format("%Y%m%dT%H%M%SZ"));
-        let (prefix, version, scope) = match self.dialect {
-            Dialect::S3 => (
-                "x-amz-",
-                ("x-amz-algorithm", "AWS4-HMAC-SHA256"),
-                "s3/aws4_request",
-            ),
+        let (prefix, field, version, scope) = match self.dialect {
+            Dialect::S3 => ("x-amz-", "algorithm", "AWS4", "s3/aws4_request"),
             Dialect::Oss => (
                 "x-oss-",
-                ("x-oss-signature-version", "OSS4-HMAC-SHA256"),
+                "signature-version",
+                "OSS4",
                 "oss/aliyun_v4_request",
             ),
         };
         let credential = format!("{}/{day}/cn-hangzhou/{scope}", self.key_id);
         let draft = self
-            .pinned(version.0, version.1)
+            .pinned(
+                &format!("{prefix}{field}"),
+                &format!("{version}-HMAC-SHA256"),
+            )
             .pinned(&format!("{prefix}credential"), &credential)
             .pinned(&format!("{prefix}date"), &date.to_string());
         let expiration = draft.expires.format("%Y-%m-%dT%H:%M:%S.000Z").to_string();
@@ -148,6 +151,16 @@ impl Signed {
         fields.fold(Form::new(), |form, (name, value)| form.text(name, value))
     }
 
+    /// Posts it with a byte, which must be refused so.
+    async fn assert_refused(
+        &self,
+        bucket: &BucketDouble,
+        (status, code): (u16, &str),
+        words: &str,
+    ) {
+        assert_refused(&self.post(bucket, "x").await, (status, code), words);
+    }
+
     async fn post(&self, bucket: &BucketDouble, file: &str) -> Reply {
         let form = self.form().file("file", "a.html", file);
         send(bucket.addr(), form.to(&format!("/{BUCKET}/"))).await
@@ -155,7 +168,7 @@ impl Signed {
 }
 
 #[track_caller]
-fn assert_refused(reply: &Reply, status: u16, code: &str, message: &str) {
+fn assert_refused(reply: &Reply, (status, code): (u16, &str), message: &str) {
     let body = String::from_utf8_lossy(&reply.body);
     assert_eq!(reply.status, status, "{body}");
     assert!(body.contains(&format!("<Code>{code}</Code>")), "{body}");
@@ -171,13 +184,7 @@ async fn a_form_as_signed_is_stored_and_answered_as_it_asks() {
         let objects = bucket.objects();
         let object = &objects[KEY];
         assert_eq!(object.bytes, "0123456789");
-        assert_eq!(
-            reply
-                .headers
-                .get(ETAG)
-                .map(|etag| etag.to_str().expect("text")),
-            Some(format!("\"{}\"", object.etag).as_str())
-        );
+        assert_eq!(reply.header("etag"), format!("\"{}\"", object.etag));
         let expected = match dialect {
             Dialect::S3 => "binary/octet-stream",
             Dialect::Oss => "application/octet-stream",
@@ -201,12 +208,7 @@ async fn a_form_as_signed_is_stored_and_answered_as_it_asks() {
             .sign();
         let reply = signed.post(&bucket, "x").await;
         assert_eq!(reply.status, 303);
-        assert!(
-            reply.headers[LOCATION]
-                .to_str()
-                .expect("text")
-                .starts_with(page)
-        );
+        assert!(reply.header("location").starts_with(page));
     }
 }
 
@@ -221,38 +223,27 @@ async fn a_form_must_be_as_its_policy_says() {
             .field("Content-Type", "text/html");
         let empty = Draft::new(dialect).condition(json!(["starts-with", "$Cache-Control", ""]));
         let other_bucket = Draft::new(dialect).condition(json!(["eq", "$bucket", "other"]));
-        let table = [
+        let pinned = format!("{failed}{{\"key\":\"{KEY}\"}}");
+        let begins = format!("{failed}[\"starts-with\",\"$Content-Type\",\"image/\"]");
+        let expired = Draft::new(dialect).aged(TimeDelta::minutes(2));
+        for (signed, message) in [
+            (good.clone().with("key", "images/x"), &*pinned),
+            (good.clone().with("success_action_status", "201"), failed),
+            (good.clone().without("success_action_status"), failed),
+            (prefixed.sign(), &begins),
+            (empty.sign(), failed),
+            (other_bucket.sign(), failed),
             (
-                good.clone().with("key", "images/x"),
-                format!("{failed}{{\"key\":\"{KEY}\"}}"),
+                expired.sign(),
+                "Invalid according to Policy: Policy expired.",
             ),
-            (
-                good.clone().with("success_action_status", "201"),
-                failed.to_owned(),
-            ),
-            (
-                good.clone().without("success_action_status"),
-                failed.to_owned(),
-            ),
-            (
-                prefixed.sign(),
-                format!("{failed}[\"starts-with\",\"$Content-Type\",\"image/\"]"),
-            ),
-            (empty.sign(), failed.to_owned()),
-            (other_bucket.sign(), failed.to_owned()),
-            (
-                Draft::new(dialect).aged(TimeDelta::minutes(2)).sign(),
-                "Invalid according to Policy: Policy expired.".to_owned(),
-            ),
-        ];
-        for (signed, message) in table {
-            let reply = signed.post(&bucket, "x").await;
-            assert_refused(&reply, 403, "AccessDenied", &message);
+        ] {
+            signed.assert_refused(&bucket, DENIED, message).await;
         }
         let reply = good.post(&bucket, "01234567890").await;
-        assert_refused(&reply, 400, "EntityTooLarge", "");
+        assert_refused(&reply, (400, "EntityTooLarge"), "");
         let reply = good.post(&bucket, "").await;
-        assert_refused(&reply, 400, "EntityTooSmall", "");
+        assert_refused(&reply, (400, "EntityTooSmall"), "");
         bucket.assert_nothing_left();
     }
 }
@@ -268,16 +259,12 @@ async fn aws_takes_no_field_that_its_policy_does_not_name() {
         "success_action_redirect",
         "x-amz-meta-a",
     ] {
-        let reply = good
-            .clone()
-            .and(name, "public-read-write")
-            .post(&bucket, "x")
-            .await;
+        let more = good.clone().and(name, "public-read-write");
         let message = format!(
             "Invalid according to Policy: Extra input fields: {}",
             name.to_ascii_lowercase()
         );
-        assert_refused(&reply, 403, "AccessDenied", &message);
+        more.assert_refused(&bucket, DENIED, &message).await;
     }
     bucket.assert_nothing_left();
     let ignored = good.and("x-ignore-me", "x").and("submit", "Send");
@@ -294,17 +281,9 @@ async fn oss_takes_what_its_policy_does_not_name_but_for_its_signature() {
 
     bucket.allow("STS.key", "its-secret", Some("its-token"));
     let draft = Draft::new(Dialect::Oss).signed_by("STS.key", "its-secret");
-    let reply = draft
-        .sign()
-        .and("x-oss-security-token", "its-token")
-        .post(&bucket, "x")
-        .await;
-    assert_refused(
-        &reply,
-        403,
-        "AccessDenied",
-        "Extra input fields: x-oss-security-token",
-    );
+    let signed = draft.sign().and("x-oss-security-token", "its-token");
+    let message = "Extra input fields: x-oss-security-token";
+    signed.assert_refused(&bucket, DENIED, message).await;
 }
 
 #[tokio::test]
@@ -340,49 +319,26 @@ async fn only_who_knows_a_secret_can_sign() {
         let good = draft.clone().sign();
         let forged =
             STANDARD.encode_to_string(r#"{"expiration":"2099-01-01T00:00:00Z","conditions":[]}"#);
-        for (signed, status, code) in [
-            (
-                draft.clone().signed_by(KEY_ID, "wrong").sign(),
-                403,
-                "SignatureDoesNotMatch",
-            ),
-            (
-                draft.clone().signed_by("NOBODY", SECRET).sign(),
-                403,
-                "InvalidAccessKeyId",
-            ),
-            (
-                good.clone().with("policy", &forged),
-                403,
-                "SignatureDoesNotMatch",
-            ),
-            (
-                good.clone().with(&named("credential"), "x"),
-                400,
-                "InvalidArgument",
-            ),
+        let signed_by = |key_id, secret| draft.clone().signed_by(key_id, secret).sign();
+        let early = draft.clone().aged(TimeDelta::minutes(-16));
+        for (signed, refusal) in [
+            (signed_by(KEY_ID, "wrong"), NOT_THE_KEYS),
+            (signed_by("NOBODY", SECRET), (403, "InvalidAccessKeyId")),
+            (good.clone().with("policy", &forged), NOT_THE_KEYS),
+            (good.clone().with(&named("credential"), "x"), INVALID),
             (
                 good.clone().with(&named("date"), "20200101T000000Z"),
-                400,
-                "InvalidArgument",
+                INVALID,
             ),
-            (
-                good.clone().without(&named("signature")),
-                400,
-                "InvalidArgument",
-            ),
-            (good.clone().without("policy"), 400, "InvalidArgument"),
-            (good.clone().without("key"), 400, "InvalidArgument"),
-            (good.clone().and("key", "again"), 400, "InvalidArgument"),
-            (
-                draft.clone().aged(TimeDelta::minutes(-16)).sign(),
-                403,
-                "RequestTimeTooSkewed",
-            ),
-            (sts.clone().sign(), 403, no_token),
-            (with_token("other").sign(), 403, no_token),
+            (good.clone().without(&named("signature")), INVALID),
+            (good.clone().without("policy"), INVALID),
+            (good.clone().without("key"), INVALID),
+            (good.clone().and("key", "again"), INVALID),
+            (early.sign(), (403, "RequestTimeTooSkewed")),
+            (sts.clone().sign(), (403, no_token)),
+            (with_token("other").sign(), (403, no_token)),
         ] {
-            assert_refused(&signed.post(&bucket, "x").await, status, code, "");
+            signed.assert_refused(&bucket, refusal, "").await;
         }
         bucket.assert_nothing_left();
         let reply = with_token("its+token/=").sign().post(&bucket, "x").await;
@@ -394,8 +350,10 @@ async fn only_who_knows_a_secret_can_sign() {
 async fn each_cloud_takes_its_own_form_only() {
     for (ours, other) in [(Dialect::S3, Dialect::Oss), (Dialect::Oss, Dialect::S3)] {
         let bucket = BucketDouble::start(ours).await;
-        let reply = Draft::new(other).sign().post(&bucket, "x").await;
-        assert_refused(&reply, 400, "InvalidArgument", "must contain a field named");
+        let signed = Draft::new(other).sign();
+        signed
+            .assert_refused(&bucket, INVALID, "must contain a field named")
+            .await;
         bucket.assert_nothing_left();
     }
 }
@@ -429,34 +387,24 @@ async fn broken_policies_and_forms_are_refused() {
                 .rev()
                 .take(2)
                 .fold(signed, |signed, (name, value)| signed.with(name, value));
-            let reply = signed.post(&bucket, "x").await;
-            assert_refused(&reply, 400, "InvalidPolicyDocument", "Invalid Policy: ");
+            let refusal = (400, "InvalidPolicyDocument");
+            signed
+                .assert_refused(&bucket, refusal, "Invalid Policy: ")
+                .await;
         }
         let good = Draft::new(dialect).sign();
         let path = format!("/{BUCKET}/");
-        for (request, status, code) in [
-            (good.form().to(&path), 400, "InvalidArgument"),
-            (post(&path, "text/plain", "x"), 412, "PreconditionFailed"),
-            (
-                post(&path, &good.form().content_type(), good.form().unclosed()),
-                400,
-                "MalformedPOSTRequest",
-            ),
-            (
-                good.form().file("file", "a", "x").to("/other/"),
-                404,
-                "NoSuchBucket",
-            ),
-            (
-                good.form()
-                    .text("x-ignore-a", &"x".repeat(20 * 1024))
-                    .file("file", "a", "x")
-                    .to(&path),
-                400,
-                "MaxPostPreDataLengthExceeded",
-            ),
+        let file = |form: Form| form.file("file", "a", "x");
+        let long = good.form().text("x-ignore-a", &"x".repeat(20 * 1024));
+        let cut = post(&path, &good.form().content_type(), good.form().unclosed());
+        for (request, refusal) in [
+            (good.form().to(&path), INVALID),
+            (post(&path, "text/plain", "x"), (412, "PreconditionFailed")),
+            (cut, (400, "MalformedPOSTRequest")),
+            (file(good.form()).to("/other/"), (404, "NoSuchBucket")),
+            (file(long).to(&path), (400, "MaxPostPreDataLengthExceeded")),
         ] {
-            assert_refused(&send(bucket.addr(), request).await, status, code, "");
+            assert_refused(&send(bucket.addr(), request).await, refusal, "");
         }
         bucket.assert_nothing_left();
         // What stands behind the file does not count.
@@ -476,28 +424,16 @@ async fn oss_forbids_overwriting_where_the_form_says_so() {
         .pinned("x-oss-forbid-overwrite", "true")
         .sign();
     assert_eq!(once.post(&bucket, "first").await.status.as_u16(), 200);
-    assert_refused(
-        &once.post(&bucket, "second").await,
-        409,
-        "FileAlreadyExists",
-        "",
-    );
+    let reply = once.post(&bucket, "second").await;
+    assert_refused(&reply, (409, "FileAlreadyExists"), "");
     assert_eq!(bucket.objects()[KEY].bytes, "first");
     let strange = Draft::new(Dialect::Oss)
         .pinned("x-oss-forbid-overwrite", "abc")
         .sign();
-    assert_refused(
-        &strange.post(&bucket, "x").await,
-        400,
-        "InvalidArgument",
-        "",
-    );
+    strange.assert_refused(&bucket, INVALID, "").await;
     let again = Draft::new(Dialect::Oss).sign();
     assert_eq!(again.post(&bucket, "third").await.status.as_u16(), 200);
-    let object = Object {
-        bytes: "planted".into(),
-        ..Object::default()
-    };
+    let object = Object::with("planted");
     bucket.plant("planted", object);
     assert_eq!(bucket.objects()["planted"].bytes, "planted");
 }

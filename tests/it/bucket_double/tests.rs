@@ -52,6 +52,20 @@ fn client(bucket: &BucketDouble) -> Client {
     Client::from_conf(settings(&bucket.endpoint(), KEY_ID, SECRET, None).build())
 }
 
+/// A bucket and a client of it.
+async fn started(dialect: Dialect) -> (BucketDouble, Client) {
+    let bucket = BucketDouble::start(dialect).await;
+    let client = client(&bucket);
+    (bucket, client)
+}
+
+/// The bytes that are stored under [`KEY`].
+async fn got(client: &Client) -> Bytes {
+    let got = client.get_object().bucket(BUCKET).key(KEY).send().await;
+    let body = got.expect("got").body.collect().await;
+    body.expect("a whole body").into_bytes()
+}
+
 /// Status and error code of an answer, `None` when there was none to read.
 fn answered<T, E>(result: Result<T, SdkError<E>>) -> Option<(u16, String)>
 where
@@ -105,8 +119,7 @@ async fn complete(
 
 #[tokio::test]
 async fn what_is_put_is_got_byte_for_byte() {
-    let bucket = BucketDouble::start(Dialect::S3).await;
-    let client = client(&bucket);
+    let (bucket, client) = started(Dialect::S3).await;
     let bytes: Bytes = (0..=255).cycle().take(200_000).collect();
 
     let request = client.put_object().bucket(BUCKET).key(KEY);
@@ -163,30 +176,23 @@ async fn a_wrong_secret_key_or_session_token_is_403() {
     }
     bucket.assert_nothing_left();
 
-    let settings = settings(
-        &bucket.endpoint(),
-        "STS.key",
-        "its-secret",
-        Some("its+token/="),
-    );
+    let token = Some("its+token/=");
+    let settings = settings(&bucket.endpoint(), "STS.key", "its-secret", token);
     let client = Client::from_conf(settings.build());
     put(&client, "x").await.expect("stored");
 }
 
 #[tokio::test]
 async fn an_upload_in_parts_becomes_one_object() {
-    let bucket = BucketDouble::start(Dialect::S3).await;
-    let client = client(&bucket);
+    let (bucket, client) = started(Dialect::S3).await;
     let id = create(&client).await;
     let (first, second) = (Bytes::from(vec![1; 5 * MIB]), Bytes::from_static(b"end"));
 
     // Out of order, as parallel parts arrive.
     let part2 = upload_part(&client, &id, 2, second.clone()).await;
     let part1 = upload_part(&client, &id, 1, first.clone()).await;
-    assert_eq!(
-        (bucket.open_uploads(), bucket.parts_held()),
-        (1, 5 * MIB + 3)
-    );
+    let held = (bucket.open_uploads(), bucket.parts_held());
+    assert_eq!(held, (1, 5 * MIB + 3));
     let list = client.list_parts().bucket(BUCKET).key(KEY).upload_id(&id);
     let list = list.send().await.expect("listed");
     assert_eq!(list.parts().len(), 2);
@@ -194,9 +200,8 @@ async fn an_upload_in_parts_becomes_one_object() {
     let turned = vec![part2.clone(), part1.clone()];
     let result = complete(&client, &id, turned).await;
     assert_eq!(answered(result), refused(400, "InvalidPartOrder"));
-    complete(&client, &id, vec![part1, part2])
-        .await
-        .expect("completed");
+    let result = complete(&client, &id, vec![part1, part2]).await;
+    result.expect("completed");
 
     let object = bucket.objects()[KEY].clone();
     assert_eq!(object.bytes, [first, second].concat());
@@ -208,8 +213,7 @@ async fn an_upload_in_parts_becomes_one_object() {
 
 #[tokio::test]
 async fn small_parts_are_refused_but_for_the_last() {
-    let bucket = BucketDouble::start(Dialect::S3).await;
-    let client = client(&bucket);
+    let (bucket, client) = started(Dialect::S3).await;
     let id = create(&client).await;
     let small = Bytes::from(vec![1; 5 * MIB - 1]);
     let parts = vec![
@@ -223,8 +227,7 @@ async fn small_parts_are_refused_but_for_the_last() {
 
 #[tokio::test]
 async fn an_aborted_upload_leaves_nothing() {
-    let bucket = BucketDouble::start(Dialect::Oss).await;
-    let client = client(&bucket);
+    let (bucket, client) = started(Dialect::Oss).await;
     let id = create(&client).await;
     upload_part(&client, &id, 1, Bytes::from_static(b"x")).await;
     let abort = client.abort_multipart_upload().bucket(BUCKET).key(KEY);
@@ -241,8 +244,7 @@ async fn an_aborted_upload_leaves_nothing() {
 
 #[tokio::test]
 async fn s3_writes_once_with_if_none_match() {
-    let bucket = BucketDouble::start(Dialect::S3).await;
-    let client = client(&bucket);
+    let (bucket, client) = started(Dialect::S3).await;
     let once = |body: &'static str| {
         let request = client.put_object().bucket(BUCKET).key(KEY);
         request.if_none_match("*").body(Bytes::from(body).into())
@@ -263,8 +265,7 @@ async fn s3_writes_once_with_if_none_match() {
 
 #[tokio::test]
 async fn oss_writes_once_with_its_own_header_only() {
-    let bucket = BucketDouble::start(Dialect::Oss).await;
-    let client = client(&bucket);
+    let (bucket, client) = started(Dialect::Oss).await;
     let request = client.put_object().bucket(BUCKET).key(KEY);
     let result = request.if_none_match("*").send().await;
     assert_eq!(answered(result), refused(501, "NotImplemented"));
@@ -310,8 +311,7 @@ fn etag(bucket: &BucketDouble, key: &str) -> String {
 
 #[tokio::test]
 async fn a_copy_can_depend_on_its_source() {
-    let bucket = BucketDouble::start(Dialect::S3).await;
-    let client = client(&bucket);
+    let (bucket, client) = started(Dialect::S3).await;
     put(&client, "x").await.expect("stored");
     let etag = etag(&bucket, KEY);
     let result = copy(&client).copy_source_if_match("\"other\"").send().await;
@@ -323,8 +323,7 @@ async fn a_copy_can_depend_on_its_source() {
 
 #[tokio::test]
 async fn a_copy_is_described_anew_and_never_inherits_an_acl() {
-    let bucket = BucketDouble::start(Dialect::S3).await;
-    let client = client(&bucket);
+    let (bucket, client) = started(Dialect::S3).await;
     let object = Object {
         bytes: "x".into(),
         content_type: Some("text/html".into()),
@@ -349,20 +348,15 @@ async fn a_copy_is_described_anew_and_never_inherits_an_acl() {
 
 #[tokio::test]
 async fn a_copy_has_a_largest_size_but_a_copied_part_has_not() {
-    let bucket = BucketDouble::start(Dialect::S3).await;
-    let client = client(&bucket);
+    let (bucket, client) = started(Dialect::S3).await;
     put(&client, vec![1; 5 * MIB + 3]).await.expect("stored");
     bucket.limit_copies(5 * MIB);
     let result = copy(&client).send().await;
     assert_eq!(answered(result), refused(400, "InvalidRequest"));
 
     let create = client.create_multipart_upload().bucket(BUCKET).key("copy");
-    let id = create
-        .send()
-        .await
-        .expect("created")
-        .upload_id
-        .expect("an id");
+    let created = create.send().await.expect("created");
+    let id = created.upload_id.expect("an id");
     let etag = etag(&bucket, KEY);
     let part = |number: i32, range: &str, etag: &str| {
         let request = client.upload_part_copy().bucket(BUCKET).key("copy");
@@ -390,11 +384,11 @@ async fn a_copy_has_a_largest_size_but_a_copied_part_has_not() {
         parts.push(part.build());
     }
     let parts = CompletedMultipartUpload::builder().set_parts(Some(parts));
-    let request = client
-        .complete_multipart_upload()
-        .bucket(BUCKET)
-        .key("copy");
-    let request = request.upload_id(&id).multipart_upload(parts.build());
+    let request = client.complete_multipart_upload().bucket(BUCKET);
+    let request = request
+        .key("copy")
+        .upload_id(&id)
+        .multipart_upload(parts.build());
     request.send().await.expect("completed");
     let objects = bucket.objects();
     assert_eq!(objects["copy"].bytes, objects[KEY].bytes);
@@ -405,15 +399,11 @@ async fn a_copy_has_a_largest_size_but_a_copied_part_has_not() {
 
 #[tokio::test]
 async fn reading_can_depend_on_what_is_read() {
-    let bucket = BucketDouble::start(Dialect::Oss).await;
-    let client = client(&bucket);
+    let (bucket, client) = started(Dialect::Oss).await;
     put(&client, "0123456789").await.expect("stored");
     let etag = etag(&bucket, KEY);
-    let get = client
-        .get_object()
-        .bucket(BUCKET)
-        .key(KEY)
-        .range("bytes=0-3");
+    let get = client.get_object().bucket(BUCKET).key(KEY);
+    let get = get.range("bytes=0-3");
     let got = get.clone().if_match(&etag).send().await.expect("got");
     let bytes = got.body.collect().await.expect("a whole body").into_bytes();
     assert_eq!(bytes, "0123");
@@ -428,44 +418,33 @@ async fn reading_can_depend_on_what_is_read() {
 
 #[tokio::test]
 async fn lists_come_in_pages() {
-    let bucket = BucketDouble::start(Dialect::S3).await;
-    let client = client(&bucket);
+    let (bucket, client) = started(Dialect::S3).await;
     for key in ["a/1", "a/2", "a/3", "b/1"] {
-        let object = Object {
-            bytes: key.into(),
-            ..Object::default()
-        };
+        let object = Object::with(key);
         bucket.plant(key, object);
     }
     let list = || {
-        client
-            .list_objects_v2()
-            .bucket(BUCKET)
-            .prefix("a/")
-            .max_keys(2)
+        let list = client.list_objects_v2().bucket(BUCKET);
+        list.prefix("a/").max_keys(2)
     };
     let first = list().send().await.expect("listed");
     let keys = |page: &ListObjectsV2Output| -> Vec<String> {
-        let keys = page
-            .contents()
-            .iter()
-            .map(|object| object.key().expect("a key"));
-        keys.map(str::to_owned).collect()
+        let objects = page.contents().iter();
+        objects
+            .map(|object| object.key().expect("a key").to_owned())
+            .collect()
     };
     assert_eq!(
-        (keys(&first), first.is_truncated),
-        (vec!["a/1".into(), "a/2".into()], Some(true))
+        (keys(&first).join(" "), first.is_truncated),
+        ("a/1 a/2".to_owned(), Some(true))
     );
     assert_eq!(first.contents()[0].size, Some(3));
     let token = first.next_continuation_token.clone().expect("a token");
-    let second = list()
-        .continuation_token(token)
-        .send()
-        .await
-        .expect("listed");
+    let second = list().continuation_token(token).send().await;
+    let second = second.expect("listed");
     assert_eq!(
-        (keys(&second), second.is_truncated),
-        (vec!["a/3".into()], Some(false))
+        (keys(&second).join(" "), second.is_truncated),
+        ("a/3".to_owned(), Some(false))
     );
 
     let id = create(&client).await;
@@ -473,21 +452,14 @@ async fn lists_come_in_pages() {
         upload_part(&client, &id, number, Bytes::from_static(b"x")).await;
     }
     let list = || {
-        client
-            .list_parts()
-            .bucket(BUCKET)
-            .key(KEY)
-            .upload_id(&id)
-            .max_parts(2)
+        let list = client.list_parts().bucket(BUCKET).key(KEY);
+        list.upload_id(&id).max_parts(2)
     };
     let first = list().send().await.expect("listed");
     assert_eq!((first.parts().len(), first.is_truncated), (2, Some(true)));
     let marker = first.next_part_number_marker.expect("a marker");
-    let second = list()
-        .part_number_marker(marker)
-        .send()
-        .await
-        .expect("listed");
+    let second = list().part_number_marker(marker).send().await;
+    let second = second.expect("listed");
     assert_eq!(second.parts()[0].part_number, Some(10_000));
     assert_eq!(
         (second.parts().len(), second.is_truncated),
@@ -497,8 +469,7 @@ async fn lists_come_in_pages() {
 
 #[tokio::test]
 async fn who_may_not_list_is_not_told_what_is_missing() {
-    let bucket = BucketDouble::start(Dialect::S3).await;
-    let client = client(&bucket);
+    let (bucket, client) = started(Dialect::S3).await;
     let status_of_missing = async || {
         let head = client.head_object().bucket(BUCKET).key("no").send().await;
         let get = client.get_object().bucket(BUCKET).key("no").send().await;
@@ -508,23 +479,16 @@ async fn who_may_not_list_is_not_told_what_is_missing() {
         (status(answered(head)), code, status(answered(copied)))
     };
     let list = |prefix: &str| {
-        client
-            .list_objects_v2()
-            .bucket(BUCKET)
-            .prefix(prefix)
-            .send()
+        let list = client.list_objects_v2().bucket(BUCKET);
+        list.prefix(prefix).send()
     };
-    assert_eq!(
-        status_of_missing().await,
-        (404, "NoSuchKey".to_owned(), 404)
-    );
+    let missing = (404, "NoSuchKey".to_owned(), 404);
+    assert_eq!(status_of_missing().await, missing);
     list("other/").await.expect("listed");
 
     bucket.list_only(&["images/", "pending/"]);
-    assert_eq!(
-        status_of_missing().await,
-        (403, "AccessDenied".to_owned(), 403)
-    );
+    let hidden = (403, "AccessDenied".to_owned(), 403);
+    assert_eq!(status_of_missing().await, hidden);
     list("images/2026").await.expect("listed");
     for prefix in ["other/", "", "image"] {
         assert_eq!(answered(list(prefix).await), refused(403, "AccessDenied"));
@@ -534,16 +498,13 @@ async fn who_may_not_list_is_not_told_what_is_missing() {
     head.send().await.expect("there");
 
     bucket.list_only(&[]);
-    assert_eq!(
-        answered(list("images/").await),
-        refused(403, "AccessDenied")
-    );
+    let denied = answered(list("images/").await);
+    assert_eq!(denied, refused(403, "AccessDenied"));
 }
 
 #[tokio::test]
 async fn an_object_is_swapped_just_before_a_request() {
-    let bucket = BucketDouble::start(Dialect::S3).await;
-    let client = client(&bucket);
+    let (bucket, client) = started(Dialect::S3).await;
     put(&client, "first").await.expect("stored");
     let before = etag(&bucket, KEY);
     bucket.fail(Operation::Copy, Fault::SwapFirst(b"other"), 1);
@@ -551,20 +512,12 @@ async fn an_object_is_swapped_just_before_a_request() {
     assert_eq!(answered(result), refused(412, "PreconditionFailed"));
     assert_eq!(bucket.objects()[KEY].bytes, "other");
     bucket.fail(Operation::Get, Fault::SwapFirst(b"third"), 1);
-    let got = client.get_object().bucket(BUCKET).key(KEY).send().await;
-    let body = got
-        .expect("got")
-        .body
-        .collect()
-        .await
-        .expect("a whole body");
-    assert_eq!(body.into_bytes(), "third");
+    assert_eq!(got(&client).await, "third");
 }
 
 #[tokio::test]
 async fn a_presigned_part_is_taken_until_its_url_expires() {
-    let bucket = BucketDouble::start(Dialect::S3).await;
-    let client = client(&bucket);
+    let (bucket, client) = started(Dialect::S3).await;
     let id = create(&client).await;
     let presigned = async |signed_ago: u64| {
         let expiry = PresigningConfig::builder()
@@ -634,22 +587,12 @@ async fn presigned_urls_work_under_the_clouds_own_hosts() {
             .wait_until(|now| now.requests().len() > number && now.is_idle())
             .await;
         let last = bucket.requests().pop().expect("a request");
-        let status = last.status;
-        assert_eq!(
-            status,
-            Some(expected),
-            "{endpoint}, path style {path_style}"
-        );
-        assert!(
-            last.uri
-                .query()
-                .expect("signed")
-                .contains("X-Amz-Signature=")
-        );
-        assert_eq!(
-            (last.key.as_str(), last.key_id.as_deref()),
-            (KEY, Some(KEY_ID))
-        );
+        let name = format!("{endpoint}, path style {path_style}");
+        assert_eq!(last.status, Some(expected), "{name}");
+        let query = last.uri.query().expect("signed");
+        assert!(query.contains("X-Amz-Signature="), "{name}");
+        assert_eq!(last.key, KEY, "{name}");
+        assert_eq!(last.key_id.as_deref(), Some(KEY_ID), "{name}");
     }
     assert_eq!(bucket.objects().keys().collect::<Vec<_>>(), [KEY]);
 }
@@ -668,8 +611,7 @@ async fn a_client_that_leaves_within_its_body_stores_nothing() {
 
 #[tokio::test]
 async fn a_planned_status_strikes_as_often_as_told() {
-    let bucket = BucketDouble::start(Dialect::S3).await;
-    let client = client(&bucket);
+    let (bucket, client) = started(Dialect::S3).await;
     bucket.fail(Operation::Get, Fault::Status(500, "InternalError"), 1);
     bucket.fail(Operation::Put, Fault::Status(503, "SlowDown"), 2);
     for _ in 0..2 {
@@ -684,34 +626,26 @@ async fn a_planned_status_strikes_as_often_as_told() {
 
 #[tokio::test]
 async fn cut_requests_and_answers_leave_the_client_without_an_answer() {
-    let table = [
-        (Fault::CutMidBody, false),
-        (Fault::HalfAnswer, false),
-        (Fault::DoneButHalfAnswer, true),
-    ];
-    for (fault, stored) in table {
-        let bucket = BucketDouble::start(Dialect::S3).await;
-        let client = client(&bucket);
+    for (fault, stored, megabytes) in [
+        (Fault::CutMidBody, false, 4),
+        (Fault::HalfAnswer, false, 8),
+        (Fault::DoneButHalfAnswer, true, 8),
+    ] {
+        let (bucket, client) = started(Dialect::S3).await;
         bucket.fail(Operation::Any, fault, 1);
         let result = put(&client, vec![1; 8 * MIB]).await;
         assert_eq!(answered(result), None, "{fault:?}");
         assert_eq!(bucket.objects().contains_key(KEY), stored, "{fault:?}");
         let first = bucket.requests().remove(0);
         assert_eq!(first.status, None, "{fault:?}");
-        let expected = if matches!(fault, Fault::CutMidBody) {
-            4
-        } else {
-            8
-        };
-        assert_eq!(first.received() / MIB as u64, expected, "{fault:?}");
+        assert_eq!(first.received() / MIB as u64, megabytes, "{fault:?}");
         put(&client, "x").await.expect("the next one is healthy");
     }
 }
 
 #[tokio::test]
 async fn a_half_answer_with_a_body_ends_within_it() {
-    let bucket = BucketDouble::start(Dialect::S3).await;
-    let client = client(&bucket);
+    let (bucket, client) = started(Dialect::S3).await;
     put(&client, vec![1; 1000]).await.expect("stored");
     bucket.fail(Operation::Get, Fault::HalfAnswer, 1);
     let got = client.get_object().bucket(BUCKET).key(KEY).send().await;
@@ -723,8 +657,7 @@ async fn a_half_answer_with_a_body_ends_within_it() {
 
 #[tokio::test]
 async fn a_slow_answer_is_right_and_a_hanging_one_never_comes() {
-    let bucket = BucketDouble::start(Dialect::S3).await;
-    let client = client(&bucket);
+    let (bucket, client) = started(Dialect::S3).await;
     let delay = Duration::from_millis(100);
     bucket.fail(Operation::Put, Fault::Slow(delay), 1);
     let start = Instant::now();
