@@ -1,11 +1,18 @@
-//! README in both languages: names every variable that is read and every failure, and is equal in both.
+//! README in both languages: names every variable that is read, every failure and every route, and is
+//! equal in both.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use chat_upload::config;
 
+use crate::{
+    openapi::{routes_of_the_program, without_names},
+    support::assert_same,
+};
+
 const ENGLISH: &str = include_str!("../../README.md");
 const CHINESE: &str = include_str!("../../README.zh-CN.md");
+const BOTH: [(&str, &str); 2] = [("README.md", ENGLISH), ("README.zh-CN.md", CHINESE)];
 /// Where variables are read; `vars.rs` only lists their names.
 const CONFIG: [&str; 2] = [
     include_str!("../../src/config/bucket.rs"),
@@ -17,18 +24,22 @@ const ERRORS: &str = include_str!("../../src/api/error.rs");
 #[test]
 fn the_tables_name_the_variables_that_are_read_and_no_others() {
     let read = variables_that_are_read();
-    for readme in [ENGLISH, CHINESE] {
+    for (name, readme) in BOTH {
         let named: BTreeSet<_> = defaults(readme).into_keys().collect();
-        assert_eq!(named, read);
+        assert_same((name, &named), ("src/config", &read));
     }
 }
 
 #[test]
 fn a_variable_that_is_read_is_known_as_one() {
     let read = variables_that_are_read();
-    let ours = read.iter().filter(|name| name.starts_with("UPLOAD_"));
-    let known: BTreeSet<_> = config::VARIABLES.iter().copied().collect();
-    assert_eq!(ours.map(String::as_str).collect::<BTreeSet<_>>(), known);
+    let ours = read.iter().map(String::as_str);
+    let ours = ours.filter(|name| name.starts_with("UPLOAD_")).collect();
+    let known = config::VARIABLES.iter().copied().collect();
+    assert_same(
+        ("VARIABLES of src/config/vars.rs", &known),
+        ("the other files there", &ours),
+    );
 }
 
 #[test]
@@ -43,8 +54,37 @@ fn the_tables_name_every_failure_with_its_status() {
         answered.contains(&("413".into(), "too_large".into())),
         "{answered:?}"
     );
-    for readme in [ENGLISH, CHINESE] {
-        assert_eq!(failures_of_the_table(readme), answered);
+    for (name, readme) in BOTH {
+        let named = failures_of_the_table(readme);
+        assert_same((name, &named), ("src/api/error.rs", &answered));
+    }
+}
+
+/// Addresses that clients get with an answer and never make themselves.
+const TOLD_IN_ANSWERS: [&str; 2] = ["/api/chat/uploadPending", "/f/{}/{}"];
+
+#[test]
+fn the_tables_name_every_route() {
+    for (name, readme) in BOTH {
+        let named: Vec<_> = rows(readme)
+            .flat_map(|row| quoted(row[0]).collect::<Vec<_>>())
+            .map(|route| match route.split_once(" /") {
+                Some((_, path)) => format!("/{path}"),
+                None => route,
+            })
+            .map(|path| path.replace('<', "{").replace('>', "}"))
+            .collect();
+        let is_named = |path: &String| {
+            named.iter().any(|route| match route.strip_suffix('…') {
+                Some(beginning) => path.starts_with(beginning),
+                None => without_names(route) == *path,
+            })
+        };
+        let routes = routes_of_the_program().into_keys();
+        let missing: Vec<_> = routes
+            .filter(|path| !TOLD_IN_ANSWERS.contains(&&**path) && !is_named(path))
+            .collect();
+        assert!(missing.is_empty(), "missing in {name}: {missing:?}");
     }
 }
 

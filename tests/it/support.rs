@@ -2,8 +2,9 @@
 //! binary as a process, and the answers of both.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     convert::Infallible,
+    fmt::Debug,
     io::{BufRead as _, BufReader},
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -41,6 +42,20 @@ use crate::{
     bucket_double::{BUCKET, BucketDouble, Dialect, KEY_ID, SECRET},
     runtime_double::GatewayAnswer,
 };
+
+/// Asserts that two places list the same things, and names those that one of them lacks.
+#[track_caller]
+pub(crate) fn assert_same<T: Ord + Debug>(
+    (place, listed): (&str, &BTreeSet<T>),
+    (other_place, listed_there): (&str, &BTreeSet<T>),
+) {
+    let missing: Vec<_> = listed_there.difference(listed).collect();
+    let missing_there: Vec<_> = listed.difference(listed_there).collect();
+    assert!(
+        missing.is_empty() && missing_there.is_empty(),
+        "missing in {place}: {missing:?}\nmissing in {other_place}: {missing_there:?}"
+    );
+}
 
 /// The main route.
 pub(crate) const UPLOAD: &str = "/api/chat/uploadAliyun";
