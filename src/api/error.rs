@@ -1,5 +1,5 @@
-//! Every failure a client can see: its status, its stable code, and its text (CONTRACT section 5 is
-//! this table). The client's own mistakes are told precisely, ours vaguely.
+//! Every failure a client can see: its status, its stable code, and its text in two languages. The
+//! client's own mistakes are told precisely, ours vaguely.
 
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
@@ -429,90 +429,3 @@ impl IntoResponse for Error {
 /// The failure that a response stands for.
 #[derive(Clone, Debug)]
 pub(super) struct Failure(pub(super) Arc<Error>);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::upload::media::Refused;
-
-    /// One error of every row that has a text of its own.
-    fn errors() -> Vec<Error> {
-        let life = Duration::from_secs(90);
-        let idle = Duration::from_secs(30);
-        let refused = |words: &'static str| Error::Upload(upload::Error::Type(Refused::new(words)));
-        vec![
-            Error::NotFound,
-            Error::HostInvalid,
-            Error::MethodNotAllowed,
-            Error::TokenMissing,
-            Error::TokenExpired,
-            Error::TokenInvalid(Rejected::Malformed),
-            Error::GuestDenied,
-            Error::NotMultipart,
-            Error::EncodingRefused,
-            Error::BodyMangled,
-            ReadError::TooLarge { limit: 50 << 20 }.into(),
-            ReadError::FieldTooLarge { limit: 9 }.into(),
-            ReadError::malformed("no boundary parameter").into(),
-            ReadError::Truncated.into(),
-            ReadError::TooSlow { idle }.into(),
-            ReadError::TooLong.into(),
-            Error::FileMissing,
-            Error::WrongField {
-                wanted: "img",
-                got: "file".to_owned(),
-            },
-            Error::TooManyFiles { limit: 9 },
-            Error::ClassIdInvalid,
-            Error::FolderInvalid,
-            Error::TextTooLong { limit: 9 },
-            Error::DirectDisabled,
-            Error::TicketInvalid,
-            Error::RecallExpired { life },
-            Error::ParameterInvalid { name: "size" },
-            Error::AlreadyUploaded,
-            Error::PartTooSmall,
-            Error::RangeNotSatisfiable { size: 9 },
-            upload::Error::Empty.into(),
-            refused("Windows program"),
-            refused("damaged JPEG"),
-            refused("unknown"),
-            upload::Error::LocationKept.into(),
-            upload::Error::Incomplete.into(),
-            store::Error::NoCredentials.into(),
-            store::Error::Interrupted.into(),
-            Error::TooManyRequests { after: life },
-            Error::Busy,
-            Error::TimedOut,
-            Error::Internal("a bug in detail".to_owned()),
-        ]
-    }
-
-    #[test]
-    fn both_texts_of_a_failure_say_the_same_each_in_its_language() {
-        let is_chinese = |letter: char| ('\u{4E00}'..='\u{9FFF}').contains(&letter);
-        let digits = |text: &str| {
-            text.matches(|c: char| c.is_ascii_digit())
-                .collect::<String>()
-        };
-        for error in errors() {
-            let row = error.row();
-            let (chinese, english) = (&*row.chinese, &*row.english);
-            assert!(chinese.contains(is_chinese), "{chinese}");
-            assert!(english.is_ascii() && english.contains(' '), "{english}");
-            assert_eq!(
-                chinese.starts_with("上传失败: "),
-                english.starts_with("Upload failed: "),
-                "{english}"
-            );
-            let counts = !matches!(
-                error,
-                Error::RangeNotSatisfiable { .. } | Error::ClassIdInvalid
-            );
-            if counts {
-                assert_eq!(digits(chinese), digits(english), "{english}");
-            }
-            assert!(!english.contains("detail"), "{english}");
-        }
-    }
-}

@@ -3,7 +3,10 @@
 
 use serde_json::json;
 
-use crate::support::Reply;
+use crate::{
+    readme::failures_of_the_program,
+    support::{Reply, assert_same},
+};
 
 /// Code, status, text in Chinese and in English; `{}` stands for the quoted words.
 const FAILURES: &str = "\
@@ -68,6 +71,39 @@ ffmpeg playlist | ffmpeg 播放列表
 markup | 标记语言
 font | 字体";
 
+fn rows() -> impl Iterator<Item = Vec<&'static str>> {
+    FAILURES.lines().map(|row| row.split(" | ").collect())
+}
+
+#[test]
+fn the_table_is_that_of_the_program() {
+    let listed = rows().map(|row| (row[1].to_owned(), row[0].to_owned()));
+    assert_same(
+        ("FAILURES of tests/it/refusals.rs", &listed.collect()),
+        ("src/api/error.rs", &failures_of_the_program()),
+    );
+}
+
+#[test]
+fn both_texts_of_a_failure_say_the_same_each_in_its_language() {
+    let is_chinese = |letter: char| ('\u{4E00}'..='\u{9FFF}').contains(&letter);
+    let digits = |text: &str| text.replace(|c: char| !c.is_ascii_digit(), "");
+    for row in rows() {
+        let (code, chinese, english) = (row[0], row[2], row[3]);
+        assert!(chinese.contains(is_chinese), "{code}");
+        assert!(english.is_ascii() && english.contains(' '), "{code}");
+        let is_upload = chinese.starts_with("上传失败: ");
+        assert_eq!(is_upload, english.starts_with("Upload failed: "), "{code}");
+        if code != "class_id_invalid" {
+            assert_eq!(digits(chinese), digits(english), "{code}");
+        }
+        if !["body_malformed", "range_not_satisfiable"].contains(&code) {
+            let quoted = |text: &str| text.matches("{}").count();
+            assert_eq!(quoted(chinese), quoted(english), "{code}");
+        }
+    }
+}
+
 /// The words of an English text in Chinese.
 fn chinese(words: &str) -> String {
     let translated = WORDS
@@ -111,11 +147,8 @@ impl Reply {
         let words = failure.split_once(' ');
         let code = words.map_or(failure, |(code, _)| code);
         let words = words.map(|(_, words)| words);
-        let mut rows = FAILURES
-            .lines()
-            .map(|row| row.split(" | ").collect::<Vec<_>>());
-        let row = rows.find(|row| row[0] == code);
-        let row = row.unwrap_or_else(|| panic!("{code} is no failure of the table"));
+        let row = rows().find(|row| row[0] == code);
+        let row = row.unwrap_or_else(|| panic!("{code} has no row in FAILURES of {}", file!()));
         let answer: serde_json::Value = serde_json::from_slice(&self.body).unwrap_or_default();
         let text = |key: &str| answer[key].as_str().unwrap_or_default();
         let header = |name| self.headers.get(name).and_then(|value| value.to_str().ok());
