@@ -1,15 +1,19 @@
-//! What a client gets when all is well: the answers of the contract's sections 1 to 3, the other
-//! routes, CORS, and which paths are routes at all.
+//! What a client gets when all is well: the answers of the upload routes, the other routes,
+//! CORS, and which paths are routes at all.
 
 use std::ops::RangeInclusive;
 
 use axum::http::{Method, Request};
-use chat_upload::api::Arrival;
+use chat_upload::{api::Arrival, upload::naming::Folder};
 use chrono::{DateTime, FixedOffset, Utc};
 use serde_json::json;
 
-use crate::support::{
-    Form, PNG, Reply, RequestExt as _, TestApi, UPLOAD, assert_has, empty, get, path_of, post,
+use crate::{
+    openapi::routes_of_the_program,
+    support::{
+        Form, PNG, Reply, RequestExt as _, TestApi, UPLOAD, assert_has, assert_same, empty, get,
+        path_of, post,
+    },
 };
 
 const ADMIN: &str = "/shop/admin/image/uploadAliyun";
@@ -286,15 +290,24 @@ async fn health_names_the_version_and_the_store() {
     }
 }
 
-/// Every route, with a method it takes.
-const ROUTES: [(Method, &str); 6] = [
-    (Method::POST, UPLOAD),
-    (Method::POST, ADMIN),
-    (Method::POST, CHAT_IMAGES),
-    (Method::GET, "/api/chat/qrcode?url=x"),
-    (Method::GET, "/healthz"),
-    (Method::GET, "/images/20250417/none.png"),
-];
+/// Every path that is a route, with the methods it takes.
+fn routes() -> impl Iterator<Item = (String, Vec<Method>)> {
+    let routes = routes_of_the_program().into_iter();
+    routes.map(|(path, methods)| {
+        let methods = methods.into_iter().map(|method| method.to_uppercase());
+        let methods = methods.map(|method| method.parse().unwrap()).collect();
+        (path.replace("{}", "x"), methods)
+    })
+}
+
+/// With every route that depends on settings.
+fn with_all_routes() -> TestApi {
+    TestApi::with(&[
+        ("UPLOAD_PAGE", "on"),
+        ("UPLOAD_READ", "signed"),
+        ("UPLOAD_SIGNING_SECRET", "0123456789abcdef"),
+    ])
+}
 
 fn from_origin(method: Method, path: &str, origin: &str) -> Request<axum::body::Body> {
     empty(method, path).header("origin", origin)
@@ -315,12 +328,15 @@ fn allowed_origin(reply: &Reply) -> Option<&str> {
 
 #[tokio::test]
 async fn a_preflight_is_answered_on_every_path() {
-    let api = TestApi::new();
-    let paths = ROUTES.map(|(_, path)| path);
-    for path in paths.into_iter().chain(["/", "/no/such/route"]) {
-        let reply = api.send(preflight(path, ORIGIN)).await;
-        assert_eq!(reply.status, 200, "{path}");
-        assert_eq!(allowed_origin(&reply), Some("*"), "{path}");
+    let api = with_all_routes();
+    let paths = routes().map(|(path, _)| path);
+    for path in paths.chain(["/images/x".to_owned(), "/no/such/route".to_owned()]) {
+        let reply = api.send(preflight(&path, ORIGIN)).await;
+        assert_eq!(
+            (reply.status.as_u16(), allowed_origin(&reply)),
+            (200, Some("*")),
+            "{path}"
+        );
         for (name, value) in [
             ("access-control-allow-headers", "token,x-trace"),
             ("access-control-allow-methods", "GET,HEAD,POST,DELETE"),
@@ -334,15 +350,16 @@ async fn a_preflight_is_answered_on_every_path() {
 
 #[tokio::test]
 async fn every_answer_can_be_read_by_a_page_and_has_an_id() {
-    let api = TestApi::new();
+    let api = with_all_routes();
     let mut ids = Vec::new();
     let failing = [
-        (Method::GET, UPLOAD),
-        (Method::GET, "/none"),
-        (Method::DELETE, "/healthz"),
+        (UPLOAD.to_owned(), vec![Method::GET]),
+        ("/images/20250417/none.png".to_owned(), vec![Method::GET]),
+        ("/healthz".to_owned(), vec![Method::DELETE]),
     ];
-    for (method, path) in ROUTES.into_iter().chain(failing) {
-        let reply = api.send(from_origin(method, path, ORIGIN)).await;
+    for (path, methods) in routes().chain(failing) {
+        let method = methods[0].clone();
+        let reply = api.send(from_origin(method, &path, ORIGIN)).await;
         assert_eq!(allowed_origin(&reply), Some("*"), "{path} {}", reply.status);
         let exposed = reply.header("access-control-expose-headers");
         assert!(exposed.contains("x-request-id"), "{exposed}");
@@ -447,18 +464,44 @@ async fn only_the_base_path_itself_is_taken_off() {
 
 #[tokio::test]
 async fn another_method_is_405_and_the_answer_says_which_are_taken() {
-    let api = TestApi::new();
-    let others = [Method::PUT, Method::DELETE, Method::PATCH];
-    for (route, path) in ROUTES.into_iter().take(5) {
-        let (other, allowed) = match route {
-            Method::GET => (Method::POST, "GET,HEAD"),
-            _ => (Method::GET, "POST"),
-        };
-        for method in others.iter().chain([&other]) {
-            let reply = api.send(empty(method.clone(), path)).await;
-            reply.assert_refused("method_not_allowed");
-            assert_eq!(reply.header("allow"), allowed, "{method} {path}");
+    let api = with_all_routes();
+    for (path, mut taken) in routes() {
+        if taken.contains(&Method::GET) {
+            taken.push(Method::HEAD);
         }
+        let all = [
+            Method::GET,
+            Method::POST,
+            Method::PUT,
+            Method::DELETE,
+            Method::PATCH,
+        ];
+        for method in all.into_iter().filter(|method| !taken.contains(method)) {
+            let reply = api.send(empty(method.clone(), &path)).await;
+            let refused = reply.refused("method_not_allowed");
+            assert_eq!(refused, Ok(()), "{method} {path}");
+            let allowed = reply.header("allow").split(',').collect();
+            assert_same(
+                (&format!("Allow of {method} {path}"), &allowed),
+                (
+                    "the methods it takes",
+                    &taken.iter().map(Method::as_str).collect(),
+                ),
+            );
+        }
+    }
+}
+
+#[test]
+fn no_prefix_hides_files_behind_a_route() {
+    for (path, _) in routes() {
+        let mut levels = path.trim_start_matches('/').split('/');
+        let (first, second) = (levels.next().unwrap(), levels.next());
+        let is_refused = Folder::parse(first).is_err();
+        assert!(
+            second.is_none() || is_refused,
+            "{first} is missing in ROUTES of src/store/key.rs"
+        );
     }
 }
 
