@@ -1,4 +1,4 @@
-//! Who may upload: every row of the contract's section 4 on every route, wherever a token stands,
+//! Who may upload: users, guests and strangers on every route, wherever a token stands,
 //! and section E of the list of bad inputs (`e56` to `e61`) as seen from outside. What tokens hold is
 //! judged in `api/access/jwt.rs` and tested there claim by claim.
 
@@ -73,7 +73,7 @@ async fn assert_each_taken(requests: impl IntoIterator<Item = Request<Body>>) {
     }
 }
 
-// The table of section 4
+// Users, guests and strangers
 
 #[tokio::test]
 async fn without_a_secret_everybody_may_upload_and_no_token_is_judged() {

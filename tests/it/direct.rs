@@ -100,7 +100,7 @@ async fn a_file_takes_three_calls_over_every_store() {
 }
 
 #[tokio::test]
-async fn the_key_waits_apart_and_follows_the_contracts_form() {
+async fn the_key_waits_apart_and_has_the_form_of_every_key() {
     for lane in Lane::each(&[("UPLOAD_PREFIX", "img/chat")]).await {
         if let Some(bucket) = &lane.bucket {
             bucket.list_only(&["img/chat/", "pending/"]);

@@ -1,4 +1,4 @@
-//! Every failure of the contract's section 5 that a form, a path or a store in a folder can show:
+//! Every failure that a form, a path or a store in a folder can show:
 //! status, code and text, and a store in which nothing is left.
 //!
 //! Not here: `store_refused` and `store_timeout` of a bucket that answers, which need one.

@@ -6,7 +6,7 @@
 )]
 
 // Behaviour
-mod api; // answers of every route, as the contract has them
+mod api; // answers of every route, as README has them
 mod auth; // who may upload
 mod companion; // uploads in parts, as Uppy's clients make them
 mod direct; // uploads that go straight into the store
