@@ -18,7 +18,6 @@ use crate::{
 
 const ADMIN: &str = "/shop/admin/image/uploadAliyun";
 const FOLDER: &str = "/api/chat/uploadStreamSingleToServerDiy/";
-const CHAT_IMAGES: &str = "/api/chat/uploadStreamSingleToServerDiy/chatImgs";
 const ORIGIN: &str = "https://chat.example.com";
 
 /// Asserts that `path` is `<folder>/<YYYYMMDD>/<milliseconds>_<12 lower-case hex><.ext>` of a
