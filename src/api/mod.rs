@@ -23,21 +23,18 @@ use std::{
 
 use axum::{
     Router,
-    extract::State,
     http::request::Parts,
     middleware,
-    response::Response,
     routing::{get, post},
 };
 use futures_util::FutureExt as _;
-use serde::Serialize;
 use tokio::time::Instant;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use self::{
     access::rate_limit::Limiter,
     concurrency::Places,
-    routes::{companion, direct, files, page, qrcode, read, recall, upload},
+    routes::{companion, direct, files, health, page, qrcode, read, recall, upload},
 };
 pub use self::{
     access::{
@@ -152,7 +149,7 @@ pub fn router(store: Store, settings: Settings) -> Router {
             middleware::from_fn_with_state(places, concurrency::limit),
         ))
         // A full process is still a healthy one.
-        .route("/healthz", get(health))
+        .route("/healthz", get(health::health))
         // Holds for the routes above it only.
         .method_not_allowed_fallback(|| async { Error::MethodNotAllowed })
         .with_state(api)
@@ -162,19 +159,6 @@ pub fn router(store: Store, settings: Settings) -> Router {
             CatchPanicLayer::custom(layers::panic_response),
         ));
     layers::strip_base_path(routes, base_path)
-}
-
-/// `GET /healthz`: this process answers; the store is not asked.
-async fn health(State(api): State<Api>) -> Result<Response, Error> {
-    #[derive(Serialize)]
-    struct Health {
-        version: &'static str,
-        store: &'static str,
-    }
-    reply::ok(Health {
-        version: env!("CARGO_PKG_VERSION"),
-        store: api.store.kind(),
-    })
 }
 
 impl Api {

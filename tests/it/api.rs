@@ -273,10 +273,29 @@ async fn a_qr_code_holds_1024_bytes_and_no_more() {
 }
 
 #[tokio::test]
-async fn health_names_the_version_and_the_store() {
-    let reply = TestApi::new().send(get("/healthz")).await;
-    let expected = json!({"version": env!("CARGO_PKG_VERSION"), "store": "disk"});
-    assert_eq!(reply.data(), expected);
+async fn health_names_the_version_the_store_and_the_limits() {
+    let standard = json!({
+        "max_bytes": 52_428_800, "max_files": 9, "types": ["image", "video", "audio", "document"],
+        "direct": false, "direct_max_bytes": 524_288_000, "recall_secs": 300, "token": false,
+    });
+    let changed = json!({
+        "max_bytes": 1000, "max_files": 2, "types": ["image", "file"],
+        "direct": true, "direct_max_bytes": 2000, "recall_secs": 60, "token": true,
+    });
+    let variables = [
+        ("UPLOAD_MAX_BYTES", "1000"),
+        ("UPLOAD_MAX_FILES", "2"),
+        ("UPLOAD_TYPES", "file,image"),
+        ("UPLOAD_DIRECT_MAX_BYTES", "2000"),
+        ("UPLOAD_RECALL_SECS", "60"),
+        ("UPLOAD_JWT_SECRET", "0123456789abcdef"),
+    ];
+    for (variables, limits) in [(&[][..], standard), (&variables, changed)] {
+        let reply = TestApi::with(variables).send(get("/healthz")).await;
+        let version = env!("CARGO_PKG_VERSION");
+        let expected = json!({"version": version, "store": "disk", "limits": limits});
+        assert_eq!(reply.data(), expected);
+    }
     for scheme in ["s3", "oss"] {
         // Nobody listens there: health is not the store's.
         let api = TestApi::with(&[

@@ -70,7 +70,10 @@ impl Lane {
 
     async fn begin(&self, name: &str) -> Upload {
         let file = json!({"filename": name, "type": "image/png", "metadata": {"name": name}});
-        Upload::from_answer(&self.ask("/s3/multipart", &file).await)
+        let begun = self.ask("/s3/multipart", &file).await;
+        let part_bytes = if self.kind() == "oss" { MIB } else { 5 * MIB };
+        assert_eq!(bare(&begun)["part_bytes"], part_bytes, "{}", self.kind());
+        Upload::from_answer(&begun)
     }
 
     /// Puts one part to the address the function signs; returns the part as a completion names it.

@@ -89,12 +89,15 @@ async fn begin(Beginning(mut caller, parts, arguments): Beginning) -> Result<Res
     let wanted = DirectRequest::parse(&arguments, "filename")?.with_metadata(&metadata)?;
     let (stem, ticket) = wanted.authorize(&mut caller)?;
     let key = ObjectKey::pending(&stem);
-    let work = async |session: &Session| Ok(part_uploads(session)?.create(&key).await?);
-    let id = caller.api.with_store(&parts, work).await?;
+    let work = async |session: &Session| {
+        let uploads = part_uploads(session)?;
+        Ok((uploads.create(&key).await?, uploads.part_bytes()))
+    };
+    let (id, part_bytes) = caller.api.with_store(&parts, work).await?;
     let upload = PartUpload { ticket, id };
     let id = caller.sign(Purpose::PartUpload, Utc::now() + LIFE, &upload)?;
     let id = id.ok_or(Error::DirectDisabled)?;
-    reply::bare(json!({"key": key.as_str(), "uploadId": id}))
+    reply::bare(json!({"key": key.as_str(), "uploadId": id, "part_bytes": part_bytes}))
 }
 
 /// `GET /s3/multipart/{uploadId}?key`

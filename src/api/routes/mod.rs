@@ -3,6 +3,7 @@
 pub(super) mod companion;
 pub(super) mod direct;
 pub(super) mod files;
+pub(super) mod health;
 pub(super) mod page;
 pub(super) mod qrcode;
 pub(super) mod read;

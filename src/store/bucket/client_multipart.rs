@@ -43,6 +43,11 @@ impl<'s> ClientMultipart<'s> {
         Self { session, tasks }
     }
 
+    /// Smallest part that a client should send, in bytes; the last one may be smaller.
+    pub fn part_bytes(self) -> u64 {
+        self.session.bucket.dialect().part_bytes()
+    }
+
     /// Creates an upload and returns the bucket's id for it. One whose id got lost, or whose client
     /// has left meanwhile, is aborted.
     ///

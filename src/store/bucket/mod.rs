@@ -76,6 +76,15 @@ impl Dialect {
         }
     }
 
+    /// Smallest part that a client should send, in bytes. S3 refuses smaller ones but for the last; OSS
+    /// takes them from 100 KiB on, and bills each.
+    fn part_bytes(self) -> u64 {
+        match self {
+            Self::S3 => 5 << 20,
+            Self::Oss => 1 << 20,
+        }
+    }
+
     /// The header that makes a write create an object and never overwrite one.
     fn create_only(self) -> (HeaderName, &'static str) {
         match self {

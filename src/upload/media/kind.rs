@@ -66,6 +66,14 @@ impl Kinds {
         self.0 & Self::bit(kind) != 0
     }
 
+    /// The words for its kinds.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        let kinds = Kind::EACH.into_iter();
+        kinds
+            .filter(move |kind| self.contains(*kind))
+            .map(Kind::as_str)
+    }
+
     /// The kinds that are in both sets.
     pub const fn and(self, other: Self) -> Self {
         Self(self.0 & other.0)
@@ -108,9 +116,7 @@ mod tests {
             ("image,video,audio,document", "image,video,audio,document"),
         ] {
             let kinds: Kinds = list.parse().expect(list);
-            let words = Kind::EACH.into_iter().filter(|kind| kinds.contains(*kind));
-            let words: Vec<_> = words.map(Kind::as_str).collect();
-            assert_eq!(words.join(","), printed);
+            assert_eq!(kinds.names().collect::<Vec<_>>().join(","), printed);
         }
         assert_eq!("document,audio,video,image".parse(), Ok(Kinds::ALL));
     }
