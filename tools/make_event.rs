@@ -5,7 +5,6 @@
 //! always gives the same event; the samples in `events/` are made this way. It is not a gateway:
 //! it knows what events look like, not which requests a gateway would refuse.
 
-use std::fmt;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
@@ -85,15 +84,8 @@ fn refuse(mistake: &Mistake) -> ExitCode {
     ExitCode::from(2)
 }
 
-/// A command line that cannot be carried out; says why.
-#[derive(Debug, PartialEq)]
-struct Mistake(String);
-
-impl fmt::Display for Mistake {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
+/// Why a command line cannot be carried out.
+type Mistake = String;
 
 // ---------------------------------------------------------------------------------------------
 // The command line
@@ -150,7 +142,7 @@ impl Wish {
         let mut arguments = arguments.into_iter();
         while let Some(argument) = arguments.next() {
             let mut value = || {
-                let missing = || Mistake(format!("{argument} needs a value"));
+                let missing = || format!("{argument} needs a value");
                 arguments.next().ok_or_else(missing)
             };
             match argument.as_str() {
@@ -162,16 +154,16 @@ impl Wish {
                 "--path" => wish.path = rooted(value()?)?,
                 "--query" => wish.query.push(split(&value()?, '=')?),
                 "--header" => wish.header_changes.push(split(&value()?, ':')?),
-                "--gateway" => wish.gateway = Gateway::parse(&value()?)?,
+                "--gateway" => wish.gateway = choose("gateway", &value()?, &Gateway::ALL)?,
                 "--base-path" => wish.base_path = rooted(value()?)?,
-                "--body-as" => wish.body_form = BodyForm::parse(&value()?)?,
+                "--body-as" => wish.body_form = choose("body form", &value()?, &BodyForm::ALL)?,
                 "--mangled" => wish.body_form = BodyForm::Mangled,
                 "--upper-case-headers" => wish.upper_case_headers = true,
                 "--sorted" => wish.layout.sorted = true,
                 "--escaped-slashes" => wish.layout.escaped_slashes = true,
                 "--flag-as-text" => wish.layout.flag_as_text = true,
                 option if option.starts_with('-') => {
-                    return Err(Mistake(format!("unknown option {option}")));
+                    return Err(format!("unknown option {option}"));
                 }
                 file => wish.add_file(file)?,
             }
@@ -180,12 +172,9 @@ impl Wish {
     }
 
     fn add_file(&mut self, path: &str) -> Result<(), Mistake> {
-        if self
-            .form
-            .iter()
-            .any(|input| matches!(input, Input::File(_)))
-        {
-            return Err(Mistake(format!("one file at a time, {path} is the second")));
+        let is_file = |input: &Input| matches!(input, Input::File(_));
+        if self.form.iter().any(is_file) {
+            return Err(format!("one file at a time, {path} is the second"));
         }
         self.form.push(Input::File(path.to_owned()));
         Ok(())
@@ -226,17 +215,15 @@ impl Wish {
 }
 
 fn split(text: &str, separator: char) -> Result<Pair, Mistake> {
-    let (name, value) = text
-        .split_once(separator)
-        .ok_or_else(|| Mistake(format!("`{text}` has no `{separator}`")))?;
+    let missing = || format!("`{text}` has no `{separator}`");
+    let (name, value) = text.split_once(separator).ok_or_else(missing)?;
     Ok((name.trim().to_owned(), value.trim().to_owned()))
 }
 
 fn rooted(path: String) -> Result<String, Mistake> {
-    if path.starts_with('/') {
-        Ok(path)
-    } else {
-        Err(Mistake(format!("the path `{path}` does not begin with /")))
+    match path.starts_with('/') {
+        true => Ok(path),
+        false => Err(format!("the path `{path}` does not begin with /")),
     }
 }
 
@@ -271,21 +258,16 @@ impl Request {
             headers.push(("Content-Length".into(), self.content_length.to_string()));
             headers.push(("Content-Type".into(), content_type));
         }
-        headers.extend(
-            from_gateway
-                .iter()
-                .map(|&(name, value)| (name.into(), value.into())),
-        );
+        let from_gateway = from_gateway.iter();
+        headers.extend(from_gateway.map(|&(name, value)| (name.into(), value.into())));
         headers.retain(|(name, _)| !self.changes(name));
         let added = self
             .header_changes
             .iter()
             .filter(|(_, value)| !value.is_empty());
         headers.extend(added.cloned());
-        if self.upper_case_headers {
-            headers
-                .iter_mut()
-                .for_each(|(name, _)| name.make_ascii_uppercase());
+        for (name, _) in headers.iter_mut().filter(|_| self.upper_case_headers) {
+            name.make_ascii_uppercase();
         }
         headers
     }
@@ -303,16 +285,13 @@ impl Request {
     }
 
     fn encoded_query(&self) -> Vec<Pair> {
-        let pairs = self.query.iter();
-        pairs
-            .map(|(name, value)| (encoded(name), encoded(value)))
-            .collect()
+        let encode = |(name, value): &Pair| (encoded(name), encoded(value));
+        self.query.iter().map(encode).collect()
     }
 
     fn decoded_path(&self) -> String {
-        percent_decode_str(&self.path)
-            .decode_utf8_lossy()
-            .into_owned()
+        let path = percent_decode_str(&self.path);
+        path.decode_utf8_lossy().into_owned()
     }
 }
 
@@ -340,7 +319,7 @@ struct Part {
 
 impl Part {
     fn file(path: &str, field: &str, file_name: Option<&str>) -> Result<Self, Mistake> {
-        let content = std::fs::read(path).map_err(|error| Mistake(format!("{path}: {error}")))?;
+        let content = std::fs::read(path).map_err(|error| format!("{path}: {error}"))?;
         let path = Path::new(path);
         let own_name = path.file_name().unwrap_or_default().to_string_lossy();
         let headers = format!(
@@ -353,11 +332,9 @@ impl Part {
     }
 
     fn text(name: &str, value: &str) -> Self {
+        let name = quoted(name);
         Self {
-            headers: format!(
-                "Content-Disposition: form-data; name=\"{}\"\r\n",
-                quoted(name)
-            ),
+            headers: format!("Content-Disposition: form-data; name=\"{name}\"\r\n"),
             content: value.as_bytes().to_vec(),
         }
     }
@@ -402,14 +379,11 @@ impl Multipart {
     fn boundary(parts: &[Part]) -> String {
         let absent = |boundary: &String| {
             let finder = memchr::memmem::Finder::new(boundary.as_bytes());
-            parts
-                .iter()
-                .all(|part| finder.find(&part.content).is_none())
+            let mut parts = parts.iter();
+            parts.all(|part| finder.find(&part.content).is_none())
         };
-        (0..)
-            .map(|number| format!("------------------------sample{number:06}"))
-            .find(absent)
-            .expect("no file holds every number")
+        let mut all = (0..).map(|number| format!("------------------------sample{number:06}"));
+        all.find(absent).expect("no file holds every number")
     }
 }
 
@@ -441,10 +415,6 @@ impl BodyForm {
         ("wrapped-base64", Self::WrappedBase64),
     ];
 
-    fn parse(name: &str) -> Result<Self, Mistake> {
-        choose("body form", name, &Self::ALL)
-    }
-
     /// Length that the client announced: the real one, also when the gateway mangles the body later.
     fn content_length(self, body: Option<&Multipart>) -> usize {
         match self {
@@ -459,10 +429,10 @@ fn choose<T: Copy>(what: &str, name: &str, all: &[(&str, T)]) -> Result<T, Mista
         return Ok(*found);
     }
     let known = all.iter().map(|(known, _)| *known).collect::<Vec<_>>();
-    Err(Mistake(format!(
+    Err(format!(
         "no {what} `{name}`; there are {}",
         known.join(", ")
-    )))
+    ))
 }
 
 /// `body` and `isBase64Encoded` of an event.
@@ -475,12 +445,10 @@ struct EventBody {
 impl EventBody {
     fn new(form: BodyForm, bytes: Option<&[u8]>) -> Result<Self, Mistake> {
         let Some(bytes) = bytes else {
-            return Ok(Self {
-                body: None,
-                is_base64: false,
-            });
+            let (body, is_base64) = (None, false);
+            return Ok(Self { body, is_base64 });
         };
-        let (body, is_base64) = match form {
+        let (body, is_base64): (Value, _) = match form {
             BodyForm::Base64 => (base64(bytes).into(), true),
             BodyForm::Text => (utf8(bytes)?.into(), false),
             BodyForm::Mangled => (String::from_utf8_lossy(bytes).into(), false),
@@ -490,10 +458,8 @@ impl EventBody {
             BodyForm::UrlSafeBase64 => (url_safe(&base64(bytes)).into(), true),
             BodyForm::WrappedBase64 => (wrapped(&base64(bytes)).into(), true),
         };
-        Ok(Self {
-            body: Some(body),
-            is_base64,
-        })
+        let body = Some(body);
+        Ok(Self { body, is_base64 })
     }
 }
 
@@ -502,7 +468,7 @@ fn base64(bytes: &[u8]) -> String {
 }
 
 fn utf8(bytes: &[u8]) -> Result<&str, Mistake> {
-    std::str::from_utf8(bytes).map_err(|_| Mistake("the body is not UTF-8, so not text".into()))
+    std::str::from_utf8(bytes).map_err(|_| "the body is not UTF-8, so not text".into())
 }
 
 fn with_illegal_character(mut base64: String) -> String {
@@ -516,14 +482,8 @@ fn url_safe(base64: &str) -> String {
 }
 
 fn wrapped(base64: &str) -> String {
-    let mut lines = String::new();
-    for (index, character) in base64.chars().enumerate() {
-        if index > 0 && index % 76 == 0 {
-            lines.push('\n');
-        }
-        lines.push(character);
-    }
-    lines
+    let lines = base64.as_bytes().chunks(76).map(String::from_utf8_lossy);
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -548,10 +508,6 @@ impl Gateway {
         ("alb-multi", Self::AlbMulti),
         ("aliyun-api-gateway", Self::Aliyun),
     ];
-
-    fn parse(name: &str) -> Result<Self, Mistake> {
-        choose("gateway", name, &Self::ALL)
-    }
 
     fn event(self, request: &Request, body: EventBody) -> Event {
         match self {
@@ -609,24 +565,19 @@ fn apigw_v1(request: &Request, body: EventBody) -> Event {
         "resourcePath": "/{proxy+}",
         "stage": "prod",
     });
+    let (query, proxy) = (&request.query, path.trim_start_matches('/'));
     Event(vec![
         ("resource", json!("/{proxy+}")),
         ("path", json!(path)),
         ("httpMethod", json!(request.method)),
         ("headers", last_values(&headers)),
         ("multiValueHeaders", all_values(&headers)),
-        (
-            "queryStringParameters",
-            null_if_empty(last_values(&request.query)),
-        ),
+        ("queryStringParameters", null_if_empty(last_values(query))),
         (
             "multiValueQueryStringParameters",
-            null_if_empty(all_values(&request.query)),
+            null_if_empty(all_values(query)),
         ),
-        (
-            "pathParameters",
-            json!({ "proxy": path.trim_start_matches('/') }),
-        ),
+        ("pathParameters", json!({ "proxy": proxy })),
         ("stageVariables", Value::Null),
         ("requestContext", context),
         ("body", body.body.unwrap_or(Value::Null)),
@@ -708,6 +659,7 @@ fn alb(request: &Request, body: EventBody, style: AlbHeaders) -> Event {
     let host = "upload-1234567890.us-east-1.elb.amazonaws.com";
     let headers = lower_cased(request.headers(&forwarded(host)));
     let query = request.encoded_query();
+    let context = json!({ "elb": { "targetGroupArn": target_group } });
     let (query, headers) = match style {
         AlbHeaders::Single => (
             ("queryStringParameters", last_values(&query)),
@@ -719,10 +671,7 @@ fn alb(request: &Request, body: EventBody, style: AlbHeaders) -> Event {
         ),
     };
     Event(vec![
-        (
-            "requestContext",
-            json!({ "elb": { "targetGroupArn": target_group } }),
-        ),
+        ("requestContext", context),
         ("httpMethod", json!(request.method)),
         ("path", json!(request.path)),
         query,
@@ -780,19 +729,17 @@ fn forwarded(host: &str) -> [(&str, &str); 5] {
 }
 
 fn lower_cased(mut headers: Vec<Pair>) -> Vec<Pair> {
-    headers
-        .iter_mut()
-        .for_each(|(name, _)| name.make_ascii_lowercase());
+    for (name, _) in &mut headers {
+        name.make_ascii_lowercase();
+    }
     headers
 }
 
 /// `{"name": "last value"}`
 fn last_values(pairs: &[Pair]) -> Value {
-    pairs
-        .iter()
-        .map(|(name, value)| (name.clone(), json!(value)))
-        .collect::<Map<_, _>>()
-        .into()
+    let pairs = pairs.iter();
+    let pairs = pairs.map(|(name, value)| (name.clone(), json!(value)));
+    pairs.collect::<Map<_, _>>().into()
 }
 
 /// `{"name": ["first value", "second value"]}`
@@ -801,9 +748,8 @@ fn all_values(pairs: &[Pair]) -> Value {
         let same = pairs.iter().filter(|(other, _)| other == name);
         same.map(|(_, value)| json!(value)).collect::<Vec<_>>()
     };
-    let pairs = pairs
-        .iter()
-        .map(|(name, _)| (name.clone(), values(name).into()));
+    let names = pairs.iter().map(|(name, _)| name);
+    let pairs = names.map(|name| (name.clone(), values(name).into()));
     pairs.collect::<Map<_, _>>().into()
 }
 
@@ -845,16 +791,13 @@ impl Layout {
             event.0.sort_by_key(|(name, _)| *name);
         }
         if self.flag_as_text {
-            for (_, flag) in event
-                .0
-                .iter_mut()
-                .filter(|(name, _)| *name == "isBase64Encoded")
-            {
+            let flags = event.0.iter_mut();
+            for (_, flag) in flags.filter(|(name, _)| *name == "isBase64Encoded") {
                 *flag = flag.to_string().into();
             }
         }
         let json = serde_json::to_string_pretty(&event);
-        let mut json = json.map_err(|error| Mistake(error.to_string()))?;
+        let mut json = json.map_err(|error| error.to_string())?;
         if self.escaped_slashes {
             // A slash means nothing in JSON outside of strings.
             json = json.replace('/', "\\/");
@@ -874,10 +817,6 @@ mod tests {
         Wish::parse(arguments)?
             .expect("no help was asked for")
             .event()
-    }
-
-    fn mistake(arguments: &[&str]) -> String {
-        event(arguments).unwrap_err().0
     }
 
     fn read(name: &str) -> String {
@@ -918,22 +857,18 @@ mod tests {
 
     #[test]
     fn what_cannot_be_done_is_said() {
-        let cases: [(&[&str], &str); 6] = [
+        for (arguments, text) in [
             (
-                &["--gateway", "nginx"],
+                "--gateway nginx",
                 "no gateway `nginx`; there are apigw-v1, apigw-v2",
             ),
-            (&["--field"], "--field needs a value"),
-            (&["--what"], "unknown option --what"),
-            (&["--query", "x"], "`x` has no `=`"),
-            (&["events/none.png"], "events/none.png: No such file"),
-            (
-                &["events/picture.png", "--body-as", "text"],
-                "the body is not UTF-8",
-            ),
-        ];
-        for (arguments, text) in cases {
-            let mistake = mistake(arguments);
+            ("--field", "--field needs a value"),
+            ("--what", "unknown option --what"),
+            ("--query x", "`x` has no `=`"),
+            ("events/none.png", "events/none.png: No such file"),
+            ("events/picture.png --body-as text", "the body is not UTF-8"),
+        ] {
+            let mistake = event(&arguments.split(' ').collect::<Vec<_>>()).unwrap_err();
             assert!(mistake.starts_with(text), "{mistake}");
         }
     }

@@ -210,9 +210,7 @@ impl Done {
 impl Load {
     /// Sends until the bounds are reached; the calling thread does all the work.
     pub(crate) fn run(&self) -> io::Result<Done> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
+        let runtime = crate::process::runtime()?;
         LocalSet::new().block_on(&runtime, self.send_all())
     }
 

@@ -51,9 +51,7 @@ impl RuntimeApi {
             queued: Mutex::new(queued),
             tell,
         });
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
+        let runtime = crate::process::runtime()?;
         std::thread::Builder::new()
             .name("runtime-api".to_owned())
             .spawn(move || runtime.block_on(serve(listener, shared)))?;

@@ -158,9 +158,8 @@ impl Bench {
             let server = Server::start(self)?;
             std::thread::sleep(self.options.pause);
             server.upload(&Payload::of_size(SMALL), 1, once())?;
-            upload
-                .0
-                .push(server.process.started.elapsed() - self.options.pause);
+            let wall = server.process.started.elapsed() - self.options.pause;
+            upload.0.push(wall);
             upload.1.push(server.process.cpu()?);
         }
         let line = |what: &str, to_reach, (wall, cpu)| Line {
@@ -170,17 +169,11 @@ impl Bench {
             cpu: ms(median(cpu)),
             ..Line::default()
         };
+        let first_200 = "process start to first 200 (/healthz)";
+        let first_upload = "process start to the first upload of 100 KB done";
         Ok(vec![
-            line(
-                "process start to first 200 (/healthz)",
-                "≤ 8 ms, CPU ≤ 4 ms",
-                bare,
-            ),
-            line(
-                "process start to the first upload of 100 KB done",
-                "",
-                upload,
-            ),
+            line(first_200, "≤ 8 ms, CPU ≤ 4 ms", bare),
+            line(first_upload, "", upload),
         ])
     }
 
@@ -320,11 +313,7 @@ impl Bench {
                 let floor = limits::aes_gcm(algorithm, size)?;
                 lines.push(Line {
                     what: format!("TLS to the store, more than without: {name}; floor: {cipher}"),
-                    to_reach: if size == MEDIUM {
-                        "CPU ≤ 1.5 × floor"
-                    } else {
-                        ""
-                    },
+                    to_reach: ["", "CPU ≤ 1.5 × floor"][usize::from(size == MEDIUM)],
                     measured: rate(tls.rate),
                     cpu: s_per_gb(more, size),
                     floor: s_per_gb(floor, size),
@@ -363,16 +352,11 @@ impl Bench {
         let cpu = server.process.cpu()?;
         server.upload(&Payload::of_size(size), 1, once())?;
         let cpu = server.process.cpu()? - cpu;
+        let uploaded = mib(size as u64);
+        let what = format!("peak RSS, one upload of {uploaded}, fresh process");
         Ok(vec![Line {
             cpu: s_per_gb(cpu, size),
-            ..memory(
-                &format!(
-                    "peak RSS, one upload of {}, fresh process",
-                    mib(size as u64)
-                ),
-                "≤ 40 MiB",
-                server.process.peak_rss()?,
-            )
+            ..memory(&what, "≤ 40 MiB", server.process.peak_rss()?)
         }])
     }
 
@@ -388,13 +372,11 @@ impl Bench {
             };
             let done = server.upload(&payload, uploads, bounds)?;
             let cpu = server.process.cpu()?.div_f64(done.requests.max(1) as f64);
+            let what = format!("peak RSS, {} MB × {uploads} at once", size / 1_000_000);
+            let to_reach = if uploads == 64 { "≤ 450 MiB" } else { "" };
             lines.push(Line {
                 cpu: s_per_gb(cpu, size),
-                ..memory(
-                    &format!("peak RSS, {} MB × {uploads} at once", size / 1_000_000),
-                    if uploads == 64 { "≤ 450 MiB" } else { "" },
-                    server.process.peak_rss()?,
-                )
+                ..memory(&what, to_reach, server.process.peak_rss()?)
             });
         }
         Ok(lines)
@@ -601,9 +583,8 @@ impl<'b> Server<'b> {
         let done = self.upload(payload, clients, bounds)?;
         // A relay passes on the form around the file as well.
         if self.sink.taken() - taken < done.requests * payload.file_bytes as u64 {
-            return Err(io::Error::other(
-                "not every byte sent has reached the store",
-            ));
+            let lost = "not every byte sent has reached the store";
+            return Err(io::Error::other(lost));
         }
         Ok(Turn {
             rate: done.rate(),
@@ -701,9 +682,6 @@ fn describe(options: &Options) {
     let processors = std::thread::available_parallelism().map_or(0, usize::from);
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let load = load.split(' ').next().unwrap_or_default();
-    let pinned = match options.pin {
-        true => ", one of them the binary's alone",
-        false => "",
-    };
+    let pinned = ["", ", one of them the binary's alone"][usize::from(options.pin)];
     println!("{processors} processors{pinned}; load {load} before the first row\n");
 }

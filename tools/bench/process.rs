@@ -65,12 +65,8 @@ fn pin_this_thread(processors: &str) -> io::Result<()> {
         .arg(id)
         .stdout(Stdio::null())
         .status()?;
-    match pinned.success() {
-        true => Ok(()),
-        false => Err(io::Error::other(
-            "taskset failed; are there two processors?",
-        )),
-    }
+    let failed = || io::Error::other("taskset failed; are there two processors?");
+    pinned.success().then_some(()).ok_or_else(failed)
 }
 
 impl Start {
@@ -163,6 +159,12 @@ fn processor_time(thread: &Path) -> io::Result<Duration> {
     nanoseconds
         .map(Duration::from_nanos)
         .ok_or_else(|| io::Error::other("this kernel keeps no schedstat"))
+}
+
+/// A runtime on the thread that blocks on it.
+pub(crate) fn runtime() -> io::Result<tokio::runtime::Runtime> {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_all().build()
 }
 
 /// An address that was free a moment ago.

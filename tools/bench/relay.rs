@@ -52,9 +52,7 @@ pub(crate) fn run(arguments: impl Iterator<Item = String>) -> io::Result<()> {
     };
     let listen: SocketAddr = listen.parse().map_err(io::Error::other)?;
     let store: SocketAddr = store.parse().map_err(io::Error::other)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = crate::process::runtime()?;
     LocalSet::new().block_on(&runtime, async move {
         let listener = TcpListener::bind(listen).await?;
         loop {

@@ -53,9 +53,7 @@ impl Sink {
             taken: Arc::default(),
         };
         let taken = Arc::clone(&sink.taken);
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
+        let runtime = crate::process::runtime()?;
         std::thread::Builder::new()
             .name("sink".to_owned())
             .spawn(move || runtime.block_on(serve(listener, acceptor, taken)))?;
@@ -64,11 +62,7 @@ impl Sink {
 
     /// For `UPLOAD_ENDPOINT`.
     pub(crate) fn endpoint(&self) -> String {
-        let scheme = if self.certificate.is_some() {
-            "https"
-        } else {
-            "http"
-        };
+        let scheme = ["http", "https"][usize::from(self.certificate.is_some())];
         format!("{scheme}://{}", self.address)
     }
 
