@@ -85,7 +85,7 @@ async fn several_files_are_answered_in_their_order() {
 #[tokio::test]
 async fn as_many_files_as_allowed_are_taken() {
     let api = TestApi::with(&[("UPLOAD_MAX_FILES", "3")]);
-    let form = (0..3).fold(Form::new(), |form, _| form.file("img", "a.png", PNG));
+    let form = (0..3).fold(Form::new(), |form, _| form.and_picture());
     assert_eq!(api.upload(&form).await.data().as_array().unwrap().len(), 3);
     assert_eq!(api.files().len(), 3);
 }
@@ -93,7 +93,7 @@ async fn as_many_files_as_allowed_are_taken() {
 #[tokio::test]
 async fn the_class_id_comes_from_the_query_or_from_before_or_after_the_file() {
     let api = TestApi::new();
-    let file = |form: Form| form.file("img", "a.png", PNG);
+    let file = |form: Form| form.and_picture();
     let plain = || file(Form::new());
     let before = |field: &str, id: &str| file(Form::new().text(field, id));
     let behind = |field: &str, id: &str| plain().text(field, id);
@@ -123,7 +123,7 @@ async fn the_class_id_comes_from_the_query_or_from_before_or_after_the_file() {
 #[tokio::test]
 async fn the_admin_page_gets_the_same_answer() {
     let api = TestApi::new();
-    let form = Form::img("a.png", PNG).file("img", "b.png", PNG);
+    let form = Form::picture().file("img", "b.png", PNG);
     let request = form.to(&format!("{ADMIN}?imageClassId=12"));
     let data = api.send(request).await.data();
     for (index, name) in ["a.png", "b.png"].into_iter().enumerate() {
@@ -197,7 +197,7 @@ async fn the_prefix_and_the_time_zone_of_the_key_are_configured() {
     ] {
         let start = now();
         let api = TestApi::with(&[("UPLOAD_PREFIX", prefix), ("UPLOAD_UTC_OFFSET", zone)]);
-        let data = api.upload(&Form::img("a.png", PNG)).await.data();
+        let data = api.upload(&Form::picture()).await.data();
         assert_key(path_of(&data[0]), prefix, "png", zone, &(start..=now()));
     }
 }
@@ -215,7 +215,7 @@ async fn the_url_is_where_the_client_asked_unless_an_address_is_configured() {
         (&cdn, "10.0.0.1", http, "https://cdn.example.com/chat/"),
     ] {
         let api = TestApi::with(vars);
-        let request = Form::img("a.png", PNG)
+        let request = Form::picture()
             .to(UPLOAD)
             .header("host", host)
             .header("x-forwarded-proto", scheme);
@@ -453,7 +453,7 @@ async fn a_base_path_is_taken_off_and_stands_in_the_url() {
     for held in ["/prod/v1", "prod/v1/"] {
         let api = TestApi::with(&[("UPLOAD_BASE_PATH", held)]);
         assert_eq!(api.send(get("/prod/v1/healthz")).await.status, 200);
-        let request = Form::img("a.png", PNG)
+        let request = Form::picture()
             .to(&format!("/prod/v1{UPLOAD}?imageClassId=5"))
             .header("host", "gw.example.com");
         let item = api.send(request).await.item();
@@ -544,7 +544,7 @@ async fn what_only_looks_like_a_route_is_none() {
         "/api/chat/uploadStreamSingleToServerDiy",
         "/shop/admin/image/",
     ] {
-        for request in [Form::img("a.png", PNG).to(path), get(path)] {
+        for request in [Form::picture().to(path), get(path)] {
             api.send(request).await.assert_refused("not_found");
         }
     }
@@ -555,7 +555,7 @@ async fn what_only_looks_like_a_route_is_none() {
 async fn a_query_of_any_shape_does_not_move_a_route() {
     let api = TestApi::new();
     for query in ["?", "?a", "?=&&=", "?x=/../..", "?%ff=%00", "?token=%zz"] {
-        let request = Form::img("a.png", PNG).to(&format!("{UPLOAD}{query}"));
+        let request = Form::picture().to(&format!("{UPLOAD}{query}"));
         assert_eq!(api.send(request).await.status, 200, "{query}");
     }
 }
@@ -563,7 +563,7 @@ async fn a_query_of_any_shape_does_not_move_a_route() {
 #[tokio::test]
 async fn the_forms_content_type_may_be_written_in_many_ways() {
     let api = TestApi::new();
-    let form = Form::with_boundary("abc").file("img", "a.png", PNG);
+    let form = Form::with_boundary("abc").and_picture();
     for content_type in [
         "multipart/form-data; boundary=abc",
         "multipart/form-data;boundary=abc",

@@ -4,13 +4,13 @@
 
 use axum::{
     body::Body,
-    http::{HeaderValue, Method, Request},
+    http::{Method, Request},
 };
 use serde_json::json;
 
 use crate::{
     bucket_double::{BucketDouble, Dialect, Operation},
-    support::{Form, PNG, Process, TestApi, UPLOAD, empty, files_below, get, path_of, send},
+    support::{Form, Local, PNG, RequestExt as _, TestApi, UPLOAD, empty, get, path_of},
     tokens::{HS256, SECRET, of_guest, of_user, signed, token},
 };
 
@@ -31,31 +31,23 @@ enum Place {
     FormBeforeFile,
 }
 
-const PLACES: [Place; 4] = [
-    Place::Header,
-    Place::Bearer,
-    Place::Query,
-    Place::FormBeforeFile,
-];
+use Place::{Bearer, FormBeforeFile, Header, Query};
+
+const PLACES: [Place; 4] = [Header, Bearer, Query, FormBeforeFile];
+/// One where a token is known before the form is read, and one within the form.
+const TWO_PLACES: [Place; 2] = [Header, FormBeforeFile];
 
 /// An upload of one picture to `route` with `token` at `place`.
 fn upload(route: &str, place: Place, token: &str) -> Request<Body> {
-    let form = Form::img("a.png", PNG);
+    let form = Form::picture();
     match place {
-        Place::Header => with_header(form.to(route), "token", token),
-        Place::Bearer => with_header(form.to(route), "authorization", &format!("Bearer {token}")),
+        Place::Header => form.to(route).and("token", token),
+        Place::Bearer => form
+            .to(route)
+            .and("authorization", format!("Bearer {token}")),
         Place::Query => form.to(&format!("{route}?token={token}")),
-        Place::FormBeforeFile => Form::new()
-            .text("token", token)
-            .file("img", "a.png", PNG)
-            .to(route),
+        Place::FormBeforeFile => Form::new().text("token", token).and_picture().to(route),
     }
-}
-
-fn with_header(mut request: Request<Body>, name: &'static str, value: &str) -> Request<Body> {
-    let value = HeaderValue::from_bytes(value.as_bytes()).unwrap();
-    request.headers_mut().append(name, value);
-    request
 }
 
 /// With a secret, and these variables more.
@@ -79,10 +71,7 @@ async fn assert_each_taken(requests: impl IntoIterator<Item = Request<Body>>) {
 async fn without_a_secret_everybody_may_upload_and_no_token_is_judged() {
     let api = TestApi::new();
     for route in ROUTES {
-        assert_eq!(
-            api.send(Form::img("a.png", PNG).to(route)).await.status,
-            200
-        );
+        assert_eq!(api.send(Form::picture().to(route)).await.status, 200);
         for place in PLACES {
             let reply = api.send(upload(route, place, "no-token")).await;
             assert_eq!(reply.status, 200, "{route} {place:?}");
@@ -96,9 +85,8 @@ async fn guests_may_upload_unless_they_are_denied() {
     for route in ROUTES {
         assert_each_taken(PLACES.map(|place| upload(route, place, &of_guest("g")))).await;
         for place in PLACES {
-            denying
-                .assert_refuses(upload(route, place, &of_guest("g")), DENIED)
-                .await;
+            let request = upload(route, place, &of_guest("g"));
+            denying.assert_refuses(request, DENIED).await;
         }
     }
     let user = denying.send(upload(UPLOAD, Place::Header, &of_user("7")));
@@ -113,8 +101,8 @@ async fn a_token_that_says_more_than_one_thing_against_itself_is_judged_by_signa
         (signed(HS256, &old_guest, "another secret"), INVALID),
         (signed(HS256, &old_guest, SECRET), "token_expired"),
     ] {
-        api.assert_refuses(upload(UPLOAD, Place::Header, &token), row)
-            .await;
+        let request = upload(UPLOAD, Place::Header, &token);
+        api.assert_refuses(request, row).await;
     }
 }
 
@@ -139,14 +127,11 @@ async fn both_secrets_count_while_one_replaces_the_other() {
 #[tokio::test]
 async fn what_is_no_upload_needs_no_token() {
     let api = guarded(&[]);
-    let data = api
-        .send(upload(UPLOAD, Place::Header, &of_user("7")))
-        .await
-        .data();
-    let path = format!("/{}", path_of(&data[0]));
+    let reply = api.send(upload(UPLOAD, Place::Header, &of_user("7")));
+    let path = format!("/{}", path_of(&reply.await.item()));
     for path in ["/healthz", "/api/chat/qrcode?url=x", &path] {
         for token in ["", "no-token"] {
-            let reply = api.send(with_header(get(path), "token", token)).await;
+            let reply = api.send(get(path).and("token", token)).await;
             assert_eq!(reply.status, 200, "{path}");
         }
     }
@@ -168,29 +153,24 @@ fn of_a_guest(place: Place, name: &str, content: &[u8]) -> Request<Body> {
             let form = Form::new().text("token", &guest);
             form.file("img", name, content).to(UPLOAD)
         }
-        _ => with_header(Form::img(name, content).to(UPLOAD), "token", &guest),
+        _ => Form::img(name, content).to(UPLOAD).and("token", &guest),
     }
 }
 
 #[tokio::test]
 async fn a_guests_file_has_a_limit_of_its_own() {
-    let api = guarded(&[
-        ("UPLOAD_GUEST_MAX_BYTES", "2000"),
-        ("UPLOAD_MAX_BYTES", "5000"),
-    ]);
-    for place in [Place::Header, Place::FormBeforeFile] {
-        api.assert_refuses(
-            of_a_guest(place, "a.txt", &[b'x'; 2001]),
-            "too_large 2000 bytes",
-        )
-        .await;
+    let of_guests = ("UPLOAD_GUEST_MAX_BYTES", "2000");
+    let api = guarded(&[of_guests, ("UPLOAD_MAX_BYTES", "5000")]);
+    for place in TWO_PLACES {
+        let request = of_a_guest(place, "a.txt", &[b'x'; 2001]);
+        api.assert_refuses(request, "too_large 2000 bytes").await;
     }
-    for place in [Place::Header, Place::FormBeforeFile] {
+    for place in TWO_PLACES {
         let reply = api.send(of_a_guest(place, "a.txt", &[b'x'; 2000])).await;
         assert_eq!(reply.data()[0]["size"], 2000);
     }
     let user = Form::img("a.txt", [b'x'; 5000]).to(UPLOAD);
-    let reply = api.send(with_header(user, "token", &of_user("7"))).await;
+    let reply = api.send(user.and("token", of_user("7"))).await;
     assert_eq!(reply.data()[0]["size"], 5000);
 }
 
@@ -202,32 +182,27 @@ async fn a_guests_limit_never_exceeds_everybodys() {
         ("UPLOAD_TYPES", "image"),
         ("UPLOAD_GUEST_TYPES", "image,document"),
     ]);
-    for place in [Place::Header, Place::FormBeforeFile] {
-        api.assert_refuses(
-            of_a_guest(place, "a.png", &[PNG, &[0; 2000]].concat()),
-            "too_large 2000 bytes",
-        )
-        .await;
-        api.assert_refuses(of_a_guest(place, "a.txt", b"text"), "type_refused txt")
-            .await;
+    for place in TWO_PLACES {
+        let large = of_a_guest(place, "a.png", &[PNG, &[0; 2000]].concat());
+        api.assert_refuses(large, "too_large 2000 bytes").await;
+        let request = of_a_guest(place, "a.txt", b"text");
+        api.assert_refuses(request, "type_refused txt").await;
     }
 }
 
 #[tokio::test]
 async fn a_guests_files_are_of_the_kinds_that_guests_may_send() {
     let api = guarded(&[("UPLOAD_GUEST_TYPES", "image,audio")]);
-    for place in [Place::Header, Place::FormBeforeFile] {
-        api.assert_refuses(of_a_guest(place, "a.png", b"a text"), "type_refused txt")
-            .await;
+    for place in TWO_PLACES {
+        let request = of_a_guest(place, "a.png", b"a text");
+        api.assert_refuses(request, "type_refused txt").await;
     }
-    for place in [Place::Header, Place::FormBeforeFile] {
+    for place in TWO_PLACES {
         assert_eq!(api.send(of_a_guest(place, "a", PNG)).await.status, 200);
     }
-    let user = with_header(
-        Form::img("a.txt", "a text").to(UPLOAD),
-        "token",
-        &of_user("7"),
-    );
+    let user = Form::img("a.txt", "a text")
+        .to(UPLOAD)
+        .and("token", of_user("7"));
     assert_eq!(api.send(user).await.data()[0]["mime"], "text/plain");
 }
 
@@ -238,18 +213,18 @@ async fn e58_a_visitor_in_capitals_is_a_guest() {
     let api = guarded(&[("UPLOAD_GUESTS", "deny")]);
     for role in ["visitor", "Visitor", "VISITOR"] {
         let guest = token(&json!({"id": 7, "role": role}));
-        api.assert_refuses(upload(UPLOAD, Place::Header, &guest), DENIED)
-            .await;
+        let request = upload(UPLOAD, Place::Header, &guest);
+        api.assert_refuses(request, DENIED).await;
     }
 }
 
 /// One picture with a token in the header, in `Authorization`, in the query and in the form; none
 /// where it is empty.
 fn with_tokens([header, bearer, query, form]: [&str; 4]) -> Request<Body> {
-    let form = Form::new().text("token", form).file("img", "a.png", PNG);
+    let form = Form::new().text("token", form).and_picture();
     let request = form.to(&format!("{UPLOAD}?token={query}"));
-    let request = with_header(request, "token", header);
-    with_header(request, "authorization", &format!("Bearer {bearer}"))
+    let request = request.and("token", header);
+    request.and("authorization", format!("Bearer {bearer}"))
 }
 
 #[tokio::test]
@@ -260,7 +235,7 @@ async fn e59_a_guest_does_not_become_a_user_by_a_second_token() {
     for request in [
         with_tokens([&guest, &user, &user, &user]),
         with_tokens(["", "", &guest, &user]),
-        two_in_form.file("img", "a.png", PNG).to(UPLOAD),
+        two_in_form.and_picture().to(UPLOAD),
     ] {
         api.assert_refuses(request, DENIED).await;
     }
@@ -270,19 +245,15 @@ async fn e59_a_guest_does_not_become_a_user_by_a_second_token() {
 async fn e60_nothing_goes_to_a_bucket_before_the_token_is_accepted() {
     let bucket = BucketDouble::start(Dialect::S3).await;
     let api = TestApi::with_bucket(&bucket, &[("UPLOAD_JWT_SECRET", SECRET)]);
-    let after = Form::img("a.png", PNG).text("token", &of_user("7"));
+    let after = Form::picture().text("token", &of_user("7"));
     for (request, failure) in [
         (after.to(UPLOAD), MISSING),
         (upload(UPLOAD, Place::FormBeforeFile, "bad"), INVALID),
     ] {
         api.send(request).await.assert_refused(failure);
     }
-    let writes = |operation| !matches!(operation, Operation::Head | Operation::Other);
-    let written: Vec<_> = bucket
-        .requests()
-        .into_iter()
-        .filter(|r| writes(r.operation))
-        .collect();
+    let mut written = bucket.requests();
+    written.retain(|r| !matches!(r.operation, Operation::Head | Operation::Other));
     assert!(written.is_empty(), "{written:?}");
     bucket.assert_nothing_left();
 }
@@ -291,14 +262,14 @@ async fn e60_nothing_goes_to_a_bucket_before_the_token_is_accepted() {
 async fn e61_a_visitor_has_the_same_rights_on_the_admin_route() {
     assert_each_taken([upload(ADMIN, Place::Header, &of_guest("g"))]).await;
     let api = guarded(&[("UPLOAD_GUESTS", "deny")]);
-    api.assert_refuses(upload(ADMIN, Place::Header, &of_guest("g")), DENIED)
-        .await;
+    let request = upload(ADMIN, Place::Header, &of_guest("g"));
+    api.assert_refuses(request, DENIED).await;
 }
 
 #[tokio::test]
 async fn e61_a_base_path_in_front_needs_a_token_too() {
     let api = guarded(&[("UPLOAD_BASE_PATH", "/prod")]);
-    let form = Form::img("a.png", PNG);
+    let form = Form::picture();
     for path in [format!("/prod{UPLOAD}"), UPLOAD.to_owned()] {
         api.assert_refuses(form.to(&path), MISSING).await;
     }
@@ -314,27 +285,19 @@ async fn h72_no_origin_is_allowed_credentials_and_no_preflight_needs_a_token() {
     let listed = [("UPLOAD_CORS_ORIGINS", "https://chat.example.com")];
     for vars in [&[][..], &listed] {
         let api = guarded(vars);
-        for origin in [
-            "https://evil.example",
-            "null",
-            "",
-            "é",
-            "https://chat.example.com.evil",
-        ] {
-            let preflight = || with_header(empty(Method::OPTIONS, UPLOAD), "origin", origin);
-            let asked = with_header(preflight(), "access-control-request-method", "POST");
-            let upload = with_header(Form::img("a.png", PNG).to(UPLOAD), "origin", origin);
+        let evil = ["https://evil.example", "https://chat.example.com.evil"];
+        for origin in ["null", "", "é"].into_iter().chain(evil) {
+            let preflight = || empty(Method::OPTIONS, UPLOAD).and("origin", origin);
+            let asked = preflight().and("access-control-request-method", "POST");
+            let upload = Form::picture().to(UPLOAD).and("origin", origin);
             for (request, status) in [(preflight(), 200), (asked, 200), (upload, 401)] {
                 let reply = api.send(request).await;
                 assert_eq!(reply.status, status, "{origin}");
                 let allowed = |name: &str| reply.headers.get(name).map(|value| value.as_bytes());
                 assert_eq!(allowed("access-control-allow-credentials"), None);
                 let everybody = vars.is_empty().then_some(&b"*"[..]);
-                assert_eq!(
-                    allowed("access-control-allow-origin"),
-                    everybody,
-                    "{origin}"
-                );
+                let found = allowed("access-control-allow-origin");
+                assert_eq!(found, everybody, "{origin}");
             }
         }
         api.assert_nothing_stored();
@@ -343,25 +306,21 @@ async fn h72_no_origin_is_allowed_credentials_and_no_preflight_needs_a_token() {
 
 #[tokio::test]
 async fn h78_the_log_names_the_user_and_never_a_token_or_a_secret() {
-    let folder = tempfile::tempdir().unwrap();
-    let (process, addr) = Process::serve(&[
-        ("UPLOAD_STORE", format!("disk:{}", folder.path().display())),
-        ("UPLOAD_JWT_SECRET", format!("{SECRET},another of ours")),
-        ("RUST_LOG", "trace".to_owned()),
-    ]);
+    let secrets = format!("{SECRET},another of ours");
+    let server = Local::with(&[("UPLOAD_JWT_SECRET", &secrets), ("RUST_LOG", "trace")]);
     let good = of_user("user-77");
     let bad = signed(HS256, r#"{"id":"user-88"}"#, "a wrong one");
     for place in PLACES {
         for (token, status) in [(&good, 200), (&bad, 401)] {
-            let reply = send(addr, upload(UPLOAD, place, token)).await;
+            let reply = server.send(upload(UPLOAD, place, token)).await;
             assert_eq!(reply.status, status, "{place:?}");
             assert!(!String::from_utf8_lossy(&reply.body).contains(&**token));
-            let line = process.line_with(reply.header("x-request-id"));
+            let line = server.process.line_with(reply.header("x-request-id"));
             assert_eq!(line.contains("user-77"), status == 200, "{line}");
         }
     }
-    assert_eq!(files_below(folder.path()).len(), PLACES.len());
-    let log = process.lines().join("\n");
+    assert_eq!(server.files().len(), PLACES.len());
+    let log = server.process.lines().join("\n");
     let parts = [good.split('.'), bad.split('.')].into_iter().flatten();
     for hidden in parts.chain([SECRET, "another of ours", "user-88"]) {
         assert!(!log.contains(hidden), "{hidden} in {log}");

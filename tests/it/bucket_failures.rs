@@ -1,16 +1,9 @@
 //! A bucket that fails, seen from the client: what is answered, what is logged, and that nothing of
 //! a failed request stays in the bucket.
 
-use std::{
-    io,
-    sync::{Arc, LazyLock, Mutex},
-    time::Duration,
-};
+use std::{io, sync::LazyLock, time::Duration};
 
-use axum::{
-    body::Body,
-    http::{Request, header::CONTENT_TYPE},
-};
+use axum::{body::Body, http::Request};
 use bytes::Bytes;
 use chat_upload::{
     api::Arrival,
@@ -21,15 +14,14 @@ use chat_upload::{
 };
 use futures_util::{StreamExt as _, future::join_all, stream};
 use tokio::time::Instant;
-use tracing::subscriber::DefaultGuard;
 
 use crate::{
     bucket_double::{
-        BUCKET, BucketDouble, DENIED, Dialect, Fault, KEY_ID, Operation, Recorded, SECRET,
+        BUCKET, BucketDouble, Contents, DENIED, Dialect, Fault, KEY_ID, Operation, Recorded, SECRET,
     },
+    log::{collect_log, log_so_far},
     support::{
-        Form, PNG, Reply, RequestExt as _, TestApi, UPLOAD, announced, path_of, picture_of, post,
-        stalled,
+        Form, PNG, Reply, RequestExt as _, TestApi, UPLOAD, announced, path_of, picture_of, stalled,
     },
 };
 
@@ -126,11 +118,8 @@ impl Scene {
     /// 5xx answers say nothing of the bucket: not in a header either.
     #[track_caller]
     fn assert_nothing_told(&self, reply: &Reply) {
-        let answer = format!(
-            "{:?} {}",
-            reply.headers,
-            String::from_utf8_lossy(&reply.body)
-        );
+        let body = String::from_utf8_lossy(&reply.body);
+        let answer = format!("{:?} {body}", reply.headers);
         let addr = self.bucket.addr().to_string();
         for secret in [BUCKET, &addr, KEY_ID, SECRET, "AccessDenied", "Error>"] {
             assert!(!answer.contains(secret), "{secret} in {answer}");
@@ -341,10 +330,8 @@ async fn an_abort_that_fails_is_logged_and_the_answer_is_right_all_the_same() {
     scene.bucket.fail(Operation::AbortUpload, DENIED, FOR_EVER);
     scene.upload(LARGE).await.assert_refused(REFUSED);
     // It cannot be otherwise: the bucket does not let go.
-    assert_eq!(
-        (scene.bucket.open_uploads(), scene.bucket.objects().len()),
-        (1, 0)
-    );
+    assert_eq!(scene.bucket.open_uploads(), 1);
+    assert_eq!(scene.bucket.objects().len(), 0);
     log.assert_line_with(&["a multipart upload could not be aborted", "AccessDenied"]);
 }
 
@@ -352,12 +339,9 @@ async fn an_abort_that_fails_is_logged_and_the_answer_is_right_all_the_same() {
 async fn a_delete_that_fails_is_logged_and_the_answer_is_right_all_the_same() {
     let log = Log::new();
     let scene = Scene::with(Operation::Delete, DENIED, FOR_EVER).await;
-    let form = Form::img("a.png", PNG).text("imageClassId", "x");
-    scene
-        .api
-        .upload(&form)
-        .await
-        .assert_refused("class_id_invalid");
+    let form = Form::picture().text("imageClassId", "x");
+    let reply = scene.api.upload(&form).await;
+    reply.assert_refused("class_id_invalid");
     let key = scene.bucket.objects().into_keys().next().unwrap();
     let said = "an object of a failed request could not be removed";
     log.assert_line_with(&[said, "AccessDenied", &key]);
@@ -386,11 +370,8 @@ async fn when_the_second_of_three_files_fails_the_first_goes_and_the_third_is_no
 async fn a_bad_class_id_after_a_large_file_deletes_it() {
     let scene = Scene::new().await;
     let form = Form::img("a.png", picture_of(20 * MIB)).text("image_class_id", "-1");
-    scene
-        .api
-        .upload(&form)
-        .await
-        .assert_refused("class_id_invalid");
+    let reply = scene.api.upload(&form).await;
+    reply.assert_refused("class_id_invalid");
     assert_eq!(scene.count(Operation::CompleteUpload), 1);
     scene.bucket.assert_nothing_left();
 }
@@ -405,10 +386,7 @@ fn unfinished(
     while !rest.is_empty() {
         chunks.push(Ok(rest.split_to(rest.len().min(64 * 1024))));
     }
-    Request::post(UPLOAD)
-        .header(CONTENT_TYPE, form.content_type())
-        .body(Body::from_stream(stream::iter(chunks).chain(end)))
-        .unwrap()
+    form.with_body(Body::from_stream(stream::iter(chunks).chain(end)))
 }
 
 #[tokio::test]
@@ -416,17 +394,14 @@ async fn a_client_that_goes_away_leaves_no_part_behind() {
     for size in [LARGE, LARGER] {
         let scene = Scene::new().await;
         let request = unfinished(&Form::img("a.mp4", picture(size)), stream::pending());
-        let parts_are_there = scene
-            .bucket
-            .wait_until(|now| now.parts_held() >= PART_BYTES);
+        let are_there = |now: &Contents| now.parts_held() >= PART_BYTES;
+        let parts_are_there = scene.bucket.wait_until(are_there);
         tokio::select! {
             _ = scene.api.send(request) => panic!("answered without a whole request"),
             () = parts_are_there => {}
         }
-        scene
-            .bucket
-            .wait_until(|now| now.open_uploads() == 0 && now.is_idle())
-            .await;
+        let is_undone = |now: &Contents| now.open_uploads() == 0 && now.is_idle();
+        scene.bucket.wait_until(is_undone).await;
         scene.bucket.assert_nothing_left();
     }
 }
@@ -442,10 +417,8 @@ async fn a_client_that_goes_away_while_its_file_is_put_leaves_no_object() {
         _ = scene.api.upload(&form) => panic!("answered before the bucket had"),
         () = stored => {}
     }
-    scene
-        .bucket
-        .wait_until(|now| now.objects().is_empty() && now.is_idle())
-        .await;
+    let is_undone = |now: &Contents| now.objects().is_empty() && now.is_idle();
+    scene.bucket.wait_until(is_undone).await;
 }
 
 #[tokio::test]
@@ -458,11 +431,8 @@ async fn a_body_that_breaks_off_is_400_and_leaves_nothing() {
             unfinished(&form, broken),
             unfinished(&form, stream::empty()),
         ] {
-            scene
-                .api
-                .send(request)
-                .await
-                .assert_refused("body_truncated");
+            let reply = scene.api.send(request).await;
+            reply.assert_refused("body_truncated");
             scene.bucket.assert_nothing_left();
         }
     }
@@ -614,24 +584,35 @@ async fn requests_at_the_same_time_sign_each_with_their_own_keys() {
 async fn the_log_has_what_a_support_case_asks_for_and_no_secret() {
     let log = Log::new();
     let cases = [
-        (Dialect::S3, Operation::Put, SMALL, DENIED),
-        (Dialect::Oss, Operation::Put, SMALL, DENIED),
-        (Dialect::S3, Operation::CompleteUpload, LARGE, ERROR_500),
-        (Dialect::Oss, Operation::CreateUpload, LARGE, ERROR_500),
+        (Dialect::S3, Operation::Put, SMALL, 403, "AccessDenied"),
+        (Dialect::Oss, Operation::Put, SMALL, 403, "AccessDenied"),
+        (
+            Dialect::S3,
+            Operation::CompleteUpload,
+            LARGE,
+            500,
+            "InternalError",
+        ),
+        (
+            Dialect::Oss,
+            Operation::CreateUpload,
+            LARGE,
+            500,
+            "InternalError",
+        ),
     ];
-    let cases = cases.map(async |(dialect, operation, size, fault)| {
+    let cases = cases.map(async |(dialect, operation, size, status, code)| {
         let scene = Scene::over(dialect, |settings| {
             settings.credentials = Credentials::new("STS.k", SECRET, Some("its-token".to_owned()))
                 .map(CredentialsProvider::Static);
         })
         .await;
         scene.bucket.allow("STS.k", SECRET, Some("its-token"));
-        scene.bucket.fail(operation, fault, FOR_EVER);
+        scene
+            .bucket
+            .fail(operation, Fault::Status(status, code), FOR_EVER);
         let reply = scene.upload(size).await;
         assert_eq!(reply.status, 502);
-        let Fault::Status(_, code) = fault else {
-            unreachable!()
-        };
         // The double numbers its requests, as clouds do, and the last one counts.
         let requests = scene.bucket.requests();
         let last = requests.iter().rposition(|r| r.operation == operation);
@@ -643,32 +624,17 @@ async fn the_log_has_what_a_support_case_asks_for_and_no_secret() {
 }
 
 /// What is logged on this thread, on which `#[tokio::test]` runs everything but the double.
-struct Log {
-    text: Arc<Mutex<Vec<u8>>>,
-    _guard: DefaultGuard,
-}
+struct Log;
 
 impl Log {
     fn new() -> Self {
-        let text = Arc::default();
-        let writer = Writer(Arc::clone(&text));
-        let subscriber = tracing_subscriber::fmt()
-            .json()
-            .with_writer(move || writer.clone())
-            .finish();
-        Self {
-            text,
-            _guard: tracing::subscriber::set_default(subscriber),
-        }
-    }
-
-    fn text(&self) -> String {
-        String::from_utf8(self.text.lock().unwrap().clone()).unwrap()
+        collect_log();
+        Self
     }
 
     #[track_caller]
     fn assert_line_with(&self, parts: &[&str]) {
-        let text = self.text();
+        let text = log_so_far();
         let found = text
             .lines()
             .any(|line| parts.iter().all(|part| line.contains(part)));
@@ -678,7 +644,7 @@ impl Log {
     /// Neither these nor any signature that was sent.
     #[track_caller]
     fn assert_holds_none_of(&self, secrets: &[&str], requests: &[Recorded]) {
-        let text = self.text();
+        let text = log_so_far();
         let signatures = requests
             .iter()
             .filter_map(|request| request.header("authorization")?.split("Signature=").nth(1));
@@ -688,26 +654,12 @@ impl Log {
     }
 }
 
-#[derive(Clone)]
-struct Writer(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Writer {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 /// A picture of `size` bytes that stops after `sent` bytes of its form, to a Router with 16 MiB for parts.
 async fn send_and_fall_silent(api: &TestApi, size: usize, sent: usize) -> Reply {
     let form = Form::img("a.png", picture(size));
     let body = form.bytes();
     let body = announced(body.len() as u64, stalled(body.slice(..sent)));
-    api.send(post(UPLOAD, &form.content_type(), body)).await
+    api.send(form.with_body(body)).await
 }
 
 async fn with_little_memory() -> Scene {

@@ -346,7 +346,7 @@ async fn what_is_refused_is_removed_at_once() {
 #[tokio::test]
 async fn a_kind_that_is_not_taken_is_refused_as_when_it_is_streamed() {
     for lane in Lane::each(&[("UPLOAD_TYPES", "video,audio")]).await {
-        let streamed = lane.api.upload(&Form::img("a.png", PNG)).await;
+        let streamed = lane.api.upload(&Form::picture()).await;
         let policy = lane.waiting(PNG).await;
         let direct = lane.complete(&policy).await;
         direct.assert_refused("type_refused");

@@ -3,8 +3,14 @@
 //! a load balancer. The list of bad inputs and that of good ones are sent through all of them.
 
 use std::{
-    collections::BTreeMap, convert::Infallible, fmt::Write as _, io, iter, net::SocketAddr,
-    sync::atomic::Ordering,
+    collections::BTreeMap,
+    fmt::Write as _,
+    io, iter,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use axum::{
@@ -14,15 +20,14 @@ use axum::{
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use serde_json::{Map, Value, json};
-use tempfile::TempDir;
 
 use crate::{
     bucket_double::{BucketDouble, Dialect, Object},
     lane::target,
     runtime_double::RuntimeDouble,
     support::{
-        Form, PNG, Process, Reply, TestApi, UPLOAD, bucket_vars, files_below, get, metered, send,
-        unread,
+        Form, Local, PNG, Process, Reply, TestApi, UPLOAD, bucket_vars, get, in_chunks, metered,
+        owned, send, unread,
     },
     tokens::{SECRET, of_user},
     wire::Wire,
@@ -232,7 +237,7 @@ impl Case {
 
     /// A picture, sent as it should be.
     pub(crate) fn picture(name: impl Into<String>) -> Self {
-        Self::form(name, &Form::img("a.png", PNG))
+        Self::form(name, &Form::picture())
     }
 
     pub(crate) fn method(mut self, method: Method) -> Self {
@@ -349,14 +354,8 @@ impl Case {
     /// As a client streams it.
     fn streamed(&self) -> Request<Body> {
         self.request(match &self.body {
-            Sent::Bytewise(bytes) => {
-                let bytes: Vec<_> = bytes.chunks(1).map(Bytes::copy_from_slice).collect();
-                Body::from_stream(stream::iter(bytes.into_iter().map(Ok::<_, Infallible>)))
-            }
-            Sent::Endless(start, more) => {
-                let chunks = iter::once(start.clone()).chain(iter::repeat(more.clone()));
-                Body::from_stream(stream::iter(chunks.map(Ok::<_, Infallible>)))
-            }
+            Sent::Bytewise(bytes) => in_chunks(bytes, 1),
+            Sent::Endless(start, more) => endless(start, more).0,
             _ => self.bytes().clone().into(),
         })
     }
@@ -426,23 +425,21 @@ impl Case {
 /// One way into the program, open, and its store.
 pub(crate) struct Driver {
     door: Door,
-    store: Store,
-    /// Keeps it running.
-    _process: Option<Process>,
+    /// `None` for a folder.
+    bucket: Option<BucketDouble>,
 }
 
 enum Door {
     Router(Box<TestApi>),
-    Local(SocketAddr),
-    FunctionCompute(SocketAddr),
-    Lambda(RuntimeDouble),
-}
-
-enum Store {
-    /// The Router's own.
-    OfRouter,
-    Folder(TempDir),
-    Bucket(BucketDouble),
+    Local(Local),
+    FunctionCompute {
+        addr: SocketAddr,
+        _process: Process,
+    },
+    Lambda {
+        double: RuntimeDouble,
+        _process: Process,
+    },
 }
 
 /// Headers that Function Compute puts into every request.
@@ -458,94 +455,80 @@ impl Driver {
         // At home there would be a page.
         let common = [("UPLOAD_JWT_SECRET", SECRET), ("UPLOAD_PAGE", "off")];
         let vars = [&common, vars].concat();
-        let owned = |vars: &[(&'static str, &str)]| -> Vec<(&'static str, String)> {
-            let vars = vars
-                .iter()
-                .map(|(name, value)| (*name, (*value).to_owned()));
-            vars.collect()
-        };
-        match way {
-            Way::Router => Self {
-                door: Door::Router(Box::new(TestApi::with(&vars))),
-                store: Store::OfRouter,
-                _process: None,
-            },
-            Way::Local => {
-                let folder = tempfile::tempdir().unwrap();
-                let store = format!("disk:{}", folder.path().display());
-                let vars = [&vars[..], &[("UPLOAD_STORE", &store)]].concat();
-                let (process, addr) = Process::serve(&owned(&vars));
-                Self {
-                    door: Door::Local(addr),
-                    store: Store::Folder(folder),
-                    _process: Some(process),
-                }
-            }
+        let bucket = match way {
+            Way::Router | Way::Local => None,
             Way::FunctionCompute => {
                 let bucket = BucketDouble::start(Dialect::Oss).await;
                 bucket.allow(OF_FC[0].1, OF_FC[1].1, Some(OF_FC[2].1));
-                let mut all = bucket_vars(&bucket);
+                Some(bucket)
+            }
+            Way::Lambda => Some(BucketDouble::start(Dialect::S3).await),
+        };
+        let mut all = bucket.as_ref().map(bucket_vars).unwrap_or_default();
+        all.extend(owned(&vars));
+        let door = match way {
+            Way::Router => Door::Router(Box::new(TestApi::with(&vars))),
+            Way::Local => Door::Local(Local::with(&vars)),
+            Way::FunctionCompute => {
                 all.retain(|(name, _)| !name.starts_with("AWS_"));
-                all.extend(owned(&vars));
                 all.extend(owned(&[("FC_FUNCTION_NAME", "chat-upload")]));
-                let (process, addr) = Process::serve(&all);
-                Self {
-                    door: Door::FunctionCompute(addr),
-                    store: Store::Bucket(bucket),
-                    _process: Some(process),
-                }
+                let (_process, addr) = Process::serve(&all);
+                Door::FunctionCompute { addr, _process }
             }
             Way::Lambda => {
-                let lambda = RuntimeDouble::start().await;
-                let bucket = BucketDouble::start(Dialect::S3).await;
-                let at_once = [("AWS_LAMBDA_MAX_CONCURRENCY", "4")];
-                let vars = [&vars[..], &at_once].concat();
-                let all = [lambda.env(), bucket_vars(&bucket), owned(&vars)].concat();
-                Self {
-                    _process: Some(Process::start(&all)),
-                    door: Door::Lambda(lambda),
-                    store: Store::Bucket(bucket),
-                }
+                let double = RuntimeDouble::start().await;
+                all.extend(double.env());
+                all.extend(owned(&[("AWS_LAMBDA_MAX_CONCURRENCY", "4")]));
+                let _process = Process::start(&all);
+                Door::Lambda { double, _process }
             }
-        }
+        };
+        Self { door, bucket }
     }
 
     pub(crate) fn bucket(&self) -> Option<&BucketDouble> {
-        match &self.store {
-            Store::Bucket(bucket) => Some(bucket),
-            Store::OfRouter | Store::Folder(_) => None,
+        self.bucket.as_ref()
+    }
+
+    /// Where its socket is, if it has one.
+    fn addr(&self) -> Option<SocketAddr> {
+        match &self.door {
+            Door::Router(_) | Door::Lambda { .. } => None,
+            Door::Local(local) => Some(local.addr),
+            Door::FunctionCompute { addr, .. } => Some(*addr),
         }
     }
 
     /// Everything in the store, hidden files included: key → bytes.
     pub(crate) fn contents(&self) -> BTreeMap<String, Bytes> {
-        let files = match (&self.door, &self.store) {
-            (Door::Router(api), _) => api.files(),
-            (_, Store::Folder(folder)) => files_below(folder.path()),
-            (_, Store::Bucket(bucket)) => {
-                let objects = bucket.objects().into_iter();
-                return objects.map(|(key, object)| (key, object.bytes)).collect();
+        if let Some(bucket) = &self.bucket {
+            let objects = bucket.objects().into_iter();
+            return objects.map(|(key, object)| (key, object.bytes)).collect();
+        }
+        let files = match &self.door {
+            Door::Router(api) => api.files(),
+            Door::Local(local) => local.files(),
+            Door::FunctionCompute { .. } | Door::Lambda { .. } => {
+                unreachable!("they have a bucket")
             }
-            (_, Store::OfRouter) => BTreeMap::new(),
         };
-        files
-            .into_iter()
-            .map(|(key, bytes)| (key, bytes.into()))
-            .collect()
+        let files = files.into_iter();
+        files.map(|(key, bytes)| (key, bytes.into())).collect()
     }
 
     /// Sends a case as its client does.
     pub(crate) async fn send(&self, case: &Case) -> Result<Reply, String> {
         let addr = match &self.door {
             Door::Router(api) => return send_to_router(api, case).await,
-            Door::Lambda(lambda) => {
-                let answer = lambda.invoke(case.event().to_string()).await;
-                return Ok(answer.into_response().into());
+            Door::Lambda { double, .. } => {
+                let answer = double.invoke(case.event().to_string()).await;
+                return Ok(answer.into_response().reply);
             }
-            Door::Local(addr) | Door::FunctionCompute(addr) => *addr,
+            Door::Local(local) => local.addr,
+            Door::FunctionCompute { addr, .. } => *addr,
         };
         let mut case = case.clone();
-        if let Door::FunctionCompute(_) = self.door {
+        if let Door::FunctionCompute { .. } = self.door {
             for (name, value) in OF_FC {
                 case = case.header(name, value);
             }
@@ -601,7 +584,7 @@ impl Driver {
 
     /// An object as it is stored, or served where the store is a folder.
     async fn held(&self, key: &str, objects: &BTreeMap<String, Object>) -> Held {
-        if let Store::Bucket(_) = &self.store {
+        if self.bucket.is_some() {
             let object = objects.get(key).cloned().unwrap_or_default();
             return Held {
                 content: object.bytes,
@@ -611,16 +594,13 @@ impl Driver {
             };
         }
         let request = get(&format!("/{key}"));
-        let reply = match &self.door {
-            Door::Router(api) => api.send(request).await,
-            Door::Local(addr) | Door::FunctionCompute(addr) => send(*addr, request).await,
-            Door::Lambda(_) => unreachable!("Lambda has a bucket"),
+        let reply = match (&self.door, self.addr()) {
+            (Door::Router(api), _) => api.send(request).await,
+            (_, addr) => send(addr.expect("Lambda has a bucket"), request).await,
         };
         let header = |name: &str| {
-            reply
-                .headers
-                .get(name)
-                .map(|v| v.to_str().unwrap().to_owned())
+            let value = reply.headers.get(name)?;
+            Some(value.to_str().unwrap().to_owned())
         };
         // A browser must not guess another type.
         let is_safe = header("x-content-type-options").as_deref() == Some("nosniff");
@@ -687,6 +667,11 @@ impl Case {
     }
 }
 
+/// These bytes, then the others over and over; and how many were asked for.
+fn endless(start: &Bytes, more: &Bytes) -> (Body, Arc<AtomicUsize>) {
+    metered(iter::once(start.clone()).chain(iter::repeat(more.clone())))
+}
+
 async fn send_to_router(api: &TestApi, case: &Case) -> Result<Reply, String> {
     match &case.body {
         Sent::Unread(bytes) => {
@@ -694,8 +679,7 @@ async fn send_to_router(api: &TestApi, case: &Case) -> Result<Reply, String> {
             Ok(api.send(case.request(body)).await)
         }
         Sent::Endless(start, more) => {
-            let chunks = iter::once(start.clone()).chain(iter::repeat(more.clone()));
-            let (body, read) = metered(chunks);
+            let (body, read) = endless(start, more);
             let reply = api.send(case.request(body)).await;
             let read = read.load(Ordering::Relaxed);
             let is_little = read < start.len() + A_LITTLE;
@@ -704,13 +688,9 @@ async fn send_to_router(api: &TestApi, case: &Case) -> Result<Reply, String> {
                 .ok_or(format!("{read} bytes were read"))
         }
         Sent::Stopped(bytes) => {
-            let chunks = [
-                Ok(bytes.clone()),
-                Err(io::Error::from(io::ErrorKind::UnexpectedEof)),
-            ];
-            Ok(api
-                .send(case.request(Body::from_stream(stream::iter(chunks))))
-                .await)
+            let end = Err(io::Error::from(io::ErrorKind::UnexpectedEof));
+            let body = Body::from_stream(stream::iter([Ok(bytes.clone()), end]));
+            Ok(api.send(case.request(body)).await)
         }
         _ => Ok(api.send(case.streamed()).await),
     }

@@ -5,10 +5,7 @@
 
 use std::{convert::Infallible, fs, io, pin::pin, time::Duration};
 
-use axum::{
-    body::Body,
-    http::{Request, StatusCode},
-};
+use axum::{body::Body, http::StatusCode};
 use bytes::Bytes;
 use chat_upload::{
     api::{Arrival, BodyState},
@@ -17,16 +14,18 @@ use chat_upload::{
 use futures_util::{StreamExt as _, stream};
 use tokio::time::Instant;
 
-use crate::support::{Form, PNG, TestApi, UPLOAD, get, metered, picture_of, post, stalled, unread};
+use crate::support::{
+    Form, PNG, RequestExt as _, TestApi, UPLOAD, get, metered, picture_of, post, stalled, unread,
+};
 
 /// A form with two good files and then `last`.
 fn after_two_files(last: impl FnOnce(Form) -> Form) -> Form {
-    last(Form::img("a.png", PNG).file("img", "b.txt", "text"))
+    last(Form::picture().file("img", "b.txt", "text"))
 }
 
 #[tokio::test]
 async fn an_address_with_a_user_is_400() {
-    let mut request = Form::img("a.png", PNG).to(UPLOAD);
+    let mut request = Form::picture().to(UPLOAD);
     *request.uri_mut() = format!("http://user@chat.example{UPLOAD}").parse().unwrap();
     TestApi::new().assert_refuses(request, "host_invalid").await;
 }
@@ -34,16 +33,14 @@ async fn an_address_with_a_user_is_400() {
 #[tokio::test]
 async fn more_files_than_allowed_are_400_and_none_is_kept() {
     let api = TestApi::with(&[("UPLOAD_MAX_FILES", "1")]);
-    let two = Form::img("a.png", PNG).file("img", "b.png", PNG);
+    let two = Form::picture().file("img", "b.png", PNG);
     api.assert_refuses(two.to(UPLOAD), "too_many_files 1").await;
 }
 
 #[tokio::test]
 async fn a_long_text_field_is_not_a_file_that_is_too_large() {
     let api = TestApi::with(&[("UPLOAD_MAX_BYTES", "1000")]);
-    let form = Form::new()
-        .text("token", &"x".repeat(1001))
-        .file("img", "a.png", PNG);
+    let form = Form::new().text("token", &"x".repeat(1001)).and_picture();
     assert_eq!(api.upload(&form).await.data()[0]["size"], PNG.len());
 }
 
@@ -72,38 +69,30 @@ async fn a_file_may_have_the_largest_size_and_not_a_byte_more() {
 #[tokio::test]
 async fn a_body_larger_than_all_its_files_is_refused_before_it_is_read() {
     let mib = 1 << 20;
+    let small = [("UPLOAD_MAX_FILES", "1"), ("UPLOAD_MAX_BYTES", "10")];
+    let folder = "/api/chat/uploadStreamSingleToServerDiy/x";
     for (vars, path, len, shown) in [
         (&[][..], UPLOAD, (9 * 50 + 1) * mib + 1, "50 MiB"),
-        (
-            &[("UPLOAD_MAX_FILES", "1"), ("UPLOAD_MAX_BYTES", "10")],
-            UPLOAD,
-            mib + 11,
-            "10 bytes",
-        ),
-        (
-            &[],
-            "/api/chat/uploadStreamSingleToServerDiy/x",
-            51 * mib + 1,
-            "50 MiB",
-        ),
+        (&small, UPLOAD, mib + 11, "10 bytes"),
+        (&[], folder, 51 * mib + 1, "50 MiB"),
         (&[], UPLOAD, u64::MAX, "50 MiB"),
     ] {
         let api = TestApi::with(vars);
         let request = post(path, &Form::new().content_type(), unread(len));
-        api.assert_refuses(request, &format!("too_large {shown}"))
-            .await;
+        let failure = format!("too_large {shown}");
+        api.assert_refuses(request, &failure).await;
     }
 }
 
 #[tokio::test]
 async fn a_body_of_unknown_length_is_read_no_further_than_the_largest_file() {
     let api = TestApi::with(&[("UPLOAD_MAX_BYTES", "1000000")]);
-    let form = Form::img("a.png", PNG);
+    let form = Form::picture();
     let start = form.unclosed().slice(..form.unclosed().len() - 2);
     let endless = std::iter::once(start).chain(std::iter::repeat(vec![7; 10_000].into()));
     let (body, read) = metered(endless);
-    api.assert_refuses(post(UPLOAD, &form.content_type(), body), "too_large 1 MB")
-        .await;
+    let request = form.with_body(body);
+    api.assert_refuses(request, "too_large 1 MB").await;
     assert!(read.load(std::sync::atomic::Ordering::Relaxed) < 1_200_000);
 }
 
@@ -119,31 +108,21 @@ async fn kinds_that_are_not_configured_are_415() {
         reply.assert_refused(&format!("type_refused {looks_like}"));
         api.assert_nothing_stored();
     }
-    assert_eq!(api.upload(&Form::img("a.png", PNG)).await.status, 200);
+    assert_eq!(api.upload(&Form::picture()).await.status, 200);
 }
 
 #[tokio::test]
 async fn a_body_that_ends_anywhere_before_its_end_is_400() {
     let api = TestApi::new();
-    let form = Form::new()
-        .text("imageClassId", "3")
-        .file("img", "a.png", PNG);
+    let form = Form::new().text("imageClassId", "3").and_picture();
     let whole = form.bytes();
     // The line end behind the closing boundary may be missing.
     for end in 0..whole.len() - 2 {
-        api.assert_refuses(
-            post(UPLOAD, &form.content_type(), whole.slice(..end)),
-            "body_truncated",
-        )
-        .await;
+        let request = form.with_body(whole.slice(..end));
+        api.assert_refuses(request, "body_truncated").await;
     }
-    let reply = api
-        .send(post(
-            UPLOAD,
-            &form.content_type(),
-            whole.slice(..whole.len() - 2),
-        ))
-        .await;
+    let request = form.with_body(whole.slice(..whole.len() - 2));
+    let reply = api.send(request).await;
     assert_eq!(reply.data()[0]["image_class_id"], 3);
 }
 
@@ -157,11 +136,9 @@ async fn a_connection_that_breaks_is_400_and_undoes_what_was_stored() {
     ] {
         let sent = form.unclosed();
         let sent = sent.slice(..sent.len() - 100);
-        let broken = stream::iter([
-            Ok(sent),
-            Err(io::Error::from(io::ErrorKind::ConnectionReset)),
-        ]);
-        let request = post(UPLOAD, &form.content_type(), Body::from_stream(broken));
+        let reset = Err(io::Error::from(io::ErrorKind::ConnectionReset));
+        let broken = stream::iter([Ok(sent), reset]);
+        let request = form.with_body(Body::from_stream(broken));
         api.assert_refuses(request, "body_truncated").await;
     }
 }
@@ -174,7 +151,7 @@ async fn a_client_that_falls_silent_is_408() {
     let form = Form::img("a.png", picture_of(2 << 20));
     let sent = form.unclosed();
     for len in [0, 10, 100, 500, 100_000, sent.len()] {
-        let request = post(UPLOAD, &form.content_type(), stalled(sent.slice(..len)));
+        let request = form.with_body(stalled(sent.slice(..len)));
         api.assert_refuses(request, "client_too_slow").await;
     }
 }
@@ -190,7 +167,7 @@ async fn a_client_that_never_falls_silent_and_never_ends_is_408() {
         Ok::<_, Infallible>(byte)
     });
     let sent = stream::iter([Ok(form.unclosed())]).chain(drip);
-    let request = post(UPLOAD, &form.content_type(), Body::from_stream(sent));
+    let request = form.with_body(Body::from_stream(sent));
     api.send(request).await.assert_refused("client_too_slow");
     // Of the 100 ms 19 are for undoing, which goes on behind the answer when they are over.
     api.store().settle().await;
@@ -205,9 +182,8 @@ async fn a_client_over_its_rate_is_429_and_told_when_to_come_again() {
             client: Some(client.parse().unwrap()),
             ..Arrival::default()
         };
-        let form = Form::img("a.png", PNG);
-        api.send(arriving(&form, form.bytes().into(), arrival))
-            .await
+        let form = Form::picture();
+        api.send(form.to(UPLOAD).arriving(arrival)).await
     };
     for _ in 0..2 {
         assert_eq!(upload("192.0.2.1").await.status, 200);
@@ -223,8 +199,8 @@ async fn a_client_over_its_rate_is_429_and_told_when_to_come_again() {
 #[tokio::test]
 async fn a_request_too_many_is_503_and_told_to_come_again() {
     let api = TestApi::with(&[("UPLOAD_MAX_IN_FLIGHT", "1")]);
-    let form = Form::img("a.png", PNG);
-    let first = api.send(post(UPLOAD, &form.content_type(), stalled(form.unclosed())));
+    let form = Form::picture();
+    let first = api.send(form.with_body(stalled(form.unclosed())));
     let mut first = pin!(first);
     let waiting = tokio::time::timeout(Duration::ZERO, &mut first).await;
     assert!(waiting.is_err());
@@ -239,7 +215,7 @@ async fn a_client_that_pauses_less_than_the_idle_time_is_served() {
     let api = TestApi::changed(None, &[], |config| {
         config.api.idle = Duration::from_secs(60)
     });
-    let form = Form::img("a.png", PNG);
+    let form = Form::picture();
     let chunks: Vec<_> = form
         .bytes()
         .chunks(50)
@@ -249,9 +225,7 @@ async fn a_client_that_pauses_less_than_the_idle_time_is_served() {
         tokio::task::yield_now().await;
         Ok::<_, Infallible>(chunk)
     });
-    let reply = api
-        .send(post(UPLOAD, &form.content_type(), Body::from_stream(slow)))
-        .await;
+    let reply = api.send(form.with_body(Body::from_stream(slow))).await;
     assert_eq!(reply.data()[0]["size"], PNG.len());
 }
 
@@ -259,17 +233,11 @@ async fn a_client_that_pauses_less_than_the_idle_time_is_served() {
 async fn a_client_that_goes_away_leaves_nothing() {
     let api = TestApi::new();
     let form = after_two_files(|form| form.file("img", "c.png", picture_of(3 << 20)));
-    let request = post(UPLOAD, &form.content_type(), stalled(form.unclosed()));
+    let request = form.with_body(stalled(form.unclosed()));
     let cancelled = tokio::time::timeout(Duration::from_millis(100), api.send(request)).await;
     assert!(cancelled.is_err());
     api.store().settle().await;
     api.assert_nothing_stored();
-}
-
-fn arriving(form: &Form, body: Body, arrival: Arrival) -> Request<Body> {
-    let mut request = post(UPLOAD, &form.content_type(), body);
-    request.extensions_mut().insert(arrival);
-    request
 }
 
 fn in_state(body_state: BodyState) -> Arrival {
@@ -288,7 +256,7 @@ async fn a_body_that_a_gateway_turned_into_text_is_422_whatever_it_holds() {
         Form::img("a.png", "<html>"),
         Form::new(),
     ] {
-        let request = arriving(&form, form.bytes().into(), in_state(BodyState::Mangled));
+        let request = form.to(UPLOAD).arriving(in_state(BodyState::Mangled));
         api.assert_refuses(request, "body_mangled").await;
     }
 }
@@ -296,8 +264,10 @@ async fn a_body_that_a_gateway_turned_into_text_is_422_whatever_it_holds() {
 #[tokio::test]
 async fn an_event_whose_base64_is_broken_is_400() {
     let api = TestApi::new();
-    let form = Form::img("a.png", PNG);
-    let request = arriving(&form, Body::empty(), in_state(BodyState::Undecodable));
+    let form = Form::picture();
+    let request = form
+        .with_body(Body::empty())
+        .arriving(in_state(BodyState::Undecodable));
     api.assert_refuses(request, "body_malformed").await;
 }
 
@@ -311,7 +281,7 @@ async fn a_client_that_takes_the_time_that_the_platform_leaves_is_408() {
     };
     let ends_at = arrival.ends_at.unwrap();
     let reply = api
-        .send(arriving(&form, stalled(form.unclosed()), arrival))
+        .send(form.with_body(stalled(form.unclosed())).arriving(arrival))
         .await;
     assert!(Instant::now() < ends_at, "the answer is of no use any more");
     reply.assert_refused("client_too_slow");
@@ -341,7 +311,7 @@ async fn a_bucket_without_keys_to_sign_with_is_502() {
         ("UPLOAD_STORE", "oss://a-bucket"),
         ("UPLOAD_REGION", "cn-hangzhou"),
     ]);
-    api.upload(&Form::img("a.png", PNG))
+    api.upload(&Form::picture())
         .await
         .assert_refused("store_refused");
 }
@@ -353,11 +323,7 @@ async fn a_panic_is_500_and_undoes_what_was_stored() {
     let sent = stream::iter([Ok::<_, Infallible>(form.unclosed())]);
     // The handler polls the body, so a body that panics is a panic in the handler.
     let bug = stream::poll_fn(|_| panic!("a bug with secret-bucket in its text"));
-    let request = post(
-        UPLOAD,
-        &form.content_type(),
-        Body::from_stream(sent.chain(bug)),
-    );
+    let request = form.with_body(Body::from_stream(sent.chain(bug)));
     api.send(request).await.assert_refused("internal");
     api.store().settle().await;
     api.assert_nothing_stored();
@@ -367,7 +333,7 @@ async fn a_panic_is_500_and_undoes_what_was_stored() {
 #[tokio::test]
 async fn failures_of_one_request_do_not_touch_what_others_stored() {
     let api = TestApi::new();
-    let kept = api.upload(&Form::img("a.png", PNG)).await.data()[0]["path"].clone();
+    let kept = api.upload(&Form::picture()).await.data()[0]["path"].clone();
     let bad = after_two_files(|form| form.file("img", "c.png", "<html>"));
     assert_eq!(api.upload(&bad).await.status, 415);
     assert_eq!(

@@ -10,15 +10,13 @@ use axum::{
     body::Body,
     http::{Method, Request},
 };
-use bytes::Bytes;
-use futures_util::stream;
 use serde_json::{Value, json};
 
 use crate::{
     bucket_double::{BucketDouble, DENIED, Dialect, Fault, KEY_ID, Operation, SECRET},
     support::{
         Form, PNG, Process, Reply, RequestExt as _, UPLOAD, assert_has, bucket_vars, empty, get,
-        path_of, picture_of, post, send,
+        in_chunks, owned, path_of, picture_of, post, send,
     },
 };
 
@@ -74,10 +72,7 @@ impl Function {
         }
         let mut all = bucket_vars(&bucket);
         all.retain(|(name, _)| wanted(name));
-        all.extend(
-            vars.iter()
-                .map(|(name, value)| (*name, (*value).to_owned())),
-        );
+        all.extend(owned(vars));
         let (process, addr) = Process::serve(&all);
         Self {
             bucket,
@@ -91,7 +86,7 @@ impl Function {
     }
 
     async fn upload_with(&self, keys: &Keys) -> Reply {
-        self.upload(&of(keys)).await
+        self.upload(&headers_of(keys)).await
     }
 
     /// Who signed the objects, in their order. The start's own call to the bucket is not theirs.
@@ -112,10 +107,10 @@ impl Function {
 }
 
 fn a_picture() -> Request<Body> {
-    Form::img("a.png", PNG).to(UPLOAD)
+    Form::picture().to(UPLOAD)
 }
 
-fn of(keys: &Keys) -> [(&'static str, &'static str); 3] {
+fn headers_of(keys: &Keys) -> [(&'static str, &'static str); 3] {
     [
         ("x-fc-access-key-id", keys.id),
         ("x-fc-access-key-secret", keys.secret),
@@ -125,7 +120,7 @@ fn of(keys: &Keys) -> [(&'static str, &'static str); 3] {
 
 fn with_headers(mut request: Request<Body>, headers: &[(&'static str, &str)]) -> Request<Body> {
     for (name, value) in headers {
-        request.headers_mut().insert(*name, value.parse().unwrap());
+        request = request.header(name, value);
     }
     request
 }
@@ -138,13 +133,10 @@ fn event(body: &'static [u8]) -> Request<Body> {
 #[tokio::test]
 async fn the_request_id_is_the_platforms() {
     let function = Function::start().await;
-    let reply = function
-        .upload(&[("x-fc-request-id", "1-6800902c-good")])
-        .await;
-    assert_eq!(
-        (reply.status.as_u16(), reply.header("x-request-id")),
-        (200, "1-6800902c-good")
-    );
+    let good = [("x-fc-request-id", "1-6800902c-good")];
+    let reply = function.upload(&good).await;
+    assert_eq!(reply.status, 200);
+    assert_eq!(reply.header("x-request-id"), "1-6800902c-good");
     let nothing = with_headers(get("/nothing"), &[("x-fc-request-id", "1-6800902c-bad")]);
     let reply = send(function.addr, nothing).await;
     reply.assert_refused("not_found");
@@ -182,7 +174,11 @@ async fn without_any_keys_nothing_is_tried() {
 #[tokio::test]
 async fn elsewhere_the_platforms_headers_mean_nothing() {
     let function = Function::with(&[], |_| true).await;
-    let headers = [&of(&MORNING)[..], &[("x-fc-request-id", "from-a-stranger")]].concat();
+    let headers = [
+        &headers_of(&MORNING)[..],
+        &[("x-fc-request-id", "from-a-stranger")],
+    ]
+    .concat();
     let reply = function.upload(&headers).await;
     reply.data();
     assert_ne!(reply.header("x-request-id"), "from-a-stranger");
@@ -214,20 +210,15 @@ async fn an_event_is_answered_in_the_gateways_shape() {
     let function = Function::start().await;
     let request = event(EVENT).header("x-fc-request-id", "1-event");
     let reply = send(function.addr, request).await;
-    assert_eq!(
-        (reply.status.as_u16(), reply.header("content-type")),
-        (200, "application/json")
-    );
+    reply.assert_ok("application/json");
     let answer = reply.json();
     assert_has(
         &answer,
         &json!({"statusCode": 200, "isBase64Encoded": false}),
     );
     assert_eq!(answer["headers"]["x-request-id"], "1-event");
-    assert_eq!(
-        answer["headers"]["content-type"],
-        "application/json; charset=utf-8"
-    );
+    let content_type = &answer["headers"]["content-type"];
+    assert_eq!(content_type, "application/json; charset=utf-8");
     let body: Value = serde_json::from_str(answer["body"].as_str().unwrap()).unwrap();
     let path = body["data"][0]["path"].as_str().unwrap();
     assert_eq!(function.bucket.objects()[path].bytes, PNG);
@@ -236,7 +227,11 @@ async fn an_event_is_answered_in_the_gateways_shape() {
 #[tokio::test]
 async fn keys_of_an_events_request_sign_too() {
     let function = Function::without_keys().await;
-    let reply = send(function.addr, with_headers(event(EVENT), &of(&EVENING))).await;
+    let reply = send(
+        function.addr,
+        with_headers(event(EVENT), &headers_of(&EVENING)),
+    )
+    .await;
     assert_eq!(reply.json()["statusCode"], 200);
     assert_eq!(function.signers(), [EVENING.id]);
 }
@@ -267,12 +262,8 @@ async fn a_browser_that_asks_for_invoke_finds_nothing() {
 async fn the_instances_hooks_are_answered() {
     let function = Function::start().await;
     for hook in ["/initialize", "/pre-stop"] {
-        let request = empty(Method::POST, hook);
-        let reply = send(
-            function.addr,
-            with_headers(request, &[("x-fc-control-path", hook)]),
-        )
-        .await;
+        let request = empty(Method::POST, hook).header("x-fc-control-path", hook);
+        let reply = send(function.addr, request).await;
         assert_eq!(reply.status, 200, "{hook}");
         let reply = send(function.addr, empty(Method::POST, hook)).await;
         assert_eq!(reply.status, 404, "{hook} of a stranger");
@@ -299,24 +290,17 @@ async fn a_request_is_one_line_of_json() {
     let function = Function::start().await;
     let reply = function.upload(&[("x-fc-request-id", "1-good")]).await;
     let line = function.log_line("1-good");
-    assert_has(&line, &json!({"level": "INFO", "method": "POST"}));
-    assert_has(&line, &json!({"status": 200, "code": "ok"}));
-    assert_has(&line, &json!({"route": UPLOAD, "bytes": PNG.len()}));
-    assert_eq!(line["key"], reply.data()[0]["path"]);
-    let time = |field: &str| {
-        line[field]
-            .as_f64()
-            .unwrap_or_else(|| panic!("{field} in {line}"))
-    };
-    assert!(
-        time("store_ms") > 0.0 && time("total_ms") >= time("store_ms"),
-        "{line}"
-    );
-    let of_request = |line: &&String| line.contains("1-good");
-    assert_eq!(
-        function.process.lines().iter().filter(of_request).count(),
-        1
-    );
+    let expected = json!({
+        "level": "INFO", "method": "POST", "status": 200, "code": "ok", "route": UPLOAD,
+        "bytes": PNG.len(), "key": reply.item()["path"],
+    });
+    assert_has(&line, &expected);
+    let time = |field: &str| line[field].as_f64().expect(field);
+    let (store, total) = (time("store_ms"), time("total_ms"));
+    assert!(store > 0.0 && total >= store, "{line}");
+    let lines = function.process.lines();
+    let of_request = lines.iter().filter(|line| line.contains("1-good"));
+    assert_eq!(of_request.count(), 1);
 }
 
 #[tokio::test]
@@ -325,8 +309,8 @@ async fn a_failure_is_logged_with_its_cause() {
     function.bucket.fail(Operation::Put, DENIED, 1);
     function.upload(&[("x-fc-request-id", "1-refused")]).await;
     let line = function.log_line("1-refused");
-    assert_has(&line, &json!({"level": "ERROR", "status": 502}));
-    assert_has(&line, &json!({"code": "store_refused", "key": ""}));
+    let expected = json!({"level": "ERROR", "status": 502, "code": "store_refused", "key": ""});
+    assert_has(&line, &expected);
     let cause = line["cause"].as_str().unwrap();
     assert!(cause.contains("403 AccessDenied, request id"), "{cause}");
 }
@@ -341,20 +325,11 @@ async fn every_line_is_json_and_none_tells_a_secret() {
     function.upload(&[]).await;
     send(function.addr, get("/nothing?the-end")).await;
     function.process.line_with("\"status\":404");
-    for line in function.process.lines() {
-        let json: Result<Value, _> = serde_json::from_str(&line);
-        assert!(json.is_ok_and(|json| json["level"].is_string()), "{line}");
-        for secret in [
-            SECRET,
-            MORNING.secret,
-            MORNING.token,
-            EVENING.secret,
-            EVENING.token,
-            "Signature=",
-        ] {
-            assert!(!line.contains(secret), "{secret:?} in {line}");
-        }
-    }
+    let tokens = [MORNING.token, EVENING.token];
+    let secrets = [SECRET, MORNING.secret, EVENING.secret, "Signature="];
+    function
+        .process
+        .assert_tells_none_of(&[&tokens[..], &secrets].concat());
 }
 
 #[tokio::test]
@@ -363,12 +338,8 @@ async fn forty_megabytes_in_chunks_reach_the_bucket_as_they_are() {
     let picture = picture_of(40 << 20);
     let form = Form::img("a.png", &picture);
     let body = form.bytes();
-    let pieces = (0..body.len()).step_by(300_007);
-    let pieces: Vec<Result<Bytes, std::io::Error>> = pieces
-        .map(|at| Ok(body.slice(at..body.len().min(at + 300_007))))
-        .collect();
-    let chunked = Body::from_stream(stream::iter(pieces));
-    let reply = send(function.addr, post(UPLOAD, &form.content_type(), chunked)).await;
+    let chunked = in_chunks(&body, 300_007);
+    let reply = send(function.addr, form.with_body(chunked)).await;
     let path = path_of(&reply.item()).to_owned();
     assert!(function.bucket.objects()[&path].bytes == picture, "{path}");
     assert_eq!(function.bucket.open_uploads(), 0);

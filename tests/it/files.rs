@@ -1,17 +1,14 @@
 //! What a disk store serves of what it holds, and what it never serves.
 
-use std::{fs, net::SocketAddr, path::Path};
+use std::{fs, path::Path};
 
 use axum::{
     body::Body,
     http::{Method, Request},
 };
 use chat_upload::store::Store;
-use tempfile::TempDir;
 
-use crate::support::{
-    Form, PNG, Process, Reply, RequestExt as _, TestApi, UPLOAD, empty, get, send,
-};
+use crate::support::{Form, Local, PNG, Reply, RequestExt as _, TestApi, UPLOAD, empty, get};
 
 fn root(api: &TestApi) -> &Path {
     match api.store() {
@@ -27,10 +24,6 @@ fn put(api: &TestApi, path: &str, content: impl AsRef<[u8]>) {
     fs::write(path, content).unwrap();
 }
 
-fn with_header(method: Method, path: &str, name: &'static str, value: &str) -> Request<Body> {
-    empty(method, path).header(name, value)
-}
-
 #[track_caller]
 fn assert_harmless(reply: &Reply) {
     assert_eq!(reply.header("x-content-type-options"), "nosniff");
@@ -42,7 +35,7 @@ async fn what_was_stored_is_served_at_its_url() {
     let api = TestApi::new();
     let folder = "/api/chat/uploadStreamSingleToServerDiy/a_b";
     for to in [UPLOAD, folder] {
-        let data = api.send(Form::img("a.png", PNG).to(to)).await.data();
+        let data = api.send(Form::picture().to(to)).await.data();
         let item = if to == folder { &data } else { &data[0] };
         let url = item["url"].as_str().unwrap();
         let reply = api.send(get(url)).await;
@@ -69,30 +62,19 @@ async fn head_tells_all_and_sends_nothing() {
 /// A program with a folder in which there is `v/a.mp4`, ten bytes long.
 enum Server {
     Router(TestApi),
-    Process {
-        addr: SocketAddr,
-        _process: Process,
-        _folder: TempDir,
-    },
+    Process(Local),
 }
 
 impl Server {
     /// The Router alone, the local server, and Function Compute with a folder.
     fn each() -> [Self; 3] {
-        let fc = [("FC_FUNCTION_NAME", "chat-upload".to_owned())];
         let router = TestApi::new();
         put(&router, "v/a.mp4", b"0123456789");
-        let [local, fc] = [&[][..], &fc].map(|vars| {
-            let folder = tempfile::tempdir().unwrap();
-            fs::create_dir(folder.path().join("v")).unwrap();
-            fs::write(folder.path().join("v/a.mp4"), b"0123456789").unwrap();
-            let store = ("UPLOAD_STORE", format!("disk:{}", folder.path().display()));
-            let (_process, addr) = Process::serve(&[vars, &[store]].concat());
-            Self::Process {
-                addr,
-                _process,
-                _folder: folder,
-            }
+        let [local, fc] = [&[][..], &[("FC_FUNCTION_NAME", "chat-upload")]].map(|vars| {
+            let local = Local::with(vars);
+            fs::create_dir(local.folder.path().join("v")).unwrap();
+            fs::write(local.folder.path().join("v/a.mp4"), b"0123456789").unwrap();
+            Self::Process(local)
         });
         [Self::Router(router), local, fc]
     }
@@ -101,11 +83,11 @@ impl Server {
     async fn ask(&self, method: Method, headers: &[(&'static str, &str)]) -> Reply {
         let mut request = empty(method, "/v/a.mp4");
         for (name, value) in headers {
-            request.headers_mut().append(*name, value.parse().unwrap());
+            request = request.and(name, value);
         }
         match self {
             Self::Router(api) => api.send(request).await,
-            Self::Process { addr, .. } => send(*addr, request).await,
+            Self::Process(local) => local.send(request).await,
         }
     }
 
@@ -201,7 +183,7 @@ async fn a_part_of_another_version_is_not_sent() {
 #[tokio::test]
 async fn a_server_takes_100_headers_and_not_one_more() {
     for server in Server::each() {
-        let Server::Process { .. } = server else {
+        let Server::Process(_) = server else {
             continue;
         };
         // `Host` is one, too.
@@ -236,31 +218,19 @@ async fn only_what_is_not_there_is_404() {
 async fn who_has_the_file_already_is_told_so() {
     let api = TestApi::new();
     put(&api, "images/a.png", PNG);
-    let etag = api
-        .send(get("/images/a.png"))
-        .await
-        .header("etag")
-        .to_owned();
+    let reply = api.send(get("/images/a.png")).await;
+    let etag = reply.header("etag");
     let several = format!("\"other\", {etag}");
     for (held, status, len) in [
-        (etag.as_str(), 304, 0),
+        (etag, 304, 0),
         ("*", 304, 0),
         (&several, 304, 0),
         ("\"other\"", 200, PNG.len()),
     ] {
-        let reply = api
-            .send(with_header(
-                Method::GET,
-                "/images/a.png",
-                "if-none-match",
-                held,
-            ))
-            .await;
-        assert_eq!(
-            (reply.status.as_u16(), reply.body.len()),
-            (status, len),
-            "{held}"
-        );
+        let request = get("/images/a.png").header("if-none-match", held);
+        let reply = api.send(request).await;
+        assert_eq!(reply.status, status, "{held}");
+        assert_eq!(reply.body.len(), len, "{held}");
         assert_eq!(reply.header("etag"), etag);
         assert_harmless(&reply);
     }
@@ -281,16 +251,10 @@ async fn documents_are_saved_and_everything_else_is_shown() {
         let path = format!("images/20250417/1_2.{extension}");
         put(&api, &path, b"anything");
         let reply = api.send(get(&format!("/{path}"))).await;
-        assert_eq!(
-            (reply.status.as_u16(), reply.header("content-type")),
-            (200, mime)
-        );
+        reply.assert_ok(mime);
         let disposition = reply.headers.get("content-disposition");
-        assert_eq!(
-            disposition.is_some_and(|value| value == "attachment"),
-            is_saved,
-            "{extension}"
-        );
+        let found = disposition.is_some_and(|value| value == "attachment");
+        assert_eq!(found, is_saved, "{extension}");
         assert_harmless(&reply);
     }
 }

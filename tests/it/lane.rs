@@ -195,7 +195,7 @@ impl Lane {
 
     /// The item of a file sent through each route that stores one.
     pub(crate) async fn items(&self) -> [Value; 3] {
-        let main = self.send(Form::img("a.png", PNG).to(UPLOAD)).await.item();
+        let main = self.send(Form::picture().to(UPLOAD)).await.item();
         let form = Form::new().file("file", "a.png", PNG);
         let folder = self.send(form.to(FOLDER)).await.data();
         let direct = self.upload("a.png", PNG).await[0].clone();

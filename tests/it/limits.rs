@@ -28,8 +28,8 @@ use tokio::{
 use crate::{
     drivers::rows,
     support::{
-        Form, Local, PATIENCE, PNG, Reply, RequestExt as _, TestApi, UPLOAD, empty, get, metered,
-        post, stalled,
+        Form, Local, PATIENCE, Reply, RequestExt as _, TestApi, UPLOAD, empty, get, metered, post,
+        stalled,
     },
     tokens::{SECRET, of_guest, of_user},
     wire::{self, Wire},
@@ -39,7 +39,7 @@ use crate::{
 
 /// An upload of one picture.
 fn upload() -> Request<Body> {
-    Form::img("a.png", PNG).to(UPLOAD)
+    Form::picture().to(UPLOAD)
 }
 
 /// As the runtime says where it comes from.
@@ -104,9 +104,7 @@ async fn f62_a_user_is_counted_by_id_wherever_the_calls_come_from() {
 #[tokio::test]
 async fn f62_a_user_whose_token_is_in_the_form_is_counted_too() {
     let api = once_a_minute(&[("UPLOAD_JWT_SECRET", SECRET)]);
-    let form = Form::new()
-        .text("token", &of_user("7"))
-        .file("img", "a.png", PNG);
+    let form = Form::new().text("token", &of_user("7")).and_picture();
     let uploads = ["192.0.2.1", "192.0.2.2"].map(|client| from(client, form.to(UPLOAD)));
     assert_one_client(&api, uploads).await;
     let in_header = upload().and("token", of_user("7"));
@@ -226,7 +224,7 @@ async fn f62_of_parallel_uploads_no_more_than_allowed_are_stored() {
 #[tokio::test]
 async fn f62_one_request_counts_once_however_many_files_it_has() {
     let api = TestApi::with(&[("UPLOAD_RATE_PER_MIN", "2")]);
-    let three = (0..3).fold(Form::new(), |form, _| form.file("img", "a.png", PNG));
+    let three = (0..3).fold(Form::new(), |form, _| form.and_picture());
     for _ in 0..2 {
         let reply = api.send(from("192.0.2.1", three.to(UPLOAD))).await;
         assert_eq!(reply.status, 200);
@@ -241,7 +239,7 @@ async fn f62_who_is_refused_is_refused_before_the_body() {
     let first = api.send(from("192.0.2.1", upload())).await;
     assert_eq!(first.status, 200);
     let (body, read) = metered(iter::repeat(Bytes::from_static(b"x")));
-    let request = post(UPLOAD, &Form::new().content_type(), body);
+    let request = Form::new().with_body(body);
     assert_too_many(&api.send(from("192.0.2.1", request)).await);
     assert_eq!(read.load(Ordering::Relaxed), 0);
 }
@@ -280,7 +278,7 @@ async fn f62_what_is_no_upload_is_not_counted() {
 #[tokio::test]
 async fn one_request_too_many_is_busy_until_one_of_the_others_ends() {
     let server = Local::with(&[("UPLOAD_MAX_IN_FLIGHT", "2")]);
-    let form = Form::img("a.png", PNG);
+    let form = Form::picture();
     let mut first = Wire::asked_for(server.addr, &form).await;
     let second = Wire::asked_for(server.addr, &form).await;
     let others = ["/api/chat/qrcode?url=x", "/images/a.png"].map(get);
@@ -302,7 +300,7 @@ async fn one_request_too_many_is_busy_until_one_of_the_others_ends() {
 #[tokio::test]
 async fn a_client_that_goes_away_makes_room() {
     let server = Local::with(&[("UPLOAD_MAX_IN_FLIGHT", "1")]);
-    let form = Form::img("a.png", PNG);
+    let form = Form::picture();
     drop(Wire::asked_for(server.addr, &form).await);
     let until_there_is_room = async {
         while server.send(form.to(UPLOAD)).await.status != 200 {
@@ -318,15 +316,15 @@ async fn a_client_that_goes_away_makes_room() {
 #[tokio::test]
 async fn failures_and_panics_give_their_places_back() {
     let api = TestApi::with(&[("UPLOAD_MAX_IN_FLIGHT", "1")]);
-    let form = Form::img("a.png", PNG);
+    let form = Form::picture();
     for _ in 0..3 {
         assert_eq!(api.upload(&Form::img("a.png", "<html>")).await.status, 415);
         let bug = futures_util::stream::poll_fn(
             |_| -> std::task::Poll<Option<Result<Bytes, std::io::Error>>> { panic!("a bug") },
         );
-        let request = post(UPLOAD, &form.content_type(), Body::from_stream(bug));
+        let request = form.with_body(Body::from_stream(bug));
         assert_eq!(api.send(request).await.status, 500);
-        let given_up = api.send(post(UPLOAD, &form.content_type(), stalled(form.unclosed())));
+        let given_up = api.send(form.with_body(stalled(form.unclosed())));
         assert!(
             tokio::time::timeout(Duration::ZERO, given_up)
                 .await
@@ -369,7 +367,7 @@ const SHORT: Duration = Duration::from_millis(100);
 #[tokio::test]
 async fn a_client_that_falls_silent_is_told_so_and_its_connection_closed() {
     let slow = Slow::with(SHORT, PATIENCE).await;
-    let form = Form::img("a.png", PNG);
+    let form = Form::picture();
     for sent in [0, 20, form.unclosed().len() - 30] {
         let mut wire = Wire::connect(slow.addr).await;
         wire.begin(&form, sent).await;
@@ -384,7 +382,7 @@ async fn a_client_that_falls_silent_is_told_so_and_its_connection_closed() {
 #[tokio::test]
 async fn a_body_that_trickles_for_ever_is_ended_by_the_limit_of_the_request() {
     let slow = Slow::with(PATIENCE, SHORT).await;
-    let form = Form::img("a.png", PNG);
+    let form = Form::picture();
     let head = wire::head(&form, &["Transfer-Encoding: chunked"]);
     let body = form.unclosed();
     let body = body.into_iter().chain(iter::repeat(b'x'));
@@ -468,7 +466,7 @@ async fn one_connection_too_many_closes_the_longest_idle_one() {
         open.push(wire);
     }
     // The first one is busy from now on, so the second is idle longest.
-    let form = Form::img("a.png", PNG);
+    let form = Form::picture();
     assert_eq!(open[0].ask_first(&form).await.status, 100);
 
     let mut fifth = Wire::connect(server.addr).await;
@@ -526,9 +524,7 @@ fn with_tokens(max_in_flight: &'static str) -> Local {
 #[tokio::test]
 async fn requests_without_a_token_leave_half_of_the_places_to_others() {
     let server = with_tokens("4");
-    let form = Form::new()
-        .text("token", &of_user("8"))
-        .file("img", "a.png", PNG);
+    let form = Form::new().text("token", &of_user("8")).and_picture();
     let begun = async || {
         let mut wire = Wire::connect(server.addr).await;
         (wire.ask_first(&form).await, wire)
@@ -565,22 +561,16 @@ async fn requests_without_a_token_leave_half_of_the_places_to_others() {
 async fn a_request_has_ten_seconds_to_bring_the_token_that_it_needs() {
     let vars = [("UPLOAD_JWT_SECRET", SECRET)];
     let api = TestApi::with(&vars);
-    let form = Form::new()
-        .text("token", &of_user("7"))
-        .file("img", "a.png", PNG);
+    let form = Form::new().text("token", &of_user("7")).and_picture();
     let no_token_yet = Form::new().text("remark", "later");
     let start = tokio::time::Instant::now();
-    let request = post(
-        UPLOAD,
-        &form.content_type(),
-        stalled(no_token_yet.unclosed()),
-    );
+    let request = form.with_body(stalled(no_token_yet.unclosed()));
     api.send(request).await.assert_refused("client_too_slow");
     assert_eq!(start.elapsed(), Duration::from_secs(10));
 
     // With its token it has until it falls silent, as anybody.
     let start = tokio::time::Instant::now();
-    let request = post(UPLOAD, &form.content_type(), stalled(form.unclosed()));
+    let request = form.with_body(stalled(form.unclosed()));
     api.send(request).await.assert_refused("client_too_slow");
     assert!(start.elapsed() >= Duration::from_secs(30));
     api.assert_nothing_stored();

@@ -6,7 +6,7 @@ use std::{
     sync::Once,
 };
 
-use crate::support::{Form, PNG, TestApi, UPLOAD, get};
+use crate::support::{Form, PNG, RequestExt as _, TestApi, UPLOAD, get};
 
 thread_local! {
     /// What this thread has logged, once it wants to know.
@@ -31,7 +31,7 @@ impl Write for ToThread {
 ///
 /// One subscriber for the process: with one per test, a line that another thread reached first is
 /// remembered as unwanted by all.
-fn collect_log() {
+pub(crate) fn collect_log() {
     static INSTALLED: Once = Once::new();
     INSTALLED.call_once(|| {
         let format = tracing_subscriber::fmt().with_ansi(false);
@@ -41,8 +41,9 @@ fn collect_log() {
     LOG.set(Some(Vec::new()));
 }
 
-fn collected_log() -> String {
-    String::from_utf8(LOG.take().unwrap()).unwrap()
+/// What this thread has logged since.
+pub(crate) fn log_so_far() -> String {
+    LOG.with_borrow(|log| String::from_utf8(log.clone().unwrap()).unwrap())
 }
 
 #[tokio::test]
@@ -61,7 +62,7 @@ async fn h78_no_name_makes_a_line_of_the_log() {
     for request in requests {
         api.send(request).await;
     }
-    let text = collected_log();
+    let text = log_so_far();
     assert_eq!(text.lines().count(), count, "{text}");
     assert!(!text.contains(['\u{1b}', '\u{2028}', '\r']), "{text}");
 }
@@ -71,24 +72,22 @@ async fn h78_no_secret_of_a_request_is_in_the_log_or_in_the_answer() {
     const SECRET: &str = "eyJhbGciOiJIUzI1NiJ9.c2VjcmV0";
     collect_log();
     let api = TestApi::new();
-    let form = Form::new().text("token", SECRET).file("img", "a.png", PNG);
+    let form = Form::new().text("token", SECRET).and_picture();
     let bad = Form::new()
         .text("token", SECRET)
-        .text("imageClassId", SECRET)
-        .file("img", "a.png", PNG);
+        .text("imageClassId", SECRET);
+    let bad = bad.and_picture();
     for form in [form, bad] {
         for path in [UPLOAD, "/none"] {
             let mut request = form.to(&format!("{path}?token={SECRET}"));
             for name in ["token", "authorization", "cookie"] {
-                request
-                    .headers_mut()
-                    .insert(name, format!("Bearer {SECRET}").parse().unwrap());
+                request = request.header(name, format!("Bearer {SECRET}"));
             }
             let reply = api.send(request).await;
             assert!(!String::from_utf8_lossy(&reply.body).contains(SECRET));
         }
     }
-    let text = collected_log();
+    let text = log_so_far();
     assert_eq!(text.lines().count(), 4, "{text}");
     assert!(!text.contains(SECRET), "{text}");
 }

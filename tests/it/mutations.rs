@@ -94,12 +94,12 @@ impl Draft {
     /// The requests that honest clients send.
     fn honest() -> Vec<Self> {
         let (user, guest) = (of_user("7"), of_guest("g"));
-        let picture = Form::img("a.png", PNG);
+        let picture = Form::picture();
         let class = Form::new()
             .text("imageClassId", "3")
             .file("img", "猫.png", PNG);
-        let in_form = Form::new().text("token", &guest).file("img", "a.png", PNG);
-        let several = Form::img("a.png", PNG)
+        let in_form = Form::new().text("token", &guest).and_picture();
+        let several = Form::picture()
             .file("img", "b.txt", "some words, 中文")
             .file("img", "c.pdf", include_bytes!("../media/page.pdf"))
             .text("image_class_id", "9");

@@ -2,10 +2,10 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
-use crate::{readme::failures_of_the_program, support::assert_same};
+use crate::{readme::failures_of_the_program, security::source_below, support::assert_same};
 
 const OPENAPI: &str = include_str!("../../docs/openapi.yaml");
 /// Everything below the store's root; the fallback of the route table.
@@ -39,11 +39,8 @@ fn it_names_the_failures_of_the_program_and_no_others() {
             for (status, response) in answers {
                 let of_response = codes.get(&response).cloned().unwrap_or_default();
                 let is_failure = status.as_str() >= "400";
-                assert_eq!(
-                    is_failure,
-                    !of_response.is_empty(),
-                    "{method} {path} {status}"
-                );
+                let has_codes = !of_response.is_empty();
+                assert_eq!(is_failure, has_codes, "{method} {path} {status}");
                 described.extend(of_response.into_iter().map(|code| (status.clone(), code)));
             }
         }
@@ -135,12 +132,7 @@ pub(crate) fn without_names(path: &str) -> String {
 
 /// Path → methods, as the calls of `.route(path, methods)` in `src/api` give them.
 pub(crate) fn routes_of_the_program() -> BTreeMap<String, BTreeSet<String>> {
-    let mut sources = Vec::new();
-    read_all(
-        &Path::new(env!("CARGO_MANIFEST_DIR")).join("src/api"),
-        &mut sources,
-    );
-    let sources = sources.join("\n");
+    let sources = source_below(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/api"));
     let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for call in sources.split(".route(").skip(1) {
         let (path, rest) = call.split_once(',').unwrap();
@@ -159,17 +151,6 @@ pub(crate) fn routes_of_the_program() -> BTreeMap<String, BTreeSet<String>> {
         of_path.extend(methods.map(str::to_owned));
     }
     found
-}
-
-fn read_all(folder: &Path, sources: &mut Vec<String>) {
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path: PathBuf = entry.unwrap().path();
-        if path.is_dir() {
-            read_all(&path, sources);
-        } else {
-            sources.push(std::fs::read_to_string(path).unwrap());
-        }
-    }
 }
 
 /// The text of `const NAME: &str`, perhaps named with its module.

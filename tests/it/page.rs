@@ -2,10 +2,12 @@
 
 use std::{collections::BTreeSet, net::TcpListener, process::Command};
 
+use serde_json::json;
+
 use crate::{
     bucket_double::{BucketDouble, Dialect},
-    lane::post_json,
-    support::{Form, PNG, Process, Reply, RequestExt as _, TestApi, UPLOAD, get, post, send},
+    lane::{POLICY, RECALL, post_json},
+    support::{Form, Local, Process, Reply, RequestExt as _, TestApi, UPLOAD, disk_var, get, post},
 };
 
 const AT_HOME: (&str, &str) = ("UPLOAD_ADDR", "127.0.0.1:9000");
@@ -28,8 +30,7 @@ fn named(text: &str, before: &str, quote: char) -> BTreeSet<String> {
 async fn the_page_and_all_that_it_loads_are_there() {
     let api = TestApi::with(&[AT_HOME]);
     let page = ask(&api, "127.0.0.1:9000", "/").await;
-    assert_eq!(page.status, 200);
-    assert_eq!(page.header("content-type"), "text/html; charset=utf-8");
+    page.assert_ok("text/html; charset=utf-8");
     let html = String::from_utf8(page.body.to_vec()).unwrap();
     let mut wanted: Vec<_> = named(&html, "=\"_/", '"').into_iter().collect();
     assert!(wanted.contains(&"app.js".to_owned()), "{wanted:?}");
@@ -44,26 +45,17 @@ async fn the_page_and_all_that_it_loads_are_there() {
             "js" => "text/javascript; charset=utf-8",
             _ => "image/svg+xml",
         };
-        assert_eq!(
-            (reply.status.as_u16(), reply.header("content-type")),
-            (200, kind),
-            "{name}"
-        );
+        assert_eq!(reply.status, 200, "{name}");
+        assert_eq!(reply.header("content-type"), kind, "{name}");
         assert_eq!(reply.header("x-content-type-options"), "nosniff");
         let text = String::from_utf8(reply.body.to_vec()).unwrap();
-        let folder = name
-            .rsplit_once('/')
-            .map_or(String::new(), |(folder, _)| format!("{folder}/"));
-        wanted.extend(
-            named(&text, "from './", '\'')
-                .into_iter()
-                .map(|module| format!("{folder}{module}")),
-        );
+        let folder = &name[..name.rfind('/').map_or(0, |slash| slash + 1)];
+        let modules = named(&text, "from './", '\'').into_iter();
+        wanted.extend(modules.map(|module| format!("{folder}{module}")));
     }
     assert!(seen.contains("client/uploader.js"), "{seen:?}");
-    ask(&api, "127.0.0.1:9000", "/_/nothing.js")
-        .await
-        .assert_refused("not_found");
+    let nothing = ask(&api, "127.0.0.1:9000", "/_/nothing.js").await;
+    nothing.assert_refused("not_found");
 }
 
 #[tokio::test]
@@ -83,24 +75,15 @@ async fn nothing_runs_on_it_but_its_own_files() {
 
     let bucket = BucketDouble::start(Dialect::S3).await;
     let cdn = ("UPLOAD_PUBLIC_URL", "https://cdn.example.com/x");
-    let page = ask(
-        &TestApi::with_bucket(&bucket, &[AT_HOME, cdn]),
-        "localhost",
-        "/",
-    )
-    .await;
-    let endpoint = bucket.endpoint();
+    let api = TestApi::with_bucket(&bucket, &[AT_HOME, cdn]);
+    let page = ask(&api, "localhost", "/").await;
+    let (policy, endpoint) = (policy(&page), bucket.endpoint());
     for source in ["img-src", "media-src", "connect-src"] {
-        let policy = policy(&page);
-        let sources = policy
-            .split("; ")
-            .find(|part| part.starts_with(source))
-            .unwrap();
+        let mut parts = policy.split("; ").map(|part| part.split(' '));
+        let sources = parts.find(|part| part.clone().next() == Some(source));
+        let sources: Vec<_> = sources.unwrap().collect();
         for origin in ["https://cdn.example.com", &endpoint] {
-            assert!(
-                sources.split(' ').any(|source| source == origin),
-                "{origin}: {sources}"
-            );
+            assert!(sources.contains(&origin), "{origin}: {sources:?}");
         }
     }
 }
@@ -146,44 +129,28 @@ async fn it_is_there_for_this_machine_unless_told_otherwise_and_never_on_a_cloud
             assert_eq!(status == 200, is_there, "{vars:?} {path} {status}");
         }
         let description = ask(&api, "any.example", "/openapi.yaml").await;
-        assert_eq!(
-            description.status == 200,
-            !vars.contains(&cloud),
-            "{vars:?}"
-        );
-        if description.status == 200 {
-            assert_eq!(
-                description.header("content-type"),
-                "application/yaml; charset=utf-8"
-            );
-            assert_eq!(
-                description.body,
-                include_bytes!("../../docs/openapi.yaml")[..]
-            );
+        let is_described = description.status == 200;
+        assert_eq!(is_described, !vars.contains(&cloud), "{vars:?}");
+        if is_described {
+            description.assert_ok("application/yaml; charset=utf-8");
+            let file = include_bytes!("../../docs/openapi.yaml");
+            assert_eq!(description.body, file[..]);
         }
     }
 }
 
 #[tokio::test]
 async fn at_home_large_files_and_recalls_need_no_secret() {
-    let call = || {
-        post_json(
-            "/api/chat/uploadPolicy",
-            &serde_json::json!({"name": "a.png"}),
-        )
-    };
-    let form = Form::img("a.png", PNG);
+    let call = || post_json(POLICY, &json!({"name": "a.png"}));
+    let form = Form::picture();
     let api = TestApi::with(&[AT_HOME]);
     api.send(call()).await.data();
     let item = api.upload(&form).await.item();
-    let recall = serde_json::json!({"recall_token": item["recall_token"]});
-    api.send(post_json("/api/chat/uploadRecall", &recall))
-        .await
-        .data();
+    let recall = json!({"recall_token": item["recall_token"]});
+    api.send(post_json(RECALL, &recall)).await.data();
     // Another start has another secret.
-    let other = TestApi::with(&[AT_HOME])
-        .send(post_json("/api/chat/uploadRecall", &recall))
-        .await;
+    let other = TestApi::with(&[AT_HOME]);
+    let other = other.send(post_json(RECALL, &recall)).await;
     assert_eq!(other.json()["code"], "ticket_invalid");
 
     for vars in [&[OPEN][..], &[AT_HOME, ("FC_FUNCTION_NAME", "x")]] {
@@ -194,34 +161,25 @@ async fn at_home_large_files_and_recalls_need_no_secret() {
 
 #[tokio::test]
 async fn the_address_of_the_page_is_told_first_and_json_ends_with_its_line() {
-    let folder = tempfile::tempdir().unwrap();
-    let (process, addr) =
-        Process::serve(&[("UPLOAD_STORE", format!("disk:{}", folder.path().display()))]);
-    let line = process.lines()[0].clone();
-    assert!(
-        line.ends_with(&format!("open http://{addr}/ in a browser")),
-        "{line}"
-    );
+    let server = Local::start();
+    let line = server.process.lines()[0].clone();
+    let end = format!("open http://{}/ in a browser", server.addr);
+    assert!(line.ends_with(&end), "{line}");
     for (request, end) in [
         (get("/healthz"), "}\n"),
         (get("/nothing"), "}\n"),
-        (Form::img("a.png", PNG).to(UPLOAD), "}\n"),
+        (Form::picture().to(UPLOAD), "}\n"),
         (post(UPLOAD, "text/plain", "x"), "}\n"),
         (get("/"), "</html>\n"),
         (get("/openapi.yaml"), " }\n"),
     ] {
         let what = format!("{} {}", request.method(), request.uri());
-        let reply = send(addr, request).await;
+        let reply = server.send(request).await;
         let text = String::from_utf8(reply.body.to_vec()).unwrap();
-        assert!(
-            text.ends_with(end) && !text.ends_with("\n\n"),
-            "{what}: {text}"
-        );
-        assert_eq!(
-            reply.header("content-length"),
-            text.len().to_string(),
-            "{what}"
-        );
+        let is_ended = text.ends_with(end) && !text.ends_with("\n\n");
+        assert!(is_ended, "{what}: {text}");
+        let length = text.len().to_string();
+        assert_eq!(reply.header("content-length"), length, "{what}");
     }
 }
 
@@ -232,17 +190,13 @@ fn a_port_in_use_and_a_folder_that_cannot_be_made_name_the_remedy() {
     let addr = taken.local_addr().unwrap().to_string();
     let file = folder.path().join("file");
     std::fs::write(&file, "").unwrap();
+    let (below, free) = (file.join("data"), "127.0.0.1:0");
     for (addr, store, remedy) in [
         (addr.as_str(), folder.path(), "UPLOAD_ADDR=127.0.0.1:9001"),
-        (
-            "127.0.0.1:0",
-            &file.join("data"),
-            "UPLOAD_STORE=disk:<folder>",
-        ),
+        (free, &below, "UPLOAD_STORE=disk:<folder>"),
     ] {
-        let store = format!("disk:{}", store.display());
-        let mut process =
-            Process::start(&[("UPLOAD_ADDR", addr.to_owned()), ("UPLOAD_STORE", store)]);
+        let addr = ("UPLOAD_ADDR", addr.to_owned());
+        let mut process = Process::start(&[addr, disk_var(store)]);
         assert_eq!(process.wait().code(), Some(1));
         process.line_with(remedy);
     }
@@ -251,17 +205,11 @@ fn a_port_in_use_and_a_folder_that_cannot_be_made_name_the_remedy() {
 #[test]
 fn it_takes_two_arguments_and_no_others() {
     let run = |arguments: &[&str]| {
-        let program = Command::new(env!("CARGO_BIN_EXE_bootstrap"))
-            .env_clear()
-            .args(arguments)
-            .output()
-            .unwrap();
+        let mut program = Command::new(env!("CARGO_BIN_EXE_bootstrap"));
+        let output = program.env_clear().args(arguments).output().unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
-        (
-            program.status.code(),
-            text(program.stdout),
-            text(program.stderr),
-        )
+        let (said, complaint) = (text(output.stdout), text(output.stderr));
+        (output.status.code(), said, complaint)
     };
     let version = format!("chat-upload {}\n", env!("CARGO_PKG_VERSION"));
     assert_eq!(run(&["--version"]), (Some(0), version, String::new()));

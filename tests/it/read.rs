@@ -1,15 +1,12 @@
 //! Files of a private store: who can read them, where readers are sent, and what is never signed.
 
-use axum::{
-    body::Body,
-    http::{Method, Request},
-};
+use axum::http::Method;
 use serde_json::Value;
 
 use crate::{
     bucket_double::{BUCKET, Dialect},
     lane::{Lane, RECALL, SIGNING, post_json, target},
-    support::{Form, PNG, Reply, UPLOAD, empty, get, send},
+    support::{Form, PNG, Reply, RequestExt as _, UPLOAD, empty, get, send},
 };
 
 const SIGNED: (&str, &str) = ("UPLOAD_READ", "signed");
@@ -83,8 +80,8 @@ async fn a_bucket_takes_what_its_readers_are_sent_with() {
         let (addr, whole) = location(lane.read(Method::GET, path).await);
         let reply = send(addr, get(&whole)).await;
         assert_eq!((reply.status.as_u16(), &reply.body[..]), (200, PNG));
-        let part = Request::get(&whole).header("range", "bytes=1-3");
-        let reply = send(addr, part.body(Body::empty()).unwrap()).await;
+        let part = get(&whole).header("range", "bytes=1-3");
+        let reply = send(addr, part).await;
         assert_eq!((reply.status.as_u16(), &reply.body[..]), (206, &b"PNG"[..]));
         let (addr, signed) = target(text(&item, "signed_url"));
         assert_eq!(send(addr, get(&signed)).await.status, 200);
@@ -104,12 +101,12 @@ async fn a_folder_sends_parts_and_knows_what_a_reader_has() {
     let lane = Lane::disk(&[SIGNED]);
     let [item, ..] = lane.items().await;
     let (path, _) = path_and_signature(&item);
-    let part = Request::get(path).header("range", "bytes=1-3");
-    let reply = lane.send(part.body(Body::empty()).unwrap()).await;
+    let part = get(path).header("range", "bytes=1-3");
+    let reply = lane.send(part).await;
     assert_eq!((reply.status.as_u16(), &reply.body[..]), (206, &b"PNG"[..]));
     let etag = reply.header("etag").to_owned();
-    let again = Request::get(path).header("if-none-match", etag);
-    let reply = lane.send(again.body(Body::empty()).unwrap()).await;
+    let again = get(path).header("if-none-match", etag);
+    let reply = lane.send(again).await;
     assert_eq!(reply.status, 304);
     let reply = lane.read(Method::HEAD, path).await;
     assert_eq!((reply.status.as_u16(), reply.body.len()), (200, 0));
@@ -144,10 +141,8 @@ async fn what_is_not_exactly_an_address_of_ours_is_404_and_signs_nothing() {
         let recall = text(&item, "recall_token");
         let of_recall = recall.rsplit('.').next().unwrap();
         assert_eq!(of_recall.len(), signature.len());
-        let changed: String = signature
-            .chars()
-            .map(|c| if c == 'A' { 'B' } else { 'A' })
-            .collect();
+        let another = |c| if c == 'A' { 'B' } else { 'A' };
+        let changed: String = signature.chars().map(another).collect();
         let file = key.rsplit('/').next().unwrap();
         let long = "a".repeat(10 * 1024);
         for bad in [
@@ -206,18 +201,16 @@ async fn what_oss_makes_of_a_picture_is_signed_or_refused() {
     let (path, _) = path_and_signature(&item);
     let plain = lane.read(Method::GET, path).await;
     let process = "image/resize,m_lfit,w_200/quality,q_80";
-    let reply = lane
-        .read(Method::GET, &format!("{path}?x-oss-process={process}"))
-        .await;
+    let asked = format!("{path}?x-oss-process={process}");
+    let reply = lane.read(Method::GET, &asked).await;
     let url = reply.header("location");
     let signed = "&x-oss-process=image%2Fresize%2Cm_lfit%2Cw_200%2Fquality%2Cq_80&";
     assert!(url.contains(signed), "{url}");
     let signature = |url: &str| url.rsplit('=').next().unwrap().to_owned();
     assert_ne!(signature(url), signature(plain.header("location")));
     // What does not concern OSS is not passed on.
-    let reply = lane
-        .read(Method::GET, &format!("{path}?v=1&x-oss-acl=x&acl"))
-        .await;
+    let asked = format!("{path}?v=1&x-oss-acl=x&acl");
+    let reply = lane.read(Method::GET, &asked).await;
     assert_eq!(reply.header("location"), plain.header("location"));
 
     let long = format!("image/resize,w_{}", "1".repeat(242));
@@ -234,25 +227,22 @@ async fn what_oss_makes_of_a_picture_is_signed_or_refused() {
         "style/small",
         &long,
     ] {
-        let reply = lane
-            .read(Method::GET, &format!("{path}?x-oss-process={bad}"))
-            .await;
+        let asked = format!("{path}?x-oss-process={bad}");
+        let reply = lane.read(Method::GET, &asked).await;
         reply.assert_refused("parameter_invalid");
         assert_eq!(reply.headers.get("location"), None, "{bad}");
     }
     // Without a right signature nobody is told what may be asked for.
     let wrong = path.replace("/f/", "/f/A");
-    let reply = lane
-        .read(Method::GET, &format!("{wrong}?x-oss-process=image/info"))
-        .await;
+    let asked = format!("{wrong}?x-oss-process=image/info");
+    let reply = lane.read(Method::GET, &asked).await;
     reply.assert_refused("not_found");
 
     let lane = Lane::s3(&[SIGNED]).await;
     let [item, ..] = lane.items().await;
     let (path, _) = path_and_signature(&item);
-    let reply = lane
-        .read(Method::GET, &format!("{path}?x-oss-process=image/info"))
-        .await;
+    let asked = format!("{path}?x-oss-process=image/info");
+    let reply = lane.read(Method::GET, &asked).await;
     assert_eq!(reply.status, 302);
     assert!(!reply.header("location").contains("process"));
 }
@@ -296,7 +286,7 @@ async fn a_secret_in_the_list_reads_what_it_signed() {
 async fn an_address_of_ones_own_is_the_base_of_every_url() {
     let base = "https://chat.example.com/files";
     for lane in Lane::each(&[SIGNED, ("UPLOAD_PUBLIC_URL", base)]).await {
-        let item = lane.send(Form::img("a.png", PNG).to(UPLOAD)).await.item();
+        let item = lane.send(Form::picture().to(UPLOAD)).await.item();
         let url = text(&item, "url");
         assert!(url.starts_with(&format!("{base}/f/")), "{url}");
     }
@@ -305,7 +295,7 @@ async fn an_address_of_ones_own_is_the_base_of_every_url() {
 #[tokio::test]
 async fn in_public_there_is_no_such_route() {
     for lane in Lane::each(&[]).await {
-        let item = lane.send(Form::img("a.png", PNG).to(UPLOAD)).await.item();
+        let item = lane.send(Form::picture().to(UPLOAD)).await.item();
         let path = format!("/f/{}/{}", "A".repeat(22), text(&item, "path"));
         lane.read(Method::GET, &path)
             .await

@@ -54,10 +54,8 @@ fn the_tables_name_the_same_defaults() {
 #[test]
 fn the_tables_name_every_failure_with_its_status() {
     let answered = failures_of_the_program();
-    assert!(
-        answered.contains(&("413".into(), "too_large".into())),
-        "{answered:?}"
-    );
+    let known = ("413".into(), "too_large".into());
+    assert!(answered.contains(&known), "{answered:?}");
     for (name, readme) in BOTH {
         let named = failures_of_the_table(readme);
         assert_same((name, &named), ("src/api/error.rs", &answered));
@@ -106,9 +104,8 @@ const OTHER_SPELLINGS: [(&str, &str); 6] = [
 fn the_tables_name_every_format_and_every_extension_that_is_kept() {
     for readme in [ENGLISH, CHINESE] {
         let formats = |kind: &str| -> BTreeSet<String> {
-            let cell = rows(readme)
-                .find(|row| row[0] == format!("`{kind}`"))
-                .unwrap()[1];
+            let kind = format!("`{kind}`");
+            let cell = rows(readme).find(|row| row[0] == kind).unwrap()[1];
             let words = cell.split(|c: char| !c.is_ascii_alphanumeric());
             words.map(str::to_ascii_lowercase).collect()
         };
@@ -125,10 +122,8 @@ fn the_tables_name_every_format_and_every_extension_that_is_kept() {
                 let name = other.map_or(&**extension, |(_, name)| name);
                 named.contains(name) || other.is_some() && films.contains(name)
             };
-            assert!(
-                known.iter().all(is_named),
-                "{kind}: {known:?}, not {named:?}"
-            );
+            let are_named = known.iter().all(is_named);
+            assert!(are_named, "{kind}: {known:?}, not {named:?}");
         }
         // Text has an extension and no name.
         let start = readme.find("`doc dot wps`").unwrap();
@@ -147,16 +142,11 @@ fn the_tables_name_every_format_and_every_extension_that_is_kept() {
 
 /// Extensions of a kind, as `media(Kind::Image, extension, type)` gives them.
 fn extensions(kind: &str) -> BTreeSet<String> {
-    let is_of_kind = |call: &&str| {
-        call.trim_start()
-            .to_ascii_lowercase()
-            .starts_with(&format!("kind::{kind},"))
-    };
+    let start = format!("kind::{kind},");
+    let is_of_kind = |call: &&str| call.trim_start().to_ascii_lowercase().starts_with(&start);
     let calls = FORMATS.split("media(").skip(1).filter(is_of_kind);
-    let found: BTreeSet<_> = calls
-        .filter_map(|call| call.split('"').nth(1))
-        .map(str::to_owned)
-        .collect();
+    let names = calls.filter_map(|call| call.split('"').nth(1));
+    let found: BTreeSet<_> = names.map(str::to_owned).collect();
     assert!(found.len() > 5, "{found:?}");
     found
 }
@@ -185,11 +175,8 @@ fn the_demo_uploads_with_the_code_of_the_readme() {
 }
 
 fn variables_that_are_read() -> BTreeSet<String> {
-    let read: BTreeSet<_> = CONFIG
-        .into_iter()
-        .flat_map(literals)
-        .filter(|text| is_variable(text))
-        .collect();
+    let texts = CONFIG.into_iter().flat_map(literals);
+    let read: BTreeSet<_> = texts.filter(|text| is_variable(text)).collect();
     assert!(read.contains("UPLOAD_STORE"), "{read:?}");
     read
 }
@@ -197,17 +184,14 @@ fn variables_that_are_read() -> BTreeSet<String> {
 /// Every string literal of a source file before its tests.
 fn literals(source: &str) -> Vec<String> {
     let program = source.split("#[cfg(test)]").next().unwrap();
-    let code: Vec<_> = program
+    let is_code = |line: &&str| !line.trim_start().starts_with("//");
+    let code = program
         .lines()
-        .filter(|line| !line.trim_start().starts_with("//"))
-        .collect();
-    let code = code.join("\n");
+        .filter(is_code)
+        .collect::<Vec<_>>()
+        .join("\n");
     assert!(!code.contains("\\\""), "an escaped quote: count otherwise");
-    code.split('"')
-        .skip(1)
-        .step_by(2)
-        .map(str::to_owned)
-        .collect()
+    odd_pieces(&code, "\"").collect()
 }
 
 fn is_variable(text: &str) -> bool {
@@ -215,9 +199,14 @@ fn is_variable(text: &str) -> bool {
     text.contains('_') && text.chars().all(shouted)
 }
 
+/// Every second piece between these marks.
+fn odd_pieces(text: &str, mark: &str) -> impl Iterator<Item = String> {
+    text.split(mark).skip(1).step_by(2).map(str::to_owned)
+}
+
 /// Texts in backticks.
 fn quoted(text: &str) -> impl Iterator<Item = String> {
-    text.split('`').skip(1).step_by(2).map(str::to_owned)
+    odd_pieces(text, "`")
 }
 
 fn outside_of_code(readme: &str) -> impl Iterator<Item = &str> {
@@ -272,10 +261,5 @@ fn failures_of_the_table(readme: &str) -> BTreeSet<(String, String)> {
 
 /// Language and text of every fenced block.
 fn code_blocks(readme: &str) -> Vec<String> {
-    readme
-        .split("\n```")
-        .skip(1)
-        .step_by(2)
-        .map(str::to_owned)
-        .collect()
+    odd_pieces(readme, "\n```").collect()
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{
     bucket_double::{DENIED, Operation},
-    lane::{COMPLETE, Lane, RECALL, SIGNING},
+    lane::{COMPLETE, Lane, RECALL, SIGNING, post_json},
     support::{Form, PNG, RequestExt as _, UPLOAD, path_of, post},
     tokens::{SECRET, of_guest, of_user},
 };
@@ -15,6 +15,11 @@ use crate::{
 const JWT: (&str, &str) = ("UPLOAD_JWT_SECRET", SECRET);
 
 impl Lane {
+    /// The item of a picture sent through the main route.
+    async fn streamed(&self) -> Value {
+        self.send(Form::picture().to(UPLOAD)).await.item()
+    }
+
     async fn recall(&self, token: &Value) -> crate::support::Reply {
         self.ask(RECALL, &json!({"recall_token": token})).await
     }
@@ -42,7 +47,7 @@ async fn every_item_can_be_taken_back_and_nothing_else_goes_with_it() {
 #[tokio::test]
 async fn each_file_of_several_has_a_token_of_its_own() {
     let lane = Lane::disk(&[]);
-    let form = Form::img("a.png", PNG).file("img", "b.png", PNG);
+    let form = Form::picture().file("img", "b.png", PNG);
     let items = lane.send(form.to(UPLOAD)).await.data();
     lane.recall(&items[0]["recall_token"]).await.data();
     lane.assert_holds(&[items[1]["path"].as_str().unwrap()]);
@@ -51,11 +56,10 @@ async fn each_file_of_several_has_a_token_of_its_own() {
 #[tokio::test]
 async fn without_a_secret_no_item_has_a_token_and_nothing_is_taken_back() {
     for lane in Lane::each(&[(SIGNING.0, "")]).await {
-        let item = lane.send(Form::img("a.png", PNG).to(UPLOAD)).await.item();
+        let item = lane.streamed().await;
         assert_eq!(item.get("recall_token"), None);
-        lane.recall(&json!("x"))
-            .await
-            .assert_refused("direct_disabled");
+        let reply = lane.recall(&json!("x")).await;
+        reply.assert_refused("direct_disabled");
         assert_eq!(lane.keys().len(), 1);
     }
 }
@@ -81,15 +85,14 @@ async fn too_late_is_said_in_the_time_that_is_set() {
         // Made when its life was over, judged where it is longer.
         let over = |config: &mut Config| config.api.direct.recall_life = Duration::ZERO;
         let lane = Lane::changed(None, &[], over);
-        let item = lane.send(Form::img("a.png", PNG).to(UPLOAD)).await.item();
+        let item = lane.streamed().await;
         let set =
             |config: &mut Config| config.api.direct.recall_life = Duration::from_secs(seconds);
         let judge = Lane::changed(None, &[], set);
         let reply = judge.recall(&item["recall_token"]).await;
         reply.assert_refused(&format!("recall_expired {told}"));
-        lane.recall(&item["recall_token"])
-            .await
-            .assert_refused("recall_expired");
+        let reply = lane.recall(&item["recall_token"]).await;
+        reply.assert_refused("recall_expired");
         assert_eq!(lane.keys().len(), 1);
     }
 }
@@ -102,9 +105,8 @@ async fn a_second_completion_does_not_lengthen_the_time() {
     let policy = lane.waiting(PNG).await;
     lane.complete(&policy).await.data();
     let again = lane.complete(&policy).await.item();
-    lane.recall(&again["recall_token"])
-        .await
-        .assert_refused("recall_expired");
+    let reply = lane.recall(&again["recall_token"]).await;
+    reply.assert_refused("recall_expired");
 }
 
 #[tokio::test]
@@ -119,9 +121,9 @@ async fn a_token_is_its_users_alone() {
                 (String::new(), "token_missing"),
                 ("bad".to_owned(), "token_invalid"),
             ] {
-                let request = crate::lane::post_json(RECALL, &json!({"recall_token": token}))
-                    .header("token", who);
-                lane.api.send(request).await.assert_refused(code);
+                let request = post_json(RECALL, &json!({"recall_token": token}));
+                let reply = lane.api.send(request.header("token", who)).await;
+                reply.assert_refused(code);
             }
         }
         assert_eq!(lane.keys().len(), 3);
@@ -160,13 +162,12 @@ async fn what_is_no_recall_token_takes_nothing_back() {
             .await
             .assert_refused("ticket_invalid");
         // Nor does it authorise anything.
-        let request = Form::img("a.png", PNG).to(UPLOAD).header("token", good);
+        let request = Form::picture().to(UPLOAD).header("token", good);
         lane.api.send(request).await.assert_refused("token_invalid");
         assert_eq!(lane.keys().len(), 3);
         for broken in [json!(["x"]), json!({"x": 1})] {
-            lane.recall(&broken)
-                .await
-                .assert_refused("parameter_invalid");
+            let reply = lane.recall(&broken).await;
+            reply.assert_refused("parameter_invalid");
         }
     }
 }
@@ -174,11 +175,10 @@ async fn what_is_no_recall_token_takes_nothing_back() {
 #[tokio::test]
 async fn a_bucket_that_fails_to_remove_is_told_and_can_be_asked_again() {
     for lane in Lane::buckets(&[]).await {
-        let item = lane.send(Form::img("a.png", PNG).to(UPLOAD)).await.item();
+        let item = lane.streamed().await;
         lane.bucket().fail(Operation::Delete, DENIED, 1);
-        lane.recall(&item["recall_token"])
-            .await
-            .assert_refused("store_refused");
+        let reply = lane.recall(&item["recall_token"]).await;
+        reply.assert_refused("store_refused");
         assert_eq!(lane.keys().len(), 1);
         lane.recall(&item["recall_token"]).await.data();
         lane.assert_holds(&[]);
@@ -188,7 +188,7 @@ async fn a_bucket_that_fails_to_remove_is_told_and_can_be_asked_again() {
 #[tokio::test]
 async fn taking_back_is_no_upload_that_counts() {
     let lane = Lane::disk(&[JWT, ("UPLOAD_RATE_PER_MIN", "1")]).signed_in(of_user("7"));
-    let item = lane.send(Form::img("a.png", PNG).to(UPLOAD)).await.item();
+    let item = lane.streamed().await;
     for _ in 0..3 {
         lane.recall(&item["recall_token"]).await.data();
     }
@@ -197,7 +197,7 @@ async fn taking_back_is_no_upload_that_counts() {
 #[tokio::test]
 async fn a_guest_who_may_not_upload_any_more_may_not_take_back() {
     let lane = Lane::disk(&[JWT]).signed_in(of_guest("g"));
-    let item = lane.send(Form::img("a.png", PNG).to(UPLOAD)).await.item();
+    let item = lane.streamed().await;
     let denied = Lane::disk(&[JWT, ("UPLOAD_GUESTS", "deny")]).signed_in(of_guest("g"));
     denied
         .recall(&item["recall_token"])

@@ -5,17 +5,19 @@
 //! refused, and a function past its deadline is not killed: the caller sees that no answer came.
 //! <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
+use hyper::header::HeaderName;
 use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -23,7 +25,10 @@ use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use uuid::Uuid;
 
+use crate::support::{Reply, owned};
+
 const FUNCTION_ARN: &str = "arn:aws:lambda:us-east-1:123456789012:function:chat-upload";
+const TRACE_ID: &str = "Root=1-6800902c-0123456789abcdef01234567;Sampled=0";
 const DEFAULT_DEADLINE: Duration = Duration::from_secs(30);
 /// Longer than any answer should take, short enough to name the hanging test.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -94,35 +99,27 @@ impl RuntimeDouble {
 
     /// The variables that Lambda sets for every function and a runtime client insists on.
     pub(crate) fn env(&self) -> Vec<(&'static str, String)> {
-        vec![
-            ("AWS_EXECUTION_ENV", "AWS_Lambda_Image".into()),
-            ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512".into()),
-            ("AWS_LAMBDA_FUNCTION_NAME", "chat-upload".into()),
-            ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST".into()),
-            (
-                "AWS_LAMBDA_LOG_GROUP_NAME",
-                "/aws/lambda/chat-upload".into(),
-            ),
-            (
-                "AWS_LAMBDA_LOG_STREAM_NAME",
-                "2025/04/17/[$LATEST]0123456789abcdef".into(),
-            ),
-            ("AWS_LAMBDA_RUNTIME_API", self.address()),
-            ("AWS_REGION", "us-east-1".into()),
-        ]
+        let mut vars = owned(&[
+            ("AWS_EXECUTION_ENV", "AWS_Lambda_Image"),
+            ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512"),
+            ("AWS_LAMBDA_FUNCTION_NAME", "chat-upload"),
+            ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
+            ("AWS_LAMBDA_LOG_GROUP_NAME", "/aws/lambda/chat-upload"),
+            ("AWS_LAMBDA_LOG_STREAM_NAME", "2025/04/17/[$LATEST]0123"),
+            ("AWS_REGION", "us-east-1"),
+        ]);
+        vars.push(("AWS_LAMBDA_RUNTIME_API", self.address()));
+        vars
     }
 
     /// Waits until the function asks for an event, that is, until it has started.
     pub(crate) async fn asked(&self) {
         let mut waiting = self.shared.waiting.subscribe();
         let asked = tokio::time::timeout(PATIENCE, waiting.wait_for(|count| *count > 0)).await;
-        let Ok(asked) = asked else {
-            panic!(
-                "nobody asked for an event within {PATIENCE:?}; {}",
-                self.shared.state()
-            );
-        };
-        asked.unwrap();
+        match asked {
+            Ok(asked) => drop(asked.unwrap()),
+            Err(_) => panic!("nobody asked for an event; {}", self.shared.state()),
+        }
     }
 
     /// Hands over one event, to be answered within 30 s, and waits for the answer.
@@ -144,10 +141,8 @@ impl RuntimeDouble {
             deadline_ms: deadline.duration_since(UNIX_EPOCH).unwrap().as_millis(),
             answer,
         };
-        self.shared
-            .queue
-            .send(invocation)
-            .expect("the receiver lives as long as the double");
+        let queued = self.shared.queue.send(invocation);
+        queued.expect("the receiver lives as long as the double");
         match tokio::time::timeout(PATIENCE, answered).await {
             Ok(outcome) => outcome.expect("the function went away while it was given the event"),
             Err(_) => panic!("no answer within {PATIENCE:?}; {}", self.shared.state()),
@@ -185,25 +180,27 @@ impl Outcome {
     }
 }
 
-/// The HTTP answer that a gateway makes of the function's JSON.
+/// The HTTP answer that a gateway makes of the function's JSON. A header that stands in two of
+/// `headers`, `multiValueHeaders` and `cookies` counts once, as API Gateway has it.
 #[derive(Debug)]
 pub(crate) struct GatewayAnswer {
-    pub(crate) status: u16,
-    /// By lower-case name, from `headers`, `multiValueHeaders` and `cookies`; a value that stands in
-    /// two of them counts once, as API Gateway has it.
-    pub(crate) headers: BTreeMap<String, Vec<String>>,
-    /// Decoded when `isBase64Encoded` says so.
-    pub(crate) body: Vec<u8>,
+    pub(crate) reply: Reply,
     /// The function's JSON as it came.
     pub(crate) raw: Value,
 }
 
+impl Deref for GatewayAnswer {
+    type Target = Reply;
+
+    fn deref(&self) -> &Reply {
+        &self.reply
+    }
+}
+
 impl GatewayAnswer {
     fn new(raw: Value) -> Self {
-        let status = raw["statusCode"]
-            .as_u64()
-            .and_then(|status| u16::try_from(status).ok());
-        let status = status.unwrap_or_else(|| panic!("no numeric statusCode in {raw}"));
+        let status = raw["statusCode"].as_u64().and_then(|it| it.try_into().ok());
+        let status: u16 = status.unwrap_or_else(|| panic!("no numeric statusCode in {raw}"));
         let body = match &raw["body"] {
             Value::Null => Vec::new(),
             Value::String(body) if raw["isBase64Encoded"] == true => base64_simd::STANDARD
@@ -212,50 +209,32 @@ impl GatewayAnswer {
             Value::String(body) => body.clone().into_bytes(),
             body => panic!("the body has to be a string, not {body}"),
         };
-        Self {
-            status,
+        let reply = Reply {
+            status: StatusCode::from_u16(status).unwrap(),
             headers: gateway_headers(&raw),
-            body,
-            raw,
-        }
-    }
-
-    /// The first value of a header, by lower-case name.
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name)?.first().map(String::as_str)
-    }
-
-    /// The body as JSON.
-    pub(crate) fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|error| {
-            panic!(
-                "not JSON ({error}): {}",
-                String::from_utf8_lossy(&self.body)
-            )
-        })
+            body: body.into(),
+        };
+        Self { reply, raw }
     }
 }
 
-fn gateway_headers(raw: &Value) -> BTreeMap<String, Vec<String>> {
-    let mut headers = BTreeMap::<String, Vec<String>>::new();
+fn gateway_headers(raw: &Value) -> HeaderMap {
+    let mut headers = HeaderMap::new();
     let mut add = |name: &str, value: &Value| {
-        let value = value
-            .as_str()
-            .unwrap_or_else(|| panic!("{name} is not a string: {value}"));
-        let values = headers.entry(name.to_ascii_lowercase()).or_default();
-        if !values.iter().any(|known| known == value) {
-            values.push(value.to_owned());
+        let text = value.as_str();
+        let value = text.unwrap_or_else(|| panic!("{name} is not a string: {value}"));
+        let name: HeaderName = name.parse().unwrap();
+        if !headers.get_all(&name).iter().any(|known| known == value) {
+            headers.append(name, value.parse().unwrap());
         }
     };
     for (name, value) in raw["headers"].as_object().into_iter().flatten() {
         add(name, value);
     }
     for (name, values) in raw["multiValueHeaders"].as_object().into_iter().flatten() {
-        values
-            .as_array()
-            .into_iter()
-            .flatten()
-            .for_each(|value| add(name, value));
+        for value in values.as_array().into_iter().flatten() {
+            add(name, value);
+        }
     }
     for cookie in raw["cookies"].as_array().into_iter().flatten() {
         add("set-cookie", cookie);
@@ -289,7 +268,7 @@ impl Shared {
         match *call.split('/').collect::<Vec<_>>() {
             ["invocation", "next"] if request.method() == Method::GET => self.next().await,
             ["invocation", id, "response"] if post => {
-                let outcome = response(request).await;
+                let outcome = json_body(request).await.map(Outcome::Response);
                 self.settle(id, outcome)
             }
             ["invocation", id, "error"] if post => {
@@ -309,33 +288,21 @@ impl Shared {
     async fn next(&self) -> Response<Full<Bytes>> {
         let invocation = {
             let _waiting = Waiting::new(&self.waiting);
-            self.queued
-                .lock()
-                .await
-                .recv()
-                .await
-                .expect("the sender lives beside the receiver")
+            let next = self.queued.lock().await.recv().await;
+            next.expect("the sender lives beside the receiver")
         };
         let id = Uuid::new_v4().to_string();
         self.request_ids.lock().unwrap().push(id.clone());
         let response = Response::builder()
             .header("content-type", "application/json")
             .header("lambda-runtime-aws-request-id", &id)
-            .header(
-                "lambda-runtime-deadline-ms",
-                invocation.deadline_ms.to_string(),
-            )
+            .header("lambda-runtime-deadline-ms", invocation.deadline_ms as u64)
             .header("lambda-runtime-invoked-function-arn", FUNCTION_ARN)
-            .header(
-                "lambda-runtime-trace-id",
-                "Root=1-6800902c-0123456789abcdef01234567;Sampled=0",
-            )
+            .header("lambda-runtime-trace-id", TRACE_ID)
             .body(Full::new(invocation.event))
             .expect("fixed headers and a uuid are a response");
-        self.unanswered
-            .lock()
-            .unwrap()
-            .insert(id, invocation.answer);
+        let mut unanswered = self.unanswered.lock().unwrap();
+        unanswered.insert(id, invocation.answer);
         response
     }
 
@@ -361,10 +328,6 @@ impl Shared {
             self.init_errors.lock().unwrap(),
         )
     }
-}
-
-async fn response(request: Request<Incoming>) -> Result<Outcome, String> {
-    json_body(request).await.map(Outcome::Response)
 }
 
 async fn json_body(request: Request<Incoming>) -> Result<Value, String> {
@@ -524,29 +487,21 @@ mod tests {
         let mut function = Function::connect(&double).await;
         let function = async {
             let given = function.next().await;
-            assert!(
-                given.remaining <= Duration::from_secs(5),
-                "{:?}",
-                given.remaining
-            );
+            let remaining = given.remaining;
+            assert!(remaining <= Duration::from_secs(5), "{remaining:?}");
             let call = format!("invocation/{}/error", given.id);
             let error = r#"{"errorType":"Oops","errorMessage":"out of pictures"}"#;
             assert_eq!(function.post(&call, error).await, StatusCode::ACCEPTED);
             assert_eq!(function.post(&call, error).await, StatusCode::BAD_REQUEST);
-            assert_eq!(
-                function.post("init/error", error).await,
-                StatusCode::ACCEPTED
-            );
+            let accepted = function.post("init/error", error).await;
+            assert_eq!(accepted, StatusCode::ACCEPTED);
         };
-        let (outcome, ()) =
-            tokio::join!(double.invoke_within("{}", Duration::from_secs(5)), function);
+        let outcome = double.invoke_within("{}", Duration::from_secs(5));
+        let (outcome, ()) = tokio::join!(outcome, function);
         assert!(matches!(outcome, Outcome::Error(error) if error["errorType"] == "Oops"));
         assert_eq!(double.init_errors()[0]["errorMessage"], "out of pictures");
-        assert!(
-            double
-                .env()
-                .contains(&("AWS_LAMBDA_RUNTIME_API", double.address()))
-        );
+        let api = ("AWS_LAMBDA_RUNTIME_API", double.address());
+        assert!(double.env().contains(&api));
     }
 
     #[tokio::test]
@@ -575,12 +530,11 @@ mod tests {
             "body": "eyJtc2ciOiJvayJ9",
         }));
         let answer = answer.into_response();
-        assert_eq!(
-            (answer.status, answer.header("x-request-id")),
-            (200, Some("1"))
-        );
-        assert_eq!(answer.headers["vary"], ["origin", "accept"]);
-        assert_eq!(answer.header("set-cookie"), Some("a=b"));
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.header("x-request-id"), "1");
+        let vary: Vec<_> = answer.headers.get_all("vary").iter().collect();
+        assert_eq!(vary, ["origin", "accept"]);
+        assert_eq!(answer.header("set-cookie"), "a=b");
         assert_eq!(answer.json(), json!({ "msg": "ok" }));
         assert_eq!(answer.raw["isBase64Encoded"], true);
     }

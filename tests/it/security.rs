@@ -7,16 +7,13 @@ use crate::bad_inputs;
 const PAGE: &str = include_str!("../../SECURITY.md");
 
 /// All source below a folder, in one text.
-fn source_below(folder: &Path) -> String {
+pub(crate) fn source_below(folder: &Path) -> String {
     let mut all = String::new();
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
             all += &source_below(&path);
-        } else if path
-            .extension()
-            .is_some_and(|extension| extension == "rs" || extension == "py")
-        {
+        } else if path.extension().is_some_and(|it| it == "rs" || it == "py") {
             all += &fs::read_to_string(path).unwrap();
         }
     }
@@ -26,7 +23,8 @@ fn source_below(folder: &Path) -> String {
 #[test]
 fn every_test_that_the_threat_table_names_exists() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let source: String = ["src", "tests", "scripts"]
+    let folders = ["src", "tests", "scripts"];
+    let source = folders
         .map(|folder| source_below(&root.join(folder)))
         .concat();
     let rows = PAGE.lines().filter(|line| line.starts_with("| "));
@@ -39,10 +37,8 @@ fn every_test_that_the_threat_table_names_exists() {
     let cases = bad_inputs::cases();
     for name in names {
         if name.len() == 3 {
-            assert!(
-                cases.iter().any(|case| case.name.starts_with(name)),
-                "{name}"
-            );
+            let is_there = cases.iter().any(|case| case.name.starts_with(name));
+            assert!(is_there, "{name}");
             continue;
         }
         let is_there = ["fn", "def"].map(|word| source.contains(&format!("{word} {name}(")));

@@ -8,9 +8,6 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use axum::body::Body;
-use bytes::Bytes;
-use futures_util::stream;
 use serde_json::json;
 
 use crate::{
@@ -18,7 +15,7 @@ use crate::{
     lane::{RECALL, post_json},
     support::{
         Form, Local, PATIENCE, PNG, Process, Reply, RequestExt as _, UPLOAD, bucket_vars, disk_var,
-        files_below, get, owned, path_of, picture_of, post, send,
+        files_below, get, in_chunks, owned, path_of, picture_of, send,
     },
     tokens,
     wire::{Wire, head, length},
@@ -110,7 +107,7 @@ async fn the_log_says_what_was_asked_for_why_it_was_refused_and_what_was_taken_b
         (forged, "the token is not valid: its signature does not fit"),
         (nameless, "the token is not valid: claim id is missing"),
     ] {
-        let request = Form::img("a.png", PNG).to(UPLOAD).header("token", &token);
+        let request = Form::picture().to(UPLOAD).header("token", &token);
         assert_eq!(send(addr, request).await.status, 401);
         let line = line(why);
         assert!(!line.contains(&token), "{line}");
@@ -118,7 +115,7 @@ async fn the_log_says_what_was_asked_for_why_it_was_refused_and_what_was_taken_b
 
     let token = tokens::of_user("7");
     let traced = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-    let upload = Form::img("a.png", PNG).to(UPLOAD).header("token", &token);
+    let upload = Form::picture().to(UPLOAD).header("token", &token);
     let item = send(addr, upload.header("traceparent", traced))
         .await
         .item();
@@ -136,15 +133,8 @@ async fn the_log_says_what_was_asked_for_why_it_was_refused_and_what_was_taken_b
 async fn an_upload_is_the_same_with_a_length_and_in_chunks() {
     let picture = picture_of(3_000_000);
     let form = Form::img("a.png", &picture);
-    let pieces: Vec<_> = form
-        .bytes()
-        .chunks(70_001)
-        .map(Bytes::copy_from_slice)
-        .collect();
-    let chunked = Body::from_stream(stream::iter(
-        pieces.into_iter().map(Ok::<_, std::io::Error>),
-    ));
-    for request in [form.to(UPLOAD), post(UPLOAD, &form.content_type(), chunked)] {
+    let chunked = in_chunks(&form.bytes(), 70_001);
+    for request in [form.to(UPLOAD), form.with_body(chunked)] {
         let server = Local::start();
         let reply = server.send(request).await;
         assert_stored(&server, &reply, &picture);
@@ -155,7 +145,7 @@ async fn an_upload_is_the_same_with_a_length_and_in_chunks() {
 #[tokio::test]
 async fn the_url_of_an_answer_is_the_file_whole_or_in_part() {
     let server = Local::start();
-    let url = server.upload(&Form::img("a.png", PNG)).await.data()[0]["url"].clone();
+    let url = server.upload(&Form::picture()).await.data()[0]["url"].clone();
     let base = format!("http://{}", server.addr);
     let path = url.as_str().unwrap().strip_prefix(&base).unwrap();
 
@@ -191,7 +181,7 @@ async fn what_announces_too_much_is_refused_before_it_is_asked_for() {
 #[tokio::test]
 async fn a_client_that_waits_to_be_asked_is_asked() {
     let server = Local::start();
-    let form = Form::img("a.png", PNG);
+    let form = Form::picture();
     let mut client = Wire::asked_for(server.addr, &form).await;
     client.send(form.bytes()).await;
     assert_stored(&server, &client.answer().await, PNG);
@@ -217,7 +207,7 @@ async fn a_connection_goes_on_after_a_failure() {
     client.post(&wrong).await.assert_refused("wrong_field file");
     server.assert_nothing_stored();
 
-    let reply = client.post(&Form::img("a.png", PNG)).await;
+    let reply = client.post(&Form::picture()).await;
     assert_stored(&server, &reply, PNG);
 }
 
@@ -261,7 +251,7 @@ async fn a_client_that_goes_away_while_the_bucket_answers_leaves_nothing() {
     let bucket = BucketDouble::start(Dialect::S3).await;
     bucket.fail(Operation::Put, Fault::Slow(Duration::from_secs(1)), 1);
     let (process, addr) = Process::serve(&bucket_vars(&bucket));
-    let form = Form::img("a.png", PNG);
+    let form = Form::picture();
     let mut client = Wire::connect(addr).await;
     client.begin(&form, form.bytes().len()).await;
     bucket.wait_until(|now| now.objects().len() == 1).await;
@@ -285,7 +275,7 @@ async fn answer_to_length(server: &Local, form: &Form, announced: usize) -> Repl
 
 #[tokio::test]
 async fn a_length_that_cuts_the_form_stores_nothing() {
-    let (server, form) = (Local::start(), Form::img("a.png", PNG));
+    let (server, form) = (Local::start(), Form::picture());
     let reply = answer_to_length(&server, &form, form.bytes().len() - 40).await;
     reply.assert_refused("body_truncated");
     server.assert_nothing_stored();
@@ -294,7 +284,7 @@ async fn a_length_that_cuts_the_form_stores_nothing() {
 /// Nothing is missing from a form that reached its closing boundary.
 #[tokio::test]
 async fn a_form_that_is_whole_is_taken_though_more_was_announced() {
-    let (server, form) = (Local::start(), Form::img("a.png", PNG));
+    let (server, form) = (Local::start(), Form::picture());
     let reply = answer_to_length(&server, &form, form.bytes().len() + 40).await;
     assert_stored(&server, &reply, PNG);
 }
@@ -302,7 +292,7 @@ async fn a_form_that_is_whole_is_taken_though_more_was_announced() {
 #[tokio::test]
 async fn headers_that_come_byte_by_byte_are_headers() {
     let server = Local::start();
-    let form = Form::img("a.png", PNG);
+    let form = Form::picture();
     let mut client = Wire::connect(server.addr).await;
     for byte in head(&form, &[&length(&form)]).bytes() {
         client.send([byte]).await;
@@ -505,7 +495,7 @@ fn a_folder_that_cannot_be_made_ends_the_start_with_its_name() {
 #[tokio::test]
 async fn rust_log_chooses_the_lines() {
     let server = Local::with(&[("RUST_LOG", "warn,chat_upload::runtime=info")]);
-    server.upload(&Form::img("a.png", PNG)).await.data();
+    server.upload(&Form::picture()).await.data();
     server
         .send(get("/nothing"))
         .await

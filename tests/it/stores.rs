@@ -115,26 +115,25 @@ impl Subject {
 
     fn objects(&self) -> BTreeMap<String, Bytes> {
         match &self.place {
-            Place::Folder(folder) => files_below(folder.path())
-                .into_iter()
-                .map(|(path, content)| (path, content.into()))
-                .collect(),
-            Place::Bucket(bucket) => bucket
-                .objects()
-                .into_iter()
-                .map(|(key, object)| (key, object.bytes))
-                .collect(),
+            Place::Folder(folder) => {
+                let files = files_below(folder.path()).into_iter();
+                files
+                    .map(|(path, content)| (path, content.into()))
+                    .collect()
+            }
+            Place::Bucket(bucket) => {
+                let objects = bucket.objects().into_iter();
+                objects.map(|(key, object)| (key, object.bytes)).collect()
+            }
         }
     }
 
     #[track_caller]
     fn assert_nothing_left(&self) {
-        match &self.place {
-            Place::Folder(folder) => {
-                let left: Vec<_> = files_below(folder.path()).into_keys().collect();
-                assert_eq!(left, Vec::<String>::new());
-            }
-            Place::Bucket(bucket) => bucket.assert_nothing_left(),
+        let left: Vec<_> = self.objects().into_keys().collect();
+        assert_eq!(left, Vec::<String>::new(), "{}", self.name());
+        if let Place::Bucket(bucket) = &self.place {
+            bucket.assert_nothing_left();
         }
     }
 }
@@ -259,11 +258,9 @@ fn length(request: &Recorded) -> usize {
 }
 
 fn part_number(request: &Recorded) -> u32 {
-    let query = request.uri.query().unwrap_or_default();
-    let mut numbers = query
-        .split('&')
-        .filter_map(|p| p.strip_prefix("partNumber="));
-    match (request.operation, numbers.next()) {
+    let mut pairs = request.uri.query().unwrap_or_default().split('&');
+    let number = pairs.find_map(|pair| pair.strip_prefix("partNumber="));
+    match (request.operation, number) {
         (_, Some(number)) => number.parse().unwrap(),
         (Operation::CompleteUpload, None) => u32::MAX,
         (_, None) => 0,
@@ -283,11 +280,8 @@ async fn an_object_knows_its_type_and_a_document_is_for_saving() {
         ] {
             keep(&subject.store, name, headers.clone(), &vec![7; size].into()).await;
             let object = &subject.bucket().objects()[key(name).as_str()];
-            assert_eq!(
-                object.content_type.as_deref(),
-                headers.content_type.to_str().ok(),
-                "{name}"
-            );
+            let mime = headers.content_type.to_str().ok();
+            assert_eq!(object.content_type.as_deref(), mime, "{name}");
             assert_eq!(object.content_disposition.as_deref(), disposition, "{name}");
         }
     }
@@ -319,16 +313,10 @@ async fn a_bucket_is_told_in_its_own_words_to_create_only() {
         (Dialect::Oss, (OSS, "true"), S3),
     ] {
         for request in requests_to(dialect).await {
-            let creates = matches!(
-                request.operation,
-                Operation::Put | Operation::CompleteUpload
-            );
+            let writes = [Operation::Put, Operation::CompleteUpload];
+            let expected = writes.contains(&request.operation).then_some(said.1);
             assert_eq!(request.header(unsaid), None, "{request}");
-            assert_eq!(
-                request.header(said.0),
-                creates.then_some(said.1),
-                "{request}"
-            );
+            assert_eq!(request.header(said.0), expected, "{request}");
         }
     }
 }
@@ -350,16 +338,15 @@ async fn bodies_go_out_plain_and_unsigned_to_this_machine() {
 #[track_caller]
 fn assert_plain(request: &Recorded) {
     for name in request.headers.keys().map(|name| name.as_str()) {
-        let own = name.starts_with("x-amz-checksum") || name.starts_with("x-amz-sdk-checksum");
-        let framed = matches!(
-            name,
-            "content-encoding" | "transfer-encoding" | "x-amz-trailer"
-        );
-        assert!(
-            !own && !framed && name != "expect",
-            "{name} of {request}: {:?}",
-            request.headers
-        );
+        let own = ["x-amz-checksum", "x-amz-sdk-checksum"];
+        let framing = [
+            "content-encoding",
+            "transfer-encoding",
+            "x-amz-trailer",
+            "expect",
+        ];
+        let is_plain = !own.iter().any(|own| name.starts_with(own)) && !framing.contains(&name);
+        assert!(is_plain, "{name} of {request}: {:?}", request.headers);
     }
 }
 
@@ -397,10 +384,8 @@ fn sha256_hex(bytes: &[u8]) -> String {
 }
 
 fn parts_under_way(now: &Contents) -> usize {
-    let under_way = now.requests().iter().filter(|request| request.under_way);
-    under_way
-        .filter(|request| request.operation == Operation::UploadPart)
-        .count()
+    let is_part = |it: &&Recorded| it.under_way && it.operation == Operation::UploadPart;
+    now.requests().iter().filter(is_part).count()
 }
 
 #[tokio::test]
@@ -451,8 +436,7 @@ const BOTH_WAYS: [usize; 4] = [1, 700 * KIB, 2 * ONE_CALL_BYTES, 2 * ONE_CALL_BY
 async fn a_dropped_writer_leaves_nothing() {
     for subject in Subject::all().await {
         for size in BOTH_WAYS {
-            let session = subject.session();
-            let content = vec![7; size].into();
+            let (session, content) = (subject.session(), vec![7; size].into());
             let writer = write(&session, "a.png", PICTURE, &content).await.unwrap();
             drop(writer);
             session.settle().await;
@@ -465,8 +449,7 @@ async fn a_dropped_writer_leaves_nothing() {
 async fn a_writer_dropped_while_it_finishes_leaves_nothing() {
     for subject in Subject::all().await {
         for size in BOTH_WAYS {
-            let session = subject.session();
-            let content = vec![7; size].into();
+            let (session, content) = (subject.session(), vec![7; size].into());
             let writer = write(&session, "a.png", PICTURE, &content).await.unwrap();
             let mut finishing = Box::pin(writer.finish());
             // Far enough that the work is handed over.
@@ -482,8 +465,7 @@ async fn a_writer_dropped_while_it_finishes_leaves_nothing() {
 async fn an_object_stays_only_when_it_is_kept() {
     for subject in Subject::all().await {
         for size in BOTH_WAYS {
-            let session = subject.session();
-            let content = vec![7; size].into();
+            let (session, content) = (subject.session(), vec![7; size].into());
             let dropped = put(&session, "a.png", PICTURE, &content).await.unwrap();
             assert_eq!(subject.objects().len(), 1, "{}", subject.name());
             drop(dropped);
@@ -550,22 +532,15 @@ async fn what_another_has_stored_under_a_key_is_neither_replaced_nor_removed() {
                 let object = put(&session, "a.png", PICTURE, &content).await?;
                 session.keep(vec![object]).await
             };
-            let error = put.await;
-            let error = error.expect_err("the key is taken");
+            let error = put.await.expect_err("the key is taken");
             let expected = match subject.place {
                 Place::Folder(_) => matches!(error, Error::Disk { .. }),
                 Place::Bucket(_) => matches!(error, Error::Refused { .. }),
             };
             assert!(expected, "{}: {error}", subject.name());
             session.settle().await;
-            let objects = subject.objects();
-            assert_eq!(objects.len(), 1, "{}", subject.name());
-            assert_eq!(
-                objects[key("a.png").as_str()],
-                "first",
-                "{}",
-                subject.name()
-            );
+            let only = [(key("a.png").as_str().to_owned(), "first".into())];
+            assert_eq!(subject.objects(), only.into(), "{}", subject.name());
             if let Place::Bucket(bucket) = &subject.place {
                 assert_eq!(bucket.open_uploads(), 0);
             }
@@ -577,8 +552,7 @@ async fn what_another_has_stored_under_a_key_is_neither_replaced_nor_removed() {
 async fn a_store_settles_only_when_all_is_undone() {
     for subject in Subject::all().await {
         for size in BOTH_WAYS {
-            let session = subject.session();
-            let content = vec![7; size].into();
+            let (session, content) = (subject.session(), vec![7; size].into());
             drop(write(&session, "a.png", PICTURE, &content).await.unwrap());
             drop(put(&session, "b.png", PICTURE, &content).await.unwrap());
             subject.store.settle().await;

@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    bucket_double::{Fault, Object, Operation},
-    lane::{Lane, pending_key},
-    support::{Form, Reply, path_of, picture_of},
+    bucket_double::{BucketDouble, Fault, Object, Operation},
+    lane::{Lane, RECALL, pending_key},
+    support::{Form, Reply, assert_has, path_of, picture_of},
 };
 
 const MIB: usize = 1 << 20;
@@ -92,21 +92,16 @@ fn assert_same(found: &[u8], expected: &[u8], about: &str) {
 #[tokio::test]
 async fn a_place_is_overwritten_wherever_its_film_is_cut_into_parts() {
     for lane in Lane::each(&[]).await {
-        for at in [
-            1_000,
-            512 * 1024 - 150,
-            PART - 200,
-            8 * MIB - 230,
-            14 * MIB - 180,
-            20 * MIB,
-        ] {
+        let around_parts = [PART - 200, 8 * MIB - 230, 14 * MIB - 180, 20 * MIB];
+        for at in [1_000, 512 * 1024 - 150].into_iter().chain(around_parts) {
             let file = with_place(at);
             let (item, bytes) = stored(&lane, &file).await;
             let about = format!("{} {at}", lane.kind());
             assert_same(&bytes, &stripped(&file, b"\xA9xyz"), &about);
-            let facts = [&item["geo"], &item["width"], &item["size"]];
-            let expected = [&json!("removed"), &json!(64), &json!(file.len())];
-            assert_eq!(facts, expected, "{about}");
+            assert_has(
+                &item,
+                &json!({"geo": "removed", "width": 64, "size": file.len()}),
+            );
         }
     }
 }
@@ -149,10 +144,8 @@ async fn stripping_can_be_switched_off() {
 
 #[tokio::test]
 async fn in_strict_mode_a_file_that_may_tell_a_place_is_refused_and_gone() {
-    let vars = [
-        ("UPLOAD_STRIP_STRICT", "on"),
-        ("UPLOAD_TYPES", "image,video,document,file"),
-    ];
+    let types = ("UPLOAD_TYPES", "image,video,document,file");
+    let vars = [("UPLOAD_STRIP_STRICT", "on"), types];
     for lane in Lane::each(&vars).await {
         for at in [1_000, 9 * MIB, 30 * MIB] {
             let kept = upload(&lane, &film(at, &[&telemetry_track(10)])).await;
@@ -161,9 +154,8 @@ async fn in_strict_mode_a_file_that_may_tell_a_place_is_refused_and_gone() {
         // Nobody looks into a file of no known kind.
         for bytes in [10, 9 * MIB] {
             let unknown = vec![1; bytes];
-            upload(&lane, &unknown)
-                .await
-                .assert_refused("location_kept");
+            let kept = upload(&lane, &unknown).await;
+            kept.assert_refused("location_kept");
         }
         lane.assert_holds(&[]);
         let (removed, _) = stored(&lane, &with_place(1_000)).await;
@@ -178,11 +170,8 @@ async fn the_hash_is_that_of_the_stored_bytes() {
     let hashed = [("UPLOAD_SHA256", "on")];
     for lane in Lane::each(&hashed).await {
         for at in [1_000, 512 * 1024 - 150, 3 * MIB, PART - 200, 20 * MIB] {
-            for file in [
-                with_place(at),
-                film(at, &[&telemetry_track(MIB - 200)]),
-                b"a text".to_vec(),
-            ] {
+            let telemetry = film(at, &[&telemetry_track(MIB - 200)]);
+            for file in [with_place(at), telemetry, b"a text".to_vec()] {
                 let (item, bytes) = stored(&lane, &file).await;
                 let digest = Sha256::digest(&bytes);
                 let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -208,19 +197,13 @@ async fn the_keys_of_an_item_stand_in_their_order() {
 async fn completed(lane: &Lane, name: &str, file: &[u8]) -> (Reply, usize) {
     let policy = lane.policy(name).await;
     match &lane.bucket {
-        Some(bucket) => {
-            let object = Object::with(file.to_vec());
-            bucket.plant(pending_key(&policy), object);
-        }
+        Some(bucket) => bucket.plant(pending_key(&policy), Object::with(file.to_vec())),
         None => lane.put_well(&policy, file).await,
     }
-    let reads = || match &lane.bucket {
-        Some(bucket) => {
-            let requests = bucket.requests();
-            let reads = requests.iter().filter(|it| it.operation == Operation::Get);
-            reads.count()
-        }
-        None => 0,
+    let reads = || {
+        let requests = lane.bucket.as_ref().map(BucketDouble::requests);
+        let reads = requests.into_iter().flatten();
+        reads.filter(|it| it.operation == Operation::Get).count()
     };
     let before = reads();
     let reply = lane.complete(&policy).await;
@@ -242,17 +225,11 @@ async fn a_direct_upload_is_stripped_as_one_through_the_program() {
             let (item, bytes, _) = stored_directly(&lane, "a.mp4", &file).await;
             let about = format!("{} {at}", lane.kind());
             assert_same(&bytes, &stripped(&file, b"\xA9xyz"), &about);
-            let facts = [&item["geo"], &item["width"], &item["height"]];
-            assert_eq!(facts, [&json!("removed"), &json!(64), &json!(48)]);
+            assert_has(&item, &json!({"geo": "removed", "width": 64, "height": 48}));
             assert_eq!(item["sha256"].as_str().map(str::len), Some(64), "{about}");
             lane.assert_holds(&[path_of(&item)]);
-            lane.api
-                .send(crate::lane::post_json(
-                    crate::lane::RECALL,
-                    &json!({"recall_token": item["recall_token"]}),
-                ))
-                .await
-                .data();
+            let token = json!({"recall_token": item["recall_token"]});
+            lane.ask(RECALL, &token).await.data();
         }
     }
 }
@@ -267,20 +244,19 @@ async fn of_a_large_film_only_what_is_overwritten_passes_through() {
             boxed(b"moov", &[&picture_track(), &user_data]),
             media(40 * MIB),
         ];
+        let long_last = film(36 * MIB, &[&picture_track(), &long, &user_data]);
         for (about, file) in [
             ("moov last", with_place(40 * MIB)),
-            (
-                "moov last and long",
-                film(36 * MIB, &[&picture_track(), &long, &user_data]),
-            ),
+            ("moov last and long", long_last),
             ("moov first", first.concat()),
         ] {
             let received = bytes_through(&lane);
             let (item, bytes, reads) = stored_directly(&lane, "a.mp4", &file).await;
             assert_same(&bytes, &stripped(&file, b"\xA9xyz"), about);
-            let facts = [&item["geo"], &item["width"], &item["size"]];
-            let expected = [&json!("removed"), &json!(64), &json!(file.len())];
-            assert_eq!(facts, expected, "{about}");
+            assert_has(
+                &item,
+                &json!({"geo": "removed", "width": 64, "size": file.len()}),
+            );
             // Its head, the ranges walked through, and the part that is edited.
             assert!(reads <= 11, "{about}: {reads} reads");
             assert!(bytes_through(&lane) - received <= 8 * MIB as u64, "{about}");

@@ -21,7 +21,7 @@ use std::{
 use axum::{
     Router,
     body::{Body, HttpBody},
-    http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header::CONTENT_TYPE},
+    http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header::CONTENT_TYPE},
 };
 use bytes::Bytes;
 use chat_upload::{
@@ -38,10 +38,7 @@ use tokio::net::TcpStream;
 use tower::ServiceExt as _;
 use uuid::Uuid;
 
-use crate::{
-    bucket_double::{BUCKET, BucketDouble, Dialect, KEY_ID, SECRET},
-    runtime_double::GatewayAnswer,
-};
+use crate::bucket_double::{BUCKET, BucketDouble, Dialect, KEY_ID, SECRET};
 
 /// Asserts that two places list the same things, and names those that one of them lacks.
 #[track_caller]
@@ -86,6 +83,15 @@ impl Form {
     /// A form with one file in `img`.
     pub(crate) fn img(name: &str, content: impl AsRef<[u8]>) -> Self {
         Self::new().file("img", name, content)
+    }
+
+    /// A form with a picture alone.
+    pub(crate) fn picture() -> Self {
+        Self::new().and_picture()
+    }
+
+    pub(crate) fn and_picture(self) -> Self {
+        self.file("img", "a.png", PNG)
     }
 
     pub(crate) fn text(self, name: &str, value: &str) -> Self {
@@ -134,6 +140,11 @@ impl Form {
         self.body.clone().into()
     }
 
+    /// A request that posts to the main route as if this were the form's body.
+    pub(crate) fn with_body(&self, body: impl Into<Body>) -> Request<Body> {
+        post(UPLOAD, &self.content_type(), body)
+    }
+
     /// A request that posts the form to `path`.
     pub(crate) fn to(&self, path: &str) -> Request<Body> {
         post(path, &self.content_type(), self.bytes())
@@ -170,6 +181,12 @@ where
         Ok::<_, Infallible>(chunk)
     });
     (Body::from_stream(stream::iter(chunks)), read)
+}
+
+/// A body that comes in chunks of so many bytes, without a length.
+pub(crate) fn in_chunks(bytes: &[u8], size: usize) -> Body {
+    let chunks: Vec<_> = bytes.chunks(size).map(Bytes::copy_from_slice).collect();
+    metered(chunks).0
 }
 
 /// A body that says how long it is, whatever comes of it.
@@ -225,6 +242,15 @@ pub(crate) struct Reply {
 }
 
 impl Reply {
+    async fn read<B: HttpBody<Error: Debug>>(response: Response<B>) -> Self {
+        let (parts, body) = response.into_parts();
+        Self {
+            status: parts.status,
+            headers: parts.headers,
+            body: body.collect().await.unwrap().to_bytes(),
+        }
+    }
+
     #[track_caller]
     pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body)
@@ -278,22 +304,6 @@ pub(crate) fn assert_has(object: &serde_json::Value, expected: &serde_json::Valu
     let found = names.map(|name| (name.clone(), object[name].clone()));
     let found = serde_json::Value::Object(found.collect());
     assert_eq!(found, *expected, "{object}");
-}
-
-impl From<GatewayAnswer> for Reply {
-    fn from(answer: GatewayAnswer) -> Self {
-        let headers = answer.headers.iter().flat_map(|(name, values)| {
-            let name: HeaderName = name.parse().unwrap();
-            values
-                .iter()
-                .map(move |value| (name.clone(), value.parse().unwrap()))
-        });
-        Self {
-            status: StatusCode::from_u16(answer.status).unwrap(),
-            headers: headers.collect(),
-            body: answer.body.into(),
-        }
-    }
 }
 
 /// The Router with a store of its own, without a socket.
@@ -355,14 +365,7 @@ impl TestApi {
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Reply {
-        let response = self.router.clone().oneshot(request).await.unwrap();
-        let (parts, body) = response.into_parts();
-        let body = body.collect().await.unwrap().to_bytes();
-        Reply {
-            status: parts.status,
-            headers: parts.headers,
-            body,
-        }
+        Reply::read(self.router.clone().oneshot(request).await.unwrap()).await
     }
 
     /// Where the disk store is.
@@ -479,11 +482,9 @@ impl Process {
         let process = Self::start(&[&addr[..], vars].concat());
         let line = process.line_with("listening on http://");
         let (_, rest) = line.split_once("http://").unwrap();
-        let addr: String = rest
-            .chars()
-            .take_while(|c| c.is_ascii_digit() || matches!(c, '.' | ':'))
-            .collect();
-        (process, addr.parse().unwrap())
+        let end = rest.find(|c: char| !c.is_ascii_digit() && !".:".contains(c));
+        let addr = rest[..end.unwrap_or(rest.len())].parse().unwrap();
+        (process, addr)
     }
 
     /// Waits for a line of its output that contains `text`.
@@ -496,17 +497,25 @@ impl Process {
             .changed
             .wait_timeout_while(lines, PATIENCE, |lines| find(lines).is_none())
             .unwrap();
-        assert!(
-            !waited.timed_out(),
-            "no line with {text:?} in {:#?}",
-            *lines
-        );
+        assert!(!waited.timed_out(), "no line with {text:?} in {lines:#?}");
         find(&lines).unwrap()
     }
 
     /// All it has written so far.
     pub(crate) fn lines(&self) -> Vec<String> {
         self.output.lines.lock().unwrap().clone()
+    }
+
+    /// Asserts that it has written lines of JSON, and none of these texts.
+    #[track_caller]
+    pub(crate) fn assert_tells_none_of(&self, secrets: &[&str]) {
+        for line in self.lines() {
+            let json: Result<serde_json::Value, _> = serde_json::from_str(&line);
+            assert!(json.is_ok_and(|json| json["level"].is_string()), "{line}");
+            for secret in secrets {
+                assert!(!line.contains(secret), "{secret:?} in {line}");
+            }
+        }
     }
 
     /// Asks it to stop, as the platform does.
@@ -517,13 +526,8 @@ impl Process {
     /// Sends it a signal, named as for `kill`.
     pub(crate) fn signal(&self, signal: &str) {
         let pid = self.child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args([signal, &pid])
-                .status()
-                .unwrap()
-                .success()
-        );
+        let kill = Command::new("kill").args([signal, &pid]).status();
+        assert!(kill.unwrap().success());
     }
 
     /// Waits for its end.
@@ -533,12 +537,9 @@ impl Process {
 
     /// Memory it has now, in KiB.
     pub(crate) fn memory_kib(&self) -> u64 {
-        self.status_kib("VmRSS:")
-    }
-
-    fn status_kib(&self, field: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find(|line| line.starts_with(field)).unwrap();
+        let mut lines = status.lines();
+        let line = lines.find(|line| line.starts_with("VmRSS:")).unwrap();
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
     }
 }
@@ -611,14 +612,9 @@ pub(crate) async fn send(addr: SocketAddr, mut request: Request<Body>) -> Reply 
         .await
         .unwrap();
     let connection = tokio::spawn(connection);
-    let (parts, body) = sender.send_request(request).await.unwrap().into_parts();
-    let body = body.collect().await.unwrap().to_bytes();
+    let reply = Reply::read(sender.send_request(request).await.unwrap()).await;
     connection.abort();
-    Reply {
-        status: parts.status,
-        headers: parts.headers,
-        body,
-    }
+    reply
 }
 
 /// Changes to a request.

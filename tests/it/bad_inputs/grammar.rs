@@ -23,7 +23,7 @@ pub(super) fn cases() -> Vec<Case> {
 }
 
 fn bounded(boundary: &str) -> Form {
-    Form::with_boundary(boundary).file("img", "a.png", PNG)
+    Form::with_boundary(boundary).and_picture()
 }
 
 /// A picture under part headers of the case's making.
@@ -35,7 +35,7 @@ fn part(number: &str, headers: impl AsRef<str>) -> Case {
 
 /// A2 to A4, A6, A7, A28: the Content-Type.
 fn content_types() -> Vec<Case> {
-    let web = Form::img("a.png", PNG);
+    let web = Form::picture();
     let typed = |number: &str, content_type: &str| {
         let name = format!("{number} {content_type}");
         Case::post(name, content_type, bounded("abc").bytes())
@@ -111,8 +111,8 @@ fn content_types() -> Vec<Case> {
 
 /// A5, A8, A9: boundaries, and what resembles them or stands before and behind them.
 fn boundaries() -> Vec<Case> {
-    let web = Form::img("a.png", PNG);
-    let behind = |preamble: &[u8]| Form::new().raw(preamble).file("img", "a.png", PNG);
+    let web = Form::picture();
+    let behind = |preamble: &[u8]| Form::new().raw(preamble).and_picture();
     let preamble = behind(b"This is a form.\r\n");
     let epilogue = [&preamble.bytes()[..], &vec![b'e'; 1 << 20]].concat();
     // Long enough that it cannot be taken for a form that was cut off there.
@@ -162,7 +162,7 @@ fn boundaries() -> Vec<Case> {
 
 /// A1, A10 to A13: where the form ends.
 fn ends() -> Vec<Case> {
-    let web = Form::img("a.png", PNG);
+    let web = Form::picture();
     let posted = |name: &str, body: Vec<u8>| Case::post(name, &web.content_type(), body);
     let lf_only = Form::img("a.txt", "text").bytes().to_vec();
     let lf_only = lf_only.into_iter().filter(|byte| *byte != b'\r').collect();
@@ -285,12 +285,12 @@ fn dispositions() -> Vec<Case> {
         });
     }
     let nameless = Form::new().part("Content-Disposition: form-data", "x");
-    let nameless = nameless.file("img", "a.png", PNG);
+    let nameless = nameless.and_picture();
     cases.push(Case::form("a18 a text without a name", &nameless));
     let nested = format!("a{}", "[b]".repeat(1000));
     let others = "a[999999999] __proto__ constructor.prototype img[0] imageClassId[$ne]";
     for name in others.split(' ').chain([&*nested]) {
-        let form = Form::new().text(name, "1").file("img", "a.png", PNG);
+        let form = Form::new().text(name, "1").and_picture();
         let case = Case::form(format!("a22 a text field {name:.20}"), &form);
         cases.push(case.stores_picture_with("image_class_id", 0));
     }
@@ -302,7 +302,8 @@ fn many() -> Vec<Case> {
     let many = |count: usize, form: &dyn Fn(Form) -> Form| {
         (0..count).fold(Form::with_boundary("b"), |all, _| form(all))
     };
-    let texts = |count| many(count, &|form| form.text("f", "x")).file("img", "a.png", PNG);
+    let texts = |count| many(count, &|form| form.text("f", "x")).and_picture();
+    let files = many(10_000, &|form| form.file("img", "a.txt", "x"));
     let tiny = Form::with_boundary("b");
     let endless = |name: &str, form: Form| {
         Case::post(name, &form.content_type(), "").endless(&form.unclosed())
@@ -310,39 +311,20 @@ fn many() -> Vec<Case> {
     let field = Form::new().text("token", "");
     let open = field.unclosed().slice(..field.unclosed().len() - 2);
     let parts = "body_malformed more than 100 parts";
+    let inputs = tiny.clone().file("img", "", "");
+    let pictures = tiny.clone().and_picture();
+    let long = |bytes| Form::new().text("x", &"y".repeat(bytes));
     vec![
         Case::form("a20 99 fields and a file", &texts(99)),
         Case::form("a20 100 fields and a file", &texts(100)).refused(parts),
         Case::form("a20 10k fields", &many(10_000, &|form| form.text("f", ""))).refused(parts),
-        Case::form(
-            "a20 10k files",
-            &many(10_000, &|form| form.file("img", "a.txt", "x")),
-        )
-        .refused("too_many_files 9"),
-        endless("a20 fields without end", tiny.clone().text("f", "")).refused(parts),
-        endless(
-            "a20 empty inputs without end",
-            tiny.clone().file("img", "", ""),
-        )
-        .refused(parts),
-        endless("a20 pictures without end", tiny.file("img", "a.png", PNG))
-            .refused("too_many_files 9"),
-        Case::form(
-            "a21 a field of 1 MB",
-            &Form::new().text("note", &"x".repeat(1 << 20)),
-        )
-        .refused("field_too_large"),
-        Case::form(
-            "a21 a field of 64 KiB and a byte",
-            &Form::new().text("x", &"y".repeat(65_537)),
-        )
-        .refused("field_too_large"),
-        Case::form(
-            "a21 a field of 64 KiB",
-            &Form::new()
-                .text("x", &"y".repeat(65_536))
-                .file("img", "a.png", PNG),
-        ),
+        Case::form("a20 10k files", &files).refused("too_many_files 9"),
+        endless("a20 fields without end", tiny.text("f", "")).refused(parts),
+        endless("a20 empty inputs without end", inputs).refused(parts),
+        endless("a20 pictures without end", pictures).refused("too_many_files 9"),
+        Case::form("a21 a field of 1 MB", &long(1 << 20)).refused("field_too_large"),
+        Case::form("a21 a field of 64 KiB and a byte", &long(65_537)).refused("field_too_large"),
+        Case::form("a21 a field of 64 KiB", &long(65_536).and_picture()),
         Case::post("a21 a field without end", &field.content_type(), open)
             .endless(b"ten MB of it")
             .refused("field_too_large"),
@@ -351,7 +333,7 @@ fn many() -> Vec<Case> {
 
 /// A25 to A27: how a body comes.
 fn arrivals() -> Vec<Case> {
-    let web = Form::img("a.png", PNG);
+    let web = Form::picture();
     let large = Form::img("a.png", picture_of(2 << 20));
     let (begun, whole) = (large.unclosed().slice(..1 << 20), web.bytes());
     let raw = |name: &str, lines: &str, body: &[u8], is_end: bool| {
@@ -359,6 +341,7 @@ fn arrivals() -> Vec<Case> {
         Case::form(name, &web).raw(&format!("POST {UPLOAD} HTTP/1.1"), rest, is_end)
     };
     let length = |bytes: usize| format!("Host: a\r\nContent-Length: {bytes}");
+    let (short, long) = (length(whole.len() - 40), length(whole.len() + 40));
     let chunked = "Host: a\r\nTransfer-Encoding: chunked";
     let hosts = |lines: &str| format!("Content-Length: {}\r\n{lines}", whole.len());
     let (two, user) = (hosts("Host: a\r\nHost: b"), hosts("Host: u:pw@a"));
@@ -370,19 +353,8 @@ fn arrivals() -> Vec<Case> {
         Case::post("a26 a client that stops", &large.content_type(), begun)
             .stopped()
             .refused("body_truncated"),
-        raw(
-            "a27 a length that cuts the form",
-            &length(whole.len() - 40),
-            &whole,
-            false,
-        )
-        .refused("body_truncated"),
-        raw(
-            "a27 a length beyond the form",
-            &length(whole.len() + 40),
-            &whole,
-            true,
-        ),
+        raw("a27 a length that cuts the form", &short, &whole, false).refused("body_truncated"),
+        raw("a27 a length beyond the form", &long, &whole, true),
         raw(
             "a27 chunks that break off",
             chunked,

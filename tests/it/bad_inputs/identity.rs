@@ -21,10 +21,7 @@ const PLACES: [(&str, AtPlace); 4] = [
         Case::picture(name).header("token", token)
     }),
     ("bearer", |name, token| {
-        let value = format!("Bearer {token}");
-        Case::picture(name)
-            .without("token")
-            .header("authorization", value)
+        in_header(name, "authorization", &format!("Bearer {token}"))
     }),
     ("query", |name, token| {
         let case = Case::picture(name).without("token");
@@ -37,7 +34,7 @@ const PLACES: [(&str, AtPlace); 4] = [
 
 /// These fields, and then a picture.
 fn in_form(name: impl Into<String>, fields: Form) -> Case {
-    Case::form(name, &fields.file("img", "a.png", PNG)).without("token")
+    Case::form(name, &fields.and_picture()).without("token")
 }
 
 fn in_header(name: impl Into<String>, header: &'static str, value: &str) -> Case {
@@ -75,22 +72,15 @@ fn absent() -> Vec<Case> {
         ("cookie", &format!("token={good}")),
         ("x-token", &good),
     ] {
-        cases.push(in_header(
-            format!("e56 {header}: {value:.20}"),
-            header,
-            value,
-        ));
+        let name = format!("e56 {header}: {value:.20}");
+        cases.push(in_header(name, header, value));
     }
     for value in ["", " \r\n", "null"] {
-        cases.push(in_form(
-            format!("e56 {value:?} in the form"),
-            Form::new().text("token", value),
-        ));
+        let form = Form::new().text("token", value);
+        cases.push(in_form(format!("e56 {value:?} in the form"), form));
     }
-    cases.push(in_form(
-        "e56 Token in the form",
-        Form::new().text("Token", &good),
-    ));
+    let form = Form::new().text("Token", &good);
+    cases.push(in_form("e56 Token in the form", form));
     let query = format!("{UPLOAD}?token=&token=%20&Token={good}");
     cases.push(Case::picture("e56 the query").without("token").to(query));
     cases = refused(cases, "token_missing");
@@ -98,10 +88,8 @@ fn absent() -> Vec<Case> {
     let of_bytes = |bytes: usize| {
         let padded = |filler| token(&json!({"id": 7, "x": "x".repeat(filler)}));
         let near = (bytes - padded(0).len()) * 3 / 4 - 3;
-        (near..)
-            .map(padded)
-            .find(|token| token.len() >= bytes)
-            .unwrap()
+        let mut longer = (near..).map(padded);
+        longer.find(|token| token.len() >= bytes).unwrap()
     };
     let longest = of_bytes(8190);
     assert!((8190..=8192).contains(&longest.len()), "{}", longest.len());
@@ -132,10 +120,8 @@ fn routes() -> Vec<Case> {
         cases.extend(on_route("e58 a user", &good));
         cases.extend(on_route("e58 a guest", &of_guest("g")));
         cases.extend(refused(on_route("e58 an old token", &old), "token_expired"));
-        cases.extend(refused(
-            on_route("e57 another secret", &foreign),
-            "token_invalid",
-        ));
+        let foreign = on_route("e57 another secret", &foreign);
+        cases.extend(refused(foreign, "token_invalid"));
         let none = Case::picture(format!("e56 none at {route}")).without("token");
         cases.push(none.on(route).refused("token_missing"));
     }
@@ -148,35 +134,22 @@ fn routes() -> Vec<Case> {
         let case = Case::form(format!("e56 none, and {name}"), form).without("token");
         cases.push(case.refused("token_missing"));
     }
-    let form = Form::img("a.png", PNG);
-    let cut = Case::post(
-        "e56 none, and cut",
-        &form.content_type(),
-        form.unclosed().slice(..300),
-    );
+    let form = Form::picture();
+    let begun = form.unclosed().slice(..300);
+    let cut = Case::post("e56 none, and cut", &form.content_type(), begun);
     cases.push(cut.without("token").refused("token_missing"));
-    for path in [
-        &format!("{UPLOAD}?imageClassId=x"),
-        &format!("{FOLDER}.."),
-        FOLDER,
-    ] {
+    let (class_id, above) = (format!("{UPLOAD}?imageClassId=x"), format!("{FOLDER}.."));
+    for path in [&class_id, &above, FOLDER] {
         let case = Case::form(format!("e57 a bad one, and {path}"), &wrong).to(path);
-        cases.push(
-            case.header("token", "bad")
-                .unread()
-                .refused("token_invalid"),
-        );
+        let case = case.header("token", "bad").unread();
+        cases.push(case.refused("token_invalid"));
     }
     let text = Case::post("e57 a bad one, and no form", "text/plain", "x");
-    cases.push(
-        text.header("token", "bad")
-            .unread()
-            .refused("token_invalid"),
-    );
+    let text = text.header("token", "bad").unread();
+    cases.push(text.refused("token_invalid"));
     let query = format!("{UPLOAD}?imageClassId=3&token=%20{good}");
-    let query = Case::picture("e58 behind a class id")
-        .without("token")
-        .to(query);
+    let query = Case::picture("e58 behind a class id").to(query);
+    let query = query.without("token");
     cases.push(query.stores_picture_with("image_class_id", 3));
     let blanks = format!("bearer   {good} ");
     cases.push(in_header("e58 bearer and blanks", "authorization", &blanks));
@@ -216,9 +189,8 @@ fn headers() -> Vec<Case> {
     ] {
         // A plus sign would be a blank in a query, which is a different token.
         let at = at_places(&format!("e57 {odd}"), &odd.replace('+', "%2B"));
-        let at = at
-            .into_iter()
-            .filter(|case| !odd.contains('+') || case.name.ends_with("query"));
+        let counts = |case: &Case| !odd.contains('+') || case.name.ends_with("query");
+        let at = at.into_iter().filter(counts);
         cases.extend(refused(at.collect(), "token_invalid"));
         if odd.contains('+') {
             let header = in_header(format!("e57 {odd} in the header"), "token", &odd);
@@ -292,19 +264,17 @@ fn places() -> Vec<Case> {
     let with = |[header, bearer, query, form]: [&str; 4]| {
         let name = [header, bearer, query, form].map(|token| &token[..token.len().min(4)]);
         let case = in_form(format!("e59 {name:?}"), Form::new().text("token", form));
-        let case = case
-            .to(format!("{UPLOAD}?token={query}"))
-            .header("token", header);
+        let case = case.to(format!("{UPLOAD}?token={query}"));
+        let case = case.header("token", header);
         case.header("authorization", format!("Bearer {bearer}"))
     };
     let twice = |name: &str, first: &str, second: &str| {
         let form = Form::new().text("token", first).text("token", second);
         let query = format!("{UPLOAD}?token={first}&token={second}");
+        let in_query = Case::picture(format!("e59 {name} twice in the query"));
         [
             in_form(format!("e59 {name} twice in the form"), form),
-            Case::picture(format!("e59 {name} twice in the query"))
-                .without("token")
-                .to(query),
+            in_query.without("token").to(query),
             in_header(format!("e59 {name} in two headers"), "token", first).and("token", second),
         ]
     };
@@ -328,13 +298,9 @@ fn places() -> Vec<Case> {
         with(["", "", "", bad]),
     ];
     refused.extend(twice("a bad one first", bad, good));
-    taken.extend(
-        refused
-            .into_iter()
-            .map(|case| case.refused("token_invalid")),
-    );
+    taken.extend(self::refused(refused, "token_invalid"));
 
-    let after = Form::img("a.png", PNG).text("token", good);
+    let after = Form::picture().text("token", good);
     let wrong = Form::new().file("file", "a.png", PNG).text("token", good);
     let html = Form::img("a.png", "<html>").text("token", good);
     for (name, form, route) in [
@@ -344,39 +310,28 @@ fn places() -> Vec<Case> {
         ("behind a wrong field", &wrong, UPLOAD),
         ("behind a page", &html, UPLOAD),
     ] {
-        let case = Case::form(format!("e60 {name}"), form)
-            .without("token")
-            .to(route);
-        taken.push(case.refused("token_missing"));
+        let case = Case::form(format!("e60 {name}"), form).to(route);
+        taken.push(case.without("token").refused("token_missing"));
     }
     let endless = |name: &str| {
-        let form = Form::img("a.png", PNG);
+        let form = Form::picture();
         Case::post(name, &form.content_type(), form.unclosed()).endless(b"x")
     };
-    taken.push(
-        endless("e60 without end, no token")
-            .without("token")
-            .refused("token_missing"),
-    );
-    taken.push(
-        endless("e60 without end, a bad token")
-            .header("token", bad)
-            .refused("token_invalid"),
-    );
+    let none = endless("e60 without end, no token").without("token");
+    taken.push(none.refused("token_missing"));
+    let invalid = endless("e60 without end, a bad token").header("token", bad);
+    taken.push(invalid.refused("token_invalid"));
     taken
 }
 
 /// E61: guests, and paths that are not the route.
 pub(super) fn paths() -> Vec<Case> {
     let good = of_user("7");
+    let guest = Case::picture("e61 a guest on the admin route").to(ADMIN);
+    let nobody = Case::picture("e61 nobody on the admin route").to(ADMIN);
     let mut cases = vec![
-        Case::picture("e61 a guest on the admin route")
-            .header("token", of_guest("g"))
-            .to(ADMIN),
-        Case::picture("e61 nobody on the admin route")
-            .without("token")
-            .to(ADMIN)
-            .refused("token_missing"),
+        guest.header("token", of_guest("g")),
+        nobody.without("token").refused("token_missing"),
     ];
     for path in [
         "/api/chat/uploadAliyunX",

@@ -37,12 +37,8 @@ async fn every_bad_input_is_held_by_the_router_alone() {
 
 #[tokio::test]
 async fn e61_no_trick_with_the_path_is_the_route_behind_a_base_path() {
-    run(
-        Way::Router,
-        &[("UPLOAD_BASE_PATH", "/prod")],
-        &identity::paths(),
-    )
-    .await;
+    let vars = [("UPLOAD_BASE_PATH", "/prod")];
+    run(Way::Router, &vars, &identity::paths()).await;
 }
 
 #[tokio::test]

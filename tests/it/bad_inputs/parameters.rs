@@ -21,7 +21,7 @@ pub(super) fn cases() -> Vec<Case> {
 
 /// Two good files, and then `last`.
 fn after_two(last: impl FnOnce(Form) -> Form) -> Form {
-    last(Form::img("a.png", PNG).file("img", "b.txt", "text"))
+    last(Form::picture().file("img", "b.txt", "text"))
 }
 
 /// F63: what is no whole number, wherever it stands; and of two ids the one that counts.
@@ -48,18 +48,15 @@ fn class_ids() -> Vec<Case> {
     ] {
         let query: String = form_urlencoded::byte_serialize(id.as_bytes()).collect();
         let named = |where_from: &str| format!("f63 {id} {where_from}");
-        let before = |field: &str| Form::new().text(field, id).file("img", "a.png", PNG);
-        let two = Form::img("a.png", PNG)
-            .text("imageClassId", "1")
-            .text("image_class_id", id);
+        let before = |field: &str| Form::new().text(field, id).and_picture();
+        let two = Form::picture().text("imageClassId", "1");
+        let two = two.text("image_class_id", id);
         for name in ["imageClassId", "image_class_id"] {
             let case = Case::picture(named(&format!("in the query as {name}"))).unread();
             cases.push(case.to(format!("{UPLOAD}?a=b&{name}={query}")));
-            cases.push(Case::form(
-                named(&format!("before, as {name}")),
-                &before(name),
-            ));
-            let after = Form::img("a.png", PNG).text(name, id);
+            let number = named(&format!("before, as {name}"));
+            cases.push(Case::form(number, &before(name)));
+            let after = Form::picture().text(name, id);
             cases.push(Case::form(named(&format!("behind, as {name}")), &after));
         }
         let last = after_two(|form| form.text("image_class_id", id));
@@ -71,12 +68,8 @@ fn class_ids() -> Vec<Case> {
         .map(|case| case.refused("class_id_invalid"))
         .collect();
 
-    let bad = Form::new()
-        .text("imageClassId", "abc")
-        .file("img", "a.png", PNG);
-    let two = Form::new()
-        .text("imageClassId", "2")
-        .file("img", "a.png", PNG);
+    let bad = Form::new().text("imageClassId", "abc").and_picture();
+    let two = Form::new().text("imageClassId", "2").and_picture();
     let two = two.text("image_class_id", "3");
     for (form, query, counts) in [
         (&bad, "?imageClassId=1", 1),
@@ -84,7 +77,7 @@ fn class_ids() -> Vec<Case> {
         (&two, "?imageClassId=1", 1),
         (&two, "?imageClassId=1&image_class_id=9", 1),
         (&two, "?imageClassId[]=1", 2),
-        (&Form::img("a.png", PNG), "?imageClassId[]=x", 0),
+        (&Form::picture(), "?imageClassId[]=x", 0),
     ] {
         let case = Case::form(format!("f63 {query} of two"), form).to(format!("{UPLOAD}{query}"));
         cases.push(case.stores_picture_with("image_class_id", counts));
@@ -94,42 +87,32 @@ fn class_ids() -> Vec<Case> {
 
 /// F64: files in other fields, and several files.
 fn fields() -> Vec<Case> {
-    let files = |count| (0..count).fold(Form::new(), |form, _| form.file("img", "a.png", PNG));
+    let files = |count| (0..count).fold(Form::new(), |form, _| form.and_picture());
     let folder = format!("{FOLDER}x");
-    let html = Form::img("a.png", PNG).file("img", "b.png", "<html>");
+    let html = Form::picture().file("img", "b.png", "<html>");
     let field = after_two(|form| form.text("x", &"y".repeat(70_000)));
     // Its directory alone tells that it is a Java archive.
     let entry = [b"PK\x03\x04".as_slice(), &[0; 22], b"\x01\0\0\0a"].concat();
     let name = b"META-INF/MANIFEST.MF";
-    let directory = [
-        b"PK\x01\x02".as_slice(),
-        &[0; 24],
-        b"\x14\0",
-        &[0; 16],
-        name,
-    ]
-    .concat();
+    let start = [b"PK\x01\x02".as_slice(), &[0; 24], b"\x14\0"].concat();
+    let directory = [&start[..], &[0; 16], name].concat();
     let archive = [entry, vec![b'x'; 2_200_000], directory].concat();
     let archive = Form::img("a.zip", archive);
+    let other = Form::picture().file("file", "b.png", PNG);
+    let for_folder = |name: &str, form: &Form| {
+        let case = Case::form(name, form).to(&folder);
+        case.refused("too_many_files 1")
+    };
+    let named = Form::new().text("img", "a").and_picture();
     let mut cases = vec![
         Case::form("f64 two img", &files(2)).stores([Stored::png(), Stored::png()]),
         Case::form("f64 ten img", &files(10)).refused("too_many_files 9"),
-        Case::form("f64 two files for a folder", &files(2))
-            .to(&folder)
-            .refused("too_many_files 1"),
-        Case::form(
-            "f64 a second file in another field for a folder",
-            &Form::img("a.png", PNG).file("file", "b.png", PNG),
-        )
-        .to(&folder)
-        .refused("too_many_files 1"),
+        for_folder("f64 two files for a folder", &files(2)),
+        for_folder("f64 a second file in another field for a folder", &other),
         Case::form("f64 HTML behind a good file", &html).refused("type_refused HTML"),
         Case::form("a21 a large field behind two", &field).refused("field_too_large"),
         Case::form("d46 a program at its end", &archive).refused("type_refused JAR"),
-        Case::form(
-            "f64 text and file",
-            &Form::new().text("img", "a").file("img", "a.png", PNG),
-        ),
+        Case::form("f64 text and file", &named),
     ];
     for (content, looks_like) in [
         (&b"<html><script>alert(1)</script>"[..], "HTML"),
@@ -156,7 +139,7 @@ fn fields() -> Vec<Case> {
             ("alone", Form::new().file(field, "a.png", PNG)),
             (
                 "behind a good one",
-                Form::img("a.png", PNG).file(field, "b.png", PNG),
+                Form::picture().file(field, "b.png", PNG),
             ),
             (
                 "behind two",
@@ -173,13 +156,11 @@ fn fields() -> Vec<Case> {
 /// Forms without a file, and files without bytes.
 fn nothing() -> Vec<Case> {
     let mut cases = Vec::new();
+    let texts = Form::new().text("token", "x").text("imageClassId", "3");
     for route in [UPLOAD, &format!("{FOLDER}x")] {
         for (name, form) in [
             ("no part", Form::new()),
-            (
-                "two texts",
-                Form::new().text("token", "x").text("imageClassId", "3"),
-            ),
+            ("two texts", texts.clone()),
             ("a text in img", Form::new().text("img", "x")),
             // A browser sends this for a file input that was left empty.
             ("an empty file input", Form::new().file("img", "", "")),
@@ -212,13 +193,9 @@ fn claims() -> Vec<Case> {
         let part = |form: Form| form.part(disposition(params), "a text");
         let folder = format!("{FOLDER}a");
         for (route, form, failure) in [
-            (
-                UPLOAD,
-                part(Form::new()).file("img", "a.png", PNG),
-                "wrong_field x",
-            ),
-            (UPLOAD, part(Form::img("a.png", PNG)), "wrong_field x"),
-            (&folder, part(Form::img("a.png", PNG)), "too_many_files 1"),
+            (UPLOAD, part(Form::new()).and_picture(), "wrong_field x"),
+            (UPLOAD, part(Form::picture()), "wrong_field x"),
+            (&folder, part(Form::picture()), "too_many_files 1"),
         ] {
             let case = Case::form(format!("f64 {params} to {route}"), &form).to(route);
             cases.push(case.refused(failure));
@@ -232,10 +209,8 @@ fn request_headers() -> Vec<Case> {
     let mut cases = Vec::new();
     for encoding in ["gzip", "br", "identity, gzip"] {
         let case = Case::picture(format!("Content-Encoding: {encoding}")).unread();
-        cases.push(
-            case.header("content-encoding", encoding)
-                .refused("encoding_refused"),
-        );
+        let case = case.header("content-encoding", encoding);
+        cases.push(case.refused("encoding_refused"));
     }
     cases.push(Case::picture("Content-Encoding: Identity").header("content-encoding", "Identity"));
     let hosts: [&[&str]; 4] = [

@@ -192,6 +192,13 @@ impl fmt::Display for Recorded {
     }
 }
 
+/// One request by its number.
+#[derive(Clone, Copy)]
+struct Call {
+    number: usize,
+    operation: Operation,
+}
+
 /// A fault that waits for its requests.
 struct Planned {
     on: Operation,
@@ -269,6 +276,7 @@ impl Front {
         let recorded = Recorded::new(&request, Arc::clone(&received));
         let operation = recorded.operation;
         let number = self.record(recorded);
+        let call = Call { number, operation };
         let _under_way = UnderWay {
             front: self,
             number,
@@ -277,10 +285,10 @@ impl Front {
         let fault = self.strike(operation);
         let mut response = match fault {
             None if self.gate.is_closed() && operation != Operation::PostForm => {
-                self.pass_the_gate(request, operation, number).await?
+                self.pass_the_gate(request, call).await?
             }
-            None => self.perform(request, operation, number).await,
-            Some(fault) => self.suffer(fault, request, operation, number, line).await?,
+            None => self.perform(request, call).await,
+            Some(fault) => self.suffer(fault, request, call, line).await?,
         };
         self.sign(&mut response, number);
         if !fault.is_some_and(Fault::halves_the_answer) {
@@ -298,21 +306,29 @@ impl Front {
         number
     }
 
+    /// Refuses or performs a request, by `s3s`.
+    async fn serve(&self, request: Request<Body>, call: Call) -> Response<Body> {
+        if let Some(refusal) = self.refusal(call.operation, &request) {
+            return refusal.into_response(&request_id(call.number));
+        }
+        let answer = self.service.call(request).await;
+        answer.expect("s3s turns errors into answers")
+    }
+
     async fn suffer(
         &self,
         fault: Fault,
         request: Request<Upload>,
-        operation: Operation,
-        number: usize,
+        call: Call,
         line: &Line,
     ) -> Result<Response<Body>, Cut> {
         match fault {
             Fault::Status(status, code) => {
                 request.into_body().drain().await;
-                Ok(planned_refusal(status, code).into_response(&request_id(number)))
+                Ok(planned_refusal(status, code).into_response(&request_id(call.number)))
             }
             Fault::Slow(time) => {
-                let response = self.perform(request, operation, number).await;
+                let response = self.perform(request, call).await;
                 tokio::time::sleep(time).await;
                 Ok(response)
             }
@@ -320,7 +336,7 @@ impl Front {
                 request.into_body().read_half().await;
                 Err(Cut)
             }
-            Fault::HalfAnswer if !operation.only_reads() => {
+            Fault::HalfAnswer if !call.operation.only_reads() => {
                 request.into_body().drain().await;
                 half(Response::new(Body::empty()), line).await
             }
@@ -330,33 +346,24 @@ impl Front {
             }
             Fault::SwapFirst(bytes) => {
                 self.swap(request.headers(), request.uri(), bytes);
-                Ok(self.perform(request, operation, number).await)
+                Ok(self.perform(request, call).await)
             }
             Fault::HalfAnswer | Fault::DoneButHalfAnswer => {
-                half(self.perform(request, operation, number).await, line).await
+                half(self.perform(request, call).await, line).await
             }
         }
     }
 
     /// Answers as a healthy cloud would, once the whole body has arrived: an
     /// answer that comes earlier may be lost with the connection.
-    async fn perform(
-        &self,
-        request: Request<Upload>,
-        operation: Operation,
-        number: usize,
-    ) -> Response<Body> {
+    async fn perform(&self, request: Request<Upload>, call: Call) -> Response<Body> {
         let upload = request.body().clone();
-        let response = match self.refusal(operation, &request) {
-            Some(refusal) => refusal.into_response(&request_id(number)),
-            None if operation == Operation::PostForm => self
-                .take_form(request)
-                .await
-                .unwrap_or_else(|refusal| refusal.into_response(&request_id(number))),
-            None => {
-                let answer = self.service.call(request.map(Body::http_body)).await;
-                answer.expect("s3s turns errors into answers")
+        let response = match call.operation {
+            Operation::PostForm => {
+                let taken = self.take_form(request, call).await;
+                taken.unwrap_or_else(|refusal| refusal.into_response(&request_id(call.number)))
             }
+            _ => self.serve(request.map(Body::http_body), call).await,
         };
         upload.drain().await;
         response
@@ -367,8 +374,7 @@ impl Front {
     async fn pass_the_gate(
         self: &Arc<Self>,
         request: Request<Upload>,
-        operation: Operation,
-        number: usize,
+        call: Call,
     ) -> Result<Response<Body>, Cut> {
         let (head, body) = request.into_parts();
         let body = BodyExt::collect(body).await.map_err(|_| Cut)?.to_bytes();
@@ -377,14 +383,9 @@ impl Front {
         let passing = tokio::spawn(async move {
             let gate = &front.gate;
             let key = key_of(host(request.headers()), request.uri());
+            let Call { number, operation } = call;
             gate.pass(number, operation, &key, Stage::Arrived).await;
-            let response = match front.refusal(operation, &request) {
-                Some(refusal) => refusal.into_response(&request_id(number)),
-                None => {
-                    let answer = front.service.call(request).await;
-                    answer.expect("s3s turns errors into answers")
-                }
-            };
+            let response = front.serve(request, call).await;
             gate.pass(number, operation, &key, Stage::Performed).await;
             response
         });
@@ -392,7 +393,14 @@ impl Front {
     }
 
     /// Reads a POST form, holds it to its policy and stores its file.
-    async fn take_form(&self, request: Request<Upload>) -> Result<Response<Body>, Refusal> {
+    async fn take_form(
+        &self,
+        request: Request<Upload>,
+        call: Call,
+    ) -> Result<Response<Body>, Refusal> {
+        if let Some(refusal) = self.refusal(call.operation, &request) {
+            return Err(refusal);
+        }
         let (head, body) = request.into_parts();
         let bucket = bucket_of(host(&head.headers), &head.uri);
         let form = PostForm::read(&head.headers, body).await?;

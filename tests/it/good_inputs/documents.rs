@@ -159,26 +159,17 @@ fn archives() -> Vec<Case> {
     let apk = include_bytes!("../../media/tiny.apk").as_slice();
     let jar = include_bytes!("../../media/tiny.jar").as_slice();
     let nested = zip_with(&[("readme.txt", b"text"), ("app.apk", apk)]);
+    let text = "vnd.oasis.opendocument.text";
     for (content, name, mime, extension) in [
         (joined(&[b"PK00", &plain]), "x.zip", "zip", "zip"),
         (joined(&[b"PK\x07\x08", &plain]), "x.zip", "zip", "zip"),
-        (
-            joined(&[b"PK00", &plain]),
-            "x.odt",
-            "vnd.oasis.opendocument.text",
-            "odt",
-        ),
+        (joined(&[b"PK00", &plain]), "x.odt", text, "odt"),
         (plain, "x.html", "zip", "zip"),
         (nested, "x.zip", "zip", "zip"),
     ] {
         let number = format!("zip of {} bytes", content.len());
-        cases.push(kept(
-            &number,
-            name,
-            &content,
-            &format!("application/{mime}"),
-            extension,
-        ));
+        let mime = format!("application/{mime}");
+        cases.push(kept(&number, name, &content, &mime, extension));
     }
     for (name, content, looks_like) in [
         ("app.zip", apk, "APK"),
@@ -195,13 +186,8 @@ fn texts() -> Vec<Case> {
     let words = b"a,b\n1,2\n".as_slice();
     let mut cases = vec![kept("text", "x.csv", words, "text/csv", "csv")];
     for extension in "txt md json log srt vcf ics lrc eml sql yaml yml tsv".split(' ') {
-        cases.push(kept(
-            "text",
-            &format!("x.{extension}"),
-            words,
-            "text/plain",
-            extension,
-        ));
+        let name = format!("x.{extension}");
+        cases.push(kept("text", &name, words, "text/plain", extension));
     }
     let far = vec![b'a'; 40_000];
     let page = r"MIME-Version: 1.0\r\nContent-Type: multipart/related; boundary=x\r\n\r\n";
@@ -219,6 +205,7 @@ fn texts() -> Vec<Case> {
         ",
     )
     .map(|[name, content, extension]| (name, unescaped(content), extension));
+    let hello = "你好".as_bytes();
     // What follows the beginning is stored unread.
     let long = [
         ("x.log", "你".repeat(16 * 1024 / 3 + 10).into_bytes(), "log"),
@@ -228,11 +215,7 @@ fn texts() -> Vec<Case> {
             joined(&[&far, b"<script>alert(1)</script>"]),
             "txt",
         ),
-        (
-            "x.txt",
-            joined(&["你好".as_bytes(), &far, b"\xC4\xE3\xBA\xC3"]),
-            "txt",
-        ),
+        ("x.txt", joined(&[hello, &far, b"\xC4\xE3\xBA\xC3"]), "txt"),
         ("letter.eml", unescaped(page), "eml"),
     ];
     for (name, content, extension) in short.chain(long) {
@@ -284,13 +267,12 @@ fn others() -> Vec<Case> {
         x.zst         | \x28\xB5\x2F\xFD\x24\x01\x09\0\0a\x1D\x4A\x5B\xD6 | zstd | zst
         ",
     );
-    let short =
-        short.map(|[name, content, mime, extension]| (name, unescaped(content), mime, extension));
+    let short = short.map(|[name, content, mime, end]| (name, unescaped(content), mime, end));
     let long = [
         ("x.tar", tar, "x-tar", "tar"),
         (
             "x.pdf",
-            joined(&[b"\0\xFF\x80 junk of a scanner\n", pdf]),
+            joined(&[b"\0\xFF\x80 a scanner\n", pdf]),
             "pdf",
             "pdf",
         ),
@@ -301,13 +283,8 @@ fn others() -> Vec<Case> {
     let mut cases = Vec::new();
     for (name, content, mime, extension) in short.chain(long) {
         let number = format!("other {} bytes", content.len());
-        cases.push(kept(
-            &number,
-            name,
-            &content,
-            &format!("application/{mime}"),
-            extension,
-        ));
+        let mime = format!("application/{mime}");
+        cases.push(kept(&number, name, &content, &mime, extension));
     }
     for (before, looks_like) in [
         ("<html>", "HTML"),

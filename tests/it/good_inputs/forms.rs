@@ -2,7 +2,7 @@
 //! are missing.
 
 use crate::{
-    drivers::{Case, Stored},
+    drivers::{Case, Stored, rows},
     support::{Form, PNG, UPLOAD, disposition},
     tokens::of_user,
 };
@@ -24,43 +24,33 @@ pub(super) fn cases() -> Vec<Case> {
 
 /// A text field with these parameters and a Content-Type of its own.
 fn typed(form: Form, params: &str, content_type: &str, value: &str) -> Form {
-    form.part(
-        format!("{}\r\nContent-Type: {content_type}", disposition(params)),
-        value,
-    )
+    let headers = format!("{}\r\nContent-Type: {content_type}", disposition(params));
+    form.part(headers, value)
 }
 
 /// A part is a text field by its Content-Type, on every route, before and behind the file.
 fn text_fields() -> Vec<Case> {
     let mut cases = Vec::new();
-    for (params, content_type, value) in [
-        ("name=\"imageClassId\"", "text/plain", "3"),
-        (
-            "name=\"imageClassId\"",
-            "application/json; charset=UTF-8",
-            "3",
-        ),
-        ("name=\"image_class_id\"", "text/plain; charset=utf-8", "3"),
-        ("name=\"imageClassId\"", "image/png", "3"),
-        (
-            "name=\"imageClassId\"; filename=\"blob\"",
-            "application/octet-stream",
-            "3",
-        ),
-        ("name=\"x\"", "text/plain; charset=utf-8", "a text"),
-        ("name=\"x\"", "Text/Html", "<p>"),
-        ("name=\"x\"", "application/json", "{}"),
-        ("name=\"x\"", "multipart/form-data", "a text"),
-        ("name=\"x\"", "multipart/mixed", "a text"),
-        ("name=\"x\"", "", "a text"),
-        ("name=\"备注\"", "text/plain; charset=utf-8", "你好"),
-    ] {
+    for [params, content_type, value] in rows(
+        r#"
+        name="imageClassId"                  | text/plain                      | 3
+        name="imageClassId"                  | application/json; charset=UTF-8 | 3
+        name="image_class_id"                | text/plain; charset=utf-8       | 3
+        name="imageClassId"                  | image/png                       | 3
+        name="imageClassId"; filename="blob" | application/octet-stream        | 3
+        name="x"                             | text/plain; charset=utf-8       | a text
+        name="x"                             | Text/Html                       | <p>
+        name="x"                             | application/json                | {}
+        name="x"                             | multipart/form-data             | a text
+        name="x"                             | multipart/mixed                 | a text
+        name="x"                             |                                 | a text
+        name="备注"                          | text/plain; charset=utf-8       | 你好
+        "#,
+    ) {
         let field = |form| typed(form, params, content_type, value);
-        let before = field(Form::new()).file("img", "a.png", PNG);
-        for (place, form) in [
-            ("before", before),
-            ("behind", field(Form::img("a.png", PNG))),
-        ] {
+        let before = field(Form::new()).and_picture();
+        let behind = field(Form::picture());
+        for (place, form) in [("before", before), ("behind", behind)] {
             for route in [UPLOAD, ADMIN, FOLDER] {
                 let name = format!("text field {params} {content_type} {place} at {route}");
                 let case = Case::form(name, &form).to(route);
@@ -78,6 +68,7 @@ fn text_fields() -> Vec<Case> {
 /// What a part claims of itself is not believed: the file is in `img`, and it is a picture.
 fn claims() -> Vec<Case> {
     let named = disposition("name=\"img\"; filename=\"a.png\"");
+    let plain = disposition("name=img");
     let mut cases = Vec::new();
     for headers in [
         format!("{named}\r\nContent-Type: multipart/form-data"),
@@ -86,19 +77,12 @@ fn claims() -> Vec<Case> {
         format!("{named}\r\nContent-Type: text/html"),
         format!("{named}\r\nContent-Type: nonsense"),
         format!("{}\r\nContent-Type: image/png", disposition("name=\"img\"")),
-        format!(
-            "{}\r\nContent-Type: application/octet-stream",
-            disposition("name=img")
-        ),
+        format!("{plain}\r\nContent-Type: application/octet-stream"),
         "Content-Disposition: attachment; name=\"img\"; filename=\"a.png\"".to_owned(),
         "Content-Disposition: file; name=img; filename=a.png".to_owned(),
         "Content-Disposition: inline; name=\"img\"; filename=\"a.png\"".to_owned(),
     ] {
-        let name = if headers.contains("filename") {
-            "a.png"
-        } else {
-            ""
-        };
+        let name = ["", "a.png"][usize::from(headers.contains("filename"))];
         let case = Case::form(format!("claim {headers}"), &Form::new().part(&headers, PNG));
         cases.push(case.stores([Stored::png().named(name)]));
     }
@@ -128,14 +112,12 @@ fn names() -> Vec<Case> {
 fn class_ids() -> Vec<Case> {
     let mut cases = Vec::new();
     for absent in ["undefined", "null", "NaN", ""] {
-        let before = Form::new()
-            .text("imageClassId", absent)
-            .file("img", "a.png", PNG);
-        let behind = Form::img("a.png", PNG).text("image_class_id", absent);
-        let other = Form::img("a.png", PNG).text("image_class_id", "4");
+        let before = Form::new().text("imageClassId", absent).and_picture();
+        let behind = Form::picture().text("image_class_id", absent);
+        let other = Form::picture().text("image_class_id", "4");
         let query = format!("{UPLOAD}?imageClassId={absent}");
         for (place, form, target, counts) in [
-            ("in the query", &Form::img("a.png", PNG), &*query, 0),
+            ("in the query", &Form::picture(), &*query, 0),
             ("before the file", &before, UPLOAD, 0),
             ("behind the file", &behind, UPLOAD, 0),
             ("in the query, and one in the form", &other, &query, 4),
@@ -151,7 +133,7 @@ fn class_ids() -> Vec<Case> {
 fn tokens() -> Vec<Case> {
     let token = of_user("7");
     let bearer = format!("Bearer {token}");
-    let in_form = |fields: Form| fields.file("img", "a.png", PNG);
+    let in_form = |fields: Form| fields.and_picture();
     let good = in_form(Form::new().text("token", &token));
     let mut cases = Vec::new();
     for (name, value) in [
@@ -174,26 +156,17 @@ fn tokens() -> Vec<Case> {
         ("authorization", "Bearer null"),
         ("authorization", "Basic dXNlcjpwYXNz"),
     ] {
-        let case = Case::form(
-            format!("token, {name}: {value}, and one in the form"),
-            &good,
-        );
-        cases.push(case.without("token").header(name, value));
+        let number = format!("token, {name}: {value}, and one in the form");
+        let case = Case::form(number, &good).without("token");
+        cases.push(case.header(name, value));
     }
+    let typed = |content_type| typed(Form::new(), "name=\"token\"", content_type, &token);
+    let file = Form::new().file("token", "token.txt", &token);
     for (name, fields) in [
         ("with Bearer", Form::new().text("token", &bearer)),
-        (
-            "with a type",
-            typed(Form::new(), "name=\"token\"", "text/plain", &token),
-        ),
-        (
-            "with a type of files",
-            typed(Form::new(), "name=\"token\"", "image/png", &token),
-        ),
-        (
-            "as a file",
-            Form::new().file("token", "token.txt", token.clone()),
-        ),
+        ("with a type", typed("text/plain")),
+        ("with a type of files", typed("image/png")),
+        ("as a file", file),
     ] {
         cases.push(Case::form(format!("token {name}"), &in_form(fields)).without("token"));
     }
@@ -202,7 +175,7 @@ fn tokens() -> Vec<Case> {
 
 /// Behind the closing delimiter everything is epilogue.
 fn ends() -> Vec<Case> {
-    let form = Form::img("a.png", PNG);
+    let form = Form::picture();
     let closed = form.bytes();
     let closed = closed.strip_suffix(b"\r\n").unwrap();
     let ends = [

@@ -21,27 +21,23 @@ fn taken(number: &str, name: &str, content: &[u8], about: &str) -> Case {
 
 /// Behind tags of any length and version, and behind junk; none of these is damaged.
 fn sounds() -> Vec<Case> {
-    let (mp3, aac, flac) = (
-        "audio audio/mpeg mp3",
-        "audio audio/aac aac",
-        "audio audio/flac flac",
-    );
+    let [mp3, aac, flac] =
+        ["mpeg mp3", "aac aac", "flac flac"].map(|it| format!("audio audio/{it}"));
+    let (mp3, aac, flac) = (&*mp3, &*aac, &*flac);
     let frame = |name: &str, bytes: usize| joined(&[name.as_bytes(), &vec![0x55; bytes]]);
     let cover = |bytes: usize| id3(2, 0, &frame("PIC\0", bytes));
     let title = |bytes: usize| id3(3, 0, &frame("TIT2", bytes));
     let extended = |bytes: usize| id3(3, 0x40, &frame("\0\0\0\x06", bytes));
     // Around the end of the 16 KiB that are looked at first.
     let reach = 16 * 1024 - 10;
+    let second = id3(4, 0, &frame("APIC", 30_000));
     let mut cases = Vec::new();
     for bytes in [reach - 500, reach - 4, reach, reach + 1, 20_000, 300_000] {
         for (tag_name, tag) in [
             ("2.2 with a cover", cover(bytes)),
             ("2.3", title(bytes)),
             ("an extended header", extended(bytes)),
-            (
-                "two tags",
-                joined(&[&title(bytes), &id3(4, 0, &frame("APIC", 30_000))]),
-            ),
+            ("two tags", joined(&[&title(bytes), &second])),
             ("zeros behind it", joined(&[&title(bytes), &[0; 20_000]])),
         ] {
             for (sound, name, about) in [
@@ -61,21 +57,13 @@ fn sounds() -> Vec<Case> {
         (MP3, "voice", mp3),
         (FLAC, "", flac),
     ] {
-        cases.push(taken(
-            "sound behind a large tag",
-            name,
-            &joined(&[&title(300_000), sound]),
-            about,
-        ));
+        let content = joined(&[&title(300_000), sound]);
+        cases.push(taken("sound behind a large tag", name, &content, about));
     }
     for (sound, name, about) in [(MP3, "x.mp3", mp3), (AAC, "x.aac", aac)] {
         for junk in [1, 100, 200] {
-            cases.push(taken(
-                &format!("sound cut at {junk}"),
-                name,
-                &sound[junk..],
-                about,
-            ));
+            let number = format!("sound cut at {junk}");
+            cases.push(taken(&number, name, &sound[junk..], about));
         }
         let zeros = joined(&[&[0; 5000], sound]);
         cases.push(taken("sound behind zeros", name, &zeros, about));
@@ -95,10 +83,8 @@ fn sounds() -> Vec<Case> {
         cases.push(case.not_on(Lambda, "an event has at most 6 MB"));
     }
     for bytes in [100, 20_000, 300_000] {
-        let case = Case::form(
-            format!("a tag of {bytes} alone"),
-            &Form::img("x.mp3", title(bytes)),
-        );
+        let form = Form::img("x.mp3", title(bytes));
+        let case = Case::form(format!("a tag of {bytes} alone"), &form);
         cases.push(case.refused("type_refused damaged MP3"));
     }
     cases
@@ -122,42 +108,25 @@ fn brands() -> Vec<Case> {
         ([b"qt\0\0", b"mp42"], "video video/quicktime mov"),
         ([b"mif1", b"heic"], "image image/heic heic"),
     ] {
-        let name = format!(
-            "brands {}",
-            joined(&[brands[0], b" ", brands[1]]).escape_ascii()
-        );
+        let both = joined(&[brands[0], b" ", brands[1]]);
+        let name = format!("brands {}", both.escape_ascii());
         cases.push(taken(&name, "", &branded(&brands), about));
     }
-    cases.push(taken(
-        "brands of HEIC",
-        "DSC00001.HIF",
-        &heic,
-        "image image/heif hif",
-    ));
-    cases.push(taken(
-        "brands of HEIC",
-        "a.heif",
-        &heic,
-        "image image/heif heif",
-    ));
-    cases.push(taken(
-        "brands of HEIC",
-        "a.jpg",
-        &heic,
-        "image image/heic heic",
-    ));
+    for (name, about) in [
+        ("DSC00001.HIF", "image image/heif hif"),
+        ("a.heif", "image image/heif heif"),
+        ("a.jpg", "image image/heic heic"),
+    ] {
+        cases.push(taken("brands of HEIC", name, &heic, about));
+    }
     for space in [
         b"\0\0\0\x08free".to_vec(),
         b"\0\0\0\x08wide\0\0\0\x0Cskipabcd".to_vec(),
         joined(&[b"\0\0\x10\0free", &[0; 4096 - 8]]),
     ] {
         let film = joined(&[&space, &branded(&[b"isom", b"mp41"])]);
-        cases.push(taken(
-            &format!("free space of {} bytes", space.len()),
-            "x.mp4",
-            &film,
-            mp4,
-        ));
+        let number = format!("free space of {} bytes", space.len());
+        cases.push(taken(&number, "x.mp4", &film, mp4));
     }
     for (brands, looks_like) in [
         ([b"crx ", b"isom"], "Canon raw"),
