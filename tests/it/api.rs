@@ -11,32 +11,24 @@ use serde_json::json;
 use crate::{
     openapi::routes_of_the_program,
     support::{
-        Form, PNG, Reply, RequestExt as _, TestApi, UPLOAD, assert_has, assert_same, empty, get,
-        path_of, post,
+        ADMIN, FOLDER, Form, Key, PNG, Reply, RequestExt as _, TestApi, UPLOAD, assert_has,
+        assert_same, empty, get, path_of, post,
     },
 };
 
-const ADMIN: &str = "/shop/admin/image/uploadAliyun";
-const FOLDER: &str = "/api/chat/uploadStreamSingleToServerDiy/";
 const ORIGIN: &str = "https://chat.example.com";
 
 /// Asserts that `path` is `<folder>/<YYYYMMDD>/<milliseconds>_<12 lower-case hex><.ext>` of a
 /// moment within `when`, and returns that moment's seconds.
 #[track_caller]
 fn assert_key(path: &str, folder: &str, ext: &str, zone: &str, when: &RangeInclusive<i64>) -> i64 {
-    let rest = path.strip_prefix(&format!("{folder}/")).expect(path);
-    let (date, name) = rest.split_once('/').expect(path);
-    let (millis, rest) = name.split_once('_').expect(path);
-    let random = rest.strip_suffix(&format!(".{ext}")).expect(path);
-    let millis: i64 = millis.parse().expect(path);
-    let lower_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-    let is_random = random.len() == 12 && random.bytes().all(lower_hex);
-    assert!(is_random, "{path}");
-    assert!(when.contains(&millis), "{path} {when:?}");
-    let moment = DateTime::from_timestamp_millis(millis).unwrap();
+    let key = Key::parse(path).expect(path);
+    assert_eq!((key.folder, key.extension), (folder, ext), "{path}");
+    assert!(when.contains(&key.millis), "{path} {when:?}");
+    let moment = DateTime::from_timestamp_millis(key.millis).unwrap();
     let zone: FixedOffset = zone.parse().unwrap();
     let expected = moment.with_timezone(&zone).format("%Y%m%d").to_string();
-    assert_eq!(date, expected, "{path}");
+    assert_eq!(key.date, expected, "{path}");
     moment.timestamp()
 }
 

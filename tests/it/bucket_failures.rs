@@ -21,11 +21,11 @@ use crate::{
     },
     log::{collect_log, log_so_far},
     support::{
-        Form, PNG, Reply, RequestExt as _, TestApi, UPLOAD, announced, path_of, picture_of, stalled,
+        Form, MIB, PNG, Reply, RequestExt as _, TestApi, UPLOAD, announced, path_of, picture_of,
+        stalled,
     },
 };
 
-const MIB: usize = 1024 * 1024;
 /// A whole picture in one put.
 const SMALL: usize = PNG.len();
 /// Two parts, a full one and a rest.

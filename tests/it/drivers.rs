@@ -26,10 +26,10 @@ use crate::{
     lane::target,
     runtime_double::RuntimeDouble,
     support::{
-        Form, Local, PNG, Process, Reply, TestApi, UPLOAD, bucket_vars, get, in_chunks, metered,
-        owned, send, unread,
+        Form, Key, Local, PNG, Process, Reply, TestApi, UPLOAD, bucket_vars, get, in_chunks,
+        metered, owned, send, unread,
     },
-    tokens::{SECRET, of_user},
+    tokens::{JWT, of_user},
     wire::Wire,
 };
 
@@ -151,29 +151,16 @@ impl Stored {
                 return Err(format!("{name} is {}, not {value}", item[name]));
             }
         }
-        let key = item["path"].as_str().unwrap_or_default();
-        let name = key.rsplit('/').next().unwrap_or_default();
-        let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-        let hex = |text: &str| text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-        let is_key = name.split_once('_').is_some_and(|(millis, rest)| {
-            let random = rest.strip_suffix(&format!(".{}", self.extension));
-            digits(millis) && random.is_some_and(|random| random.len() == 12 && hex(random))
+        let path = item["path"].as_str().unwrap_or_default();
+        let is_ours = Key::parse(path).is_some_and(|key| {
+            let folder = format!("{}/", key.folder);
+            let tops = ["images/", "public/uploads/Diy/"];
+            key.extension == self.extension && tops.iter().any(|top| folder.starts_with(top))
         });
-        let folders = key
-            .strip_suffix(name)
-            .unwrap_or_default()
-            .trim_end_matches('/');
-        let is_dated = folders
-            .rsplit('/')
-            .next()
-            .is_some_and(|day| day.len() == 8 && digits(day));
-        let is_below = ["images/", "public/uploads/Diy/"]
-            .iter()
-            .any(|top| key.starts_with(top));
-        match is_key && is_dated && is_below {
-            true => Ok(key.to_owned()),
+        match is_ours {
+            true => Ok(path.to_owned()),
             false => Err(format!(
-                "the key is {key}, not one of a .{}",
+                "the key is {path}, not one of a .{}",
                 self.extension
             )),
         }
@@ -453,7 +440,7 @@ const OF_FC: [(&str, &str); 4] = [
 impl Driver {
     pub(crate) async fn start(way: Way, vars: &[(&'static str, &str)]) -> Self {
         // At home there would be a page.
-        let common = [("UPLOAD_JWT_SECRET", SECRET), ("UPLOAD_PAGE", "off")];
+        let common = [JWT, ("UPLOAD_PAGE", "off")];
         let vars = [&common, vars].concat();
         let bucket = match way {
             Way::Router | Way::Local => None,

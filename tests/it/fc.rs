@@ -29,22 +29,24 @@ struct Keys {
     token: &'static str,
 }
 
-const MORNING: Keys = Keys {
-    id: "STS.morning",
-    secret: "secret-of-the-morning",
-    token: "token-of-the-morning",
-};
-const EVENING: Keys = Keys {
-    id: "STS.evening",
-    secret: "secret-of-the-evening",
-    token: "token-of-the-evening",
-};
+impl Keys {
+    const fn new(id: &'static str, secret: &'static str, token: &'static str) -> Self {
+        Self { id, secret, token }
+    }
+}
+
+const MORNING: Keys = Keys::new(
+    "STS.morning",
+    "secret-of-the-morning",
+    "token-of-the-morning",
+);
+const EVENING: Keys = Keys::new(
+    "STS.evening",
+    "secret-of-the-evening",
+    "token-of-the-evening",
+);
 /// What a function without a role gets.
-const NONE: Keys = Keys {
-    id: "",
-    secret: "",
-    token: "",
-};
+const NONE: Keys = Keys::new("", "", "");
 
 /// A function with an OSS bucket.
 struct Function {

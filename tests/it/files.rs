@@ -1,25 +1,17 @@
 //! What a disk store serves of what it holds, and what it never serves.
 
-use std::{fs, path::Path};
+use std::fs;
 
 use axum::{
     body::Body,
     http::{Method, Request},
 };
-use chat_upload::store::Store;
 
 use crate::support::{Form, Local, PNG, Reply, RequestExt as _, TestApi, UPLOAD, empty, get};
 
-fn root(api: &TestApi) -> &Path {
-    match api.store() {
-        Store::Disk(disk) => disk.root(),
-        Store::Bucket(_) => panic!("these tests have a folder"),
-    }
-}
-
 /// Puts a file into the store's folder past the program.
 fn put(api: &TestApi, path: &str, content: impl AsRef<[u8]>) {
-    let path = root(api).join(path);
+    let path = api.folder().join(path);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, content).unwrap();
 }
@@ -200,7 +192,7 @@ async fn only_what_is_not_there_is_404() {
     let api = TestApi::new();
     put(&api, "images/a.png", PNG);
     // It exists, and cannot be opened.
-    std::os::unix::fs::symlink("b.png", root(&api).join("images/b.png")).unwrap();
+    std::os::unix::fs::symlink("b.png", api.folder().join("images/b.png")).unwrap();
     let long = format!("/images/{}.png", "a".repeat(300));
     for path in ["/images/c.png", "/images/a.png/d.png", &long, "/images/"] {
         api.send(get(path)).await.assert_refused("not_found");
@@ -337,7 +329,7 @@ async fn no_path_leads_out_of_the_folder() {
 #[tokio::test]
 async fn folders_and_missing_files_are_404() {
     let api = TestApi::new();
-    fs::create_dir_all(root(&api).join("images/folder.png")).unwrap();
+    fs::create_dir_all(api.folder().join("images/folder.png")).unwrap();
     for path in [
         "/images",
         "/images/",

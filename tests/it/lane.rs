@@ -231,3 +231,12 @@ impl Lane {
 pub(crate) fn pending_key(policy: &Value) -> &str {
     policy["upload"]["formData"]["key"].as_str().unwrap()
 }
+
+/// An item without what differs from answer to answer: what was found in a file is told once.
+pub(crate) fn lasting(item: &Value) -> Value {
+    let mut item = item.clone();
+    for key in ["recall_token", "geo"] {
+        item.as_object_mut().unwrap().remove(key);
+    }
+    item
+}

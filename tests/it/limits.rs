@@ -31,7 +31,7 @@ use crate::{
         Form, Local, PATIENCE, Reply, RequestExt as _, TestApi, UPLOAD, empty, get, metered, post,
         stalled,
     },
-    tokens::{SECRET, of_guest, of_user},
+    tokens::{JWT, of_guest, of_user},
     wire::{self, Wire},
 };
 
@@ -91,11 +91,11 @@ async fn assert_different_clients(api: &TestApi, uploads: impl IntoIterator<Item
 async fn f62_a_user_is_counted_by_id_wherever_the_calls_come_from() {
     let sent = |token: &str, address: &str| from(address, upload()).and("token", token);
     for token in [of_user("7"), of_guest("7")] {
-        let api = once_a_minute(&[("UPLOAD_JWT_SECRET", SECRET)]);
+        let api = once_a_minute(&[JWT]);
         let addresses = ["192.0.2.1", "192.0.2.2", "2001:db8::1"];
         assert_one_client(&api, addresses.map(|address| sent(&token, address))).await;
     }
-    let api = once_a_minute(&[("UPLOAD_JWT_SECRET", SECRET)]);
+    let api = once_a_minute(&[JWT]);
     let ids = ["7", "8", "", "192.0.2.1", "address 192.0.2.1"].map(|id| format!("u{id}"));
     let uploads = ids.map(|id| sent(&of_user(&id), "192.0.2.1"));
     assert_different_clients(&api, uploads).await;
@@ -103,7 +103,7 @@ async fn f62_a_user_is_counted_by_id_wherever_the_calls_come_from() {
 
 #[tokio::test]
 async fn f62_a_user_whose_token_is_in_the_form_is_counted_too() {
-    let api = once_a_minute(&[("UPLOAD_JWT_SECRET", SECRET)]);
+    let api = once_a_minute(&[JWT]);
     let form = Form::new().text("token", &of_user("7")).and_picture();
     let uploads = ["192.0.2.1", "192.0.2.2"].map(|client| from(client, form.to(UPLOAD)));
     assert_one_client(&api, uploads).await;
@@ -246,7 +246,7 @@ async fn f62_who_is_refused_is_refused_before_the_body() {
 
 #[tokio::test]
 async fn f62_a_token_that_is_refused_takes_nothing_of_its_users_share() {
-    let api = once_a_minute(&[("UPLOAD_JWT_SECRET", SECRET)]);
+    let api = once_a_minute(&[JWT]);
     let good = of_user("7");
     let forged = format!("{}A", &good[..good.len() - 1]);
     for token in [forged.as_str(), ""] {
@@ -515,10 +515,7 @@ async fn a_client_that_does_not_read_loses_its_connection() {
 
 /// A server whose uploads need a token.
 fn with_tokens(max_in_flight: &'static str) -> Local {
-    Local::with(&[
-        ("UPLOAD_JWT_SECRET", SECRET),
-        ("UPLOAD_MAX_IN_FLIGHT", max_in_flight),
-    ])
+    Local::with(&[JWT, ("UPLOAD_MAX_IN_FLIGHT", max_in_flight)])
 }
 
 #[tokio::test]
@@ -559,7 +556,7 @@ async fn requests_without_a_token_leave_half_of_the_places_to_others() {
 
 #[tokio::test(start_paused = true)]
 async fn a_request_has_ten_seconds_to_bring_the_token_that_it_needs() {
-    let vars = [("UPLOAD_JWT_SECRET", SECRET)];
+    let vars = [JWT];
     let api = TestApi::with(&vars);
     let form = Form::new().text("token", &of_user("7")).and_picture();
     let no_token_yet = Form::new().text("remark", "later");

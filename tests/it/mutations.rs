@@ -16,8 +16,8 @@ use tokio::time::timeout;
 use crate::{
     bucket_double::{BucketDouble, Dialect},
     readme::failures_of_the_program,
-    support::{Form, PNG, Process, Reply, UPLOAD, bucket_vars, files_below, picture_of, send},
-    tokens::{SECRET, of_guest, of_user},
+    support::{Form, Local, PNG, Process, Reply, UPLOAD, bucket_vars, owned, picture_of, send},
+    tokens::{JWT, of_guest, of_user},
 };
 
 /// Longest wait for one answer; the limits for slow clients are longer.
@@ -30,20 +30,13 @@ const MORE_KIB: u64 = 12 * 1024;
 /// One upload in so many is too large for a single put.
 const LARGE_EVERY: usize = 250;
 
-/// Chance from a seed (SplitMix64), so that a failure can be repeated.
-struct Chance(u64);
+/// Chance from a seed, so that a failure can be repeated.
+struct Chance(fastrand::Rng);
 
 impl Chance {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
-    }
-
     /// A number below `end`; 0 when there is none.
     fn below(&mut self, end: usize) -> usize {
-        usize::try_from(self.next() % (end.max(1) as u64)).unwrap()
+        self.0.usize(..end.max(1))
     }
 
     fn one_of<T: Clone>(&mut self, all: &[T]) -> T {
@@ -299,15 +292,10 @@ fn files_stored(reply: &Reply, draft: &Draft) -> usize {
         };
     }
     assert_eq!(json["msg"], "fail", "{draft:?}");
-    assert_eq!(
-        json["request_id"],
-        reply.header("x-request-id"),
-        "{draft:?}"
-    );
-    assert!(
-        json["data"].as_str().is_some_and(|text| !text.is_empty()),
-        "{draft:?}"
-    );
+    let id = reply.header("x-request-id");
+    assert_eq!(json["request_id"], id, "{draft:?}");
+    let is_told = json["data"].as_str().is_some_and(|text| !text.is_empty());
+    assert!(is_told, "{draft:?}");
     0
 }
 
@@ -319,7 +307,12 @@ fn mutations() -> usize {
 /// Sends mutations to the program; asserts its answers and its memory, and returns how many files it
 /// says it stored.
 async fn send_mutations(process: &Process, addr: std::net::SocketAddr, seed: u64) -> usize {
-    let (mut chance, honest, mut stored, mut refused) = (Chance(seed), Draft::honest(), 0, 0);
+    let (mut chance, honest, mut stored, mut refused) = (
+        Chance(fastrand::Rng::with_seed(seed)),
+        Draft::honest(),
+        0,
+        0,
+    );
     let mut warm_kib = 0;
     for count in 0..mutations() / 2 {
         if count == WARM {
@@ -336,49 +329,35 @@ async fn send_mutations(process: &Process, addr: std::net::SocketAddr, seed: u64
             }
         };
         let reply = timeout(PER_REQUEST, send(addr, request)).await;
-        let files = files_stored(
-            &reply.unwrap_or_else(|_| panic!("no answer to {draft:?}")),
-            &draft,
-        );
+        let reply = reply.unwrap_or_else(|_| panic!("no answer to {draft:?}"));
+        let files = files_stored(&reply, &draft);
         stored += files;
         refused += usize::from(files == 0);
     }
     let kib = process.memory_kib();
     assert!(kib < warm_kib + MORE_KIB, "{warm_kib} KiB became {kib}");
-    assert!(
-        stored > 0 && refused > 0,
-        "{stored} stored, {refused} refused"
-    );
-    println!(
-        "{} mutations, {refused} refused, {stored} files, {warm_kib} KiB became {kib}",
-        mutations() / 2
-    );
+    let counts = format!("{refused} refused, {stored} files");
+    assert!(stored > 0 && refused > 0, "{counts}");
+    println!("{counts}, {warm_kib} KiB became {kib}");
     stored
 }
 
 #[tokio::test]
 async fn no_mutation_harms_the_local_server_with_a_folder() {
-    let folder = tempfile::tempdir().unwrap();
-    let (process, addr) = Process::serve(&[
-        ("UPLOAD_STORE", format!("disk:{}", folder.path().display())),
-        ("UPLOAD_JWT_SECRET", SECRET.to_owned()),
-    ]);
-    let stored = send_mutations(&process, addr, 0x1CED_CAFE).await;
-    let files = files_below(folder.path());
+    let server = Local::with(&[JWT]);
+    let stored = send_mutations(&server.process, server.addr, 0x1CED_CAFE).await;
+    let files = server.files();
     assert_eq!(files.len(), stored);
-    let ours =
-        |path: &String| path.starts_with("images/") || path.starts_with("public/uploads/Diy/");
+    let tops = ["images/", "public/uploads/Diy/"];
+    let ours = |path: &String| tops.iter().any(|top| path.starts_with(top));
     assert!(files.keys().all(ours), "{:?}", files.keys());
 }
 
 #[tokio::test]
 async fn no_mutation_harms_function_compute_with_a_bucket() {
     let bucket = BucketDouble::start(Dialect::Oss).await;
-    let on_fc = [
-        ("FC_FUNCTION_NAME", "chat-upload".to_owned()),
-        ("UPLOAD_JWT_SECRET", SECRET.to_owned()),
-    ];
-    let (process, addr) = Process::serve(&[bucket_vars(&bucket), on_fc.to_vec()].concat());
+    let on_fc = owned(&[("FC_FUNCTION_NAME", "chat-upload"), JWT]);
+    let (process, addr) = Process::serve(&[bucket_vars(&bucket), on_fc].concat());
     let stored = send_mutations(&process, addr, 0xFC3_F00D).await;
     assert_eq!((bucket.objects().len(), bucket.open_uploads()), (stored, 0));
 }

@@ -1,13 +1,13 @@
 //! The page of the local server, its description of the routes, and what the program says to the person who starts it.
 
-use std::{collections::BTreeSet, net::TcpListener, process::Command};
+use std::{collections::BTreeSet, process::Command};
 
 use serde_json::json;
 
 use crate::{
     bucket_double::{BucketDouble, Dialect},
     lane::{POLICY, RECALL, post_json},
-    support::{Form, Local, Process, Reply, RequestExt as _, TestApi, UPLOAD, disk_var, get, post},
+    support::{Form, Local, Reply, RequestExt as _, TestApi, UPLOAD, get, post},
 };
 
 const AT_HOME: (&str, &str) = ("UPLOAD_ADDR", "127.0.0.1:9000");
@@ -180,25 +180,6 @@ async fn the_address_of_the_page_is_told_first_and_json_ends_with_its_line() {
         assert!(is_ended, "{what}: {text}");
         let length = text.len().to_string();
         assert_eq!(reply.header("content-length"), length, "{what}");
-    }
-}
-
-#[test]
-fn a_port_in_use_and_a_folder_that_cannot_be_made_name_the_remedy() {
-    let folder = tempfile::tempdir().unwrap();
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let addr = taken.local_addr().unwrap().to_string();
-    let file = folder.path().join("file");
-    std::fs::write(&file, "").unwrap();
-    let (below, free) = (file.join("data"), "127.0.0.1:0");
-    for (addr, store, remedy) in [
-        (addr.as_str(), folder.path(), "UPLOAD_ADDR=127.0.0.1:9001"),
-        (free, &below, "UPLOAD_STORE=disk:<folder>"),
-    ] {
-        let addr = ("UPLOAD_ADDR", addr.to_owned());
-        let mut process = Process::start(&[addr, disk_var(store)]);
-        assert_eq!(process.wait().code(), Some(1));
-        process.line_with(remedy);
     }
 }
 

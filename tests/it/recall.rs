@@ -9,10 +9,8 @@ use crate::{
     bucket_double::{DENIED, Operation},
     lane::{COMPLETE, Lane, RECALL, SIGNING, post_json},
     support::{Form, PNG, RequestExt as _, UPLOAD, path_of, post},
-    tokens::{SECRET, of_guest, of_user},
+    tokens::{JWT, of_guest, of_user},
 };
-
-const JWT: (&str, &str) = ("UPLOAD_JWT_SECRET", SECRET);
 
 impl Lane {
     /// The item of a picture sent through the main route.

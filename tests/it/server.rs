@@ -82,7 +82,7 @@ fn the_start_tells_where_it_listens_where_it_stores_and_what_to_try() {
 
 #[test]
 fn the_line_to_try_has_a_token_where_one_is_needed() {
-    let server = Local::with(&[("UPLOAD_JWT_SECRET", tokens::SECRET)]);
+    let server = Local::with(&[tokens::JWT]);
     let addr = server.addr;
     server.process.line_with(&format!(
         "try: curl -F img=@photo.jpg -H \"token: $(scripts/make-token)\" http://{addr}/"
@@ -91,7 +91,7 @@ fn the_line_to_try_has_a_token_where_one_is_needed() {
 
 #[tokio::test]
 async fn the_log_says_what_was_asked_for_why_it_was_refused_and_what_was_taken_back() {
-    let server = Local::with(&[("UPLOAD_JWT_SECRET", tokens::SECRET)]);
+    let server = Local::with(&[tokens::JWT]);
     let (process, addr) = (&server.process, server.addr);
     let line = |text: &str| process.line_with(text);
 
@@ -467,29 +467,34 @@ fn every_variable_that_cannot_be_used_is_named_at_once() {
 }
 
 #[test]
-fn a_port_in_use_ends_the_start_with_its_name() {
+fn a_port_in_use_and_a_folder_that_cannot_be_made_end_the_start_with_name_and_remedy() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let addr = taken.local_addr().unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let mut process = Process::start(&[("UPLOAD_ADDR", addr.to_string()), disk_var(folder.path())]);
-    assert_eq!(process.wait().code(), Some(1));
-    process.line_with(&format!("cannot listen on {addr} (UPLOAD_ADDR): "));
-}
-
-#[test]
-fn a_folder_that_cannot_be_made_ends_the_start_with_its_name() {
+    let taken = taken.local_addr().unwrap().to_string();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("a-file");
-    std::fs::write(&file, b"").unwrap();
+    fs::write(&file, b"").unwrap();
     let below = file.join("data");
-    let mut process =
-        Process::start(&[("UPLOAD_ADDR", "127.0.0.1:0".to_owned()), disk_var(&below)]);
-    assert_eq!(process.wait().code(), Some(1));
-    process.line_with(&format!(
+    let cannot_listen = format!("cannot listen on {taken} (UPLOAD_ADDR): ");
+    let cannot_store = format!(
         "cannot store into the folder {} (UPLOAD_STORE): ",
         below.display()
-    ));
-    process.line_with("Not a directory");
+    );
+    let (addr, store) = ("UPLOAD_ADDR=127.0.0.1:9001", "UPLOAD_STORE=disk:<folder>");
+    for (listen, folder, told) in [
+        (&*taken, folder.path(), [&*cannot_listen, addr, ""]),
+        (
+            "127.0.0.1:0",
+            &below,
+            [&*cannot_store, store, "Not a directory"],
+        ),
+    ] {
+        let listen = ("UPLOAD_ADDR", listen.to_owned());
+        let mut process = Process::start(&[listen, disk_var(folder)]);
+        assert_eq!(process.wait().code(), Some(1));
+        for text in told {
+            process.line_with(text);
+        }
+    }
 }
 
 #[tokio::test]

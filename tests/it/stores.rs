@@ -26,11 +26,10 @@ use crate::{
     bucket_double::{
         BUCKET, BucketDouble, Contents, Dialect, Fault, KEY_ID, Operation, Recorded, SECRET,
     },
-    support::{Form, TestApi, files_below, picture_of},
+    support::{Form, MIB, TestApi, files_below, picture_of},
 };
 
 const KIB: usize = 1024;
-const MIB: usize = 1024 * KIB;
 /// Sizes around every limit there is, in bytes.
 const SIZES: [usize; 10] = [
     1,

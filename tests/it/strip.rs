@@ -9,10 +9,9 @@ use sha2::{Digest as _, Sha256};
 use crate::{
     bucket_double::{BucketDouble, Fault, Object, Operation},
     lane::{Lane, RECALL, pending_key},
-    support::{Form, Reply, assert_has, path_of, picture_of},
+    support::{Form, MIB, Reply, assert_has, path_of, picture_of},
 };
 
-const MIB: usize = 1 << 20;
 /// Size of a bucket's first part.
 const PART: usize = 7 * MIB;
 /// A place as Android's cameras write it.

@@ -56,6 +56,11 @@ pub(crate) fn assert_same<T: Ord + Debug>(
 
 /// The main route.
 pub(crate) const UPLOAD: &str = "/api/chat/uploadAliyun";
+/// The admin page's route.
+pub(crate) const ADMIN: &str = "/shop/admin/image/uploadAliyun";
+/// The route for files of a folder, whose name follows.
+pub(crate) const FOLDER: &str = "/api/chat/uploadStreamSingleToServerDiy/";
+pub(crate) const MIB: usize = 1024 * 1024;
 /// A small real picture.
 pub(crate) const PNG: &[u8] = include_bytes!("../../events/picture.png");
 /// How long a test waits for another process before it says so.
@@ -295,6 +300,34 @@ pub(crate) fn path_of(item: &serde_json::Value) -> &str {
     item["path"]
         .as_str()
         .unwrap_or_else(|| panic!("no path in {item}"))
+}
+
+/// The pieces of a key: `<folder>/<YYYYMMDD>/<milliseconds>_<12 lower-case hex><.ext>`.
+pub(crate) struct Key<'k> {
+    pub(crate) folder: &'k str,
+    pub(crate) date: &'k str,
+    pub(crate) millis: i64,
+    /// Empty while the file waits.
+    pub(crate) extension: &'k str,
+}
+
+impl<'k> Key<'k> {
+    pub(crate) fn parse(key: &'k str) -> Option<Self> {
+        let (folders, name) = key.rsplit_once('/')?;
+        let (folder, date) = folders.rsplit_once('/')?;
+        let (millis, random) = name.split_once('_')?;
+        let (random, extension) = random.split_once('.').unwrap_or((random, ""));
+        let is_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        let is_random = random.len() == 12 && random.bytes().all(is_hex);
+        let is_date = date.len() == 8 && date.bytes().all(|byte| byte.is_ascii_digit());
+        let millis = millis.parse().ok()?;
+        (is_date && is_random).then_some(Self {
+            folder,
+            date,
+            millis,
+            extension,
+        })
+    }
 }
 
 /// Asserts that an object has these values, whatever else it has.
@@ -657,14 +690,9 @@ pub(crate) fn empty(method: Method, path: &str) -> Request<Body> {
 /// `len` bytes that no compression and no lucky pattern makes equal to others: a PNG's head, then
 /// noise from a fixed seed.
 pub(crate) fn picture_of(len: usize) -> Vec<u8> {
-    let mut bytes = PNG[..PNG.len().min(len)].to_vec();
-    let mut state = 0x9E37_79B9_7F4A_7C15_u64 ^ len as u64;
-    while bytes.len() < len {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        let noise = state.to_le_bytes();
-        bytes.extend_from_slice(&noise[..noise.len().min(len - bytes.len())]);
-    }
+    let mut bytes = vec![0; len];
+    fastrand::Rng::with_seed(len as u64).fill(&mut bytes);
+    let head = PNG.len().min(len);
+    bytes[..head].copy_from_slice(&PNG[..head]);
     bytes
 }

@@ -7,6 +7,8 @@ use sha2::Sha256;
 
 /// What the tests' tokens are signed with.
 pub(crate) const SECRET: &str = "a secret that only tests know";
+/// With it uploads need a token.
+pub(crate) const JWT: (&str, &str) = ("UPLOAD_JWT_SECRET", SECRET);
 /// The header of an honest token.
 pub(crate) const HS256: &str = r#"{"alg":"HS256","typ":"JWT"}"#;
 

@@ -110,15 +110,8 @@ impl Payload {
 /// A PNG's beginning, then bytes without a pattern. A large one shares its chunks.
 fn picture(size: usize) -> Vec<Bytes> {
     const BEGINNING: &[u8] = include_bytes!("../../tests/media/rgb.png");
-    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
     let mut noise = vec![0; CHUNK.min(size)];
-    for byte in &mut noise {
-        // xorshift64
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        *byte = state as u8;
-    }
+    fastrand::Rng::with_seed(1).fill(&mut noise);
     let noise = Bytes::from(noise);
     let beginning = BEGINNING.len().min(size);
     let mut first = noise.to_vec();

@@ -2,10 +2,9 @@
 
 use serde_json::json;
 
-use super::{ADMIN, FOLDER};
 use crate::{
     drivers::{Case, Way::Lambda, rows, unescaped_text},
-    support::{Form, PNG, UPLOAD},
+    support::{ADMIN, FOLDER, Form, PNG, UPLOAD},
     tokens::{HS256, SECRET, of_guest, of_user, signed, token},
 };
 

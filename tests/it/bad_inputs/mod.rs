@@ -15,9 +15,6 @@ mod parameters;
 
 use crate::drivers::{Case, Way, run};
 
-const ADMIN: &str = "/shop/admin/image/uploadAliyun";
-const FOLDER: &str = "/api/chat/uploadStreamSingleToServerDiy/";
-
 /// Every case; each stands for itself and can be sent in any order.
 pub(crate) fn cases() -> Vec<Case> {
     [

@@ -1,9 +1,8 @@
 //! Section C: names of files, none of which is part of a key, and folders that a caller names.
 
-use super::FOLDER;
 use crate::{
     drivers::{Case, Stored, rows, unescaped, unescaped_text},
-    support::{Form, PNG, disposition},
+    support::{FOLDER, Form, PNG, disposition},
 };
 
 pub(super) fn cases() -> Vec<Case> {

@@ -2,10 +2,9 @@
 
 use axum::http::Method;
 
-use super::FOLDER;
 use crate::{
     drivers::{Case, Stored},
-    support::{Form, PNG, UPLOAD, disposition},
+    support::{FOLDER, Form, PNG, UPLOAD, disposition},
 };
 
 pub(super) fn cases() -> Vec<Case> {

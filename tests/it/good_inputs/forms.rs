@@ -3,11 +3,10 @@
 
 use crate::{
     drivers::{Case, Stored, rows},
-    support::{Form, PNG, UPLOAD, disposition},
+    support::{ADMIN, Form, PNG, UPLOAD, disposition},
     tokens::of_user,
 };
 
-const ADMIN: &str = "/shop/admin/image/uploadAliyun";
 const FOLDER: &str = "/api/chat/uploadStreamSingleToServerDiy/a";
 
 pub(super) fn cases() -> Vec<Case> {
