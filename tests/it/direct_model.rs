@@ -111,10 +111,8 @@ impl History {
             BucketDouble::held(dialect, &of_bucket)
         };
         let process = Process::start(&bucket, strip);
-        let asking = ask(
-            process.api.router(),
-            post_json(POLICY, &json!({"name": "a.png"})),
-        );
+        let leave = post_json(POLICY, &json!({"name": "a.png"}));
+        let asking = ask(process.api.router(), leave);
         let (_, answer) = process.runtime.block_on(asking);
         Self {
             rng: Rng::with_seed(seed),
@@ -179,11 +177,8 @@ impl History {
 
     #[track_caller]
     fn fail(&self, rule: &str) -> ! {
-        let objects = self.bucket.objects();
-        let objects: Vec<_> = objects
-            .iter()
-            .map(|(key, it)| (key, it.bytes.len()))
-            .collect();
+        let objects = self.bucket.objects().into_iter();
+        let objects: Vec<_> = objects.map(|(key, it)| (key, it.bytes.len())).collect();
         panic!("{rule}\n{}the bucket has {objects:?}", self.story);
     }
 
@@ -225,12 +220,8 @@ impl History {
     }
 
     fn recall(&mut self) {
-        let known: BTreeSet<_> = self
-            .bucket
-            .calls_held()
-            .iter()
-            .map(|it| it.number)
-            .collect();
+        let held = self.bucket.calls_held();
+        let known: BTreeSet<_> = held.iter().map(|it| it.number).collect();
         let request = post_json(RECALL, &json!({"recall_token": self.recall_token}));
         let recall = self.send(request);
         self.recalls.push(recall);
@@ -253,24 +244,20 @@ impl History {
     }
 
     fn let_go(&mut self, call: &Held) {
-        let Held {
-            number,
-            operation,
-            key,
-            stage,
-        } = call;
+        let (number, key) = (call.number, &call.key);
+        let (operation, stage) = (call.operation, call.stage);
         self.tell(format_args!(
             "call {number} {operation:?} {key} {stage:?}: on"
         ));
-        if *stage == Stage::Arrived && self.removes_a_file(call) {
-            if !self.recall_calls.contains(number) {
+        if stage == Stage::Arrived && self.removes_a_file(call) {
+            if !self.recall_calls.contains(&number) {
                 self.fail("nobody but a recall removes what is published");
             }
             self.recalls_done += 1;
             self.acknowledged.clear();
             self.is_accepted = false;
         }
-        self.bucket.let_go(*number);
+        self.bucket.let_go(number);
     }
 
     fn kill(&mut self) {
@@ -295,12 +282,8 @@ impl History {
         for (key, content) in &self.acknowledged {
             match objects.get(key) {
                 None => self.fail(&format!("{key} was answered with 200 and is gone")),
-                Some(object) if object.bytes != content => {
-                    self.fail(&format!(
-                        "{key} was answered with 200 and is another file now"
-                    ));
-                }
-                Some(_) => {}
+                Some(object) if object.bytes == content => {}
+                Some(_) => self.fail(&format!("{key} was answered with 200 and is another now")),
             }
         }
     }
@@ -317,16 +300,10 @@ impl History {
                 });
             }
             let answered = self.completions.iter().filter(|it| it.answer.is_finished());
-            let now = (
-                self.bucket.requests().len(),
-                self.bucket.calls_held(),
-                answered.count(),
-            );
-            quiet = match before.as_ref() == Some(&now) {
-                true => quiet + 1,
-                false => 0,
-            };
-            before = Some(now);
+            let requests = self.bucket.requests().len();
+            let now = Some((requests, self.bucket.calls_held(), answered.count()));
+            quiet = if before == now { quiet + 1 } else { 0 };
+            before = now;
         }
     }
 
@@ -338,10 +315,8 @@ impl History {
         let answered: Vec<Completion> = answered;
         for completion in answered {
             let answer = self.process.runtime.block_on(completion.answer).unwrap();
-            self.tell(format_args!(
-                "completion {} is answered {}",
-                completion.number, answer.0
-            ));
+            let (number, status) = (completion.number, answer.0);
+            self.tell(format_args!("completion {number} is answered {status}"));
             match answer {
                 (200, json) => self.acknowledge(&json["data"][0], completion.recalls_before),
                 // Its form is not there yet, or its file was recalled.

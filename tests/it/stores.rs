@@ -10,23 +10,20 @@ use std::{
 
 use axum::http::HeaderValue;
 use bytes::Bytes;
-use chat_upload::store::{
-    self, ContentHeaders, Credentials, CredentialsProvider, Error, Kept, ObjectKey, Session,
-    Settings, Store,
-    bucket::{
-        self, Bucket, Certificates, Connections, ONE_CALL_BYTES, PART_BYTES, Timeouts, Trusted,
+use chat_upload::{
+    config::Config,
+    store::{
+        self, ContentHeaders, Error, Kept, ObjectKey, Session, Settings, Store,
+        bucket::{self, Bucket, Connections, ONE_CALL_BYTES, PART_BYTES, Trusted},
     },
-    disk,
 };
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 use uuid::Uuid;
 
 use crate::{
-    bucket_double::{
-        BUCKET, BucketDouble, Contents, Dialect, Fault, KEY_ID, Operation, Recorded, SECRET,
-    },
-    support::{Form, MIB, TestApi, files_below, picture_of},
+    bucket_double::{BucketDouble, Contents, Dialect, Fault, Operation, Recorded},
+    support::{Form, MIB, TestApi, bucket_vars, disk_var, files_below, picture_of},
 };
 
 const KIB: usize = 1024;
@@ -77,13 +74,8 @@ impl Subject {
 
     fn disk() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let settings = disk::Settings {
-            cache_control: HeaderValue::from_static("public, max-age=300"),
-            folder: folder.path().to_owned(),
-            request_limit: Duration::from_secs(900),
-        };
         Self {
-            store: Store::open(Settings::Disk(settings)).unwrap(),
+            store: Store::open(opened(vec![disk_var(folder.path())])).unwrap(),
             place: Place::Folder(folder),
         }
     }
@@ -137,23 +129,18 @@ impl Subject {
     }
 }
 
+fn opened(vars: Vec<(&'static str, String)>) -> Settings {
+    Config::from_vars(vars).unwrap().store
+}
+
 fn settings(bucket: &BucketDouble) -> bucket::Settings {
+    let Settings::Bucket(settings) = opened(bucket_vars(bucket)) else {
+        unreachable!("the variables say bucket")
+    };
     bucket::Settings {
-        dialect: match bucket.dialect() {
-            Dialect::S3 => bucket::Dialect::S3,
-            Dialect::Oss => bucket::Dialect::Oss,
-        },
-        bucket: BUCKET.to_owned(),
         // The SDK's quota of retries is one per region and process.
         region: format!("r-{}", Uuid::new_v4()),
-        endpoint: Some(bucket.endpoint()),
-        path_style: true,
-        certificates: Certificates::default(),
-        credentials: Credentials::new(KEY_ID, SECRET, None).map(CredentialsProvider::Static),
-        timeouts: Timeouts::default(),
-        one_copy_bytes: bucket::ONE_COPY_BYTES,
-        memory_bytes: 64 * MIB,
-        cache_control: HeaderValue::from_static("public, max-age=300"),
+        ..*settings
     }
 }
 
@@ -431,47 +418,55 @@ async fn a_writer_takes_no_more_than_three_parts_while_the_bucket_takes_none() {
 /// Sizes at which an object is in one put, or in parts of which some are done.
 const BOTH_WAYS: [usize; 4] = [1, 700 * KIB, 2 * ONE_CALL_BYTES, 2 * ONE_CALL_BYTES + 1];
 
-#[tokio::test]
-async fn a_dropped_writer_leaves_nothing() {
+/// Asserts that what is begun and dropped leaves nothing, in every store and both ways.
+async fn assert_leaves_nothing(begin: impl AsyncFn(&Subject, &Session, &Bytes)) {
     for subject in Subject::all().await {
         for size in BOTH_WAYS {
             let (session, content) = (subject.session(), vec![7; size].into());
-            let writer = write(&session, "a.png", PICTURE, &content).await.unwrap();
-            drop(writer);
+            begin(&subject, &session, &content).await;
             session.settle().await;
             subject.assert_nothing_left();
         }
     }
+}
+
+#[tokio::test]
+async fn a_dropped_writer_leaves_nothing() {
+    assert_leaves_nothing(async |_, session, content| {
+        drop(write(session, "a.png", PICTURE, content).await.unwrap());
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_writer_dropped_while_it_finishes_leaves_nothing() {
-    for subject in Subject::all().await {
-        for size in BOTH_WAYS {
-            let (session, content) = (subject.session(), vec![7; size].into());
-            let writer = write(&session, "a.png", PICTURE, &content).await.unwrap();
-            let mut finishing = Box::pin(writer.finish());
-            // Far enough that the work is handed over.
-            assert!(futures_util::poll!(&mut finishing).is_pending());
-            drop(finishing);
-            session.settle().await;
-            subject.assert_nothing_left();
-        }
-    }
+    assert_leaves_nothing(async |_, session, content| {
+        let writer = write(session, "a.png", PICTURE, content).await.unwrap();
+        let mut finishing = Box::pin(writer.finish());
+        // Far enough that the work is handed over.
+        assert!(futures_util::poll!(&mut finishing).is_pending());
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn an_object_stays_only_when_it_is_kept() {
-    for subject in Subject::all().await {
-        for size in BOTH_WAYS {
-            let (session, content) = (subject.session(), vec![7; size].into());
-            let dropped = put(&session, "a.png", PICTURE, &content).await.unwrap();
-            assert_eq!(subject.objects().len(), 1, "{}", subject.name());
-            drop(dropped);
-            session.settle().await;
-            subject.assert_nothing_left();
-        }
-    }
+    assert_leaves_nothing(async |subject, session, content| {
+        let _dropped = put(session, "a.png", PICTURE, content).await.unwrap();
+        assert_eq!(subject.objects().len(), 1, "{}", subject.name());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_store_settles_only_when_all_is_undone() {
+    assert_leaves_nothing(async |subject, session, content| {
+        drop(write(session, "a.png", PICTURE, content).await.unwrap());
+        drop(put(session, "b.png", PICTURE, content).await.unwrap());
+        subject.store.settle().await;
+        subject.assert_nothing_left();
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -543,19 +538,6 @@ async fn what_another_has_stored_under_a_key_is_neither_replaced_nor_removed() {
             if let Place::Bucket(bucket) = &subject.place {
                 assert_eq!(bucket.open_uploads(), 0);
             }
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_store_settles_only_when_all_is_undone() {
-    for subject in Subject::all().await {
-        for size in BOTH_WAYS {
-            let (session, content) = (subject.session(), vec![7; size].into());
-            drop(write(&session, "a.png", PICTURE, &content).await.unwrap());
-            drop(put(&session, "b.png", PICTURE, &content).await.unwrap());
-            subject.store.settle().await;
-            subject.assert_nothing_left();
         }
     }
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::TcpStream,
     time::timeout,
 };
@@ -101,13 +101,10 @@ impl Wire {
     }
 
     async fn line(&mut self) -> String {
-        let mut line = Vec::new();
-        while !line.ends_with(b"\r\n") {
-            let byte = timeout(PATIENCE, self.0.read_u8()).await;
-            line.push(byte.expect("an answer in time").expect("an answer"));
-        }
-        line.truncate(line.len() - 2);
-        String::from_utf8(line).unwrap()
+        let mut line = String::new();
+        let read = timeout(PATIENCE, self.0.read_line(&mut line)).await;
+        read.expect("an answer in time").unwrap();
+        line.strip_suffix("\r\n").expect("an answer").to_owned()
     }
 }
 

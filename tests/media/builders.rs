@@ -8,19 +8,15 @@ pub(crate) fn joined(parts: &[&[u8]]) -> Vec<u8> {
 pub(crate) fn branded(brands: &[&[u8; 4]]) -> Vec<u8> {
     let bytes = 12 + 4 * brands.len() as u32;
     let major = brands[0].as_slice();
-    let compatible = brands[1..]
-        .iter()
-        .copied()
-        .flatten()
-        .copied()
-        .collect::<Vec<u8>>();
+    let compatible: Vec<u8> = brands[1..].iter().flat_map(|brand| **brand).collect();
+    let free = b"\0\0\0\x08free";
     joined(&[
         &bytes.to_be_bytes(),
         b"ftyp",
         major,
-        b"\0\0\0\0",
+        &[0; 4],
         &compatible,
-        b"\0\0\0\x08free",
+        free,
     ])
 }
 
@@ -48,45 +44,34 @@ fn put_entry(entry: &mut [u8], name: &str, kind: u8) {
 /// A local header of a zip entry with this name, and some bytes.
 fn zip_entry(name: &str, data: &[u8]) -> Vec<u8> {
     let [length, size] = [name.len(), data.len()].map(|bytes| (bytes as u32).to_le_bytes());
-    joined(&[
-        b"PK\x03\x04\x14\0\0\0\0\0",
-        &[0; 8],
-        &size,
-        &size,
-        &length[..2],
-        b"\0\0",
-        name.as_bytes(),
-        data,
-    ])
+    let start = joined(&[b"PK\x03\x04\x14\0\0\0\0\0", &[0; 8], &size, &size]);
+    joined(&[&start, &length[..2], b"\0\0", name.as_bytes(), data])
 }
 
 /// An archive of these entries, stored, with its directory.
 pub(crate) fn zip_with(entries: &[(&str, &[u8])]) -> Vec<u8> {
-    let mut bytes: Vec<u8> = entries
-        .iter()
+    let files = entries.iter();
+    let mut bytes: Vec<u8> = files
         .flat_map(|(name, data)| zip_entry(name, data))
         .collect();
     for (name, _) in entries {
         let length = (name.len() as u16).to_le_bytes();
-        let header = [
-            b"PK\x01\x02".as_slice(),
+        let start = b"PK\x01\x02".as_slice();
+        bytes.extend(joined(&[
+            start,
             &[0; 24],
             &length,
             &[0; 16],
             name.as_bytes(),
-        ];
-        bytes.extend(header.concat());
+        ]));
     }
     bytes.extend([b"PK\x05\x06".as_slice(), &[0; 18]].concat());
     bytes
 }
 
 pub(crate) fn zip(names: &[&str]) -> Vec<u8> {
-    let entries: Vec<_> = names
-        .iter()
-        .map(|name| (*name, b"data".as_slice()))
-        .collect();
-    zip_with(&entries)
+    let entries = names.iter().map(|name| (*name, b"data".as_slice()));
+    zip_with(&entries.collect::<Vec<_>>())
 }
 
 /// An ID3 tag of this version and flags with so many bytes behind its header.

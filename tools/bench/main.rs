@@ -162,18 +162,11 @@ impl Bench {
             upload.0.push(wall);
             upload.1.push(server.process.cpu()?);
         }
-        let line = |what: &str, to_reach, (wall, cpu)| Line {
-            what: what.to_owned(),
-            to_reach,
-            measured: ms(median(wall)),
-            cpu: ms(median(cpu)),
-            ..Line::default()
-        };
         let first_200 = "process start to first 200 (/healthz)";
         let first_upload = "process start to the first upload of 100 KB done";
         Ok(vec![
-            line(first_200, "≤ 8 ms, CPU ≤ 4 ms", bare),
-            line(first_upload, "", upload),
+            medians(first_200, "≤ 8 ms, CPU ≤ 4 ms", bare),
+            medians(first_upload, "", upload),
         ])
     }
 
@@ -392,13 +385,8 @@ impl Bench {
             times.0.push(function.asked_after);
             times.1.push(function.process.cpu()?);
         }
-        Ok(vec![Line {
-            what: "Lambda: exec to first /next".to_owned(),
-            to_reach: "≤ 3 ms",
-            measured: ms(median(times.0)),
-            cpu: ms(median(times.1)),
-            ..Line::default()
-        }])
+        let what = "Lambda: exec to first /next";
+        Ok(vec![medians(what, "≤ 3 ms", times)])
     }
 
     fn lambda_first(&self) -> Measured {
@@ -407,18 +395,12 @@ impl Bench {
         for _ in 0..self.options.starts() {
             let function = Function::start(self)?;
             std::thread::sleep(self.options.pause);
-            times
-                .0
-                .push(function.asked_after + function.api.invoke(&event)?);
+            let invoked = function.api.invoke(&event)?;
+            times.0.push(function.asked_after + invoked);
             times.1.push(function.process.cpu()?);
         }
-        Ok(vec![Line {
-            what: "Lambda: init and first invocation with 100 KB".to_owned(),
-            to_reach: "≤ 4.5 ms",
-            measured: ms(median(times.0)),
-            cpu: ms(median(times.1)),
-            ..Line::default()
-        }])
+        let what = "Lambda: init and first invocation with 100 KB";
+        Ok(vec![medians(what, "≤ 4.5 ms", times)])
     }
 
     fn lambda_warm(&self) -> Measured {
@@ -664,6 +646,21 @@ fn turns_beside([program, floor]: [Turn; 2], size: usize) -> Line {
         cpu: s_per_gb(program.cpu, size),
         floor: s_per_gb(floor.cpu, size),
         ratio: times(program.cpu, floor.cpu),
+        ..Line::default()
+    }
+}
+
+/// The medians of wall times and of processor times.
+fn medians(
+    what: &str,
+    to_reach: &'static str,
+    (wall, cpu): (Vec<Duration>, Vec<Duration>),
+) -> Line {
+    Line {
+        what: what.to_owned(),
+        to_reach,
+        measured: ms(median(wall)),
+        cpu: ms(median(cpu)),
         ..Line::default()
     }
 }

@@ -73,10 +73,7 @@ impl Options {
                 "--beside" => options.beside = Some(value()?.into()),
                 "--file" => options.files.push(value()?.into()),
                 "--only" => options.only = rows(&value()?)?,
-                "--concurrency" => {
-                    options.concurrency =
-                        value()?.split(',').map(number).collect::<Result<_, _>>()?;
-                }
+                "--concurrency" => options.concurrency = numbers(&value()?)?,
                 "--concurrent-mb" => options.concurrent_mb = number(&value()?)?,
                 "--memory-mb" => options.memory_mb = number(&value()?)?,
                 "--env" => options.variables.push(variable(&value()?)?),
@@ -97,41 +94,36 @@ impl Options {
         wanted && (!self.tls || with_tls)
     }
 
+    /// The first where a quick run is asked for, else the second.
+    fn quick_or<T>(&self, quick: T, thorough: T) -> T {
+        if self.quick { quick } else { thorough }
+    }
+
     /// How often a process is started for a median.
     pub(crate) fn starts(&self) -> usize {
-        if self.quick { 5 } else { 21 }
+        self.quick_or(5, 21)
     }
 
     /// How many warm invocations are timed.
     pub(crate) fn invocations(&self) -> usize {
-        if self.quick { 5 } else { 30 }
+        self.quick_or(5, 30)
     }
 
     /// At most so many requests within the time that a row has.
     pub(crate) fn at_most(&self, requests: u64) -> Bounds {
-        if self.quick {
-            let time = Duration::from_millis(800);
-            Bounds {
-                requests: requests / 5,
-                time,
-            }
-        } else {
-            let time = Duration::from_secs(5);
-            Bounds { requests, time }
+        Bounds {
+            requests: self.quick_or(requests / 5, requests),
+            time: Duration::from_millis(self.quick_or(800, 5000)),
         }
     }
 
     pub(crate) fn largest(&self) -> usize {
-        if self.quick { 100_000_000 } else { 1 << 30 }
+        self.quick_or(100_000_000, 1 << 30)
     }
 
     pub(crate) fn concurrent_bytes(&self) -> usize {
         let megabytes = self.concurrent_mb;
-        (if self.quick {
-            megabytes.div_ceil(5)
-        } else {
-            megabytes
-        }) * 1_000_000
+        self.quick_or(megabytes.div_ceil(5), megabytes) * 1_000_000
     }
 }
 
@@ -154,6 +146,10 @@ fn rows(list: &str) -> Result<Vec<String>, String> {
 fn number(text: &str) -> Result<usize, String> {
     let number = text.parse().ok().filter(|number| *number > 0);
     number.ok_or(format!("{text} is not a number above 0"))
+}
+
+fn numbers(list: &str) -> Result<Vec<usize>, String> {
+    list.split(',').map(number).collect()
 }
 
 fn variable(text: &str) -> Result<(&'static str, String), String> {

@@ -84,11 +84,10 @@ pub(crate) fn check_family(name: &str, input: &[u8]) {
     let (extension, beginning) = beginnings[choice % beginnings.len()];
     let file = match name {
         "xmp" => with_packet(content),
-        _ => [
-            beginning,
-            content.get(beginning.len()..).unwrap_or_default(),
-        ]
-        .concat(),
+        _ => {
+            let rest = content.get(beginning.len()..).unwrap_or_default();
+            [beginning, rest].concat()
+        }
     };
     let name = format!("a.{extension}");
     check(&[name.as_bytes(), sizes, &file].join(&b'\n'));
@@ -99,16 +98,9 @@ fn with_packet(packet: &[u8]) -> Vec<u8> {
     const NAME: &[u8] = b"http://ns.adobe.com/xap/1.0/\0";
     let packet = &packet[..packet.len().min(60_000)];
     let len = u16::try_from(2 + NAME.len() + packet.len()).expect("within a segment");
-    let picture = include_bytes!("../../media/baseline.jpg");
-    [
-        &picture[..2],
-        b"\xFF\xE1",
-        &len.to_be_bytes(),
-        NAME,
-        packet,
-        &picture[2..],
-    ]
-    .concat()
+    let (start, rest) = include_bytes!("../../media/baseline.jpg").split_at(2);
+    let segment = [b"\xFF\xE1", &len.to_be_bytes()[..], NAME, packet].concat();
+    [start, &segment, rest].concat()
 }
 
 /// The input is a file's name, chunk sizes and its content.
@@ -134,18 +126,15 @@ pub(crate) fn check(input: &[u8]) {
             let chunks = vec![Bytes::copy_from_slice(&stripped)];
             let (same, twice) = passed(&stripped, &name, chunks, strip);
             assert_eq!(same, stripped);
-            assert_eq!(
-                twice.map(|(_, report)| report.facts),
-                once.map(|(_, report)| report.facts)
-            );
+            let [twice, once] = [twice, once].map(|found| found.map(|(_, report)| report.facts));
+            assert_eq!(twice, once);
         }
     }
 }
 
 fn judged(content: &[u8], name: &str, chunks: Vec<Bytes>) -> Result<Media, Refused> {
-    passed(content, name, chunks, Strip::Off)
-        .1
-        .map(|(media, _)| media)
+    let (_, judged) = passed(content, name, chunks, Strip::Off);
+    judged.map(|(media, _)| media)
 }
 
 /// The file as a store would keep it, and what was found in it.

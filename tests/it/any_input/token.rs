@@ -132,12 +132,8 @@ fn is_guest(claims: &Value) -> Option<bool> {
     if is_absent(claims, "role") {
         return Some(false);
     }
-    Some(
-        claims
-            .get("role")?
-            .as_str()?
-            .eq_ignore_ascii_case("visitor"),
-    )
+    let role = claims.get("role")?.as_str()?;
+    Some(role.eq_ignore_ascii_case("visitor"))
 }
 
 /// `None`: there, and not a time.

@@ -6,11 +6,9 @@ use crate::{
 };
 
 pub(super) fn cases() -> Vec<Case> {
-    let names = ["x.png", "x.jpg", "x.mp4", "x.txt", ""];
-    names
-        .into_iter()
-        .flat_map(|name| [refused(name), harmless(name)].concat())
-        .collect()
+    let names = ["x.png", "x.jpg", "x.mp4", "x.txt", ""].into_iter();
+    let cases = names.map(|name| [refused(name), harmless(name)].concat());
+    cases.flatten().collect()
 }
 
 fn sized(width: u32, height: u32) -> Vec<u8> {
@@ -53,10 +51,10 @@ fn refused(name: &str) -> Vec<Case> {
     );
     let table = table.map(|[number, content, looks_like]| (number, unescaped(content), looks_like));
     let elf = [b"\x7FELF\x02\x01\x01".as_slice(), &[0; 60]].concat();
-    let [apk, jar] = [
-        include_bytes!("../../media/tiny.apk").as_slice(),
+    let (apk, jar) = (
+        include_bytes!("../../media/tiny.apk"),
         include_bytes!("../../media/tiny.jar"),
-    ];
+    );
     let contents = table.chain([
         ("d46", elf, "Linux program"),
         ("d46", apk.to_vec(), "APK"),
@@ -69,10 +67,8 @@ fn refused(name: &str) -> Vec<Case> {
     let mut cases = vec![empty.refused("file_empty")];
     for (number, content, looks_like) in contents {
         let shown = content[..content.len().min(40)].escape_ascii();
-        let case = Case::form(
-            format!("{number} {shown} as {name}"),
-            &Form::img(name, &content),
-        );
+        let form = Form::img(name, &content);
+        let case = Case::form(format!("{number} {shown} as {name}"), &form);
         cases.push(case.refused(format!("type_refused {looks_like}")));
     }
     cases
@@ -80,11 +76,8 @@ fn refused(name: &str) -> Vec<Case> {
 
 /// Served as the picture that their beginning is, or for saving.
 fn harmless(name: &str) -> Vec<Case> {
-    let jpeg = [
-        include_bytes!("../../media/baseline.jpg").as_slice(),
-        b"<html><script>",
-    ]
-    .concat();
+    let jpeg = include_bytes!("../../media/baseline.jpg").as_slice();
+    let jpeg = [jpeg, b"<html><script>"].concat();
     let png_and_zip = [PNG, include_bytes!("../../media/photos.zip")].concat();
     // Its one entry says that it unpacks to 4 GB.
     let bomb =
@@ -92,24 +85,19 @@ fn harmless(name: &str) -> Vec<Case> {
     let bomb = [bomb.as_slice(), &[0; 16]].concat();
     let docx =
         "document application/vnd.openxmlformats-officedocument.wordprocessingml.document docx";
+    let script = b"alert(document.cookie)";
+    let comment = b"GIF89a/*\0\0\0\0\0!\xFE*/=1;alert(1)//";
+    let large = sized(100_000, 100_000);
     let contents: [(&str, &[u8], &str); 7] = [
         (
             "d43 a script without marks",
-            b"alert(document.cookie)",
+            script,
             "document text/plain txt",
         ),
-        (
-            "d44",
-            b"GIF89a/*\0\0\0\0\0!\xFE*/=1;alert(1)//",
-            "image image/gif gif",
-        ),
+        ("d44", comment, "image image/gif gif"),
         ("d44 JPEG and HTML", &jpeg, "image image/jpeg jpg"),
         ("d44 PNG and ZIP", &png_and_zip, "image image/png png"),
-        (
-            "d48 100,000 by 100,000",
-            &sized(100_000, 100_000),
-            "image image/png png",
-        ),
+        ("d48 100,000 by 100,000", &large, "image image/png png"),
         ("d54 a bomb", &bomb, "document application/zip zip"),
         ("d54 DOCX", include_bytes!("../../media/report.docx"), docx),
     ];
