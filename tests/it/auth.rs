@@ -40,12 +40,12 @@ const TWO_PLACES: [Place; 2] = [Header, FormBeforeFile];
 fn upload(route: &str, place: Place, token: &str) -> Request<Body> {
     let form = Form::picture();
     match place {
-        Place::Header => form.to(route).and("token", token),
-        Place::Bearer => form
+        Header => form.to(route).and("token", token),
+        Bearer => form
             .to(route)
             .and("authorization", format!("Bearer {token}")),
-        Place::Query => form.to(&format!("{route}?token={token}")),
-        Place::FormBeforeFile => Form::new().text("token", token).and_picture().to(route),
+        Query => form.to(&format!("{route}?token={token}")),
+        FormBeforeFile => Form::new().text("token", token).and_picture().to(route),
     }
 }
 
@@ -88,7 +88,7 @@ async fn guests_may_upload_unless_they_are_denied() {
             denying.assert_refuses(request, DENIED).await;
         }
     }
-    let user = denying.send(upload(UPLOAD, Place::Header, &of_user("7")));
+    let user = denying.send(upload(UPLOAD, Header, &of_user("7")));
     assert_eq!(user.await.status, 200);
 }
 
@@ -100,7 +100,7 @@ async fn a_token_that_says_more_than_one_thing_against_itself_is_judged_by_signa
         (signed(HS256, &old_guest, "another secret"), INVALID),
         (signed(HS256, &old_guest, SECRET), "token_expired"),
     ] {
-        let request = upload(UPLOAD, Place::Header, &token);
+        let request = upload(UPLOAD, Header, &token);
         api.assert_refuses(request, row).await;
     }
 }
@@ -126,7 +126,7 @@ async fn both_secrets_count_while_one_replaces_the_other() {
 #[tokio::test]
 async fn what_is_no_upload_needs_no_token() {
     let api = guarded(&[]);
-    let reply = api.send(upload(UPLOAD, Place::Header, &of_user("7")));
+    let reply = api.send(upload(UPLOAD, Header, &of_user("7")));
     let path = format!("/{}", path_of(&reply.await.item()));
     for path in ["/healthz", "/api/chat/qrcode?url=x", &path] {
         for token in ["", "no-token"] {
@@ -148,7 +148,7 @@ async fn what_is_no_upload_needs_no_token() {
 fn of_a_guest(place: Place, name: &str, content: &[u8]) -> Request<Body> {
     let guest = of_guest("g");
     match place {
-        Place::FormBeforeFile => {
+        FormBeforeFile => {
             let form = Form::new().text("token", &guest);
             form.file("img", name, content).to(UPLOAD)
         }
@@ -212,7 +212,7 @@ async fn e58_a_visitor_in_capitals_is_a_guest() {
     let api = guarded(&[("UPLOAD_GUESTS", "deny")]);
     for role in ["visitor", "Visitor", "VISITOR"] {
         let guest = token(&json!({"id": 7, "role": role}));
-        let request = upload(UPLOAD, Place::Header, &guest);
+        let request = upload(UPLOAD, Header, &guest);
         api.assert_refuses(request, DENIED).await;
     }
 }
@@ -247,7 +247,7 @@ async fn e60_nothing_goes_to_a_bucket_before_the_token_is_accepted() {
     let after = Form::picture().text("token", &of_user("7"));
     for (request, failure) in [
         (after.to(UPLOAD), MISSING),
-        (upload(UPLOAD, Place::FormBeforeFile, "bad"), INVALID),
+        (upload(UPLOAD, FormBeforeFile, "bad"), INVALID),
     ] {
         api.send(request).await.assert_refused(failure);
     }

@@ -57,7 +57,7 @@ fn bare(reply: &Reply) -> Value {
     json
 }
 
-/// What Uppy does, call by call.
+/// The calls that Uppy makes.
 impl Lane {
     async fn get(&self, path: &str) -> Reply {
         self.send(get(path)).await
@@ -464,22 +464,21 @@ async fn without_a_secret_or_a_bucket_there_are_no_parts() {
 
 #[tokio::test]
 async fn a_store_that_fails_answers_with_a_message_and_can_be_tried_again() {
-    let refused = DENIED;
     let lane = Lane::s3(&[]).await;
     let bucket = lane.bucket();
-    bucket.fail(Operation::CreateUpload, refused, 1);
+    bucket.fail(Operation::CreateUpload, DENIED, 1);
     let file = json!({"filename": "a.png", "type": "image/png"});
     lane.ask("/s3/multipart", &file)
         .await
         .assert_refused("store_refused");
 
     let (upload, parts) = lane.sent(PNG).await;
-    bucket.fail(Operation::ListParts, refused, 1);
+    bucket.fail(Operation::ListParts, DENIED, 1);
     lane.get(&upload.path(""))
         .await
         .assert_refused("store_refused");
     for on in [Operation::CompleteUpload, Operation::Put] {
-        bucket.fail(on, refused, 1);
+        bucket.fail(on, DENIED, 1);
         lane.finish(&upload, &parts)
             .await
             .assert_refused("store_refused");
@@ -488,7 +487,7 @@ async fn a_store_that_fails_answers_with_a_message_and_can_be_tried_again() {
     lane.assert_holds(&[path_of(&done)]);
 
     let upload = lane.begin("a.png").await;
-    bucket.fail(Operation::AbortUpload, refused, 1);
+    bucket.fail(Operation::AbortUpload, DENIED, 1);
     lane.abort(&upload).await.assert_refused("store_refused");
     assert_eq!(bare(&lane.abort(&upload).await), json!({}));
     assert_eq!(bucket.open_uploads(), 0);
@@ -677,8 +676,7 @@ async fn an_upload_whose_client_left_before_it_was_told_is_aborted() {
 async fn an_abort_after_a_completion_that_failed_leaves_nothing() {
     let lane = Lane::s3(&[]).await;
     let (upload, parts) = lane.sent(PNG).await;
-    let refused = DENIED;
-    lane.bucket().fail(Operation::Put, refused, 1);
+    lane.bucket().fail(Operation::Put, DENIED, 1);
     lane.finish(&upload, &parts)
         .await
         .assert_refused("store_refused");

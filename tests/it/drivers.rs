@@ -123,13 +123,13 @@ impl Stored {
         Self::new("image image/png png", PNG)
     }
 
-    /// Whose item has this value.
+    /// With this value in its item.
     pub(crate) fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
         self.item.insert(key.to_owned(), value.into());
         self
     }
 
-    /// Whose name is shown so.
+    /// With a name that is shown so.
     pub(crate) fn named(self, name: &str) -> Self {
         self.with("name", name)
     }
@@ -157,13 +157,8 @@ impl Stored {
             let tops = ["images/", "public/uploads/Diy/"];
             key.extension == self.extension && tops.iter().any(|top| folder.starts_with(top))
         });
-        match is_ours {
-            true => Ok(path.to_owned()),
-            false => Err(format!(
-                "the key is {path}, not one of a .{}",
-                self.extension
-            )),
-        }
+        let wrong = || format!("the key is {path}, not one of a .{}", self.extension);
+        is_ours.then(|| path.to_owned()).ok_or_else(wrong)
     }
 
     /// Compares a stored object.
@@ -183,10 +178,8 @@ impl Stored {
                 None => self.is_saved() && found.starts_with("attachment"),
             },
         };
-        match is_right {
-            true => Ok(()),
-            false => Err(format!("its disposition is {disposition:?}")),
-        }
+        let wrong = || format!("its disposition is {disposition:?}");
+        is_right.then_some(()).ok_or_else(wrong)
     }
 }
 
@@ -290,11 +283,8 @@ impl Case {
     pub(crate) fn raw(mut self, line: &str, rest: impl AsRef<[u8]>, is_end: bool) -> Self {
         let bytes = [line.as_bytes(), b"\r\n", rest.as_ref()].concat();
         self.body = Sent::Raw(bytes.into(), is_end);
-        self.not_on(Router, "it takes requests that were read already")
-            .not_on(
-                Lambda,
-                "a gateway reads the request and makes an event of it",
-            )
+        let case = self.not_on(Router, "it takes requests that were read already");
+        case.not_on(Lambda, "a gateway makes an event of what it has read")
     }
 
     /// Left out of one way, for a reason.
@@ -381,10 +371,8 @@ impl Case {
     /// Compares an answer; the files that it names, by their keys.
     fn judge(&self, reply: &Reply) -> Result<Vec<(String, &Stored)>, String> {
         if reply.headers.contains_key("set-cookie") {
-            return Err(format!(
-                "a header of the client's came back: {:?}",
-                reply.headers
-            ));
+            let headers = &reply.headers;
+            return Err(format!("a header of the client's came back: {headers:?}"));
         }
         let expected = match &self.expected {
             Expected::Refused(failure) => return reply.refused(failure).map(|()| Vec::new()),
@@ -402,10 +390,9 @@ impl Case {
         if items.len() != expected.len() {
             return Err(format!("{} files: {text}", items.len()));
         }
-        let files = expected.iter().zip(items);
-        files
-            .map(|(file, item)| Ok((file.key(item)?, file)))
-            .collect()
+        let pairs = expected.iter().zip(items);
+        let files = pairs.map(|(file, item)| Ok((file.key(item)?, file)));
+        files.collect()
     }
 }
 
