@@ -1,5 +1,5 @@
-//! What a client gets when all is well: the answers of the upload routes, the other routes,
-//! CORS, and which paths are routes at all.
+//! Answers when all is well: those of the upload routes and of the others, CORS,
+//! and which paths are routes at all.
 
 use std::ops::RangeInclusive;
 

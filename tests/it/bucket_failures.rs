@@ -43,7 +43,7 @@ const TIMED_OUT: &str = "store_timeout";
 const LATE: Fault = Fault::Slow(Duration::from_secs(60));
 const ERROR_500: Fault = Fault::Status(500, "InternalError");
 
-/// What storing a small file and a large one consists of, with a size that makes it happen.
+/// The calls that storing a small file and a large one consists of, with a size that makes it happen.
 const STEPS: [(Operation, usize); 4] = [
     (Operation::Put, MIB),
     (Operation::CreateUpload, LARGE),
@@ -623,7 +623,7 @@ async fn the_log_has_what_a_support_case_asks_for_and_no_secret() {
     join_all(cases).await;
 }
 
-/// What is logged on this thread, on which `#[tokio::test]` runs everything but the double.
+/// All that is logged on this thread, on which `#[tokio::test]` runs everything but the double.
 struct Log;
 
 impl Log {

@@ -270,7 +270,7 @@ impl History {
         }
         self.completions.clear();
         self.recalls.clear();
-        // What it was doing ends here; its calls at the gate are with the bucket.
+        // All that it was doing ends here; its calls at the gate are with the bucket.
         self.process = Process::start(&self.bucket, self.strip);
     }
 

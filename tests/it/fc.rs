@@ -45,7 +45,7 @@ const EVENING: Keys = Keys::new(
     "secret-of-the-evening",
     "token-of-the-evening",
 );
-/// What a function without a role gets.
+/// The keys of a function without a role.
 const NONE: Keys = Keys::new("", "", "");
 
 /// A function with an OSS bucket.
@@ -56,12 +56,12 @@ struct Function {
 }
 
 impl Function {
-    /// Whose environment holds keys, too.
+    /// With keys in its environment, too.
     async fn start() -> Self {
         Self::with(&[("FC_FUNCTION_NAME", "chat-upload")], |_| true).await
     }
 
-    /// Whose keys come with the requests alone.
+    /// With no keys but those of its requests.
     async fn without_keys() -> Self {
         let on_fc = [("FC_FUNCTION_NAME", "chat-upload")];
         Self::with(&on_fc, |name| !name.starts_with("AWS_")).await

@@ -1,4 +1,4 @@
-//! What a disk store serves of what it holds, and what it never serves.
+//! Files that a disk store serves, and those that it never serves.
 
 use std::fs;
 

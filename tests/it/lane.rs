@@ -13,11 +13,11 @@ use crate::{
     support::{Form, PNG, Reply, RequestExt as _, TestApi, UPLOAD, post, send},
 };
 
-/// What asks for leave to upload.
+/// The route that asks for leave to upload.
 pub(crate) const POLICY: &str = "/api/chat/uploadPolicy";
-/// What looks at the upload and makes it visible.
+/// The route that looks at the upload and makes it visible.
 pub(crate) const COMPLETE: &str = "/api/chat/uploadComplete";
-/// What takes an upload back.
+/// The route that takes an upload back.
 pub(crate) const RECALL: &str = "/api/chat/uploadRecall";
 /// Where a disk store takes the form.
 pub(crate) const PENDING: &str = "/api/chat/uploadPending";
@@ -162,12 +162,12 @@ impl Lane {
     /// Sends a file as `policy` allows.
     pub(crate) async fn put(&self, policy: &Value, content: impl AsRef<[u8]>) -> Reply {
         let upload = &policy["upload"];
-        // What an app calls a file it has recorded, and the type it guesses.
+        // The name that an app gives a file it has recorded, and the type it guesses.
         self.post_form(upload, &uni_form(upload, "tmp_1712.bin", content))
             .await
     }
 
-    /// The same, which must succeed.
+    /// Sends a file as `policy` allows, which must succeed.
     pub(crate) async fn put_well(&self, policy: &Value, content: impl AsRef<[u8]>) {
         let reply = self.put(policy, content).await;
         let text = String::from_utf8_lossy(&reply.body);

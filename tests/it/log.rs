@@ -9,7 +9,7 @@ use std::{
 use crate::support::{Form, PNG, RequestExt as _, TestApi, UPLOAD, get};
 
 thread_local! {
-    /// What this thread has logged, once it wants to know.
+    /// All that this thread has logged, once it wants to know.
     static LOG: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
 }
 
@@ -41,7 +41,7 @@ pub(crate) fn collect_log() {
     LOG.set(Some(Vec::new()));
 }
 
-/// What this thread has logged since.
+/// All that this thread has logged since.
 pub(crate) fn log_so_far() -> String {
     LOG.with_borrow(|log| String::from_utf8(log.clone().unwrap()).unwrap())
 }

@@ -257,7 +257,7 @@ fn mutate_bytes(bytes: &mut Vec<u8>, chance: &mut Chance) {
     }
 }
 
-/// The same for text of these characters.
+/// Changes text likewise, within these characters.
 fn mutate_text(text: &mut String, alphabet: &[u8], chance: &mut Chance) {
     let mut bytes = std::mem::take(text).into_bytes();
     let at = chance.below(bytes.len() + 1);

@@ -18,7 +18,7 @@ async fn ask(api: &TestApi, host: &str, path: &str) -> Reply {
     api.send(request).await
 }
 
-/// What stands between `before` and the next quote, each time.
+/// All that stands between `before` and the next quote, each time.
 fn named(text: &str, before: &str, quote: char) -> BTreeSet<String> {
     let rests = text.split(before).skip(1);
     rests

@@ -208,7 +208,7 @@ async fn what_oss_makes_of_a_picture_is_signed_or_refused() {
     assert!(url.contains(signed), "{url}");
     let signature = |url: &str| url.rsplit('=').next().unwrap().to_owned();
     assert_ne!(signature(url), signature(plain.header("location")));
-    // What does not concern OSS is not passed on.
+    // A parameter that does not concern OSS is not passed on.
     let asked = format!("{path}?v=1&x-oss-acl=x&acl");
     let reply = lane.read(Method::GET, &asked).await;
     assert_eq!(reply.header("location"), plain.header("location"));

@@ -40,10 +40,10 @@ pub(crate) struct RuntimeDouble {
     server: JoinHandle<()>,
 }
 
-/// What the tests and the connections have in common.
+/// The state that tests and connections have in common.
 struct Shared {
     queue: mpsc::UnboundedSender<Invocation>,
-    /// Whoever waits in `/next` holds or queues for this lock.
+    /// Each call that waits in `/next` holds or queues for this lock.
     queued: Mutex<mpsc::UnboundedReceiver<Invocation>>,
     /// How many `/next` are being held open.
     waiting: watch::Sender<usize>,
@@ -62,7 +62,7 @@ struct Invocation {
     answer: oneshot::Sender<Outcome>,
 }
 
-/// What the function made of an event.
+/// The function's outcome for an event.
 #[derive(Debug)]
 pub(crate) enum Outcome {
     /// It answered.
@@ -149,7 +149,7 @@ impl RuntimeDouble {
         }
     }
 
-    /// What the function reported as failures of its start.
+    /// All that the function reported as failures of its start.
     pub(crate) fn init_errors(&self) -> Vec<Value> {
         self.shared.init_errors.lock().unwrap().clone()
     }

@@ -16,13 +16,13 @@ const BOUNDARY: &str = "----Bound-ary";
 /// How many uploads run side by side.
 const LANES: usize = 32;
 
-/// What does not change from one upload of a form to the next.
+/// All that does not change from one upload of a form to the next.
 #[derive(Debug, PartialEq)]
 struct Outcome {
     status: u16,
     /// The whole answer, less the key, the time and the request id.
     answer: Value,
-    /// What is stored, in the answer's order.
+    /// The files stored, in the answer's order.
     contents: Vec<Vec<u8>>,
 }
 

@@ -1,4 +1,4 @@
-//! What the tests share: forms as clients write them, the Router with a store of its own, the built
+//! All that the tests share: forms as clients write them, the Router with a store of its own, the built
 //! binary as a process, and the answers of both.
 
 use std::{
@@ -352,7 +352,7 @@ impl TestApi {
         Self::with(&[])
     }
 
-    /// The same, with variables of the environment set.
+    /// With variables of the environment set, too.
     pub(crate) fn with(vars: &[(&str, &str)]) -> Self {
         Self::changed(None, vars, |_| {})
     }
@@ -485,7 +485,7 @@ pub(crate) struct Process {
     output: Arc<Output>,
 }
 
-/// What the process has written so far.
+/// Lines that the process has written so far.
 #[derive(Default)]
 struct Output {
     lines: Mutex<Vec<String>>,

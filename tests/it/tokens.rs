@@ -5,7 +5,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::{Value, json};
 use sha2::Sha256;
 
-/// What the tests' tokens are signed with.
+/// The secret that signs the tests' tokens.
 pub(crate) const SECRET: &str = "a secret that only tests know";
 /// With it uploads need a token.
 pub(crate) const JWT: (&str, &str) = ("UPLOAD_JWT_SECRET", SECRET);

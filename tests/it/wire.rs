@@ -77,7 +77,7 @@ impl Wire {
         }
     }
 
-    /// What is left to read until the server closes the connection.
+    /// All that is left to read until the server closes the connection.
     pub(crate) async fn rest(&mut self) -> Vec<u8> {
         let mut rest = Vec::new();
         let read = timeout(PATIENCE, self.0.read_to_end(&mut rest)).await;

@@ -608,7 +608,7 @@ impl Function {
     }
 }
 
-/// What shows that the program named this key.
+/// The signature by which the program named this key.
 fn signature(key: &str) -> String {
     let mac = |secret: &[u8], text: &str| {
         let secret = hmac::Key::new(hmac::HMAC_SHA256, secret);

@@ -119,7 +119,7 @@ fn assert_same_parts(multers: &RawForm, reference: &RawForm) {
     }
 }
 
-/// What `api::form` should make of a form.
+/// A form as `api::form` should read it.
 struct Expected {
     parts: Vec<Part>,
     end: Ending,
@@ -135,7 +135,7 @@ enum Ending {
     TruncatedOrMalformed,
     Limit,
     LimitOrTruncated,
-    /// What comes now depends on a name that this parser cannot read.
+    /// All that comes now depends on a name that this parser cannot read.
     Unsure,
 }
 
@@ -240,7 +240,7 @@ impl Name {
     }
 }
 
-/// What a part is to `api::form`; `None` when it is an empty file input. `is_cut`: its content does
+/// A part as it is to `api::form`; `None` when it is an empty file input. `is_cut`: its content does
 /// not end.
 fn judge(index: usize, raw: &RawPart, is_cut: bool) -> Result<Option<Part>, Ending> {
     if index >= MAX_PARTS {

@@ -80,11 +80,11 @@ pub(crate) enum Read {
     },
 }
 
-/// What became of a form.
+/// The outcome of a form.
 #[derive(Debug)]
 pub(crate) struct Reading {
     pub(crate) parts: Vec<Read>,
-    /// What came of the file in which reading failed; empty otherwise.
+    /// All that came of the file in which reading failed; empty otherwise.
     begun: Vec<u8>,
     pub(crate) end: Result<(), ReadError>,
 }

@@ -1,4 +1,4 @@
-//! What must hold for any input whatsoever, one check per file. The fuzz targets in `fuzz/` run the
+//! Rules that must hold for any input whatsoever, one check per file. The fuzz targets in `fuzz/` run the
 //! checks on inputs of their own making; the tests here, which need no nightly compiler, run them on
 //! what fuzzing has found and on random inputs.
 

@@ -253,7 +253,7 @@ fn ends(rest: &[u8]) -> bool {
     rest.is_empty() || rest.starts_with(b";")
 }
 
-/// What stands before the closing quote, after which nothing may stand.
+/// All that stands before the closing quote, after which nothing may stand.
 fn unquoted(quoted: &[u8], may_hold_quotes: bool) -> Option<Vec<u8>> {
     let mut value = Vec::new();
     let mut rest = quoted;

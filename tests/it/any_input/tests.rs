@@ -288,7 +288,7 @@ fn what_nobody_reads_of_a_file_is_skipped() {
     }
 }
 
-/// What a preamble and headers take together, the line end of the boundary included.
+/// All that a preamble and headers take together, the line end of the boundary included.
 #[test]
 fn headers_may_be_so_long_and_no_longer_in_any_chunks() {
     let rest = "--b\r\nContent-Disposition: form-data; name=a\r\nx: \r\n\r\n";

@@ -1,4 +1,4 @@
-//! What the bucket holds and what it was asked: objects, part uploads, requests;
+//! All that the bucket holds and was asked: objects, part uploads, requests;
 //! and the rules of storing. No HTTP.
 
 use std::collections::BTreeMap;
@@ -46,7 +46,7 @@ pub(super) struct Part {
 /// An upload in parts, neither completed nor aborted.
 struct Upload {
     key: String,
-    /// What the object will be, without its bytes: only the creation says it.
+    /// The object as it will be, without its bytes: only the creation says it.
     blank: Object,
     parts: BTreeMap<i32, Part>,
 }

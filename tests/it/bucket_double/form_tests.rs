@@ -407,7 +407,7 @@ async fn broken_policies_and_forms_are_refused() {
             assert_refused(&send(bucket.addr(), request).await, refusal, "");
         }
         bucket.assert_nothing_left();
-        // What stands behind the file does not count.
+        // Fields behind the file do not count.
         let form = good.form().file("file", "a", "x").text("key", "other");
         assert_eq!(
             send(bucket.addr(), form.to(&path)).await.status.as_u16(),

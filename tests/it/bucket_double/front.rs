@@ -43,7 +43,7 @@ const HALF_A_HEAD: usize = 30;
 /// Where a copy comes from: `<bucket>/<key>`, percent-encoded.
 const COPY_SOURCE: &str = "x-amz-copy-source";
 
-/// What a request asks for; `Any` stands for all of them when planning a fault.
+/// The purpose of a request; `Any` stands for all of them when planning a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Operation {
     Any,
@@ -100,7 +100,7 @@ impl Operation {
     }
 }
 
-/// What goes wrong with a request.
+/// A way for a request to go wrong.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Fault {
     /// The request is read and answered with this status and S3 error code;
@@ -218,7 +218,7 @@ impl fmt::Display for Cut {
 
 impl std::error::Error for Cut {}
 
-/// What all connections share.
+/// The state that all connections share.
 pub(super) struct Front {
     dialect: Dialect,
     contents: Arc<watch::Sender<Contents>>,
@@ -421,7 +421,7 @@ impl Front {
         self.contents.send_modify(|now| now.swap(&key, bytes));
     }
 
-    /// What OSS's S3-compatible API does not take.
+    /// Refuses all that OSS's S3-compatible API does not take.
     fn refusal<B>(&self, operation: Operation, request: &Request<B>) -> Option<Refusal> {
         if self.dialect == Dialect::S3 {
             return None;

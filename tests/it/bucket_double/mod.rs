@@ -59,7 +59,7 @@ pub(crate) const SECRET: &str = "only-known-to-tests";
 /// How long [`BucketDouble::wait_until`] waits at most.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Whose habits the double has.
+/// The cloud that the double imitates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Dialect {
     /// AWS: `If-None-Match: *` on writes, parts of at least 5 MiB.
@@ -124,7 +124,7 @@ impl BucketDouble {
         }
     }
 
-    /// Whose rules it follows.
+    /// The cloud that it imitates.
     pub(crate) fn dialect(&self) -> Dialect {
         self.dialect
     }

@@ -231,7 +231,7 @@ impl PostForm {
     }
 }
 
-/// What a dialect calls the parts of its signature.
+/// The names by which a dialect calls the parts of its signature.
 struct Terms {
     prefix: &'static str,
     version_field: &'static str,
@@ -268,7 +268,7 @@ impl Terms {
     }
 }
 
-/// Whose key signs, for which day and region.
+/// The key that signs, for which day and region.
 struct Scope {
     key_id: String,
     day: String,
@@ -334,7 +334,7 @@ fn check_date(date: &str, scope: &Scope, now: DateTime<Utc>) -> Result<(), Refus
     Ok(())
 }
 
-/// What a form must be, as whoever signed it wants.
+/// All that a form must be, as its signer wants.
 struct Policy {
     expiration: DateTime<Utc>,
     conditions: Vec<Condition>,

@@ -1,4 +1,4 @@
-//! What a cloud says when it refuses a request, and the words it has for it.
+//! The answers of a cloud that refuses a request, and the words it has for it.
 
 use std::borrow::Cow;
 

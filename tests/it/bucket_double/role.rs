@@ -1,4 +1,4 @@
-//! What those who ask may do: by default everything, as an owner.
+//! The rights of those who ask: by default everything, as an owner.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};

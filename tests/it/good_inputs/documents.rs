@@ -206,7 +206,7 @@ fn texts() -> Vec<Case> {
     )
     .map(|[name, content, extension]| (name, unescaped(content), extension));
     let hello = "你好".as_bytes();
-    // What follows the beginning is stored unread.
+    // All that follows the beginning is stored unread.
     let long = [
         ("x.log", "你".repeat(16 * 1024 / 3 + 10).into_bytes(), "log"),
         ("x.log", joined(&[&far, b"\0\x07"]), "log"),

@@ -64,7 +64,7 @@ fn text_fields() -> Vec<Case> {
     cases
 }
 
-/// What a part claims of itself is not believed: the file is in `img`, and it is a picture.
+/// A part is not believed what it claims of itself: the file is in `img`, and it is a picture.
 fn claims() -> Vec<Case> {
     let named = disposition("name=\"img\"; filename=\"a.png\"");
     let plain = disposition("name=img");
