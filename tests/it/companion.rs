@@ -298,9 +298,8 @@ async fn part_numbers_are_1_to_10000() {
         json!("x"),
         json!(null),
     ] {
-        lane.ask(&complete, &json!({"parts": parts}))
-            .await
-            .assert_refused("parameter_invalid");
+        let reply = lane.ask(&complete, &json!({"parts": parts})).await;
+        reply.assert_refused("parameter_invalid");
     }
     let huge = format!("{{\"parts\":[{}]}}", vec!["{}"; 600_000].join(","));
     let reply = lane.send(post(&complete, "application/json", huge)).await;
@@ -318,9 +317,8 @@ async fn ten_thousand_parts_can_be_named() {
         .map(|number| json!({"PartNumber": number, "ETag": etag}))
         .collect();
     // They are not there; but it was the bucket that said so.
-    lane.finish(&upload, &parts)
-        .await
-        .assert_refused("upload_incomplete");
+    let reply = lane.finish(&upload, &parts).await;
+    reply.assert_refused("upload_incomplete");
     let mut requests = lane.bucket().requests().into_iter();
     assert!(requests.any(|r| r.operation == Operation::CompleteUpload));
 }
@@ -332,14 +330,12 @@ async fn a_missing_or_changed_part_is_409_and_the_upload_goes_on() {
         let upload = lane.begin("a.png").await;
         let first = lane.put_part(&upload, 1, &content[..5 * MIB]).await;
         let missing = json!({"PartNumber": 2, "ETag": "0123"});
-        lane.finish(&upload, &[first.clone(), missing])
-            .await
-            .assert_refused("upload_incomplete");
+        let reply = lane.finish(&upload, &[first.clone(), missing]).await;
+        reply.assert_refused("upload_incomplete");
         let stale = lane.put_part(&upload, 2, b"stale").await;
         let second = lane.put_part(&upload, 2, &content[5 * MIB..]).await;
-        lane.finish(&upload, &[first.clone(), stale])
-            .await
-            .assert_refused("upload_incomplete");
+        let reply = lane.finish(&upload, &[first.clone(), stale]).await;
+        reply.assert_refused("upload_incomplete");
         let done = lane.done(&upload, &[first, second]).await;
         assert_eq!(lane.bytes(path_of(&done)), content);
     }
@@ -362,12 +358,10 @@ async fn an_aborted_upload_cannot_be_completed_and_leaves_nothing() {
         let (upload, parts) = lane.sent(PNG).await;
         assert_eq!(bare(&lane.abort(&upload).await), json!({}));
         lane.assert_holds(&[]);
-        lane.finish(&upload, &parts)
-            .await
-            .assert_refused("upload_incomplete");
-        lane.get(&upload.path(""))
-            .await
-            .assert_refused("upload_incomplete");
+        let reply = lane.finish(&upload, &parts).await;
+        reply.assert_refused("upload_incomplete");
+        let reply = lane.get(&upload.path("")).await;
+        reply.assert_refused("upload_incomplete");
         // As often as the client likes.
         assert_eq!(bare(&lane.abort(&upload).await), json!({}));
         lane.assert_holds(&[]);
@@ -468,20 +462,17 @@ async fn a_store_that_fails_answers_with_a_message_and_can_be_tried_again() {
     let bucket = lane.bucket();
     bucket.fail(Operation::CreateUpload, DENIED, 1);
     let file = json!({"filename": "a.png", "type": "image/png"});
-    lane.ask("/s3/multipart", &file)
-        .await
-        .assert_refused("store_refused");
+    let reply = lane.ask("/s3/multipart", &file).await;
+    reply.assert_refused("store_refused");
 
     let (upload, parts) = lane.sent(PNG).await;
     bucket.fail(Operation::ListParts, DENIED, 1);
-    lane.get(&upload.path(""))
-        .await
-        .assert_refused("store_refused");
+    let reply = lane.get(&upload.path("")).await;
+    reply.assert_refused("store_refused");
     for on in [Operation::CompleteUpload, Operation::Put] {
         bucket.fail(on, DENIED, 1);
-        lane.finish(&upload, &parts)
-            .await
-            .assert_refused("store_refused");
+        let reply = lane.finish(&upload, &parts).await;
+        reply.assert_refused("store_refused");
     }
     let done = lane.done(&upload, &parts).await;
     lane.assert_holds(&[path_of(&done)]);
@@ -576,9 +567,8 @@ async fn small_parts_before_the_last_are_told_apart_from_missing_ones() {
     let upload = Upload::from_answer(&lane.ask("/s3/multipart", &file).await);
     let parts = lane.put_parts(&upload, &[PNG, PNG].concat()).await;
     let parts = [parts, vec![lane.put_part(&upload, 2, PNG).await]].concat();
-    lane.finish(&upload, &parts)
-        .await
-        .assert_refused("part_too_small");
+    let reply = lane.finish(&upload, &parts).await;
+    reply.assert_refused("part_too_small");
 }
 
 #[tokio::test]
@@ -616,9 +606,8 @@ async fn without_a_token_no_body_is_read() {
 async fn only_a_completion_may_be_long() {
     let lane = Lane::s3(&[]).await;
     let long = json!({"filename": "x".repeat(65 * 1024)});
-    lane.ask("/s3/multipart", &long)
-        .await
-        .assert_refused("field_too_large");
+    let reply = lane.ask("/s3/multipart", &long).await;
+    reply.assert_refused("field_too_large");
     assert_eq!(lane.bucket().open_uploads(), 0);
 }
 
@@ -639,9 +628,8 @@ async fn an_id_that_is_no_text_is_not_ours() {
 async fn a_full_process_says_so_with_a_message() {
     let bucket = BucketDouble::start(Dialect::S3).await;
     let lane = Lane::changed(Some(bucket), &[], |config| config.api.max_in_flight = 0);
-    lane.get("/s3/params?filename=a")
-        .await
-        .assert_refused("busy");
+    let reply = lane.get("/s3/params?filename=a").await;
+    reply.assert_refused("busy");
 }
 
 #[tokio::test]
@@ -677,9 +665,8 @@ async fn an_abort_after_a_completion_that_failed_leaves_nothing() {
     let lane = Lane::s3(&[]).await;
     let (upload, parts) = lane.sent(PNG).await;
     lane.bucket().fail(Operation::Put, DENIED, 1);
-    lane.finish(&upload, &parts)
-        .await
-        .assert_refused("store_refused");
+    let reply = lane.finish(&upload, &parts).await;
+    reply.assert_refused("store_refused");
     bare(&lane.abort(&upload).await);
     lane.assert_holds(&[]);
 }

@@ -845,9 +845,8 @@ async fn other_methods_are_405_and_a_bucket_needs_no_route_for_forms() {
     // A bucket takes its forms itself.
     let lane = Lane::s3(&[]).await;
     let form = Form::new().file("file", "a.png", PNG);
-    lane.send(form.to(PENDING))
-        .await
-        .assert_refused("not_found");
+    let reply = lane.send(form.to(PENDING)).await;
+    reply.assert_refused("not_found");
 }
 
 #[tokio::test]

@@ -83,8 +83,13 @@ impl Function {
         }
     }
 
+    async fn send(&self, request: Request<Body>) -> Reply {
+        send(self.addr, request).await
+    }
+
     async fn upload(&self, headers: &[(&'static str, &str)]) -> Reply {
-        send(self.addr, with_headers(a_picture(), headers)).await
+        self.send(with_headers(Form::picture().to(UPLOAD), headers))
+            .await
     }
 
     async fn upload_with(&self, keys: &Keys) -> Reply {
@@ -93,11 +98,9 @@ impl Function {
 
     /// Who signed the objects, in their order. The start's own call to the bucket is not theirs.
     fn signers(&self) -> Vec<String> {
-        let requests = self.bucket.requests().into_iter();
-        requests
-            .filter(|request| request.operation == Operation::Put)
-            .filter_map(|request| request.key_id)
-            .collect()
+        let mut requests = self.bucket.requests();
+        requests.retain(|request| request.operation == Operation::Put);
+        requests.into_iter().filter_map(|it| it.key_id).collect()
     }
 
     /// The log line of the request with this id.
@@ -106,10 +109,6 @@ impl Function {
         let line = self.process.line_with(&field);
         serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error} in {line}"))
     }
-}
-
-fn a_picture() -> Request<Body> {
-    Form::picture().to(UPLOAD)
 }
 
 fn headers_of(keys: &Keys) -> [(&'static str, &'static str); 3] {
@@ -129,7 +128,7 @@ fn with_headers(mut request: Request<Body>, headers: &[(&'static str, &str)]) ->
 
 fn event(body: &'static [u8]) -> Request<Body> {
     let request = post("/invoke", "application/octet-stream", body);
-    with_headers(request, &[("x-fc-control-path", "/invoke")])
+    request.header("x-fc-control-path", "/invoke")
 }
 
 #[tokio::test]
@@ -139,8 +138,8 @@ async fn the_request_id_is_the_platforms() {
     let reply = function.upload(&good).await;
     assert_eq!(reply.status, 200);
     assert_eq!(reply.header("x-request-id"), "1-6800902c-good");
-    let nothing = with_headers(get("/nothing"), &[("x-fc-request-id", "1-6800902c-bad")]);
-    let reply = send(function.addr, nothing).await;
+    let nothing = get("/nothing").header("x-fc-request-id", "1-6800902c-bad");
+    let reply = function.send(nothing).await;
     reply.assert_refused("not_found");
     assert_eq!(reply.header("x-request-id"), "1-6800902c-bad");
 }
@@ -166,28 +165,22 @@ async fn without_keys_in_the_request_those_of_the_environment_sign() {
 #[tokio::test]
 async fn without_any_keys_nothing_is_tried() {
     let function = Function::without_keys().await;
-    function
-        .upload_with(&NONE)
-        .await
-        .assert_refused("store_refused");
+    let reply = function.upload_with(&NONE).await;
+    reply.assert_refused("store_refused");
     assert!(function.bucket.requests().is_empty());
 }
 
 #[tokio::test]
 async fn elsewhere_the_platforms_headers_mean_nothing() {
     let function = Function::with(&[], |_| true).await;
-    let headers = [
-        &headers_of(&MORNING)[..],
-        &[("x-fc-request-id", "from-a-stranger")],
-    ]
-    .concat();
+    let id = [("x-fc-request-id", "from-a-stranger")];
+    let headers = [&headers_of(&MORNING)[..], &id].concat();
     let reply = function.upload(&headers).await;
     reply.data();
     assert_ne!(reply.header("x-request-id"), "from-a-stranger");
     assert_eq!(function.signers(), [KEY_ID]);
-    send(function.addr, event(EVENT))
-        .await
-        .assert_refused("not_found");
+    let reply = function.send(event(EVENT)).await;
+    reply.assert_refused("not_found");
 }
 
 #[tokio::test]
@@ -200,7 +193,7 @@ async fn only_a_failure_of_ours_counts_as_one_for_the_platform() {
     function.bucket.assert_nothing_left();
 
     let good = function.upload(&[]).await;
-    let wrong = send(function.addr, get("/nothing")).await;
+    let wrong = function.send(get("/nothing")).await;
     for (reply, status) in [(good, 200), (wrong, 404)] {
         assert_eq!(reply.status, status);
         assert_eq!(reply.headers.get("x-fc-status"), None);
@@ -211,13 +204,11 @@ async fn only_a_failure_of_ours_counts_as_one_for_the_platform() {
 async fn an_event_is_answered_in_the_gateways_shape() {
     let function = Function::start().await;
     let request = event(EVENT).header("x-fc-request-id", "1-event");
-    let reply = send(function.addr, request).await;
+    let reply = function.send(request).await;
     reply.assert_ok("application/json");
     let answer = reply.json();
-    assert_has(
-        &answer,
-        &json!({"statusCode": 200, "isBase64Encoded": false}),
-    );
+    let expected = json!({"statusCode": 200, "isBase64Encoded": false});
+    assert_has(&answer, &expected);
     assert_eq!(answer["headers"]["x-request-id"], "1-event");
     let content_type = &answer["headers"]["content-type"];
     assert_eq!(content_type, "application/json; charset=utf-8");
@@ -229,11 +220,8 @@ async fn an_event_is_answered_in_the_gateways_shape() {
 #[tokio::test]
 async fn keys_of_an_events_request_sign_too() {
     let function = Function::without_keys().await;
-    let reply = send(
-        function.addr,
-        with_headers(event(EVENT), &headers_of(&EVENING)),
-    )
-    .await;
+    let request = with_headers(event(EVENT), &headers_of(&EVENING));
+    let reply = function.send(request).await;
     assert_eq!(reply.json()["statusCode"], 200);
     assert_eq!(function.signers(), [EVENING.id]);
 }
@@ -242,7 +230,7 @@ async fn keys_of_an_events_request_sign_too() {
 async fn an_event_of_nobody_we_know_is_refused() {
     let function = Function::start().await;
     for body in ["", "hello", "{}", r#"{"events": []}"#] {
-        let reply = send(function.addr, event(body.as_bytes())).await;
+        let reply = function.send(event(body.as_bytes())).await;
         assert_eq!(reply.status, 400, "{body:?}");
         let text = String::from_utf8_lossy(&reply.body);
         assert!(text.starts_with("not a gateway event: "), "{text:?}");
@@ -253,10 +241,9 @@ async fn an_event_of_nobody_we_know_is_refused() {
 #[tokio::test]
 async fn a_browser_that_asks_for_invoke_finds_nothing() {
     let function = Function::start().await;
-    let request = with_headers(event(EVENT), &[("x-fc-control-path", "/http-invoke")]);
-    send(function.addr, request)
-        .await
-        .assert_refused("not_found");
+    let request = event(EVENT).header("x-fc-control-path", "/http-invoke");
+    let reply = function.send(request).await;
+    reply.assert_refused("not_found");
     function.bucket.assert_nothing_left();
 }
 
@@ -265,9 +252,9 @@ async fn the_instances_hooks_are_answered() {
     let function = Function::start().await;
     for hook in ["/initialize", "/pre-stop"] {
         let request = empty(Method::POST, hook).header("x-fc-control-path", hook);
-        let reply = send(function.addr, request).await;
+        let reply = function.send(request).await;
         assert_eq!(reply.status, 200, "{hook}");
-        let reply = send(function.addr, empty(Method::POST, hook)).await;
+        let reply = function.send(empty(Method::POST, hook)).await;
         assert_eq!(reply.status, 404, "{hook} of a stranger");
     }
 }
@@ -275,9 +262,8 @@ async fn the_instances_hooks_are_answered() {
 #[tokio::test]
 async fn the_functions_time_bounds_the_stores() {
     let function = Function::start().await;
-    function
-        .bucket
-        .fail(Operation::Put, Fault::Hang, usize::MAX);
+    let bucket = &function.bucket;
+    bucket.fail(Operation::Put, Fault::Hang, usize::MAX);
     let started = Instant::now();
     let reply = function.upload(&[("x-fc-function-timeout", "2")]).await;
     let took = started.elapsed();
@@ -325,7 +311,7 @@ async fn every_line_is_json_and_none_tells_a_secret() {
     function.upload_with(&MORNING).await;
     function.upload_with(&EVENING).await;
     function.upload(&[]).await;
-    send(function.addr, get("/nothing?the-end")).await;
+    function.send(get("/nothing?the-end")).await;
     function.process.line_with("\"status\":404");
     let tokens = [MORNING.token, EVENING.token];
     let secrets = [SECRET, MORNING.secret, EVENING.secret, "Signature="];
@@ -341,7 +327,7 @@ async fn forty_megabytes_in_chunks_reach_the_bucket_as_they_are() {
     let form = Form::img("a.png", &picture);
     let body = form.bytes();
     let chunked = in_chunks(&body, 300_007);
-    let reply = send(function.addr, form.with_body(chunked)).await;
+    let reply = function.send(form.with_body(chunked)).await;
     let path = path_of(&reply.item()).to_owned();
     assert!(function.bucket.objects()[&path].bytes == picture, "{path}");
     assert_eq!(function.bucket.open_uploads(), 0);

@@ -10,7 +10,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::{
-    bucket_double::{BucketDouble, DENIED, Dialect, Fault, Operation, Recorded, SECRET},
+    bucket_double::{BucketDouble, Contents, DENIED, Dialect, Fault, Operation, Recorded, SECRET},
     runtime_double::{GatewayAnswer, Outcome, RuntimeDouble},
     support::{Form, PNG, Process, bucket_vars, owned, picture_of},
 };
@@ -97,9 +97,8 @@ fn shape(answer: &Value) -> Vec<String> {
         _ => "something else",
     };
     let fields = answer.as_object().unwrap().iter();
-    fields
-        .map(|(name, value)| format!("{name}: {}", kind(value)))
-        .collect()
+    let fields = fields.map(|(name, value)| format!("{name}: {}", kind(value)));
+    fields.collect()
 }
 
 #[tokio::test]
@@ -226,11 +225,10 @@ async fn an_event_of_no_gateway_is_an_error_and_the_next_one_is_answered() {
         "{\"Records\": []}",
         "{\"httpMethod\": \"GET\"}",
     ] {
-        let outcome = function.lambda.invoke(event).await;
-        assert!(
-            matches!(&outcome, Outcome::Error(error) if error["errorType"].is_string()),
-            "{event}: {outcome:?}"
-        );
+        let Outcome::Error(error) = function.lambda.invoke(event).await else {
+            panic!("{event} was answered");
+        };
+        assert!(error["errorType"].is_string(), "{event}: {error}");
     }
     function.assert_stores(&sample("apigw-v2"), PNG).await;
     assert_eq!(function.lambda.init_errors(), Vec::<Value>::new());
@@ -246,11 +244,10 @@ async fn an_event_that_keeps_the_instance_warm_is_no_request() {
         "{\"source\": \"serverless-plugin-warmup\"}",
         "{\"source\": \"serverless-plugin-warmup\", \"requestContext\": null}",
     ] {
-        let outcome = function.lambda.invoke(event).await;
-        assert!(
-            matches!(&outcome, Outcome::Response(answer) if *answer == json!({"msg": "ok"})),
-            "{event}: {outcome:?}"
-        );
+        let Outcome::Response(answer) = function.lambda.invoke(event).await else {
+            panic!("{event} has failed");
+        };
+        assert_eq!(answer, json!({"msg": "ok"}), "{event}");
     }
     function.assert_stores(&sample("apigw-v2"), PNG).await;
     let lines = function.process.lines();
@@ -263,9 +260,8 @@ async fn an_event_that_keeps_the_instance_warm_is_no_request() {
 async fn a_bucket_that_hangs_is_told_before_the_deadline() {
     let function = Function::start().await;
     function.lambda.asked().await;
-    function
-        .bucket
-        .fail(Operation::Any, Fault::Hang, usize::MAX);
+    let bucket = &function.bucket;
+    bucket.fail(Operation::Any, Fault::Hang, usize::MAX);
     let (started, deadline) = (Instant::now(), Duration::from_secs(2));
     let event = sample("apigw-v2").to_string();
     let outcome = function.lambda.invoke_within(event, deadline).await;
@@ -302,11 +298,9 @@ async fn as_many_events_run_at_once_as_lambda_says() {
     let slow = Fault::Slow(Duration::from_secs(2));
     function.bucket.fail(Operation::Put, slow, 4);
     let event = sample("apigw-v2");
-    let is_being_stored =
-        |request: &&Recorded| request.operation == Operation::Put && request.under_way;
-    let four_at_once = function
-        .bucket
-        .wait_until(|now| now.requests().iter().filter(is_being_stored).count() == 4);
+    let is_being_stored = |it: &&Recorded| it.operation == Operation::Put && it.under_way;
+    let are_four = |now: &Contents| now.requests().iter().filter(is_being_stored).count() == 4;
+    let four_at_once = function.bucket.wait_until(are_four);
     let answers = join_all((0..4).map(|_| function.answer(&event)));
     for answer in tokio::join!(answers, four_at_once).0 {
         assert_eq!(answer.status, 200, "{}", answer.json());

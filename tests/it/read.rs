@@ -297,9 +297,8 @@ async fn in_public_there_is_no_such_route() {
     for lane in Lane::each(&[]).await {
         let item = lane.send(Form::picture().to(UPLOAD)).await.item();
         let path = format!("/f/{}/{}", "A".repeat(22), text(&item, "path"));
-        lane.read(Method::GET, &path)
-            .await
-            .assert_refused("not_found");
+        let reply = lane.read(Method::GET, &path).await;
+        reply.assert_refused("not_found");
         assert_eq!(item.get("signed_url"), None);
     }
 }

@@ -156,9 +156,8 @@ async fn what_is_no_recall_token_takes_nothing_back() {
             lane.recall(&token).await.assert_refused("ticket_invalid");
         }
         // Nor is it a ticket.
-        lane.ask(COMPLETE, &json!({"ticket": good}))
-            .await
-            .assert_refused("ticket_invalid");
+        let reply = lane.ask(COMPLETE, &json!({"ticket": good})).await;
+        reply.assert_refused("ticket_invalid");
         // Nor does it authorise anything.
         let request = Form::picture().to(UPLOAD).header("token", good);
         lane.api.send(request).await.assert_refused("token_invalid");
@@ -197,8 +196,6 @@ async fn a_guest_who_may_not_upload_any_more_may_not_take_back() {
     let lane = Lane::disk(&[JWT]).signed_in(of_guest("g"));
     let item = lane.streamed().await;
     let denied = Lane::disk(&[JWT, ("UPLOAD_GUESTS", "deny")]).signed_in(of_guest("g"));
-    denied
-        .recall(&item["recall_token"])
-        .await
-        .assert_refused("guest_denied");
+    let reply = denied.recall(&item["recall_token"]).await;
+    reply.assert_refused("guest_denied");
 }

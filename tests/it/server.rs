@@ -501,10 +501,8 @@ fn a_port_in_use_and_a_folder_that_cannot_be_made_end_the_start_with_name_and_re
 async fn rust_log_chooses_the_lines() {
     let server = Local::with(&[("RUST_LOG", "warn,chat_upload::runtime=info")]);
     server.upload(&Form::picture()).await.data();
-    server
-        .send(get("/nothing"))
-        .await
-        .assert_refused("not_found");
+    let reply = server.send(get("/nothing")).await;
+    reply.assert_refused("not_found");
     server.process.line_with("status=404");
     let lines = server.process.lines();
     assert!(
