@@ -94,6 +94,14 @@ pub enum Error {
 }
 
 impl Error {
+    fn unavailable(operation: &'static str, detail: impl Into<String>, source: BoxError) -> Self {
+        Self::Unavailable {
+            operation,
+            detail: detail.into(),
+            source,
+        }
+    }
+
     /// Whether there is an object under the key already.
     pub fn is_taken(&self) -> bool {
         match self {

@@ -8,7 +8,7 @@ use super::{
     multipart::{CompletePart, Overwrite},
     request::Call,
     retry::Attempts,
-    sigv4::{PresignedUrl, Signer, Stamp},
+    sigv4::Stamp,
 };
 use crate::store::{ContentHeaders, Error, ObjectKey, Tasks};
 
@@ -91,24 +91,9 @@ impl<'s> ClientMultipart<'s> {
     ) -> Result<String, Error> {
         let bucket = &self.session.bucket.0;
         let credentials = self.session.credentials.current().await?;
-        let address = &bucket.addresses.clients;
         let stamp = Stamp::new(bucket.clock.now());
-        let signer = Signer {
-            credentials: &credentials,
-            key: &bucket
-                .signing_keys
-                .key(&credentials, address.region(), &stamp),
-            region: address.region(),
-            stamp: &stamp,
-        };
-        Ok(signer.presign(PresignedUrl {
-            method: "PUT",
-            scheme: address.scheme(),
-            host: address.host().to_str().unwrap_or_default(),
-            path: &address.path_of(key.as_str()),
-            query: &[("partNumber", &number.to_string()), ("uploadId", id)],
-            expires,
-        }))
+        let query = [("partNumber", &*number.to_string()), ("uploadId", id)];
+        Ok(bucket.presign(&credentials, &stamp, "PUT", key, &query, expires))
     }
 
     /// Makes an object of the parts named, each with its ETag.

@@ -40,7 +40,7 @@ use self::{
     memory::Memory,
     request::Call,
     retry::{Attempts, RetryTokens, SkewedClock},
-    sigv4::SigningKeys,
+    sigv4::{PresignedUrl, Signer, SigningKeys, Stamp},
 };
 pub(super) use self::{memory::PATIENCE, sigv4::hex, write::Removal};
 use super::{BoxError, Credentials, CredentialsProvider, Error, ObjectKey, TimeLimit};
@@ -163,6 +163,36 @@ struct Inner {
     tasks: TaskTracker,
 }
 
+impl Inner {
+    /// The URL with which a client makes one request about an object.
+    fn presign(
+        &self,
+        credentials: &Credentials,
+        stamp: &Stamp,
+        method: &str,
+        key: &ObjectKey,
+        query: &[(&str, &str)],
+        expires: Duration,
+    ) -> String {
+        let address = &self.addresses.clients;
+        let region = address.region();
+        let signer = Signer {
+            credentials,
+            key: &self.signing_keys.key(credentials, region, stamp),
+            region,
+            stamp,
+        };
+        signer.presign(PresignedUrl {
+            method,
+            scheme: address.scheme(),
+            host: address.host().to_str().unwrap_or_default(),
+            path: &address.path_of(key.as_str()),
+            query,
+            expires,
+        })
+    }
+}
+
 /// Whether the signature covers the payload (`x-amz-content-sha256`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Payload {
@@ -187,10 +217,12 @@ impl Bucket {
     /// # Errors
     /// [`Error::Unavailable`] when its address cannot be derived.
     pub fn over(settings: Settings, connections: Connections) -> Result<Self, Error> {
-        let addresses = Addresses::resolve(&settings).map_err(|source| Error::Unavailable {
-            operation: "finding the bucket",
-            detail: "its address cannot be derived".to_owned(),
-            source,
+        let addresses = Addresses::resolve(&settings).map_err(|source| {
+            Error::unavailable(
+                "finding the bucket",
+                "its address cannot be derived",
+                source,
+            )
         })?;
         let payload = match addresses.own.crosses_a_network_in_clear() {
             true => Payload::Signed,
@@ -319,29 +351,20 @@ impl Error {
                 request_id,
                 source,
             },
-            _ => Self::Unavailable {
-                operation,
-                detail: format!("{status} {code}, request id {request_id:?}"),
-                source,
-            },
+            _ => {
+                let detail = format!("{status} {code}, request id {request_id:?}");
+                Self::unavailable(operation, detail, source)
+            }
         }
     }
 
     fn no_answer(operation: &'static str, source: BoxError) -> Self {
-        Self::Unavailable {
-            operation,
-            detail: "no answer".to_owned(),
-            source,
-        }
+        Self::unavailable(operation, "no answer", source)
     }
 
     /// An answer that lacks something every S3 tells.
     fn incomplete_answer(operation: &'static str, detail: &'static str) -> Self {
-        Self::Unavailable {
-            operation,
-            detail: detail.to_owned(),
-            source: "not an answer of S3".into(),
-        }
+        Self::unavailable(operation, detail, "not an answer of S3".into())
     }
 
     /// 412 `PreconditionFailed` is S3's refusal to overwrite, 409 `FileAlreadyExists` OSS's.

@@ -157,8 +157,25 @@ impl Session {
         completed.await.map(|_| ())
     }
 
-    /// Completes an upload of ours into an object that must not exist yet.
-    pub(super) async fn complete_new(
+    /// Ends an upload of ours: it becomes an object that must not exist yet, or is aborted.
+    pub(super) async fn complete_or_abort(
+        &self,
+        key: &ObjectKey,
+        upload_id: &str,
+        uploaded: Result<Uploaded, Error>,
+        attempts: &Attempts,
+    ) -> Result<(), Error> {
+        let completed = match uploaded {
+            Ok(uploaded) => self.complete_new(key, upload_id, uploaded, attempts).await,
+            Err(error) => Err(error),
+        };
+        if completed.is_err() {
+            self.abort_or_log(key, upload_id).await;
+        }
+        completed
+    }
+
+    async fn complete_new(
         &self,
         key: &ObjectKey,
         upload_id: &str,

@@ -16,9 +16,7 @@ use sha2::{Digest as _, Sha256};
 use super::{
     Bucket, Dialect, Session,
     presigned_post::OSS4,
-    sigv4::{
-        PresignedUrl, Signer, SigningKey, Stamp, UNSIGNED_PAYLOAD, encoded_path, encoded_query, hex,
-    },
+    sigv4::{SigningKey, Stamp, UNSIGNED_PAYLOAD, encoded_path, encoded_query, hex},
 };
 use crate::store::{Credentials, Error, ObjectKey};
 
@@ -71,7 +69,10 @@ impl ReadSigner {
         let times = Times::new(now, self.life, self.credentials.expires_at());
         let stamp = Stamp::new(times.signed_at.into());
         let url = match bucket.settings.dialect {
-            Dialect::S3 => self.s3(read, &stamp, times.life()),
+            Dialect::S3 => {
+                let (method, key) = (read.method(), read.key);
+                bucket.presign(&self.credentials, &stamp, method, key, &[], times.life())
+            }
             Dialect::Oss => {
                 let name = &bucket.settings.bucket;
                 let region = bucket.addresses.clients.region();
@@ -85,26 +86,6 @@ impl ReadSigner {
             expires_at: times.expires_at,
             same_for: times.same_for,
         }
-    }
-
-    fn s3(&self, read: Read<'_>, stamp: &Stamp, expires: Duration) -> String {
-        let bucket = &self.bucket.0;
-        let address = &bucket.addresses.clients;
-        let region = address.region();
-        let signer = Signer {
-            credentials: &self.credentials,
-            key: &bucket.signing_keys.key(&self.credentials, region, stamp),
-            region,
-            stamp,
-        };
-        signer.presign(PresignedUrl {
-            method: read.method(),
-            scheme: address.scheme(),
-            host: address.host().to_str().unwrap_or_default(),
-            path: &address.path_of(read.key.as_str()),
-            query: &[],
-            expires,
-        })
     }
 }
 
@@ -266,7 +247,8 @@ mod tests {
         ] {
             let signer = signer(Dialect::S3, None, token).await;
             let key = fixture::key(KEY);
-            let url = signer.s3(read(&key, method, None), &example_stamp(), LIFE);
+            let (bucket, stamp) = (&signer.bucket.0, example_stamp());
+            let url = bucket.presign(&signer.credentials, &stamp, method, &key, &[], LIFE);
             let token = token.map_or("", |_| "X-Amz-Security-Token=token%2B%2F%3D&");
             // botocore has the token behind the other names; S3 sorts them anyway.
             assert_eq!(

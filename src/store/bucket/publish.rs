@@ -244,23 +244,14 @@ impl Copy<'_> {
     async fn in_parts(&self, attempts: &Attempts) -> Result<(), Error> {
         let session = self.session;
         let upload_id = session.create_multipart(self.to, &self.content).await?;
-        let copied = match self.copy_parts(&upload_id).await {
-            Ok(parts) => {
-                let size = self.seen.size;
-                let uploaded = Uploaded { parts, size };
-                let completed = session.complete_new(self.to, &upload_id, uploaded, attempts);
-                completed.await
-            }
-            Err(error) => Err(error),
-        };
-        if copied.is_err() {
-            session.abort_or_log(self.to, &upload_id).await;
-        }
-        copied
+        let copied = self.copy_parts(&upload_id).await;
+        session
+            .complete_or_abort(self.to, &upload_id, copied, attempts)
+            .await
     }
 
     /// Edited parts one by one, since they take memory, then the bucket's own.
-    async fn copy_parts(&self, upload_id: &str) -> Result<Vec<CompletePart>, Error> {
+    async fn copy_parts(&self, upload_id: &str) -> Result<Uploaded, Error> {
         let size = self.seen.size;
         let copied_bytes = self
             .one_copy_bytes()
@@ -278,7 +269,7 @@ impl Copy<'_> {
         let copies = stream::iter(copies).buffered(COPIES_IN_FLIGHT);
         parts.extend(copies.try_collect::<Vec<_>>().await?);
         parts.sort();
-        Ok(parts)
+        Ok(Uploaded { parts, size })
     }
 
     async fn edit_part(

@@ -26,7 +26,7 @@ use super::{
     Deadline, Payload, Session,
     endpoint::Address,
     pool::RequestBody,
-    retry::{Attempts, FailedAttempt, Taken},
+    retry::{Attempts, Refusal, Taken},
     sdk::SdkBody,
     sigv4::{Signable, Signer, Stamp, UNSIGNED_PAYLOAD, encoded_query, hex},
 };
@@ -184,38 +184,9 @@ enum AttemptError {
     Answered(Box<Refusal>),
 }
 
-/// An answer that is an error.
-#[derive(Debug)]
-struct Refusal {
-    status: StatusCode,
-    code: String,
-    request_id: String,
-    message: String,
-    retry_after: Option<Duration>,
-    skew: Duration,
-}
-
 impl AttemptError {
     fn unsent(operation: &'static str, source: BoxError) -> Self {
-        Self::Unsent(Error::Unavailable {
-            operation,
-            detail: "cannot be sent".to_owned(),
-            source,
-        })
-    }
-
-    /// `None` when another attempt could not change it.
-    fn for_retry(&self) -> Option<FailedAttempt<'_>> {
-        match self {
-            Self::Unsent(_) => None,
-            Self::TimedOut | Self::Unanswered(_) => Some(FailedAttempt::Unanswered),
-            Self::Answered(refusal) => Some(FailedAttempt::Answered {
-                status: refusal.status,
-                code: &refusal.code,
-                retry_after: refusal.retry_after,
-                skew: refusal.skew,
-            }),
-        }
+        Self::Unsent(Error::unavailable(operation, "cannot be sent", source))
     }
 
     fn into_error(self, operation: &'static str) -> Error {
@@ -273,9 +244,13 @@ impl Session {
                 }
                 Err(error) => error,
             };
-            let failed = error.for_retry();
-            let backoff = failed.and_then(|it| tokens.take(it, attempts.made(), &mut taken));
-            let Some(backoff) = backoff else {
+            let refusal = match &error {
+                // Another attempt could not change it.
+                AttemptError::Unsent(_) => return Err(error),
+                AttemptError::TimedOut | AttemptError::Unanswered(_) => None,
+                AttemptError::Answered(refusal) => Some(&**refusal),
+            };
+            let Some(backoff) = tokens.take(refusal, attempts.made(), &mut taken) else {
                 return Err(error);
             };
             tracing::debug!(operation = call.operation, ?error, ?backoff, "retrying");

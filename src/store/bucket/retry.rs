@@ -71,56 +71,45 @@ impl Attempts {
     }
 }
 
-/// Why an attempt failed, as far as it decides about a retry.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum FailedAttempt<'f> {
-    /// No answer, an incomplete one, or none in time.
-    Unanswered,
-    /// An answer of 3xx, 4xx or 5xx.
-    Answered {
-        status: StatusCode,
-        code: &'f str,
-        /// The backoff the answer asks for (`x-amz-retry-after`).
-        retry_after: Option<Duration>,
-        /// The clock skew of the signature.
-        skew: Duration,
-    },
+/// An answer of 3xx, 4xx or 5xx.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) status: StatusCode,
+    pub(super) code: String,
+    pub(super) request_id: String,
+    pub(super) message: String,
+    /// The backoff the answer asks for (`x-amz-retry-after`).
+    pub(super) retry_after: Option<Duration>,
+    /// The clock skew of the signature.
+    pub(super) skew: Duration,
 }
 
-impl FailedAttempt<'_> {
-    /// Tokens that a retry costs; `None` when there is to be none.
-    fn cost(self) -> Option<u32> {
-        const THROTTLED_OR_REFUSED: u32 = 5;
-        const LOST: u32 = 10;
-        let Self::Answered {
-            status, code, skew, ..
-        } = self
-        else {
-            return Some(LOST);
-        };
-        if status == StatusCode::TOO_MANY_REQUESTS || THROTTLED.contains(&code) {
-            Some(THROTTLED_OR_REFUSED)
-        } else if TRANSIENT.contains(&code) || matches!(status.as_u16(), 500 | 502..=504) {
-            Some(LOST)
-        } else if SKEWED.contains(&code) && skew > MAX_SKEW {
-            Some(THROTTLED_OR_REFUSED)
-        } else {
-            None
-        }
+/// Tokens that a retry costs after a refusal, or after no answer, an incomplete one or none in time;
+/// `None` when there is to be no retry.
+fn cost(refusal: Option<&Refusal>) -> Option<u32> {
+    const THROTTLED_OR_REFUSED: u32 = 5;
+    const LOST: u32 = 10;
+    let Some(refusal) = refusal else {
+        return Some(LOST);
+    };
+    let (status, code) = (refusal.status, &*refusal.code);
+    if status == StatusCode::TOO_MANY_REQUESTS || THROTTLED.contains(&code) {
+        Some(THROTTLED_OR_REFUSED)
+    } else if TRANSIENT.contains(&code) || matches!(status.as_u16(), 500 | 502..=504) {
+        Some(LOST)
+    } else if SKEWED.contains(&code) && refusal.skew > MAX_SKEW {
+        Some(THROTTLED_OR_REFUSED)
+    } else {
+        None
     }
+}
 
-    /// How long to wait before retry number `retry`, counted from 1; `jitter` is between 0 and 1.
-    fn backoff(self, retry: u32, jitter: f64) -> Duration {
-        match self {
-            Self::Answered {
-                retry_after: Some(asked),
-                ..
-            } => asked.min(MAX_BACKOFF),
-            _ => {
-                let longest = FIRST_BACKOFF.saturating_mul(1 << (retry - 1).min(10));
-                longest.min(MAX_BACKOFF).mul_f64(jitter)
-            }
-        }
+/// How long to wait before retry number `retry`, counted from 1; `jitter` is between 0 and 1.
+fn backoff(asked: Option<Duration>, retry: u32, jitter: f64) -> Duration {
+    let chosen = || FIRST_BACKOFF.saturating_mul(1 << (retry - 1).min(10));
+    match asked {
+        Some(asked) => asked.min(MAX_BACKOFF),
+        None => chosen().min(MAX_BACKOFF).mul_f64(jitter),
     }
 }
 
@@ -145,19 +134,20 @@ impl RetryTokens {
     /// Takes tokens for a retry and returns the backoff before it; `None` when there is to be none.
     pub(super) fn take(
         &self,
-        failed: FailedAttempt<'_>,
+        refusal: Option<&Refusal>,
         attempts_made: u32,
         taken: &mut Taken,
     ) -> Option<Duration> {
         if attempts_made >= MAX_ATTEMPTS {
             return None;
         }
-        let cost = failed.cost()?;
+        let cost = cost(refusal)?;
         let take = |left: u32| left.checked_sub(cost);
         let (set, fetch) = (Ordering::Relaxed, Ordering::Relaxed);
         self.0.fetch_update(set, fetch, take).ok()?;
         *taken = Taken(cost);
-        Some(failed.backoff(attempts_made.max(1), fastrand::f64()))
+        let asked = refusal.and_then(|refusal| refusal.retry_after);
+        Some(backoff(asked, attempts_made.max(1), fastrand::f64()))
     }
 
     /// After a call that succeeded: the tokens of its last retry come back, or one.
@@ -218,16 +208,13 @@ fn between(from: SystemTime, to: SystemTime) -> i64 {
 mod tests {
     use super::*;
 
-    fn answered(
-        status: u16,
-        code: &str,
-        retry_after: Option<Duration>,
-        skew: Duration,
-    ) -> FailedAttempt<'_> {
-        FailedAttempt::Answered {
+    fn refusal(status: u16, code: &str, skew: Duration) -> Refusal {
+        Refusal {
             status: StatusCode::from_u16(status).expect("a status"),
-            code,
-            retry_after,
+            code: code.to_owned(),
+            request_id: String::new(),
+            message: String::new(),
+            retry_after: None,
             skew,
         }
     }
@@ -253,18 +240,18 @@ mod tests {
             (412, "PreconditionFailed", false),
             (301, "PermanentRedirect", false),
         ] {
-            let failed = answered(status, code, None, Duration::ZERO);
-            assert_eq!(failed.cost().is_some(), again, "{status} {code}");
+            let refusal = refusal(status, code, Duration::ZERO);
+            assert_eq!(cost(Some(&refusal)).is_some(), again, "{status} {code}");
         }
-        assert!(FailedAttempt::Unanswered.cost().is_some());
+        assert!(cost(None).is_some());
     }
 
     #[test]
     fn a_refused_signature_is_tried_again_only_where_the_clock_was_off() {
         for (minutes, again) in [(0, false), (4, false), (5, true), (60, true)] {
             let skew = Duration::from_secs(minutes * 60);
-            let failed = answered(403, "RequestTimeTooSkewed", None, skew);
-            assert_eq!(failed.cost().is_some(), again, "{minutes} minutes");
+            let refusal = refusal(403, "RequestTimeTooSkewed", skew);
+            assert_eq!(cost(Some(&refusal)).is_some(), again, "{minutes} minutes");
         }
     }
 
@@ -278,7 +265,7 @@ mod tests {
             (9, 1.0, 20_000),
             (40, 1.0, 20_000),
         ] {
-            let backoff = FailedAttempt::Unanswered.backoff(retry, jitter);
+            let backoff = backoff(None, retry, jitter);
             assert_eq!(backoff, Duration::from_millis(millis));
         }
     }
@@ -287,8 +274,7 @@ mod tests {
     fn a_bucket_may_ask_for_a_backoff_but_not_for_any() {
         for (asked, given) in [(0, 0), (300, 300), (90_000, 20_000)] {
             let asked = Some(Duration::from_millis(asked));
-            let failed = answered(503, "SlowDown", asked, Duration::ZERO);
-            assert_eq!(failed.backoff(1, 0.5), Duration::from_millis(given));
+            assert_eq!(backoff(asked, 1, 0.5), Duration::from_millis(given));
         }
     }
 
@@ -297,7 +283,7 @@ mod tests {
         let tokens = RetryTokens::default();
         let mut taken = Taken::default();
         for (made, again) in [(1, true), (2, true), (3, false)] {
-            let backoff = tokens.take(FailedAttempt::Unanswered, made, &mut taken);
+            let backoff = tokens.take(None, made, &mut taken);
             assert_eq!(backoff.is_some(), again, "{made} attempts");
         }
     }
@@ -305,21 +291,19 @@ mod tests {
     #[test]
     fn a_bucket_in_trouble_is_left_alone_until_calls_go_well() {
         let tokens = RetryTokens::default();
-        let again = |tokens: &RetryTokens, taken: &mut Taken| {
-            tokens.take(FailedAttempt::Unanswered, 1, taken).is_some()
+        let again = || {
+            let mut taken = Taken::default();
+            tokens.take(None, 1, &mut taken).map(|_| taken)
         };
-        let mut last = Taken::default();
-        for call in 0..50 {
-            assert!(again(&tokens, &mut last), "call {call}");
-        }
-        assert!(!again(&tokens, &mut Taken::default()));
-        tokens.give_back(last);
-        assert!(again(&tokens, &mut Taken::default()));
-        assert!(!again(&tokens, &mut Taken::default()));
+        let taken: Vec<_> = std::iter::from_fn(again).collect();
+        assert_eq!(taken.len(), 50);
+        tokens.give_back(taken.into_iter().next_back().expect("a retry"));
+        assert!(again().is_some());
+        assert!(again().is_none());
         for _ in 0..10 {
             tokens.give_back(Taken::default());
         }
-        assert!(again(&tokens, &mut Taken::default()));
+        assert!(again().is_some());
     }
 
     #[test]

@@ -79,13 +79,14 @@ struct Task {
     storing: oneshot::Receiver<Result<Kept, Error>>,
 }
 
-/// From a [`Writer`] to its task. A channel that closes before [`Step::Last`] means: dropped, undo.
+/// A part, from a [`Writer`] to its task. A channel that closes before the last one means: dropped,
+/// undo.
 #[derive(Debug)]
-enum Step {
-    /// A full part; more bytes follow.
-    Full(Part, Room),
-    /// The rest of the file.
-    Last(Part, Room),
+struct Step {
+    part: Part,
+    room: Room,
+    /// It is the rest of the file.
+    is_last: bool,
 }
 
 /// Held by a part until it is stored: a place among the parts of its object under way, and its
@@ -174,10 +175,7 @@ impl Writer {
         let part = self.filling.take_all_but(REACH as usize);
         self.seal(&part).await;
         let task = self.task.as_mut().ok_or(Error::Interrupted)?;
-        match task.steps.send(Step::Full(part, room)).await {
-            Ok(()) => Ok(()),
-            Err(_) => Err(task.failure().await),
-        }
+        task.send(part, room, false).await
     }
 
     /// Says that nothing changes these bytes any more.
@@ -201,20 +199,26 @@ impl Writer {
         let last = self.filling.take();
         self.seal(&last).await;
         let mut task = self.task.take().ok_or(Error::Interrupted)?;
-        if task.steps.send(Step::Last(last, room)).await.is_err() {
-            return Err(task.failure().await);
-        }
+        task.send(last, room, true).await?;
         let kept = task.storing.await.map_err(|_| Error::Interrupted)??;
         Ok(kept.hashed(self.hash))
     }
 }
 
 impl Task {
-    /// Why the task takes no more steps.
-    async fn failure(&mut self) -> Error {
+    /// Hands over a part. A task that takes no more says why.
+    async fn send(&mut self, part: Part, room: Room, is_last: bool) -> Result<(), Error> {
+        let step = Step {
+            part,
+            room,
+            is_last,
+        };
+        if self.steps.send(step).await.is_ok() {
+            return Ok(());
+        }
         match (&mut self.storing).await {
-            Ok(Err(error)) => error,
-            Ok(Ok(_)) | Err(_) => Error::Interrupted,
+            Ok(Err(error)) => Err(error),
+            Ok(Ok(_)) | Err(_) => Err(Error::Interrupted),
         }
     }
 }
@@ -238,14 +242,19 @@ impl Object {
     /// Stores the parts that arrive. A dropped result undoes itself, so it does not matter whether
     /// anybody still waits for this one.
     async fn store(self, mut steps: mpsc::Receiver<Step>) -> Result<Kept, Error> {
-        match steps.recv().await {
-            Some(Step::Last(part, _room)) => self.put(part).await,
-            Some(Step::Full(part, room)) => self.multipart(part, room, steps).await,
-            None => Err(Error::Interrupted),
+        let first = steps.recv().await.ok_or(Error::Interrupted)?;
+        match first.is_last {
+            true => self.put(first).await,
+            false => self.multipart(first, steps).await,
         }
     }
 
-    async fn put(self, part: Part) -> Result<Kept, Error> {
+    async fn put(
+        self,
+        Step {
+            part, room: _room, ..
+        }: Step,
+    ) -> Result<Kept, Error> {
         let attempts = Attempts::default();
         let (create_only, value) = self.session.bucket.dialect().create_only();
         let mut call = Call::new("PutObject", Method::PUT, self.key.as_str())
@@ -260,30 +269,16 @@ impl Object {
         }
     }
 
-    async fn multipart(
-        self,
-        first: Part,
-        room: Room,
-        steps: mpsc::Receiver<Step>,
-    ) -> Result<Kept, Error> {
+    async fn multipart(self, first: Step, steps: mpsc::Receiver<Step>) -> Result<Kept, Error> {
         let session = &self.session;
         let upload_id = session.create_multipart(&self.key, &self.content).await?;
         let completing = Attempts::default();
-        let stored = match self.upload_parts(&upload_id, first, room, steps).await {
-            Ok(uploaded) => {
-                let completed = session.complete_new(&self.key, &upload_id, uploaded, &completing);
-                completed.await
-            }
-            Err(error) => Err(error),
-        };
-        match stored {
+        let uploaded = self.upload_parts(&upload_id, first, steps).await;
+        let stored = session.complete_or_abort(&self.key, &upload_id, uploaded, &completing);
+        match stored.await {
             Ok(()) => Ok(self.kept()),
-            Err(error) => {
-                // In this order: once the upload is gone, no completion that is still under way
-                // can make an object of it.
-                session.abort_or_log(&self.key, &upload_id).await;
-                self.failed(error, &completing).await
-            }
+            // Once the upload is gone, no completion that is still under way can make an object of it.
+            Err(error) => self.failed(error, &completing).await,
         }
     }
 
@@ -292,14 +287,12 @@ impl Object {
     async fn upload_parts(
         &self,
         upload_id: &str,
-        first: Part,
-        room: Room,
+        first: Step,
         steps: mpsc::Receiver<Step>,
     ) -> Result<Uploaded, Error> {
         let mut under_way = JoinSet::new();
-        let uploaded = self
-            .upload_each(&mut under_way, upload_id, first, room, steps)
-            .await;
+        let uploaded = self.upload_each(&mut under_way, upload_id, first, steps);
+        let uploaded = uploaded.await;
         under_way.shutdown().await;
         uploaded
     }
@@ -308,13 +301,12 @@ impl Object {
         &self,
         under_way: &mut JoinSet<Result<CompletePart, Error>>,
         upload_id: &str,
-        first: Part,
-        room: Room,
+        first: Step,
         mut steps: mpsc::Receiver<Step>,
     ) -> Result<Uploaded, Error> {
+        let mut size = first.part.len();
         let mut number = 1;
-        let mut size = first.len();
-        under_way.spawn(self.upload_part(upload_id, number, first, room));
+        under_way.spawn(self.upload_part(upload_id, number, first));
         let mut done = Vec::new();
         let mut ended = false;
         while !ended || !under_way.is_empty() {
@@ -323,14 +315,11 @@ impl Object {
                     done.push(part.map_err(|_| Error::Interrupted)??);
                 }
                 step = steps.recv(), if !ended => {
-                    let (part, room) = match step {
-                        Some(Step::Full(part, room)) => (part, room),
-                        Some(Step::Last(part, room)) => { ended = true; (part, room) }
-                        None => return Err(Error::Interrupted),
-                    };
+                    let step = step.ok_or(Error::Interrupted)?;
+                    ended = step.is_last;
+                    size += step.part.len();
                     number += 1;
-                    size += part.len();
-                    under_way.spawn(self.upload_part(upload_id, number, part, room));
+                    under_way.spawn(self.upload_part(upload_id, number, step));
                 }
             }
         }
@@ -345,8 +334,7 @@ impl Object {
         &self,
         upload_id: &str,
         number: i32,
-        part: Part,
-        room: Room,
+        Step { part, room, .. }: Step,
     ) -> impl Future<Output = Result<CompletePart, Error>> + Send + 'static {
         let session = self.session.clone();
         let key = self.key.clone();
@@ -376,19 +364,12 @@ impl Object {
     }
 
     fn kept(self) -> Kept {
-        let Self {
-            undo,
-            session,
-            key,
-            tasks,
-            ..
-        } = self;
         let removal = Removal {
-            session,
-            key,
-            tasks,
+            session: self.session,
+            key: self.key,
+            tasks: self.tasks,
         };
-        Kept::visible(removal, undo)
+        Kept::visible(removal, self.undo)
     }
 }
 
@@ -402,11 +383,7 @@ pub(in crate::store) struct Removal {
 
 impl Removal {
     pub(in crate::store) fn run(self) {
-        let Self {
-            session,
-            key,
-            tasks,
-        } = self;
-        tasks.spawn(async move { session.delete(&key).await });
+        let tasks = self.tasks.clone();
+        tasks.spawn(async move { self.session.delete(&self.key).await });
     }
 }

@@ -69,11 +69,10 @@ impl Refreshed {
                 );
                 Ok(valid.clone())
             }
-            (Err(source), _) => Err(Error::Unavailable {
-                operation: "fetching credentials",
-                detail: "the container credential endpoint gave none".to_owned(),
-                source,
-            }),
+            (Err(source), _) => {
+                let detail = "the container credential endpoint gave none";
+                Err(Error::unavailable("fetching credentials", detail, source))
+            }
         }
     }
 }
