@@ -54,10 +54,7 @@ const NOT_IN_QUERY: &AsciiSet = &NOT_IN_PATH.remove(b'?');
 #[derive(Debug)]
 pub struct GatewayEvent {
     gateway: Gateway,
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Bytes,
+    request: Request<Bytes>,
     body_state: BodyState,
     client: Option<IpAddr>,
     stage: Option<String>,
@@ -88,22 +85,13 @@ pub async fn answer(
     let gateway = event.gateway;
     arrival.body_state = event.body_state;
     arrival.client = event.client;
-    arrival.stage = event.stage.clone();
-    let Ok(response) = router.oneshot(event.into_request(arrival)).await;
+    arrival.stage = event.stage;
+    let mut request = event.request.map(Body::from);
+    request.extensions_mut().insert(arrival);
+    let Ok(response) = router.oneshot(request).await;
     let (parts, body) = response.into_parts();
     let body = body.collect().await?.to_bytes();
     Ok(Answer::new(gateway, parts.status, &parts.headers, &body))
-}
-
-impl GatewayEvent {
-    fn into_request(self, arrival: Arrival) -> Request<Body> {
-        let mut request = Request::new(Body::from(self.body));
-        *request.method_mut() = self.method;
-        *request.uri_mut() = self.uri;
-        *request.headers_mut() = self.headers;
-        request.extensions_mut().insert(arrival);
-        request
-    }
 }
 
 /// An invocation of the function.
@@ -240,12 +228,13 @@ impl RawEvent<'_> {
         let client = self.client();
         let stage = self.stage(gateway).map(str::to_owned);
         let (body, body_state) = self.body.unwrap_or_default().decode(self.is_base64_encoded);
+        let mut request = Request::new(body);
+        *request.method_mut() = method;
+        *request.uri_mut() = uri;
+        *request.headers_mut() = headers;
         Ok(GatewayEvent {
             gateway,
-            method,
-            uri,
-            headers,
-            body,
+            request,
             body_state,
             client,
             stage,
@@ -329,32 +318,22 @@ impl RawEvent<'_> {
     }
 
     fn query(&self, gateway: Gateway) -> Cow<'_, str> {
-        let single = self.query_string_parameters.as_ref();
-        let multiple = self.multi_value_query_string_parameters.as_ref();
-        let fuller = multiple.filter(|pairs| !pairs.0.is_empty()).or(single);
-        match gateway {
-            Gateway::ApiV2 => Cow::Borrowed(self.raw_query_string.as_deref().unwrap_or_default()),
+        let multiple = &self.multi_value_query_string_parameters;
+        let pairs = fuller(multiple, &self.query_string_parameters);
+        let query = match gateway {
+            Gateway::ApiV2 => return self.raw_query_string.as_deref().unwrap_or_default().into(),
             // The load balancer passes names and values as the client encoded them.
-            Gateway::Alb => fuller.map(Pairs::joined).unwrap_or_default().into(),
-            Gateway::ApiV1 => fuller.map(Pairs::encoded).unwrap_or_default().into(),
-            Gateway::Aliyun => self
-                .query_parameters
-                .as_ref()
-                .map(Pairs::encoded)
-                .unwrap_or_default()
-                .into(),
-        }
+            Gateway::Alb => pairs.map(Pairs::joined),
+            Gateway::ApiV1 => pairs.map(Pairs::encoded),
+            Gateway::Aliyun => self.query_parameters.as_ref().map(Pairs::encoded),
+        };
+        query.unwrap_or_default().into()
     }
 
     /// Invalid headers are left out: the gateway should not have passed them.
     fn header_map(&self) -> HeaderMap {
-        let multiple = self
-            .multi_value_headers
-            .as_ref()
-            .filter(|pairs| !pairs.0.is_empty());
-        let pairs = multiple
-            .or(self.headers.as_ref())
-            .map_or(&[][..], |pairs| &pairs.0);
+        let pairs = fuller(&self.multi_value_headers, &self.headers);
+        let pairs = pairs.map_or(&[][..], |pairs| &pairs.0);
         let mut headers = HeaderMap::with_capacity(pairs.len());
         for (name, value) in pairs {
             let name = HeaderName::from_bytes(name.as_bytes());
@@ -414,6 +393,12 @@ impl<'de> Deserialize<'de> for Flag {
 /// A map of names to one value or several, in the event's order.
 #[derive(Default)]
 struct Pairs(Vec<(String, String)>);
+
+/// The map of several values, if it holds any; else that of single ones.
+fn fuller<'e>(multiple: &'e Option<Pairs>, single: &'e Option<Pairs>) -> Option<&'e Pairs> {
+    let multiple = multiple.as_ref().filter(|pairs| !pairs.0.is_empty());
+    multiple.or(single.as_ref())
+}
 
 impl Pairs {
     /// `name=value&…` of decoded names and values.
@@ -645,28 +630,28 @@ mod tests {
             ("/图 a?b", "$default", "/%E5%9B%BE%20a%3Fb"),
             ("", "$default", "/"),
         ] {
-            assert_eq!(v2(path, "", stage).uri.to_string(), expected);
+            assert_eq!(v2(path, "", stage).request.uri().to_string(), expected);
         }
     }
 
     #[test]
     fn queries_reach_the_router_encoded() {
         let v2 = v2("/", "a=1&b=%E5", "$default");
-        assert_eq!(v2.uri.query(), Some("a=1&b=%E5"));
+        assert_eq!(v2.request.uri().query(), Some("a=1&b=%E5"));
         let v1 = event(json!({
             "httpMethod": "GET", "path": "/", "requestContext": {},
             "queryStringParameters": {"a": "2"},
             "multiValueQueryStringParameters": {"a": ["1 &", "2"]},
         }));
-        assert_eq!(v1.uri.query(), Some("a=1+%26&a=2"));
+        assert_eq!(v1.request.uri().query(), Some("a=1+%26&a=2"));
         let alb = event(json!({
             "httpMethod": "GET", "path": "/", "requestContext": {"elb": {}},
             "queryStringParameters": {"a": "1%20x", "b": null},
         }));
-        assert_eq!(alb.uri.query(), Some("a=1%20x"));
+        assert_eq!(alb.request.uri().query(), Some("a=1%20x"));
         let aliyun =
             event(json!({"httpMethod": "GET", "path": "/", "queryParameters": {"a": "猫"}}));
-        assert_eq!(aliyun.uri.query(), Some("a=%E7%8C%AB"));
+        assert_eq!(aliyun.request.uri().query(), Some("a=%E7%8C%AB"));
     }
 
     #[test]
@@ -675,7 +660,8 @@ mod tests {
             "httpMethod": "GET", "path": "/", "requestContext": {},
             "headers": {"CONTENT-TYPE": "a/b", "bad name": "x", "X-N": 5, "x-null": null},
         });
-        let headers = event(json).headers;
+        let single = event(json);
+        let headers = single.request.headers();
         assert_eq!(headers[CONTENT_TYPE], "a/b");
         assert_eq!(headers["x-n"], "5");
         assert_eq!(headers.len(), 2);
@@ -683,7 +669,9 @@ mod tests {
             "httpMethod": "GET", "path": "/", "requestContext": {"elb": {}},
             "headers": null, "multiValueHeaders": {"x-a": ["1", "2"]},
         });
-        assert_eq!(event(json).headers.get_all("x-a").iter().count(), 2);
+        let several = event(json);
+        let values = several.request.headers().get_all("x-a");
+        assert_eq!(values.iter().count(), 2);
     }
 
     #[test]
@@ -704,7 +692,7 @@ mod tests {
             let event = event(json!({
                 "httpMethod": "POST", "path": "/", "body": text, "isBase64Encoded": flag,
             }));
-            let found = (&*event.body, event.body_state);
+            let found = (&**event.request.body(), event.body_state);
             assert_eq!(found, (bytes, state), "{text} {flag}");
         }
     }
