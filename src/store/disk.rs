@@ -16,7 +16,6 @@ use std::{
 
 use axum::http::HeaderValue;
 use bytes::Bytes;
-use chrono::{DateTime, Utc};
 use sha2::{Digest as _, Sha256};
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -157,13 +156,14 @@ impl Disk {
         on_a_thread(tasks, move || {
             make_folder(folder_of(&to)).map_err(failed("make a folder"))?;
             let put = if_there(put_in_place(&from, &to));
-            match put.map_err(failed("put a file in its place"))? {
-                Some(Place::Free) => {
+            match put.map_err(failed("put a file in its place")) {
+                Ok(Some(())) => {
                     sync_folder(folder_of(&to)).map_err(failed("sync a folder"))?;
                     Ok(Published::Now)
                 }
-                Some(Place::Taken) => Ok(Published::Before),
-                None => Ok(Published::Changed),
+                Ok(None) => Ok(Published::Changed),
+                Err(error) if error.is_taken() => Ok(Published::Before),
+                Err(error) => Err(error),
             }
         })
         .await
@@ -178,8 +178,11 @@ impl Disk {
         let disk = self.clone();
         on_a_thread(tasks, move || {
             for key in keys {
-                let about = if_there(fs::metadata(disk.path(&key)).and_then(described));
-                if let Some((size, since)) = about.map_err(failed("look for a file"))? {
+                let about = || {
+                    let about = fs::metadata(disk.path(&key))?;
+                    Ok((about.len(), about.modified()?.into()))
+                };
+                if let Some((size, since)) = if_there(about()).map_err(failed("look for a file"))? {
                     return Ok(Some(Found { key, size, since }));
                 }
             }
@@ -238,11 +241,6 @@ fn see(file: File, head_bytes: usize) -> io::Result<Seen> {
         size,
         version: String::new(),
     })
-}
-
-/// Size of a file, and since when it is there.
-fn described(about: fs::Metadata) -> io::Result<(u64, DateTime<Utc>)> {
-    Ok((about.len(), about.modified()?.into()))
 }
 
 /// A file being written.
@@ -398,13 +396,8 @@ impl Hidden {
     fn show(self) -> Result<Visible, Error> {
         let Self { name, target, undo } = self;
         make_folder(folder_of(&target)).map_err(failed("make a folder"))?;
-        match put_in_place(&name.0, &target).map_err(failed("put a file in its place"))? {
-            Place::Free => Ok(Visible { path: target, undo }),
-            Place::Taken => Err(Error::Disk {
-                action: "put a file in its place",
-                source: io::ErrorKind::AlreadyExists.into(),
-            }),
-        }
+        put_in_place(&name.0, &target).map_err(failed("put a file in its place"))?;
+        Ok(Visible { path: target, undo })
     }
 }
 
@@ -489,26 +482,18 @@ impl Temporary {
     }
 }
 
-/// State of the place where a file was to be put.
-#[derive(Debug, PartialEq, Eq)]
-enum Place {
-    Free,
-    Taken,
-}
-
-/// Gives the file at `path` the name `target`, unless that exists; durable once the folder is synced.
+/// Gives the file at `path` the name `target`, which must be free; durable once the folder is synced.
 /// The old name may be gone afterwards or not.
-fn put_in_place(path: &Path, target: &Path) -> io::Result<Place> {
+fn put_in_place(path: &Path, target: &Path) -> io::Result<()> {
+    use io::ErrorKind::{AlreadyExists, NotFound};
     match fs::hard_link(path, target) {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(Place::Taken),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(error),
+        Ok(()) => Ok(()),
+        Err(error) if matches!(error.kind(), AlreadyExists | NotFound) => Err(error),
         // Some network file systems know no links. There two requests for one name at the same time
         // are not told apart.
-        Err(_) if target.exists() => return Ok(Place::Taken),
-        Err(_) => fs::rename(path, target)?,
+        Err(_) if target.exists() => Err(AlreadyExists.into()),
+        Err(_) => fs::rename(path, target),
     }
-    Ok(Place::Free)
 }
 
 impl Drop for TemporaryName {
@@ -649,9 +634,10 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let [pending, image] = ["pending", "image.png"].map(|name| folder.path().join(name));
         fs::write(&pending, b"brought").expect("written");
-        assert_eq!(put_in_place(&pending, &image).ok(), Some(Place::Free));
+        put_in_place(&pending, &image).expect("a free place");
         fs::write(&pending, b"again").expect("written");
-        assert_eq!(put_in_place(&pending, &image).ok(), Some(Place::Taken));
+        let taken = put_in_place(&pending, &image).expect_err("a taken place");
+        assert_eq!(taken.kind(), io::ErrorKind::AlreadyExists);
     }
 
     #[test]
