@@ -203,13 +203,24 @@ fn flac(head: &[u8]) -> bool {
 /// An ID3v2 header (ID3v2.4, 3.1) and where it claims that its tag ends.
 pub(super) struct Id3Tag {
     pub(super) ends: usize,
+    pub(super) version: u8,
+    pub(super) flags: u8,
 }
 
 pub(super) fn id3_tag(head: &[u8]) -> Option<Id3Tag> {
     const HEADER: usize = 10;
     const HAS_FOOTER: u8 = 0x10;
     let header: [u8; HEADER] = *head.first_chunk()?;
-    let [b'I', b'D', b'3', 2..=4, revision, flags, size @ ..] = header else {
+    let [
+        b'I',
+        b'D',
+        b'3',
+        version @ 2..=4,
+        revision,
+        flags,
+        size @ ..,
+    ] = header
+    else {
         return None;
     };
     if revision == 0xFF || size.iter().any(|&byte| byte >= 0x80) {
@@ -221,6 +232,8 @@ pub(super) fn id3_tag(head: &[u8]) -> Option<Id3Tag> {
     let footer = if flags & HAS_FOOTER != 0 { HEADER } else { 0 };
     Some(Id3Tag {
         ends: HEADER + size + footer,
+        version,
+        flags,
     })
 }
 

@@ -2,8 +2,9 @@
 
 use super::{
     super::field::be32,
-    Facts, id3,
+    Facts, Strip, id3,
     input::{Input, Walked},
+    jpeg, movie, vorbis,
 };
 
 /// Of STREAMINFO, the header of its block included.
@@ -14,6 +15,48 @@ pub(super) async fn walk(input: &mut Input, facts: &mut Facts) -> Walked {
     if &marker[..] == b"fLaC" {
         let block = input.collect(STREAM_INFO).await?;
         tell(block.get(4..).unwrap_or_default(), facts);
+        let more = block.first().is_some_and(|block| !is_last(*block));
+        if more && input.strip() != Strip::Off {
+            metadata(input).await?;
+        }
+    }
+    Ok(())
+}
+
+fn is_last(block: u8) -> bool {
+    block & 0x80 != 0
+}
+
+/// The blocks behind STREAMINFO. No checksum covers them.
+async fn metadata(input: &mut Input) -> Walked {
+    const COMMENTS: u8 = 4;
+    const PICTURE: u8 = 6;
+    loop {
+        let [block, size @ ..] = input.array::<4>().await?;
+        let [x, y, z] = size.map(u64::from);
+        let outer = input.enter(x << 16 | y << 8 | z);
+        let inside = match block & 0x7F {
+            COMMENTS => comments(input).await,
+            PICTURE => jpeg::cover(input).await,
+            _ => Ok(()),
+        };
+        movie::ended(input, inside);
+        input.leave(outer).await?;
+        if is_last(block) {
+            return Ok(());
+        }
+    }
+}
+
+async fn comments(input: &mut Input) -> Walked {
+    let at = input.position();
+    let comments = input.take(vorbis::MAX_BYTES).await;
+    for value in vorbis::going(&comments, input.strip()) {
+        let (at, value) = (at + value.start as u64, comments.slice(value));
+        input.replace(at, &value, vec![b' '; value.len()].into());
+    }
+    if !input.is_at_end().await || vorbis::has_cover_with_metadata(&comments) {
+        input.keeps_something();
     }
     Ok(())
 }
@@ -36,8 +79,8 @@ pub(super) fn rate(stream_info: &[u8]) -> Option<u32> {
 mod tests {
     use super::super::{
         super::format::Format,
-        Strip,
-        tests::{sample, unchanged},
+        Geo, Strip,
+        tests::{exif, finds, pass_in_any_chunks, sample, segment, unchanged},
     };
 
     #[test]
@@ -70,8 +113,59 @@ mod tests {
             ("at no rate", &no_rate, None),
             ("cut off", &real[..41], None),
         ] {
-            let facts = unchanged(Format::Flac, Strip::Device, file);
+            let facts = unchanged(Format::Flac, Strip::Location, file);
             assert_eq!(facts.duration_ms, expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn comments_are_cleaned_in_place_and_covers_looked_into() {
+        let real = sample("tone.flac");
+        let jpeg = [
+            b"\xFF\xD8",
+            &exif(b"MM, and no TIFF")[..],
+            &segment(0xDA, &[0; 10]),
+        ]
+        .concat();
+        let comment = |text: &str| {
+            let length = (text.len() as u32).to_le_bytes();
+            [b"\x04\0\0\0Me!!\x01\0\0\0", &length[..], text.as_bytes()].concat()
+        };
+        for (case, kind, block, geo) in [
+            ("a place", 4, comment("LOCATION=here"), Geo::Removed),
+            (
+                "in lower case",
+                4,
+                comment("geo_location=here"),
+                Geo::Removed,
+            ),
+            ("a title", 4, comment("TITLE=here"), Geo::None),
+            (
+                "cut off",
+                4,
+                comment("LOCATION=here")[..20].to_vec(),
+                Geo::None,
+            ),
+            ("a cover", 6, jpeg, Geo::Removed),
+            (
+                "a PNG",
+                6,
+                [b"\x89PNG\r\n\x1A\n", &b"eXIf"[..]].concat(),
+                Geo::Kept,
+            ),
+            ("another picture", 6, b"GIF89a".to_vec(), Geo::None),
+        ] {
+            let header = [kind, 0, 0, block.len() as u8];
+            let file = [&real[..42], &header, &block, &real[42..]].concat();
+            let passed = pass_in_any_chunks(Format::Flac, Strip::Location, &file);
+            assert_eq!(passed.report.facts.duration_ms, Some(100), "{case}");
+            assert_eq!(passed.report.geo, geo, "{case}");
+            let had = finds(&file, b"here");
+            assert_eq!(
+                finds(&passed.bytes, b"here"),
+                had && geo != Geo::Removed,
+                "{case}"
+            );
         }
     }
 }

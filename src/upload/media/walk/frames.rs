@@ -248,7 +248,7 @@ mod tests {
     };
 
     fn duration_of(format: Format, pieces: &[&[u8]]) -> Option<u64> {
-        unchanged(format, Strip::Device, &pieces.concat()).duration_ms
+        unchanged(format, Strip::Location, &pieces.concat()).duration_ms
     }
 
     /// Stereo of version 1 at 44.1 kHz and 128 kbit/s: 417 bytes, 1,152 samples.

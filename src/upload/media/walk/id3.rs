@@ -1,10 +1,18 @@
-//! ID3v2, the tag in front of MP3, AAC and FLAC (id3.org, versions 2.2 to 2.4).
+//! ID3v2, the tag in front of MP3, AAC and FLAC (id3.org, versions 2.2 to 2.4): passed over, and cleaned
+//! of texts and covers that tell a place.
 
 use bytes::Bytes;
 
-use super::{super::audio, input::Input};
+use super::{
+    super::audio,
+    Strip,
+    input::{Input, Stop, Walked},
+    jpeg, movie, words,
+};
 
 const HEADER: usize = 10;
+/// Most of a frame's text that is looked at.
+const MAX_TEXT: usize = 64 * 1024;
 
 /// Goes over the tags at the start, and hands back what was read of what follows: four bytes, or
 /// as many as there are.
@@ -15,10 +23,212 @@ pub(super) async fn skip(input: &mut Input) -> Bytes {
             return start;
         }
         let rest = input.take(HEADER - start.len()).await;
-        let Some(tag) = audio::id3_tag(&[&start[..], &rest[..]].concat()) else {
+        let header = [&start[..], &rest[..]].concat();
+        let Some(tag) = audio::id3_tag(&header) else {
             return start;
         };
+        let outer = input.enter((tag.ends - HEADER) as u64);
+        if input.strip() != Strip::Off {
+            let inside = frames(input, tag.version, tag.flags).await;
+            movie::ended(input, inside);
+        }
         // Behind the end of the file there is nothing to take.
-        _ = input.skip((tag.ends - HEADER) as u64).await;
+        _ = input.leave(outer).await;
+    }
+}
+
+/// A frame overwritten with zeros is an empty one.
+async fn frames(input: &mut Input, version: u8, flags: u8) -> Walked {
+    const UNSYNCHRONISED: u8 = 0x80;
+    /// In version 2.2: compressed.
+    const EXTENDED: u8 = 0x40;
+    if flags & EXTENDED != 0 {
+        return Err(Stop::Broken);
+    }
+    while !input.is_at_end().await {
+        let frame = Frame::read(input, version).await?;
+        if frame.name[0] == 0 {
+            // Padding.
+            return Ok(());
+        }
+        let outer = input.enter(frame.size);
+        match &frame.name {
+            b"APIC" | b"PIC\0" if frame.is_plain && flags & UNSYNCHRONISED == 0 => {
+                jpeg::cover(input).await?;
+            }
+            b"APIC" | b"PIC\0" => jpeg::unread_cover(input).await?,
+            b"TXXX" | b"TXX\0" | b"PRIV" | b"GEOB" | b"GEO\0" => {
+                words::clean(input, MAX_TEXT, 0, |_| {}).await?;
+            }
+            b"TSSE" | b"TSS\0" | b"TENC" | b"TEN\0" | b"TOWN" if input.strip() >= Strip::Device => {
+                input.blank(input.left(), 0).await?;
+            }
+            _ => {}
+        }
+        input.leave(outer).await?;
+    }
+    Ok(())
+}
+
+struct Frame {
+    /// Of three letters and a zero in version 2.2.
+    name: [u8; 4],
+    size: u64,
+    /// Neither compressed nor encrypted, and no byte was put between others.
+    is_plain: bool,
+}
+
+impl Frame {
+    async fn read(input: &mut Input, version: u8) -> Walked<Self> {
+        if version == 2 {
+            let [a, b, c, size @ ..] = input.array::<6>().await?;
+            let [x, y, z] = size.map(u32::from);
+            return Ok(Self {
+                name: [a, b, c, 0],
+                size: (x << 16 | y << 8 | z).into(),
+                is_plain: true,
+            });
+        }
+        let [a, b, c, d, p, q, r, s, _, format] = input.array::<10>().await?;
+        let bits = if version == 4 { 7 } else { 8 };
+        let size = [p, q, r, s];
+        let size = size
+            .iter()
+            .fold(0, |size, byte| size << bits | u64::from(*byte));
+        Ok(Self {
+            name: [a, b, c, d],
+            size,
+            is_plain: format == 0,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{
+            super::format::Format,
+            Geo,
+            tests::{exif, finds, pass_in_any_chunks, sample, segment},
+        },
+        *,
+    };
+
+    fn frame(version: u8, name: &str, format: u8, data: &[u8]) -> Vec<u8> {
+        let size = data.len() as u32;
+        let [a, b, c, d] = match version {
+            4 => [size >> 21, size >> 14 & 127, size >> 7 & 127, size & 127].map(|byte| byte as u8),
+            _ => size.to_be_bytes(),
+        };
+        match version {
+            2 => [name.as_bytes(), &[b, c, d], data].concat(),
+            _ => [name.as_bytes(), &[a, b, c, d, 0, format], data].concat(),
+        }
+    }
+
+    /// An MP3 with a tag in front.
+    fn tagged(version: u8, flags: u8, frames: &[Vec<u8>]) -> Vec<u8> {
+        let frames = [frames.concat(), vec![0; 50]].concat();
+        let size = frames.len();
+        let size =
+            [size >> 21, size >> 14 & 127, size >> 7 & 127, size & 127].map(|byte| byte as u8);
+        let header = [b"ID3", &[version, 0, flags][..], &size].concat();
+        [header, frames, sample("mpeg1.mp3")].concat()
+    }
+
+    fn cover() -> Vec<u8> {
+        let jpeg = [
+            &b"\xFF\xD8"[..],
+            &exif(PLACE),
+            &segment(0xDA, &[0; 10]),
+            b"image\xFF\xD9",
+        ]
+        .concat();
+        [b"\0image/jpeg\0\x03\0", &jpeg[..]].concat()
+    }
+
+    /// TIFF with a latitude and nothing else.
+    const PLACE: &[u8] = b"MM\0*\0\0\0\x08\0\x01\x88\x25\0\x04\0\0\0\x01\0\0\0\x1A\0\0\0\0\
+        \0\x02\0\x01\0\x02\0\0\0\x02N\0\0\0\0\x02\0\x05\0\0\0\x03\0\0\0\x38\0\0\0\0\
+        \0\0\0\x2F\0\0\0\x01\0\0\0\x0D\0\0\0\x01PLACE!!!";
+
+    #[test]
+    fn a_place_in_a_text_or_a_cover_goes_and_a_title_stays() {
+        let place = b"\0location\0+47.2+39.6/".as_slice();
+        for (case, version, flags, name, format, data, geo) in [
+            ("a text", 3, 0, "TXXX", 0, place, Geo::Removed),
+            ("a text of 2.4", 4, 0, "TXXX", 0, place, Geo::Removed),
+            ("a text of 2.2", 2, 0, "TXX", 0, place, Geo::Removed),
+            (
+                "a private frame",
+                3,
+                0,
+                "PRIV",
+                0,
+                b"XMP\0exif:GPSLatitude",
+                Geo::Removed,
+            ),
+            ("a cover", 3, 0, "APIC", 0, &cover(), Geo::Removed),
+            ("a cover of 2.2", 2, 0, "PIC", 0, &cover(), Geo::Removed),
+            (
+                "a compressed cover",
+                3,
+                0,
+                "APIC",
+                0x80,
+                &cover(),
+                Geo::Kept,
+            ),
+            ("a changed cover", 4, 0x80, "APIC", 0, &cover(), Geo::Kept),
+            ("an extended header", 3, 0x40, "TXXX", 0, place, Geo::Kept),
+            ("a title", 3, 0, "TIT2", 0, b"\0Location", Geo::None),
+            (
+                "a text without one",
+                3,
+                0,
+                "TXXX",
+                0,
+                b"\0mood\0blue",
+                Geo::None,
+            ),
+        ] {
+            let file = tagged(version, flags, &[frame(version, name, format, data)]);
+            let passed = pass_in_any_chunks(Format::Mp3, Strip::Location, &file);
+            assert_eq!(passed.report.geo, geo, "{case}");
+            assert_eq!(passed.report.facts.duration_ms, tone_ms(), "{case}");
+            let told = finds(&passed.bytes, b"+47.2") || finds(&passed.bytes, b"PLACE!!!");
+            let had = finds(&file, b"+47.2") || finds(&file, b"PLACE!!!");
+            assert_eq!(told, had && geo == Geo::Kept, "{case}");
+            assert_eq!(passed.bytes == file, geo != Geo::Removed, "{case}");
+        }
+    }
+
+    fn tone_ms() -> Option<u64> {
+        let tone = sample("mpeg1.mp3");
+        pass_in_any_chunks(Format::Mp3, Strip::Off, &tone)
+            .report
+            .facts
+            .duration_ms
+    }
+
+    #[test]
+    fn the_software_goes_with_the_device() {
+        let file = tagged(
+            3,
+            0,
+            &[
+                frame(3, "TSSE", 0, b"\0Lavf60"),
+                frame(3, "TIT2", 0, b"\0Song"),
+            ],
+        );
+        for (strip, is_left) in [
+            (Strip::Off, true),
+            (Strip::Location, true),
+            (Strip::Device, false),
+        ] {
+            let passed = pass_in_any_chunks(Format::Mp3, strip, &file);
+            assert_eq!(finds(&passed.bytes, b"Lavf60"), is_left, "{strip:?}");
+            assert!(finds(&passed.bytes, b"Song"), "{strip:?}");
+        }
     }
 }

@@ -64,6 +64,26 @@ pub(super) async fn walk(input: &mut Input, facts: &mut Facts) -> Walked {
     behind(input, walked?).await
 }
 
+/// The cover in the tag of a sound or a film. A PNG is searched for metadata and left.
+pub(super) async fn cover(input: &mut Input) -> Walked {
+    const START: &[u8] = b"\xFF\xD8\xFF";
+    const PNG: &[u8] = b"\x89PNG\r\n\x1A\n";
+    match input.find(&[START, PNG]).await {
+        Ok((0, _)) => before_scan(input, &mut Picture::default()).await.map(drop),
+        Ok(_) => unread_cover(input).await,
+        Err(stop) => stop.at_end(),
+    }
+}
+
+/// A cover whose bytes cannot be told apart: it stays, and with it what it may tell.
+pub(super) async fn unread_cover(input: &mut Input) -> Walked {
+    match input.find(&[b"Exif", b"eXIf", b"ns.adobe.com/xap"]).await {
+        Ok(_) => input.keeps_something(),
+        Err(stop) => stop.at_end()?,
+    }
+    Ok(())
+}
+
 /// How the segments of an image end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ended {

@@ -27,6 +27,7 @@ mod png;
 mod riff;
 mod samsung;
 mod tiff;
+mod vorbis;
 mod webp;
 mod words;
 mod xmp;

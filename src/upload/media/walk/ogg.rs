@@ -3,8 +3,9 @@
 
 use super::{
     super::field::{le16, le32, le64},
-    Facts, flac,
+    Facts, Strip, flac,
     input::{Input, Walked},
+    vorbis,
 };
 
 /// Most streams that play at a time and are remembered.
@@ -37,6 +38,7 @@ struct Stream {
     rate: u32,
     skipped: u64,
     samples: u64,
+    has_comments: bool,
 }
 
 impl Sound {
@@ -65,14 +67,9 @@ impl Sound {
                 }
             } else {
                 self.has_begun = true;
-                let stream = self
-                    .streams
-                    .iter_mut()
-                    .find(|stream| stream.serial == serial);
-                if let (Some(stream), Some(samples)) = (stream, samples) {
-                    // Below zero it is part of what is skipped.
-                    let samples = u64::try_from(samples.cast_signed()).unwrap_or_default();
-                    stream.samples = samples;
+                let mut streams = self.streams.iter_mut();
+                if let Some(stream) = streams.find(|stream| stream.serial == serial) {
+                    stream.page(input, samples).await;
                 }
             }
             input.leave(outer).await?;
@@ -111,13 +108,45 @@ impl Stream {
             rate,
             skipped,
             samples: 0,
+            has_comments: false,
         })
+    }
+
+    /// Any page but its first.
+    async fn page(&mut self, input: &mut Input, samples: Option<u64>) {
+        if !self.has_comments && input.strip() != Strip::Off {
+            comments(input).await;
+        }
+        self.has_comments = true;
+        if let Some(samples) = samples {
+            // Below zero it is part of what is skipped.
+            self.samples = u64::try_from(samples.cast_signed()).unwrap_or_default();
+        }
     }
 
     fn nanoseconds(&self) -> u64 {
         let samples = u128::from(self.samples.saturating_sub(self.skipped));
         let nanoseconds = samples * u128::from(A_SECOND) / u128::from(self.rate.max(1));
         u64::try_from(nanoseconds).unwrap_or(u64::MAX)
+    }
+}
+
+/// The comments of a stream, which stand in its second packet: they stay, as a checksum over the whole
+/// page covers them.
+async fn comments(input: &mut Input) {
+    const NAMES: [&[u8]; 2] = [b"OpusTags", b"\x03vorbis"];
+    let packet = input.take(vorbis::MAX_BYTES).await;
+    // FLAC has a block of its own kind here, and Speex no name.
+    let flac = packet
+        .first()
+        .filter(|kind| **kind & 0x7F == 4)
+        .and(packet.get(4..));
+    let named = NAMES.iter().find_map(|name| packet.strip_prefix(*name));
+    let comments = named.or(flac).unwrap_or(&packet);
+    if !vorbis::going(comments, input.strip()).is_empty()
+        || vorbis::has_cover_with_metadata(comments)
+    {
+        input.keeps_something();
     }
 }
 
@@ -149,8 +178,8 @@ mod tests {
 
     use super::super::{
         super::format::Format,
-        Strip,
-        tests::{cases, passed_twice, sample, unchanged},
+        Geo, Strip,
+        tests::{cases, pass_in_any_chunks, passed_twice, sample, unchanged},
     };
 
     fn duration_of(pieces: &[&[u8]]) -> Option<u64> {
@@ -217,6 +246,39 @@ mod tests {
             ("the largest number", &[&opus(7), &end(i64::MAX)], None),
         ] {
             assert_eq!(duration_of(pieces), expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn a_place_in_a_comment_stays_and_is_told() {
+        for (case, text, geo) in [
+            ("a place", "LOCATION=here", Geo::Kept),
+            ("a title", "TITLE=here", Geo::None),
+            (
+                "a cover with EXIF data",
+                "METADATA_BLOCK_PICTURE=RXhpZkV4aWZFeGlm",
+                Geo::Kept,
+            ),
+            (
+                "a cover without",
+                "METADATA_BLOCK_PICTURE=AAAAAAAAAAAAAAAA",
+                Geo::None,
+            ),
+            (
+                "a cover that cannot be read",
+                "METADATA_BLOCK_PICTURE=!!!!",
+                Geo::Kept,
+            ),
+        ] {
+            let length = (text.len() as u32).to_le_bytes();
+            let comments = [b"\x02\0\0\0Me\x01\0\0\0", &length[..], text.as_bytes()].concat();
+            for start in ["OpusTags", "\x03vorbis", "\x04\0\0\0", ""] {
+                let body = [start.as_bytes(), &comments].concat();
+                let file = [opus(7), page(0, 0, 7, &body), page(0, 48_312, 7, b"x")].concat();
+                let passed = pass_in_any_chunks(Format::Ogg, Strip::Location, &file);
+                assert_eq!(passed.report.geo, geo, "{case} {start}");
+                assert!(passed.bytes == file, "{case} {start}");
+            }
         }
     }
 

@@ -41,11 +41,14 @@ pub(super) async fn walk(input: &mut Input, facts: &mut Facts) -> Walked {
                 if let Some((width, height)) = primary_size(&meta.bytes) {
                     facts.set_size(width, height, false);
                 }
-                if !strips {
-                    return Ok(());
+                if strips {
+                    let media = std::mem::take(&mut media);
+                    coming = Some(clean_held(input, &[media, meta]));
                 }
-                let media = std::mem::take(&mut media);
-                coming = Some(clean_held(input, &[media, meta]));
+            }
+            (b"moov", _) => {
+                let inside = movie::sequence(input, facts).await;
+                movie::ended(input, inside);
             }
             _ if !strips => {}
             (b"meta", _) => input.keeps_something(),
@@ -64,11 +67,10 @@ pub(super) async fn walk(input: &mut Input, facts: &mut Facts) -> Walked {
     Err(Stop::Broken)
 }
 
-/// The film of a motion photo, the frames of a sequence, or Samsung's records.
+/// The film of a motion photo, or Samsung's records.
 async fn other_box(input: &mut Input, kind: [u8; 4]) -> Walked {
     match &kind {
         b"mpvd" => movie::walk(input, &mut Facts::default(), Format::Mp4).await,
-        b"moov" => movie::inside(input).await,
         b"sefd" => samsung::records(input).await,
         _ => Ok(()),
     }

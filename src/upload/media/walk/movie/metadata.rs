@@ -8,6 +8,7 @@ use super::{
         super::field::be32,
         Strip,
         input::{Input, Stop, Walked},
+        jpeg,
         words::{clean, is_device, is_place},
     },
     Header, Movie, ended,
@@ -196,12 +197,25 @@ impl List {
             let inside = if self.going.contains(&u32::from_be_bytes(header.kind)) {
                 values(input, movie).await
             } else {
-                leaf(input, header).await
+                match &header.kind {
+                    b"covr" => covers(input, movie).await,
+                    _ => leaf(input, header).await,
+                }
             };
             ended(input, inside);
         }
         Ok(())
     }
+}
+
+/// The covers of a film or a sound, each in a `data` of its own.
+async fn covers(input: &mut Input, movie: &mut Movie) -> Walked {
+    let mut last = None;
+    while Header::next(input, movie, &mut last).await?.is_some() {
+        let inside = jpeg::cover(input).await;
+        ended(input, inside);
+    }
+    Ok(())
 }
 
 /// Overwrites every `data` of one key.

@@ -32,9 +32,17 @@ pub(super) async fn walk(input: &mut Input, facts: &mut Facts, format: Format) -
     walked
 }
 
-/// Goes through a `moov` box that was entered, for its metadata alone.
-pub(super) async fn inside(input: &mut Input) -> Walked {
-    moov(input, &mut Movie::default()).await
+/// Goes through a `moov` box that was entered, that of a sequence of pictures.
+pub(super) async fn sequence(input: &mut Input, facts: &mut Facts) -> Walked {
+    let mut movie = Movie::default();
+    let walked = moov(input, &mut movie).await;
+    facts.animated = movie.tracks.iter().any(|track| track.samples > 1);
+    if facts.animated
+        && let Some((duration, timescale)) = movie.duration()
+    {
+        facts.set_duration(duration, timescale.into());
+    }
+    walked
 }
 
 /// State gathered from the boxes seen so far.

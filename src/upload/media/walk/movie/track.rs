@@ -24,6 +24,7 @@ pub(super) struct Track {
     coded: (u16, u16),
     /// Units per second of what follows.
     pub(super) timescale: u32,
+    pub(super) samples: u64,
     pub(super) samples_duration: u64,
     pub(super) fragments_end: u64,
     /// In the movie's units.
@@ -169,6 +170,7 @@ async fn samples(input: &mut Input, movie: &mut Movie, track: &mut Track) -> Wal
                     let [count, delta] = pair(entry);
                     let duration = u64::from(count) * u64::from(delta);
                     track.samples_duration = track.samples_duration.saturating_add(duration);
+                    track.samples = track.samples.saturating_add(count.into());
                 };
                 // Fewer than it says are summed up as far as they go.
                 let count = be32(&list, 4).unwrap_or_default();

@@ -1,0 +1,62 @@
+//! Vorbis comments, the tags of FLAC and Ogg: a vendor, then `NAME=value` (xiph.org, "Ogg Vorbis I format
+//! specification: comment field and header specification"; numbers are little-endian).
+
+use std::ops::Range;
+
+use base64_simd::STANDARD_NO_PAD;
+
+use super::{
+    super::field::le32,
+    MAX_ELEMENTS, Strip,
+    words::{is_device, is_place},
+};
+
+/// Most of the comments that is looked at.
+pub(super) const MAX_BYTES: usize = 64 * 1024;
+
+/// The values that are to go, by where they stand in `comments`.
+pub(super) fn going(comments: &[u8], strip: Strip) -> Vec<Range<usize>> {
+    let goes = |name: &[u8]| is_place(name) || strip >= Strip::Device && is_device(name);
+    let named = each(comments).filter(|(name, _)| goes(name));
+    named.map(|(_, value)| value).collect()
+}
+
+/// Whether a cover has metadata of its own, which stand in its first bytes.
+pub(super) fn has_cover_with_metadata(comments: &[u8]) -> bool {
+    let mut covers = each(comments).filter(|(name, _)| {
+        name.eq_ignore_ascii_case(b"METADATA_BLOCK_PICTURE")
+            || name.eq_ignore_ascii_case(b"COVERART")
+    });
+    covers.any(|(_, value)| {
+        let text = comments.get(value).unwrap_or_default();
+        let whole = text.len() - text.len() % 4;
+        let text = text.get(..whole).unwrap_or_default().trim_ascii_end();
+        let text = text.split(|byte| *byte == b'=').next().unwrap_or_default();
+        let Ok(cover) = STANDARD_NO_PAD.decode_to_vec(text) else {
+            return true;
+        };
+        let marks: [&[u8]; 3] = [b"Exif", b"eXIf", b"ns.adobe.com/xap"];
+        let mut found = marks.iter().map(|mark| memchr::memmem::find(&cover, mark));
+        found.any(|at| at.is_some())
+    })
+}
+
+/// The names, and where their values stand. The last one may be cut off.
+fn each(comments: &[u8]) -> impl Iterator<Item = (&[u8], Range<usize>)> {
+    let vendor = le32(comments, 0).unwrap_or_default() as usize;
+    let mut at = vendor.saturating_add(8);
+    std::iter::from_fn(move || {
+        let start = at.checked_add(4)?;
+        let len = le32(comments, at)? as usize;
+        let end = start.checked_add(len)?;
+        at = end;
+        let end = end.min(comments.len());
+        let comment = comments.get(start..end)?;
+        let name = comment
+            .split(|byte| *byte == b'=')
+            .next()
+            .unwrap_or_default();
+        Some((name, (start + name.len() + 1).min(end)..end))
+    })
+    .take(MAX_ELEMENTS as usize)
+}
