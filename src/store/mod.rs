@@ -533,7 +533,7 @@ impl Writer {
 }
 
 /// Result of a look at an object.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
     /// Its first bytes.
     pub head: Bytes,
@@ -585,18 +585,19 @@ enum Undo {
 enum Removal {
     /// Removes itself when it is dropped.
     File(disk::Hidden),
-    Object(Box<bucket::Removal>),
+    Object(Box<bucket::Object>),
 }
 
 impl Kept {
     fn hidden(file: disk::Hidden, hash: Option<Sha256>) -> Self {
         Self {
             removal: Some(Removal::File(file)),
-            sha256: hash.map(hex_of),
+            sha256: None,
         }
+        .hashed(hash)
     }
 
-    fn visible(object: bucket::Removal, undo: Undo) -> Self {
+    fn visible(object: bucket::Object, undo: Undo) -> Self {
         let removal = Removal::Object(Box::new(object));
         Self {
             removal: (undo == Undo::WhenDropped).then_some(removal),
@@ -605,7 +606,7 @@ impl Kept {
     }
 
     fn hashed(mut self, hash: Option<Sha256>) -> Self {
-        self.sha256 = hash.map(hex_of);
+        self.sha256 = hash.map(|hash| bucket::hex(&hash.finalize()));
         self
     }
 
@@ -615,14 +616,10 @@ impl Kept {
     }
 }
 
-fn hex_of(hash: Sha256) -> String {
-    bucket::hex(&hash.finalize())
-}
-
 impl Drop for Kept {
     fn drop(&mut self) {
         if let Some(Removal::Object(object)) = self.removal.take() {
-            (*object).run();
+            object.remove();
         }
     }
 }

@@ -49,7 +49,7 @@ impl Session {
             Err(error) => match self.explained(key, error).await {
                 Error::Refused { status: 404, .. } => Ok(None),
                 // No byte to begin with.
-                Error::Refused { status: 416, .. } => Ok(Some(Seen::empty())),
+                Error::Refused { status: 416, .. } => Ok(Some(Seen::default())),
                 error => Err(error),
             },
         }
@@ -357,26 +357,11 @@ fn pieces(size: u64, edits: &[Edit], copied_bytes: u64) -> Vec<Piece> {
 fn copied(pieces: &mut Vec<Piece>, start: u64, end: u64, about: u64) {
     let count = (end - start).checked_div(about).unwrap_or(1).max(1);
     let each = (end - start).div_ceil(count);
-    let mut at = start;
-    while at < end {
-        let next = end.min(at + each);
-        pieces.push(Piece {
-            start: at,
-            end: next,
-            is_edited: false,
-        });
-        at = next;
-    }
-}
-
-impl Seen {
-    fn empty() -> Self {
-        Self {
-            head: bytes::Bytes::new(),
-            size: 0,
-            version: String::new(),
-        }
-    }
+    pieces.extend((start..end).step_by(each as usize).map(|at| Piece {
+        start: at,
+        end: end.min(at + each),
+        is_edited: false,
+    }));
 }
 
 #[cfg(test)]
@@ -475,7 +460,7 @@ mod tests {
     async fn a_copy_may_fail_after_it_was_answered_with_200() {
         let seen = Seen {
             version: "\"e\"".to_owned(),
-            ..Seen::empty()
+            ..Seen::default()
         };
         let failed = || {
             let body = format!("<?xml version=\"1.0\"?>\n{}", error_body("InternalError"));

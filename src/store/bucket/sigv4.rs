@@ -101,48 +101,30 @@ pub(super) fn derive(prefix: &str, secret: &str, words: [&str; 4]) -> [u8; 32] {
 }
 
 /// Caches the signing key used last: deriving one costs more than a signature, and it lasts a day.
-#[derive(Debug, Default)]
-pub(super) struct SigningKeys {
-    last: Mutex<Option<Derived>>,
-}
+/// Secret, date and region stand beside it.
+#[derive(Default)]
+pub(super) struct SigningKeys(Mutex<Option<([String; 3], SigningKey)>>);
 
-struct Derived {
-    secret: String,
-    date: String,
-    region: String,
-    key: SigningKey,
-}
-
-impl fmt::Debug for Derived {
+impl fmt::Debug for SigningKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.key, f)
+        f.write_str("SigningKeys(hidden)")
     }
 }
 
 impl SigningKeys {
     /// The key for a day in a region.
     pub(super) fn key(&self, credentials: &Credentials, region: &str, stamp: &Stamp) -> SigningKey {
-        let wanted = (credentials.secret(), stamp.date(), region);
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*last {
-            Some(derived) if derived.is_for(wanted) => derived.key.clone(),
-            _ => last.insert(Derived::new(wanted)).key.clone(),
+        let wanted = [credentials.secret(), stamp.date(), region];
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((derived_from, key)) = &*last
+            && *derived_from == wanted
+        {
+            return key.clone();
         }
-    }
-}
-
-impl Derived {
-    fn new((secret, date, region): (&str, &str, &str)) -> Self {
-        Self {
-            secret: secret.to_owned(),
-            date: date.to_owned(),
-            region: region.to_owned(),
-            key: SigningKey::derive(secret, date, region, S3),
-        }
-    }
-
-    fn is_for(&self, wanted: (&str, &str, &str)) -> bool {
-        (&*self.secret, &*self.date, &*self.region) == wanted
+        let [secret, date, region] = wanted;
+        let key = SigningKey::derive(secret, date, region, S3);
+        *last = Some((wanted.map(str::to_owned), key.clone()));
+        key
     }
 }
 
@@ -510,10 +492,9 @@ mod tests {
     fn debug_shows_no_key() {
         let keys = SigningKeys::default();
         let stamp = Stamp::new(example_time());
-        keys.key(&example_credentials(), "us-east-1", &stamp);
-        let shown = format!("{keys:?}");
-        assert!(shown.contains("SigningKey(hidden)"), "{shown}");
-        assert!(!shown.contains("wJalr"), "{shown}");
+        let key = keys.key(&example_credentials(), "us-east-1", &stamp);
+        let shown = format!("{keys:?} {key:?}");
+        assert_eq!(shown, "SigningKeys(hidden) SigningKey(hidden)");
     }
 
     /// The header `authorization`, or the parameter with the signature of an address that expires, as

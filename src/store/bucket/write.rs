@@ -228,9 +228,9 @@ async fn acquire(permits: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Error
     permit.map_err(|_| Error::Interrupted)
 }
 
-/// One object on its way into the bucket.
+/// One object on its way into the bucket, and once it is there.
 #[derive(Debug)]
-struct Object {
+pub(in crate::store) struct Object {
     undo: Undo,
     session: Session,
     key: ObjectKey,
@@ -249,18 +249,13 @@ impl Object {
         }
     }
 
-    async fn put(
-        self,
-        Step {
-            part, room: _room, ..
-        }: Step,
-    ) -> Result<Kept, Error> {
+    async fn put(self, all: Step) -> Result<Kept, Error> {
         let attempts = Attempts::default();
         let (create_only, value) = self.session.bucket.dialect().create_only();
         let mut call = Call::new("PutObject", Method::PUT, self.key.as_str())
             .with_content(&self.content, self.session.cache_control())
             .with(create_only, value);
-        call.body = Some(part);
+        call.body = Some(all.part);
         match self.session.send(&call, &attempts).await {
             Ok(_) => Ok(self.kept()),
             // The key is random: an object found by the second attempt is of the first.
@@ -364,25 +359,12 @@ impl Object {
     }
 
     fn kept(self) -> Kept {
-        let removal = Removal {
-            session: self.session,
-            key: self.key,
-            tasks: self.tasks,
-        };
-        Kept::visible(removal, self.undo)
+        let undo = self.undo;
+        Kept::visible(self, undo)
     }
-}
 
-/// Removes a stored object of a request that failed.
-#[derive(Debug)]
-pub(in crate::store) struct Removal {
-    session: Session,
-    key: ObjectKey,
-    tasks: Tasks,
-}
-
-impl Removal {
-    pub(in crate::store) fn run(self) {
+    /// Removes it from the bucket: its request failed.
+    pub(in crate::store) fn remove(self) {
         let tasks = self.tasks.clone();
         tasks.spawn(async move { self.session.delete(&self.key).await });
     }
