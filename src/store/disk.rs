@@ -101,10 +101,7 @@ impl Disk {
             disk: self.clone(),
             target: None,
             batch: PartBuilder::default(),
-            file: None,
-            written: 0,
-            edits: Vec::new(),
-            hash: None,
+            written: Written::default(),
             tasks,
         }
     }
@@ -251,14 +248,20 @@ pub struct Writer {
     /// `None` until the object has a key.
     target: Option<PathBuf>,
     batch: PartBuilder,
+    written: Written,
+    tasks: Tasks,
+}
+
+/// The file of a writer, as far as it has come.
+#[derive(Debug, Default)]
+struct Written {
     file: Option<Temporary>,
-    /// How many bytes are in the file.
-    written: u64,
-    /// Of bytes in the file.
+    /// How many bytes are in it.
+    len: u64,
+    /// Of those, not yet made.
     edits: Vec<Edit>,
     /// `None` where none is wanted.
     hash: Option<Hash>,
-    tasks: Tasks,
 }
 
 impl Writer {
@@ -267,20 +270,20 @@ impl Writer {
     }
 
     pub(super) fn hash(&mut self) {
-        self.hash = Some(Hash::default());
+        self.written.hash = Some(Hash::default());
     }
 
     /// Whether so many bytes more are held before the object needs its key: as many as a bucket's
     /// writer holds.
     pub(super) fn can_hold(&self, bytes: usize) -> bool {
-        self.written + (self.batch.len() + bytes) as u64 <= ONE_CALL_BYTES as u64
+        self.written.len + (self.batch.len() + bytes) as u64 <= ONE_CALL_BYTES as u64
     }
 
     /// Overwrites what was written.
     pub(super) fn edit(&mut self, edit: Edit) {
-        self.batch.edit(self.written, &edit);
-        if edit.at < self.written {
-            self.edits.push(edit);
+        self.batch.edit(self.written.len, &edit);
+        if edit.at < self.written.len {
+            self.written.edits.push(edit);
         }
     }
 
@@ -289,20 +292,19 @@ impl Writer {
         if self.batch.len() < BATCH {
             return Ok(());
         }
-        let step = self.step();
-        self.written += step.batch.len() as u64;
         // Before it has a key, all of it may still be edited.
         let reach = self.target.as_ref().map_or(u64::MAX, |_| REACH);
-        let (file, hash) = on_a_thread(&self.tasks, move || step.take(reach)).await?;
-        (self.file, self.hash) = (Some(file), hash);
+        let step = self.step(reach);
+        self.written = on_a_thread(&self.tasks, step).await?;
         Ok(())
     }
 
     pub(super) async fn finish(mut self) -> Result<Kept, Error> {
-        let step = self.step();
+        let step = self.step(0);
         let target = self.target.ok_or(Error::Interrupted)?;
         on_a_thread(&self.tasks, move || {
-            let (Temporary { name, file }, hash) = step.take(0)?;
+            let Written { file, hash, .. } = step()?;
+            let Temporary { name, file } = file.ok_or(Error::Interrupted)?;
             file.sync_all().map_err(failed("sync a file"))?;
             let hidden = Hidden {
                 name,
@@ -315,47 +317,31 @@ impl Writer {
     }
 
     /// Hands over what a thread is to write.
-    fn step(&mut self) -> Step {
-        Step {
-            root: Arc::clone(&self.disk.root),
-            file: self.file.take(),
-            edits: std::mem::take(&mut self.edits),
-            written: self.written,
-            batch: self.batch.take(),
-            hash: self.hash.take(),
-        }
+    fn step(&mut self, reach: u64) -> impl FnOnce() -> Result<Written, Error> + use<> {
+        let root = Arc::clone(&self.disk.root);
+        let (written, batch) = (std::mem::take(&mut self.written), self.batch.take());
+        move || written.append(&batch, &root, reach)
     }
 }
 
-/// The next step of a file being written.
-struct Step {
-    root: Arc<Path>,
-    file: Option<Temporary>,
-    edits: Vec<Edit>,
-    written: u64,
-    batch: Part,
-    hash: Option<Hash>,
-}
-
-impl Step {
-    /// Takes it; the last `reach` bytes may still be edited.
-    fn take(self, reach: u64) -> Result<(Temporary, Option<Hash>), Error> {
-        let mut file = match self.file {
+impl Written {
+    /// Makes the edits and appends `batch`; the last `reach` bytes may still be edited.
+    fn append(mut self, batch: &Part, root: &Path, reach: u64) -> Result<Self, Error> {
+        let mut file = match self.file.take() {
             Some(file) => file,
-            None => Temporary::in_folder(&self.root)?,
+            None => Temporary::in_folder(root)?,
         };
-        for edit in &self.edits {
-            file.edit(edit, self.written)
-                .map_err(failed("edit a file"))?;
+        for edit in self.edits.drain(..) {
+            file.edit(&edit, self.len).map_err(failed("edit a file"))?;
         }
-        file.append(&self.batch)?;
-        let mut hash = self.hash;
-        if let Some(hash) = &mut hash {
-            let end = self.written + self.batch.len() as u64;
-            hash.go_on(&file.file, end.saturating_sub(reach))
+        file.append(batch)?;
+        self.len += batch.len() as u64;
+        if let Some(hash) = &mut self.hash {
+            hash.go_on(&file.file, self.len.saturating_sub(reach))
                 .map_err(failed("read a file back"))?;
         }
-        Ok((file, hash))
+        self.file = Some(file);
+        Ok(self)
     }
 }
 
