@@ -14,7 +14,7 @@ use futures_util::TryStreamExt as _;
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::api::{
-    Api, Arrival, Error,
+    Api, Error,
     access::{
         caller::{Caller, DirectCaller, ReturningCaller},
         secrets::Secrets,
@@ -23,7 +23,7 @@ use crate::api::{
     },
     access_log::Journal,
     concurrency::Place,
-    form::{FilePart, Form, Limits, Part},
+    form::{FilePart, Form, Part},
     item::Item,
     links::Links,
     reply,
@@ -146,16 +146,8 @@ pub(in crate::api) async fn take(
     Extension(journal): Extension<Journal>,
     request: Request,
 ) -> Result<Response, Error> {
-    let (parts, body) = request.into_parts();
     let secrets = api.signing_secrets()?;
-    let limits = Limits {
-        max_file_bytes: api.settings.direct.max_bytes,
-        max_files: 1,
-        idle: api.settings.idle,
-        until: Some(api.time_limit(&parts).store_until),
-    };
-    let form = Form::open(&parts.headers, body, limits)?;
-    Arrival::from_parts(&parts).body_state.check()?;
+    let (parts, form) = api.open_form(request, api.settings.direct.max_bytes, 1)?;
     let place = parts.extensions.get();
     let work = async |session: &Session| take_form(secrets, session, place, form).await;
     let (key, size) = api.with_store(&parts, work).await?;

@@ -8,7 +8,7 @@ use axum::{
 };
 
 use crate::api::{
-    Arrival, Error,
+    Api, Arrival, Error,
     access::{auth, caller::Caller},
     class_id,
     form::{FilePart, Form, Limits, Part},
@@ -33,7 +33,8 @@ pub(in crate::api) async fn images(
     request: Request,
 ) -> Result<Response, Error> {
     let api = caller.api.clone();
-    let (parts, form) = open(&caller, request, api.settings.max_files)?;
+    let (max_bytes, max_files) = (api.settings.upload.max_bytes, api.settings.max_files);
+    let (parts, form) = api.open_form(request, max_bytes, max_files)?;
     let from_query = class_id::from_query(parts.uri.query())?;
     let work = async |session: &Session| {
         let (files, class_id) = take_images(&mut caller, session, form, from_query).await?;
@@ -58,7 +59,7 @@ pub(in crate::api) async fn into_folder(
     let Path(folder) = folder.map_err(|_| Error::FolderInvalid)?;
     let folder = Folder::named(&folder).ok_or(Error::FolderInvalid)?;
     let api = caller.api.clone();
-    let (parts, form) = open(&caller, request, 1)?;
+    let (parts, form) = api.open_form(request, api.settings.upload.max_bytes, 1)?;
     let work = async |session: &Session| {
         let (file, kept) = take_one(&mut caller, session, form, &folder).await?;
         let links = Links::relative(&api, &parts, session).await?;
@@ -74,19 +75,25 @@ pub(in crate::api) async fn without_folder(_: Caller) -> Error {
     Error::FolderInvalid
 }
 
-/// Refuses all that can be refused before a byte of the body is read.
-fn open(caller: &Caller, request: Request, max_files: usize) -> Result<(Parts, Form), Error> {
-    let settings = &caller.api.settings;
-    let (parts, body) = request.into_parts();
-    let limits = Limits {
-        max_file_bytes: settings.upload.max_bytes,
-        max_files,
-        idle: settings.idle,
-        until: Some(caller.api.time_limit(&parts).store_until),
-    };
-    let form = Form::open(&parts.headers, body, limits)?;
-    Arrival::from_parts(&parts).body_state.check()?;
-    Ok((parts, form))
+impl Api {
+    /// Refuses all that can be refused before a byte of the body is read.
+    pub(in crate::api) fn open_form(
+        &self,
+        request: Request,
+        max_file_bytes: u64,
+        max_files: usize,
+    ) -> Result<(Parts, Form), Error> {
+        let (parts, body) = request.into_parts();
+        let limits = Limits {
+            max_file_bytes,
+            max_files,
+            idle: self.settings.idle,
+            until: Some(self.time_limit(&parts).store_until),
+        };
+        let form = Form::open(&parts.headers, body, limits)?;
+        Arrival::from_parts(&parts).body_state.check()?;
+        Ok((parts, form))
+    }
 }
 
 impl Caller {
