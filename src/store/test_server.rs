@@ -54,10 +54,14 @@ impl Received {
     }
 
     pub(super) fn header(&self, name: &str) -> Option<&str> {
-        let mut lines = self.head.lines().filter_map(|line| line.split_once(": "));
-        let found = lines.find(|(found, _)| found.eq_ignore_ascii_case(name));
-        found.map(|(_, value)| value)
+        header(&self.head, name)
     }
+}
+
+fn header<'h>(head: &'h str, name: &str) -> Option<&'h str> {
+    let mut lines = head.lines().filter_map(|line| line.split_once(": "));
+    let found = lines.find(|(found, _)| found.eq_ignore_ascii_case(name));
+    found.map(|(_, value)| value)
 }
 
 impl TestServer {
@@ -109,20 +113,16 @@ async fn request(stream: &mut TcpStream, unread: &mut Vec<u8>) -> Option<String>
     loop {
         let text = String::from_utf8_lossy(unread).into_owned();
         if let Some((head, body)) = text.split_once("\r\n\r\n") {
-            let head = Received {
-                connection: 0,
-                head: head.to_owned(),
-            };
-            let length = head.header("content-length").map_or(Ok(0), str::parse);
+            let length = header(head, "content-length").map_or(Ok(0), str::parse);
             if body.len() >= length.expect("a number") {
                 unread.clear();
-                return Some(head.head);
+                return Some(head.to_owned());
             }
         }
-        let read = stream.read_buf(unread).await;
-        if read.is_ok_and(|read| read > 0) {
-            continue;
-        }
-        return None;
+        stream
+            .read_buf(unread)
+            .await
+            .ok()
+            .filter(|read| *read > 0)?;
     }
 }

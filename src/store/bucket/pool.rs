@@ -249,12 +249,18 @@ mod tests {
         address
     }
 
-    async fn reaches(address: SocketAddr, certificates: &Certificates, host: &str) -> bool {
+    /// Why a server with this address and name is not reached in time.
+    async fn failure(
+        address: SocketAddr,
+        certificates: &Certificates,
+        timeout: Duration,
+        host: &str,
+    ) -> Option<SendError> {
         let trusted = Trusted::Public(certificates);
-        let connections = Connections::to_address(address, trusted, TIMEOUT);
+        let connections = Connections::to_address(address, trusted, timeout);
         let mut request = Request::new(Either::Right(SdkBody::empty()));
         *request.uri_mut() = format!("https://{host}/").parse().expect("a URI");
-        connections.send(request).await.is_ok()
+        connections.send(request).await.err()
     }
 
     #[tokio::test]
@@ -269,8 +275,8 @@ mod tests {
             (&another, HOST, false),
             (&Certificates::default(), HOST, false),
         ] {
-            let is_reached = reaches(address, certificates, host).await;
-            assert_eq!(is_reached, trusted, "{host}");
+            let failure = failure(address, certificates, TIMEOUT, host).await;
+            assert_eq!(failure.is_none(), trusted, "{host}");
         }
     }
 
@@ -278,12 +284,9 @@ mod tests {
     async fn a_server_that_never_shakes_hands_is_given_up() {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
-        let certificates = Certificates::default();
-        let trusted = Trusted::Public(&certificates);
-        let connections = Connections::to_address(address, trusted, Duration::from_millis(20));
-        let mut request = Request::new(Either::Right(SdkBody::empty()));
-        *request.uri_mut() = Uri::from_static("https://bucket.example/");
-        let failure = connections.send(request).await.expect_err("no handshake");
+        let (certificates, timeout) = (Certificates::default(), Duration::from_millis(20));
+        let failure = failure(address, &certificates, timeout, HOST).await;
+        let failure = failure.expect("no handshake");
         assert!(failure.is_connect(), "{failure:?}");
     }
 

@@ -250,10 +250,23 @@ impl Signer<'_> {
             scheme,
             host,
             path,
-            ..
+            query,
+            expires,
         } = request;
         let scope = self.scope();
-        let query = self.presigned_query(&request, &scope);
+        let credential = format!("{}/{scope}", self.credentials.key_id());
+        let expires = expires.as_secs().to_string();
+        let mut pairs = vec![
+            ("X-Amz-Algorithm", ALGORITHM),
+            ("X-Amz-Credential", &credential),
+            ("X-Amz-Date", self.stamp.as_str()),
+            ("X-Amz-Expires", &expires),
+            ("X-Amz-SignedHeaders", "host"),
+        ];
+        let token = self.credentials.session_token();
+        pairs.extend(token.map(|token| ("X-Amz-Security-Token", token)));
+        pairs.extend_from_slice(query);
+        let query = encoded_query(&pairs);
         let signable = Signable {
             method,
             path,
@@ -263,23 +276,6 @@ impl Signer<'_> {
         };
         let signature = self.signature(&signable, &scope);
         format!("{scheme}://{host}{path}?{query}&X-Amz-Signature={signature}")
-    }
-
-    fn presigned_query(&self, request: &PresignedUrl<'_>, scope: &str) -> String {
-        let credential = format!("{}/{scope}", self.credentials.key_id());
-        let expires = request.expires.as_secs().to_string();
-        let mut pairs = vec![
-            ("X-Amz-Algorithm", ALGORITHM),
-            ("X-Amz-Credential", &credential),
-            ("X-Amz-Date", self.stamp.as_str()),
-            ("X-Amz-Expires", &expires),
-            ("X-Amz-SignedHeaders", "host"),
-        ];
-        if let Some(token) = self.credentials.session_token() {
-            pairs.push(("X-Amz-Security-Token", token));
-        }
-        pairs.extend_from_slice(request.query);
-        encoded_query(&pairs)
     }
 }
 
