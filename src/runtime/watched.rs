@@ -6,7 +6,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
     time::Duration,
@@ -26,31 +26,28 @@ struct Inner {
     opened: Instant,
     /// Milliseconds after `opened`.
     last_moved: AtomicU64,
-    handled: AtomicUsize,
+    /// One holder more for each request that is handled.
+    handled: Arc<()>,
 }
-
-/// Counts as a request that is handled until it is dropped.
-pub(super) struct Handled(Activity);
 
 impl Activity {
     pub(super) fn new() -> Self {
         Self(Arc::new(Inner {
             opened: Instant::now(),
             last_moved: AtomicU64::new(0),
-            handled: AtomicUsize::new(0),
+            handled: Arc::default(),
         }))
     }
 
-    /// A request is handled from now on: its connection may be silent while the store works.
-    pub(super) fn handle(&self) -> Handled {
-        self.0.handled.fetch_add(1, Ordering::Relaxed);
-        Handled(self.clone())
+    /// A request is handled until this is dropped: its connection may be silent while the store works.
+    pub(super) fn handle(&self) -> Arc<()> {
+        Arc::clone(&self.0.handled)
     }
 
     /// The connection with the most of this is the first to be closed: without a request, then by its
     /// silence.
     pub(super) fn idleness(&self) -> (bool, Duration) {
-        let is_waiting = self.0.handled.load(Ordering::Relaxed) == 0;
+        let is_waiting = Arc::strong_count(&self.0.handled) == 1;
         let moved = Duration::from_millis(self.0.last_moved.load(Ordering::Relaxed));
         (is_waiting, self.0.opened.elapsed().saturating_sub(moved))
     }
@@ -59,12 +56,6 @@ impl Activity {
         let now = self.0.opened.elapsed().as_millis();
         let now = u64::try_from(now).unwrap_or(u64::MAX);
         self.0.last_moved.store(now, Ordering::Relaxed);
-    }
-}
-
-impl Drop for Handled {
-    fn drop(&mut self) {
-        self.0.0.handled.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
