@@ -334,7 +334,7 @@ impl Written {
         for edit in self.edits.drain(..) {
             file.edit(&edit, self.len).map_err(failed("edit a file"))?;
         }
-        file.append(batch)?;
+        write_all_vectored(&mut file.file, batch.chunks()).map_err(failed("write to a file"))?;
         self.len += batch.len() as u64;
         if let Some(hash) = &mut self.hash {
             hash.go_on(&file.file, self.len.saturating_sub(reach))
@@ -445,10 +445,6 @@ impl Temporary {
             .map_err(failed("make a file"))?;
         let name = TemporaryName(path);
         Ok(Self { name, file })
-    }
-
-    fn append(&mut self, batch: &Part) -> Result<(), Error> {
-        write_all_vectored(&mut self.file, batch.chunks()).map_err(failed("write to a file"))
     }
 
     /// Overwrites what lies in the first `written` bytes, all that the file has.

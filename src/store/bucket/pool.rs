@@ -19,7 +19,7 @@ use hyper_util::{
     client::legacy::{
         Client, ResponseFuture,
         connect::{
-            HttpConnector,
+            CaptureConnection, HttpConnector,
             dns::{GaiResolver, Name},
         },
     },
@@ -114,6 +114,13 @@ impl Connections {
 
     pub(super) fn send(&self, request: Request<RequestBody>) -> ResponseFuture {
         self.0.request(request)
+    }
+}
+
+/// Keeps a connection from being used again: a new one may reach a server that works.
+pub(super) fn poison(used: &CaptureConnection) {
+    if let Some(connected) = used.connection_metadata().as_ref() {
+        connected.poison();
     }
 }
 

@@ -49,7 +49,10 @@ impl Session {
         if let Some(end) = credentials.expires_at() {
             conditions.expires_at = conditions.expires_at.min(end.into());
         }
-        let scheme = Scheme::new(bucket.settings.dialect);
+        let scheme = match bucket.settings.dialect {
+            Dialect::S3 => &AWS4,
+            Dialect::Oss => &OSS4,
+        };
         let region = bucket.addresses.clients.region();
         Ok(PresignedPost {
             url: format!("{}/", bucket.addresses.public_url),
@@ -107,13 +110,6 @@ pub(super) const OSS4: Scheme = Scheme {
 };
 
 impl Scheme {
-    fn new(dialect: Dialect) -> &'static Self {
-        match dialect {
-            Dialect::S3 => &AWS4,
-            Dialect::Oss => &OSS4,
-        }
-    }
-
     fn form(
         &self,
         bucket: &str,
@@ -143,10 +139,8 @@ impl Scheme {
         let mut fields = vec![("success_action_status", "200".to_owned())];
         let words = self.guards.iter().chain([&self.version]);
         fields.extend(words.map(|&(name, value)| (name, value.to_owned())));
-        fields.push((
-            self.credential,
-            self.credential_scope(region, credentials, stamp),
-        ));
+        let scope = self.credential_scope(region, credentials, stamp);
+        fields.push((self.credential, scope));
         fields.push((self.date, stamp.as_str().to_owned()));
         let token = credentials.session_token();
         fields.extend(token.map(|token| (self.security_token, token.to_owned())));
@@ -160,14 +154,8 @@ impl Scheme {
         credentials: &Credentials,
         stamp: &Stamp,
     ) -> String {
-        format!(
-            "{}/{}/{}/{}/{}",
-            credentials.key_id(),
-            stamp.date(),
-            region,
-            self.service,
-            self.request
-        )
+        let (id, date) = (credentials.key_id(), stamp.date());
+        format!("{id}/{date}/{region}/{}/{}", self.service, self.request)
     }
 
     /// The signature of a policy, in lower-case hex; `date` is the day of the signing key.

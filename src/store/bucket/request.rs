@@ -8,7 +8,7 @@ use std::{
 };
 
 use axum::http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode,
+    HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode,
     header::{
         AGE, AUTHORIZATION, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE,
         CONTENT_TYPE, DATE, ETAG, HOST, USER_AGENT,
@@ -18,14 +18,14 @@ use bytes::{Bytes, BytesMut};
 use chrono::DateTime;
 use http_body_util::{BodyExt as _, Either};
 use hyper::body::Incoming;
-use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
+use hyper_util::client::legacy::connect::capture_connection;
 use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
 use super::{
     Deadline, Payload, Session,
     endpoint::Address,
-    pool::RequestBody,
+    pool::{RequestBody, poison},
     retry::{Attempts, Refusal, Taken},
     sdk::SdkBody,
     sigv4::{Signable, Signer, Stamp, UNSIGNED_PAYLOAD, encoded_query, hex},
@@ -185,10 +185,6 @@ enum AttemptError {
 }
 
 impl AttemptError {
-    fn unsent(operation: &'static str, source: BoxError) -> Self {
-        Self::Unsent(Error::unavailable(operation, "cannot be sent", source))
-    }
-
     fn into_error(self, operation: &'static str) -> Error {
         match self {
             Self::Unsent(error) => error,
@@ -268,24 +264,33 @@ impl Session {
         let credentials = credentials.map_err(AttemptError::Unsent)?;
         let sent_at = SystemTime::now();
         let request = self.sign(call, payload, &credentials);
-        let mut request = request.map_err(|source| AttemptError::unsent(call.operation, source))?;
+        let mut request = request.map_err(|source| {
+            AttemptError::Unsent(Error::unavailable(call.operation, "cannot be sent", source))
+        })?;
         let used = capture_connection(&mut request);
         attempts.begin();
         let answer = self.bucket.0.connections.send(request).await;
         let answer = answer.map_err(|error| AttemptError::Unanswered(error.into()))?;
-        if !answer.status().is_success() {
-            return Err(self.read_refusal(answer, &used, sent_at).await);
+        let (head, body) = answer.into_parts();
+        let (status, headers) = (head.status, head.headers);
+        let mut text = BytesMut::new();
+        if !status.is_success() {
+            if status.is_server_error() {
+                poison(&used);
+            }
+            // A truncated error body is still worth parsing.
+            let _ = read(body, ANSWER_BYTES, &mut text).await;
+            return Err(self.refusal(status, &headers, &text, sent_at));
         }
-        let answer = read_answer(answer, call.answer_bytes).await?;
-        match call.method != Method::GET && answer.is_error() {
-            true => Err(self.refusal(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                &answer.headers,
-                &answer.body,
-                sent_at,
-            )),
-            false => Ok(answer),
+        let whole = read(body, call.answer_bytes, &mut text).await;
+        whole.map_err(|error| AttemptError::Unanswered(error.into()))?;
+        let body = text.freeze();
+        let answer = Answer { headers, body };
+        if call.method != Method::GET && answer.is_error() {
+            let status = StatusCode::INTERNAL_SERVER_ERROR;
+            return Err(self.refusal(status, &answer.headers, &answer.body, sent_at));
         }
+        Ok(answer)
     }
 
     fn sign(
@@ -342,26 +347,6 @@ impl Session {
         }
     }
 
-    /// Reads an answer that is an error.
-    async fn read_refusal(
-        &self,
-        answer: Response<Incoming>,
-        used: &CaptureConnection,
-        sent_at: SystemTime,
-    ) -> AttemptError {
-        let (head, body) = answer.into_parts();
-        if head.status.is_server_error()
-            && let Some(connected) = used.connection_metadata().as_ref()
-        {
-            // A new connection may reach a server that works.
-            connected.poison();
-        }
-        let mut text = BytesMut::new();
-        // A truncated error body is still worth parsing.
-        let _ = read(body, ANSWER_BYTES, &mut text).await;
-        self.refusal(head.status, &head.headers, &text, sent_at)
-    }
-
     fn refusal(
         &self,
         status: StatusCode,
@@ -407,18 +392,6 @@ fn signed_headers(
     }
     headers.sort_unstable_by(|(one, _), (another, _)| one.as_str().cmp(another.as_str()));
     Ok(headers)
-}
-
-async fn read_answer(answer: Response<Incoming>, at_most: usize) -> Result<Answer, AttemptError> {
-    let (head, body) = answer.into_parts();
-    let mut text = BytesMut::new();
-    match read(body, at_most, &mut text).await {
-        Ok(()) => Ok(Answer {
-            headers: head.headers,
-            body: text.freeze(),
-        }),
-        Err(error) => Err(AttemptError::Unanswered(error.into())),
-    }
 }
 
 /// Reads a body to its end, or `at_most` bytes of it.

@@ -29,7 +29,7 @@ use aws_smithy_runtime_api::{
 use axum::http::Uri;
 use futures_util::FutureExt as _;
 use http_body_util::Either;
-use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
+use hyper_util::client::legacy::connect::capture_connection;
 use tokio::time::error::Elapsed;
 
 pub(super) use aws_sdk_s3::{Client, primitives::SdkBody};
@@ -228,7 +228,11 @@ impl HttpConnector for Connections {
         };
         let used = capture_connection(&mut request);
         if let Some(capture) = request.extensions().get::<CaptureSmithyConnection>() {
-            capture.set_connection_retriever(move || Some(poisonable(used.clone())));
+            capture.set_connection_retriever(move || {
+                let used = used.clone();
+                let connection = ConnectionMetadata::builder().proxied(false);
+                Some(connection.poison_fn(move || pool::poison(&used)).build())
+            });
         }
         let answer = self.send(request);
         HttpConnectorFuture::new(async move {
@@ -237,18 +241,6 @@ impl HttpConnector for Connections {
                 .map_err(|error| ConnectorError::other(error.into(), None))
         })
     }
-}
-
-/// Lets the SDK keep a connection that failed from being used again.
-fn poisonable(used: CaptureConnection) -> ConnectionMetadata {
-    ConnectionMetadata::builder()
-        .proxied(false)
-        .poison_fn(move || {
-            if let Some(connected) = used.connection_metadata().as_ref() {
-                connected.poison();
-            }
-        })
-        .build()
 }
 
 /// Everything except a connect timeout is classified as I/O; the SDK retries both.
