@@ -88,7 +88,7 @@ pub(super) async fn record(mut request: Request, next: Next) -> Response {
     if let Ok(id) = HeaderValue::from_str(&line.request_id) {
         response.headers_mut().insert(REQUEST_ID, id);
     }
-    line.end(response.status(), failure.map(|Failure(error)| error));
+    line.end = Some((response.status(), failure.map(|Failure(error)| error)));
     response
 }
 
@@ -121,10 +121,6 @@ impl Line {
             journal: Journal::default(),
             end: None,
         }
-    }
-
-    fn end(&mut self, status: StatusCode, error: Option<Arc<Error>>) {
-        self.end = Some((status, error));
     }
 
     /// The path that was asked for, where there was nothing.

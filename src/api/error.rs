@@ -156,6 +156,11 @@ pub(super) struct Row {
 }
 
 impl Error {
+    /// A bug, which showed by this failure.
+    pub(super) fn internal(cause: impl ToString) -> Self {
+        Self::Internal(cause.to_string())
+    }
+
     /// Status, code and texts for the client.
     pub(super) fn row(&self) -> Row {
         match self {

@@ -35,7 +35,7 @@ pub(super) fn ok(data: impl Serialize) -> Result<Response, Error> {
 
 /// 200 with `data` alone.
 pub(super) fn bare(data: impl Serialize) -> Result<Response, Error> {
-    let body = serde_json::to_vec(&data).map_err(|error| Error::Internal(error.to_string()))?;
+    let body = serde_json::to_vec(&data).map_err(Error::internal)?;
     Ok(([(CONTENT_TYPE, JSON)], body).into_response())
 }
 

@@ -84,7 +84,7 @@ pub(in crate::api) fn sign(
         expires_at: expires_at.timestamp(),
         content,
     };
-    let claims = serde_json::to_vec(&claims).map_err(|error| Error::Internal(error.to_string()))?;
+    let claims = serde_json::to_vec(&claims).map_err(Error::internal)?;
     let signature = signature(secrets, purpose, &claims);
     let claims = URL_SAFE_NO_PAD.encode_to_string(claims);
     Ok(signature.map(|signature| format!("{VERSION}{claims}.{signature}")))

@@ -113,7 +113,7 @@ fn serve(api: &Api, headers: &HeaderMap, name: &str) -> Result<Response, Error> 
     let (path, text) = found.ok_or(Error::NotFound)?;
     let kind = kind(path);
     let policy = HeaderValue::from_str(&content_security_policy(&settings.origins))
-        .map_err(|error| Error::Internal(error.to_string()))?;
+        .map_err(Error::internal)?;
     let headers = [
         (CONTENT_TYPE, kind),
         (CACHE_CONTROL, "no-cache"),

@@ -38,7 +38,7 @@ pub(in crate::api) async fn show(State(api): State<Api>, parts: Parts) -> Result
     let address = origin::client_address(&parts, api.settings.trusted_hops);
     rate_limit::count(&api, None, address)?;
     let drawn = tokio::task::spawn_blocking(move || draw(&text, as_svg)).await;
-    let (mime, picture) = drawn.map_err(internal)??;
+    let (mime, picture) = drawn.map_err(Error::internal)??;
     let headers = [
         (CONTENT_TYPE, HeaderValue::from_static(mime)),
         (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
@@ -49,16 +49,12 @@ pub(in crate::api) async fn show(State(api): State<Api>, parts: Parts) -> Result
 
 /// Media type and bytes.
 fn draw(text: &str, as_svg: bool) -> Result<(&'static str, Vec<u8>), Error> {
-    let code = QrCode::with_error_correction_level(text, EcLevel::M).map_err(internal)?;
+    let code = QrCode::with_error_correction_level(text, EcLevel::M).map_err(Error::internal)?;
     if as_svg {
         let picture = code.render::<svg::Color<'_>>().build();
         return Ok(("image/svg+xml", picture.into_bytes()));
     }
-    Ok(("image/png", png(&code).map_err(internal)?))
-}
-
-fn internal(error: impl std::fmt::Display) -> Error {
-    Error::Internal(error.to_string())
+    Ok(("image/png", png(&code).map_err(Error::internal)?))
 }
 
 /// One bit a pixel, white 1.
