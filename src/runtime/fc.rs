@@ -131,11 +131,9 @@ async fn invoke(
             return refused(StatusCode::BAD_REQUEST, &reason);
         }
     };
-    let answer = match gateway::answer(router, event, arrival).await {
-        Ok(answer) => serde_json::to_vec(&answer).map_err(|error| error.to_string()),
-        Err(error) => Err(error.to_string()),
-    };
-    match answer {
+    let answer = gateway::answer(router, event, arrival).await;
+    let answer = answer.map_err(|error| error.to_string());
+    match answer.and_then(|it| serde_json::to_vec(&it).map_err(|error| error.to_string())) {
         Ok(json) => {
             let kind = HeaderValue::from_static("application/json");
             ([(CONTENT_TYPE, kind)], json).into_response()

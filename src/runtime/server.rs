@@ -270,25 +270,20 @@ const INTERRUPTED: i32 = 130;
 
 /// Ctrl-C and SIGTERM.
 #[cfg(unix)]
-struct Asked {
-    interrupt: io::Result<tokio::signal::unix::Signal>,
-    terminate: io::Result<tokio::signal::unix::Signal>,
-}
+struct Asked([io::Result<tokio::signal::unix::Signal>; 2]);
 
 #[cfg(unix)]
 impl Asked {
     fn new() -> Self {
         use tokio::signal::unix::{SignalKind, signal};
-        Self {
-            interrupt: signal(SignalKind::interrupt()),
-            terminate: signal(SignalKind::terminate()),
-        }
+        Self([SignalKind::interrupt(), SignalKind::terminate()].map(signal))
     }
 
     async fn once(&mut self) {
+        let [interrupt, terminate] = &mut self.0;
         tokio::select! {
-            () = came(&mut self.interrupt) => {}
-            () = came(&mut self.terminate) => {}
+            () = came(interrupt) => {}
+            () = came(terminate) => {}
         }
     }
 }
