@@ -242,6 +242,11 @@ mod tests {
         (filling, bytes)
     }
 
+    fn fill(at: u64, len: usize) -> Edit {
+        let by = Overwrite::Fill(0xFF, len);
+        Edit { at, by }
+    }
+
     #[tokio::test]
     async fn the_last_bytes_are_held_for_the_next_part() {
         for held in [0, 1, 7, 8, 20_007, 50_000, 107_229, 107_230, 200_000] {
@@ -260,10 +265,6 @@ mod tests {
     #[tokio::test]
     async fn an_edit_reaches_every_byte_that_is_held_and_no_other() {
         const START: u64 = 1_000_000;
-        let edit = |at, len| Edit {
-            at,
-            by: Overwrite::Fill(0xFF, len),
-        };
         for (at, len) in [
             (0, 107_230),
             (0, 1),
@@ -277,7 +278,7 @@ mod tests {
             let (mut filling, mut bytes) = filled();
             // Another holder of the chunk keeps it as it was.
             let shared = filling.chunks[0].clone();
-            filling.edit(START, &edit(START + at, len));
+            filling.edit(START, &fill(START + at, len));
             let from = bytes.len().min(at as usize);
             let to = bytes.len().min(at as usize + len);
             bytes[from..to].fill(0xFF);
@@ -285,7 +286,7 @@ mod tests {
             assert!(shared.iter().all(|byte| *byte == 0));
         }
         let (mut filling, mut bytes) = filled();
-        filling.edit(START, &edit(START - 5, 10));
+        filling.edit(START, &fill(START - 5, 10));
         bytes[..5].fill(0xFF);
         assert_eq!(sent(&filling.take()).await, bytes);
     }
@@ -295,16 +296,12 @@ mod tests {
         let mut filling = PartBuilder::default();
         let chunk = Bytes::from(vec![7; SMALL_CHUNK]);
         filling.push(chunk.clone());
-        let edit = |at| Edit {
-            at,
-            by: Overwrite::Fill(0, 1),
-        };
-        filling.edit(0, &edit(3));
+        filling.edit(0, &fill(3, 1));
         let first = filling.chunks[0].as_ptr();
         assert_ne!(first, chunk.as_ptr());
-        filling.edit(0, &edit(5));
+        filling.edit(0, &fill(5, 1));
         assert_eq!(filling.chunks[0].as_ptr(), first);
-        assert_eq!(filling.take().chunks()[0][..6], [7, 7, 7, 0, 7, 0]);
+        assert_eq!(filling.take().chunks()[0][..6], [7, 7, 7, 0xFF, 7, 0xFF]);
     }
 
     #[test]
