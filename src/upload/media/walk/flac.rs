@@ -51,9 +51,11 @@ async fn metadata(input: &mut Input) -> Walked {
 async fn comments(input: &mut Input) -> Walked {
     let at = input.position();
     let comments = input.take(vorbis::MAX_BYTES).await;
-    for value in vorbis::going(&comments, input.strip()) {
-        let (at, value) = (at + value.start as u64, comments.slice(value));
-        input.replace(at, &value, vec![b' '; value.len()].into());
+    for comment in vorbis::going(&comments, input.strip()) {
+        for (range, by) in [(comment.name, b'X'), (comment.value, b' ')] {
+            let (at, before) = (at + range.start as u64, comments.slice(range));
+            input.replace(at, &before, vec![by; before.len()].into());
+        }
     }
     if !input.is_at_end().await || vorbis::has_cover_with_metadata(&comments) {
         input.keeps_something();

@@ -14,20 +14,27 @@ use super::{
 /// Most of the comments that is looked at.
 pub(super) const MAX_BYTES: usize = 64 * 1024;
 
-/// The values that are to go, by where they stand in `comments`.
-pub(super) fn going(comments: &[u8], strip: Strip) -> Vec<Range<usize>> {
+/// A comment, by where it stands.
+pub(super) struct Comment {
+    pub(super) name: Range<usize>,
+    pub(super) value: Range<usize>,
+}
+
+/// The comments that are to go.
+pub(super) fn going(comments: &[u8], strip: Strip) -> Vec<Comment> {
     let goes = |name: &[u8]| is_place(name) || strip >= Strip::Device && is_device(name);
-    let named = each(comments).filter(|(name, _)| goes(name));
-    named.map(|(_, value)| value).collect()
+    let of_name = |comment: &Comment| comments.get(comment.name.clone()).is_some_and(goes);
+    each(comments).filter(of_name).collect()
 }
 
 /// Whether a cover has metadata of its own, which stand in its first bytes.
 pub(super) fn has_cover_with_metadata(comments: &[u8]) -> bool {
-    let mut covers = each(comments).filter(|(name, _)| {
-        name.eq_ignore_ascii_case(b"METADATA_BLOCK_PICTURE")
-            || name.eq_ignore_ascii_case(b"COVERART")
+    const COVERS: [&[u8]; 2] = [b"METADATA_BLOCK_PICTURE", b"COVERART"];
+    let mut covers = each(comments).filter(|comment| {
+        let name = comments.get(comment.name.clone()).unwrap_or_default();
+        COVERS.iter().any(|cover| name.eq_ignore_ascii_case(cover))
     });
-    covers.any(|(_, value)| {
+    covers.any(|Comment { value, .. }| {
         let text = comments.get(value).unwrap_or_default();
         let whole = text.len() - text.len() % 4;
         let text = text.get(..whole).unwrap_or_default().trim_ascii_end();
@@ -41,8 +48,8 @@ pub(super) fn has_cover_with_metadata(comments: &[u8]) -> bool {
     })
 }
 
-/// The names, and where their values stand. The last one may be cut off.
-fn each(comments: &[u8]) -> impl Iterator<Item = (&[u8], Range<usize>)> {
+/// All comments. The last one may be cut off.
+fn each(comments: &[u8]) -> impl Iterator<Item = Comment> {
     let vendor = le32(comments, 0).unwrap_or_default() as usize;
     let mut at = vendor.saturating_add(8);
     std::iter::from_fn(move || {
@@ -56,7 +63,10 @@ fn each(comments: &[u8]) -> impl Iterator<Item = (&[u8], Range<usize>)> {
             .split(|byte| *byte == b'=')
             .next()
             .unwrap_or_default();
-        Some((name, (start + name.len() + 1).min(end)..end))
+        Some(Comment {
+            name: start..start + name.len(),
+            value: (start + name.len() + 1).min(end)..end,
+        })
     })
     .take(MAX_ELEMENTS as usize)
 }
