@@ -363,13 +363,14 @@ fn internal() -> Row {
 /// In minutes, where they are whole.
 fn recall_expired(life: Duration) -> Row {
     let (count, chinese, english) = match life.as_secs() {
-        seconds if seconds >= 60 && seconds.is_multiple_of(60) => (seconds / 60, "分钟", "minutes"),
-        seconds => (seconds, "秒", "seconds"),
+        seconds if seconds >= 60 && seconds.is_multiple_of(60) => (seconds / 60, "分钟", "minute"),
+        seconds => (seconds, "秒", "second"),
     };
+    let s = if count == 1 { "" } else { "s" };
     row(400, "recall_expired")
         .chinese(format!("消息超过{count}{chinese}，不能撤回"))
         .english(format!(
-            "The file was sent more than {count} {english} ago and cannot be recalled"
+            "The file was sent more than {count} {english}{s} ago and cannot be recalled"
         ))
 }
 

@@ -79,7 +79,13 @@ async fn arguments_come_as_json_urlencoded_or_in_the_query() {
 
 #[tokio::test]
 async fn too_late_is_said_in_the_time_that_is_set() {
-    for (seconds, told) in [(300, "5 minutes"), (120, "2 minutes"), (0, "0 seconds")] {
+    for (seconds, told) in [
+        (300, "5 minutes"),
+        (60, "1 minute"),
+        (59, "59 seconds"),
+        (1, "1 second"),
+        (0, "0 seconds"),
+    ] {
         // Made when its life was over, judged where it is longer.
         let over = |config: &mut Config| config.api.direct.recall_life = Duration::ZERO;
         let lane = Lane::changed(None, &[], over);

@@ -118,6 +118,8 @@ fn chinese(words: &str) -> String {
         (" bytes", " 字节"),
         (" minutes", "分钟"),
         (" seconds", "秒"),
+        (" minute", "分钟"),
+        (" second", "秒"),
     ];
     units.iter().fold(words, |words, (english, chinese)| {
         words.replace(english, chinese)
