@@ -144,10 +144,7 @@ pub fn router(store: Store, settings: Settings) -> Router {
         .route("/api/chat/qrcode", get(qrcode::show))
         .merge(companion::routes())
         .fallback(files::serve)
-        .layer((
-            middleware::from_fn(layers::check_host),
-            middleware::from_fn_with_state(places, concurrency::limit),
-        ))
+        .layer(middleware::from_fn_with_state(places, concurrency::limit))
         // A full process is still a healthy one.
         .route("/healthz", get(health::health))
         // Holds for the routes above it only.
@@ -157,6 +154,7 @@ pub fn router(store: Store, settings: Settings) -> Router {
             middleware::from_fn(access_log::record),
             cors,
             CatchPanicLayer::custom(layers::panic_response),
+            middleware::from_fn(layers::check_host),
         ));
     layers::strip_base_path(routes, base_path)
 }

@@ -219,8 +219,12 @@ fn request_headers() -> Vec<Case> {
         &["chat.example", "chat.example"],
     ];
     for hosts in hosts {
-        for (method, path) in [(Method::POST, UPLOAD), (Method::GET, "/images/a.png")] {
-            let case = Case::picture(format!("Host: {hosts:?}, {method}"));
+        for (method, path) in [
+            (Method::POST, UPLOAD),
+            (Method::GET, "/images/a.png"),
+            (Method::GET, "/healthz"),
+        ] {
+            let case = Case::picture(format!("Host: {hosts:?}, {method} {path}"));
             let case = case.method(method).to(path);
             let case = hosts.iter().fold(case, |case, host| case.and("host", host));
             cases.push(case.refused("host_invalid"));
