@@ -1,4 +1,4 @@
-// Every row of the table of failures in client/README.md, against the built program and SeaweedFS, with a network between
+// Every row of README's table of what a client does, against the built program and SeaweedFS, with a network between
 // that does what the row says.
 
 import assert from 'node:assert/strict'
