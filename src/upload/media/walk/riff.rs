@@ -131,7 +131,8 @@ struct Film {
     all_frames: u32,
     /// Length, scale and rate of the pictures' stream.
     pictures: Option<[u32; 3]>,
-    has_sound: bool,
+    /// Of the first sound's stream.
+    sound: Option<[u32; 3]>,
     is_picture: bool,
 }
 
@@ -193,9 +194,11 @@ impl Film {
                     let header = input.take(36).await;
                     let field = |at| le32(&header, at).unwrap_or_default();
                     self.is_picture = header.starts_with(b"vids");
-                    self.has_sound |= header.starts_with(b"auds");
-                    if self.is_picture && self.pictures.is_none() {
-                        self.pictures = Some([field(32), field(20), field(24)]);
+                    let times = [field(32), field(20), field(24)];
+                    if self.is_picture {
+                        self.pictures.get_or_insert(times);
+                    } else if header.starts_with(b"auds") {
+                        self.sound.get_or_insert(times);
                     }
                 }
                 b"strf" if self.is_picture => {
@@ -220,7 +223,10 @@ impl Film {
         const MILLION: u64 = 1_000_000;
         facts.set_size(self.width, self.height, false);
         let Some([length, scale, rate]) = self.pictures else {
-            facts.kind = self.has_sound.then_some(Kind::Audio);
+            if let Some([length, scale, rate]) = self.sound {
+                facts.kind = Some(Kind::Audio);
+                facts.set_duration(u64::from(length) * u64::from(scale), rate.into());
+            }
             return;
         };
         let length = length.max(self.all_frames);
@@ -383,7 +389,7 @@ mod tests {
                 "sound alone",
                 &[&avih(0, 0, 0), &sound],
                 None,
-                None,
+                Some(8000),
                 Some(Kind::Audio),
             ),
             ("nothing", &[], None, None, None),

@@ -1,9 +1,10 @@
 //! Movies made of boxes, true and lying, and real ones.
 
+use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::super::{
-    Geo, Strip,
+    Geo, Report, Strip, Walker,
     tests::{boxed, cases, changed, finds, pass, pass_in_any_chunks, passed_twice, sample, words},
 };
 use super::*;
@@ -330,6 +331,39 @@ fn sizes_that_lie_cost_nothing() {
     ] {
         assert_eq!(duration_of(&file), Some(10_000), "{case}");
     }
+}
+
+/// A report of a file that is too long to be made, and whether anything of it was overwritten.
+fn long(start: &[u8], chunk: &[u8], times: usize, end: &[u8]) -> (Report, bool) {
+    let mut walker = Walker::new(Format::Mp4, Strip::Location).expect("a format that is walked");
+    let mut edits = Vec::new();
+    let chunk = Bytes::copy_from_slice(chunk);
+    walker.see(&Bytes::copy_from_slice(start), &mut edits);
+    for _ in 0..times {
+        walker.see(&chunk, &mut edits);
+    }
+    walker.see(&Bytes::copy_from_slice(end), &mut edits);
+    let report = walker.end(&mut edits);
+    (report, !edits.is_empty())
+}
+
+#[test]
+fn a_gigabyte_before_the_index_is_passed_over() {
+    let moov = boxed(b"moov", &[&mvhd(1000, 10_000), &picture().boxes()]);
+    let mdat = [&((1_u32 << 30) + 8).to_be_bytes()[..], b"mdat"].concat();
+    let (report, is_edited) = long(&mdat, &[7; 1 << 20], 1024, &moov);
+    assert_eq!(report.facts.duration_ms, Some(10_000));
+    assert_eq!((report.geo, is_edited), (Geo::None, false));
+}
+
+#[test]
+fn a_packet_of_64_mib_is_kept() {
+    const XMP: &[u8] = b"\xbe\x7a\xcf\xcb\x97\xa9\x42\xe8\x9c\x71\x99\x94\x91\xe3\xaf\xac";
+    let moov = boxed(b"moov", &[&mvhd(1000, 10_000), &picture().boxes()]);
+    let uuid = [&((64_u32 << 20) + 24).to_be_bytes()[..], b"uuid", XMP].concat();
+    let (report, is_edited) = long(&uuid, &[b' '; 1 << 20], 64, &moov);
+    assert_eq!(report.facts.duration_ms, Some(10_000));
+    assert_eq!((report.geo, is_edited), (Geo::Kept, false));
 }
 
 #[test]
