@@ -74,14 +74,14 @@ impl Vars {
         }
     }
 
-    /// A third of the memory that the platform gives the function. The rest is for everything else, which
+    /// A quarter of the memory that the platform gives the function. The rest is for everything else, which
     /// is another MiB for each upload at a time.
     fn memory_for_parts(&self) -> usize {
         const NOT_ON_A_CLOUD: usize = 1 << 30;
         const LEAST: usize = 16 << 20;
         let sizes = ["AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "FC_FUNCTION_MEMORY_SIZE"];
         let megabytes: Option<usize> = self.first_of(&sizes).and_then(|size| size.parse().ok());
-        megabytes.map_or(NOT_ON_A_CLOUD, |size| LEAST.max((size << 20) / 3))
+        megabytes.map_or(NOT_ON_A_CLOUD, |size| LEAST.max((size << 20) / 4))
     }
 
     fn region(&mut self, own_endpoint: bool) -> String {

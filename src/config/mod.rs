@@ -632,10 +632,10 @@ mod tests {
     }
 
     #[test]
-    fn parts_may_take_a_third_of_a_functions_memory() {
+    fn parts_may_take_a_quarter_of_a_functions_memory() {
         for (line, bytes) in [
-            ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE=1536", 512 << 20),
-            ("FC_FUNCTION_MEMORY_SIZE=768", 256 << 20),
+            ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE=2048", 512 << 20),
+            ("FC_FUNCTION_MEMORY_SIZE=512", 128 << 20),
             ("FC_FUNCTION_MEMORY_SIZE=32", 16 << 20),
             ("UPLOAD_MEMORY_BYTES=64MiB", 64 << 20),
             ("", 1 << 30),

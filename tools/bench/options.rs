@@ -18,7 +18,7 @@ Usage: cargo build --release && cargo measure [OPTIONS]
   --quick               a fifth of the time, smaller files; to see that it runs
   --concurrency N,N     uploads at once in the last table [default: 1,16,64]
   --concurrent-mb N     size of each of them [default: 100]
-  --memory-mb N         what the function is told to have; a third is for parts [default: 1024]
+  --memory-mb N         what the function is told to have; a quarter is for parts [default: 1024]
   --tls                 the store speaks TLS; rows start, idle, lambda-start and lambda-first only
   --pause-ms N          how long nobody asks for anything after the start, before the first upload
   --env NAME=VALUE      one more variable for the binary; repeatable
