@@ -47,9 +47,12 @@ async fn frames(input: &mut Input, version: u8, flags: u8) -> Walked {
     }
     while !input.is_at_end().await {
         let frame = Frame::read(input, version).await?;
-        if frame.name[0] == 0 {
+        match frame.name {
             // Padding.
-            return Ok(());
+            [0, ..] => return Ok(()),
+            // A size before it was wrong: some taggers write those of 2.4 into 2.3.
+            name if !name.iter().all(|byte| is_of_name(*byte)) => return Err(Stop::Broken),
+            _ => {}
         }
         let outer = input.enter(frame.size);
         match &frame.name {
@@ -68,6 +71,10 @@ async fn frames(input: &mut Input, version: u8, flags: u8) -> Walked {
         input.leave(outer).await?;
     }
     Ok(())
+}
+
+fn is_of_name(byte: u8) -> bool {
+    matches!(byte, b'A'..=b'Z' | b'0'..=b'9' | 0)
 }
 
 struct Frame {
@@ -181,6 +188,7 @@ mod tests {
             ),
             ("a changed cover", 4, 0x80, "APIC", 0, &cover(), Geo::Kept),
             ("an extended header", 3, 0x40, "TXXX", 0, place, Geo::Kept),
+            ("a frame of no name", 3, 0, "ab;d", 0, place, Geo::Kept),
             ("a title", 3, 0, "TIT2", 0, b"\0Location", Geo::None),
             (
                 "a text without one",
