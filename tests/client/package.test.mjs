@@ -107,19 +107,18 @@ createUploader({ api: '', lane: 'tus' })
 createUploader({})
 `
 
-/** The client's example, and as much of `uni` as it needs. */
-const SHOWN = `
-declare const uni: {
-  getStorageSync(key: string): string
-  chooseVideo(options: { success(file: { tempFilePath: string; size: number }): void }): void
-  showToast(options: { title: string; icon: 'none' }): void
-}
-${/```js\n(import \{ createUploader \}[\s\S]*?)```/.exec(readFileSync(new URL('../README.md', CLIENT), 'utf8'))[1].replace('chat-upload-client/uni', './uni.js')}`
+/** The examples of both READMEs that call `uni`: of the client, and those without it, which use each other. */
+const SHOWN = ['README.md', 'README.zh-CN.md'].flatMap((name) => {
+  const blocks = readFileSync(new URL(`../${name}`, CLIENT), 'utf8').matchAll(/```js\n([\s\S]*?)```/g)
+  const examples = [...blocks].map(([, text]) => text).filter((text) => /\buni\./.test(text))
+  const [client, without] = [true, false].map((wanted) => examples.filter((text) => text.includes('chat-upload-client') === wanted))
+  return [client, without].map((texts) => [name, texts.join('\n').replace('chat-upload-client/uni', './uni.js')])
+})
 
 /** The complaints of TypeScript about a file beside the client. */
-function complaints(text) {
-  const file = fileURLToPath(new URL('use.ts', CLIENT))
-  const options = { strict: true, noEmit: true, target: typescript.ScriptTarget.ES2022, module: typescript.ModuleKind.ES2022, moduleResolution: typescript.ModuleResolutionKind.Bundler, types: [], skipDefaultLibCheck: true, lib: ['lib.es2022.d.ts', 'lib.dom.d.ts'] }
+function complaints(text, name = 'use.ts', more = {}) {
+  const file = fileURLToPath(new URL(name, CLIENT))
+  const options = { strict: true, noEmit: true, target: typescript.ScriptTarget.ES2022, module: typescript.ModuleKind.ES2022, moduleResolution: typescript.ModuleResolutionKind.Bundler, types: [], skipLibCheck: true, lib: ['lib.es2022.d.ts', 'lib.dom.d.ts'], ...more }
   const host = typescript.createCompilerHost(options)
   const { readFile, fileExists, getSourceFile } = host
   host.fileExists = (name) => name === file || fileExists(name)
@@ -130,8 +129,13 @@ function complaints(text) {
 }
 
 test('the types accept what README shows and refuse what is wrong', () => {
-  assert.deepEqual(complaints(SHOWN), [])
   assert.deepEqual(complaints(USE), [])
+  assert.ok(SHOWN.every(([, text]) => text.includes('uni.')))
+  const typeRoots = [fileURLToPath(new URL('../examples/uni-app/node_modules/', CLIENT))]
+  for (const [name, text] of SHOWN) {
+    const found = complaints(text, 'use.js', { allowJs: true, checkJs: true, strict: false, types: ['@dcloudio/types'], typeRoots })
+    assert.deepEqual(found, [], `${name}: ${text}`)
+  }
 })
 
 test('the codes of the types are those that the code has', () => {
