@@ -13,7 +13,7 @@ const LANES = ['form', 'direct', 'parts']
 const LARGEST = 20_000_000
 const CLIENTS = /X-Amz-Signature=|multipart\/form-data/
 // With the five retries that are the default, one step in 729 would still fail.
-const RETRIES = 12
+const RETRIES = 40
 
 /** Numbers from 0 to 1, the same ones in each run. */
 function random(seed) {
