@@ -55,19 +55,20 @@ async fn frames(input: &mut Input, version: u8, flags: u8) -> Walked {
             _ => {}
         }
         let outer = input.enter(frame.size);
-        match &frame.name {
+        let inside = match &frame.name {
             b"APIC" | b"PIC\0" if frame.is_plain && flags & UNSYNCHRONISED == 0 => {
-                jpeg::cover(input).await?;
+                jpeg::cover(input).await
             }
-            b"APIC" | b"PIC\0" => jpeg::unread_cover(input).await?,
+            b"APIC" | b"PIC\0" => jpeg::unread_cover(input).await,
             b"TXXX" | b"TXX\0" | b"PRIV" | b"GEOB" | b"GEO\0" => {
-                words::clean(input, MAX_TEXT, 0, |_| {}).await?;
+                words::clean(input, MAX_TEXT, 0, |_| {}).await
             }
             b"TSSE" | b"TSS\0" | b"TENC" | b"TEN\0" | b"TOWN" if input.strip() >= Strip::Device => {
-                input.blank(input.left(), 0).await?;
+                input.blank(input.left(), 0).await
             }
-            _ => {}
-        }
+            _ => Ok(()),
+        };
+        movie::ended(input, inside);
         input.leave(outer).await?;
     }
     Ok(())
@@ -208,6 +209,20 @@ mod tests {
             let had = finds(&file, b"+47.2") || finds(&file, b"PLACE!!!");
             assert_eq!(told, had && geo == Geo::Kept, "{case}");
             assert_eq!(passed.bytes == file, geo != Geo::Removed, "{case}");
+        }
+    }
+
+    #[test]
+    fn a_cover_that_breaks_off_does_not_hide_the_text_behind_it() {
+        let place = frame(3, "TXXX", 0, b"\0location\0+47.2+39.6/");
+        for (data, geo) in [
+            (b"\0\0\x03\0\xFF\xD8\xFF\xE1\x01".as_slice(), Geo::Removed),
+            (b"\0\0\x03\0\xFF\xD8\xFF\xE1\0\x02no marker", Geo::Kept),
+        ] {
+            let file = tagged(3, 0, &[frame(3, "APIC", 0, data), place.clone()]);
+            let passed = pass_in_any_chunks(Format::Mp3, Strip::Location, &file);
+            assert_eq!(passed.report.geo, geo);
+            assert!(!finds(&passed.bytes, b"+47.2"));
         }
     }
 

@@ -75,9 +75,12 @@ pub(super) async fn cover(input: &mut Input) -> Walked {
     }
 }
 
+/// Words by which the metadata of any picture begin.
+pub(super) const METADATA: [&[u8]; 3] = [b"Exif", b"eXIf", b"ns.adobe.com/xap"];
+
 /// A cover whose bytes cannot be told apart: it stays, and with it what it may tell.
 pub(super) async fn unread_cover(input: &mut Input) -> Walked {
-    match input.find(&[b"Exif", b"eXIf", b"ns.adobe.com/xap"]).await {
+    match input.find(&METADATA).await {
         Ok(_) => input.keeps_something(),
         Err(stop) => stop.at_end()?,
     }

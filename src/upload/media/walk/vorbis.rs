@@ -4,10 +4,12 @@
 use std::ops::Range;
 
 use base64_simd::STANDARD_NO_PAD;
+use memchr::memmem;
 
 use super::{
     super::field::le32,
     MAX_ELEMENTS, Strip,
+    jpeg::METADATA,
     words::{is_device, is_place},
 };
 
@@ -42,8 +44,7 @@ pub(super) fn has_cover_with_metadata(comments: &[u8]) -> bool {
         let Ok(cover) = STANDARD_NO_PAD.decode_to_vec(text) else {
             return true;
         };
-        let marks: [&[u8]; 3] = [b"Exif", b"eXIf", b"ns.adobe.com/xap"];
-        let mut found = marks.iter().map(|mark| memchr::memmem::find(&cover, mark));
+        let mut found = METADATA.iter().map(|word| memmem::find(&cover, word));
         found.any(|at| at.is_some())
     })
 }
