@@ -54,20 +54,23 @@ impl Refused {
 }
 
 pub(super) fn describe(head: &[u8], claimed: &str) -> Refused {
-    let looks_like = unlisted(head)
+    let looks_like = damaged_or_binary(head)
         .or_else(|| text::known_beginning(head, claimed))
-        .or_else(|| infer::get(head).and_then(|found| name(found.extension())))
+        .or_else(|| by_signature(head))
         .unwrap_or("unknown");
     Refused::new(looks_like)
 }
 
-/// Formats that `infer` does not know, or knows only by reading further than we want.
-fn unlisted(head: &[u8]) -> Option<&'static str> {
+/// Formats to be named before their beginning is compared with that of texts.
+fn damaged_or_binary(head: &[u8]) -> Option<&'static str> {
     Some(match head {
         [] => "empty file",
         [0xD0, 0xCF, 0x11, 0xE0, ..] => "OLE file",
         [0x7F, b'E', b'L', b'F', ..] => "Linux program",
         [b'd', b'e', b'x', b'\n', ..] => "Android program",
+        [0xCE | 0xCF, 0xFA, 0xED, 0xFE, ..] | [0xFE, 0xED, 0xFA, ..] => "macOS program",
+        // A universal program has the number of its processors where a Java class has its version, 45 or more.
+        [0xCA, 0xFE, 0xBA, 0xBE, 0, 0, 0, ..45, ..] => "macOS program",
         [0x1A, 0x45, 0xDF, 0xA3, ..] => "damaged WebM",
         [b'P', b'K', 3 | 5 | 7, ..] => "damaged ZIP",
         [b'O', b'g', b'g', b'S', 0, ..] => "Ogg without a known sound",
@@ -78,59 +81,76 @@ fn unlisted(head: &[u8]) -> Option<&'static str> {
     })
 }
 
-/// By the extension under which `infer` lists a format. Accepted ones come here damaged; formats
-/// that it knows by two bytes are left out, since most files it finds so are something else.
-fn name(extension: &str) -> Option<&'static str> {
-    Some(match extension {
-        "exe" | "dll" => "Windows program",
-        "mach" => "macOS program",
-        "class" => "Java class",
-        "wasm" => "WebAssembly",
-        "deb" | "rpm" => "Linux package",
-        "crx" => "browser extension",
-        "swf" => "SWF",
-        "tif" => "TIFF",
-        "cr2" => "Canon raw",
-        "psd" => "Photoshop",
-        "ico" => "ICO",
-        "jp2" => "JPEG 2000",
-        "jxl" => "JPEG XL",
-        "jxr" => "JPEG XR",
-        "djvu" => "DjVu",
-        "dwg" => "AutoCAD",
-        "wmv" => "WMV",
-        "flv" => "FLV",
-        "mpg" => "MPEG",
-        "midi" => "MIDI",
-        "aiff" => "AIFF",
-        "ape" => "Monkey's Audio",
-        "dsf" => "DSF",
-        "woff" | "woff2" | "ttf" | "otf" | "eot" => "font",
-        "mobi" => "Mobipocket",
-        "sqlite" => "SQLite",
-        "tar" => "damaged TAR",
-        "gz" => "damaged GZIP",
-        "bz2" => "damaged BZIP2",
-        "bz3" => "BZIP3",
-        "xz" => "damaged XZ",
-        "zst" => "damaged Zstandard",
-        "lz4" => "LZ4",
-        "cab" => "CAB",
-        "ar" => "AR",
-        "jpg" => "damaged JPEG",
-        "png" => "damaged PNG",
-        "gif" => "damaged GIF",
-        "webp" | "wav" | "avi" => "damaged RIFF",
-        "heif" | "avif" => "damaged HEIF",
-        "mp4" | "m4v" | "m4a" | "mov" => "damaged MP4",
-        "mkv" | "webm" => "damaged WebM",
-        "mp3" => "damaged MP3",
-        "aac" => "damaged AAC",
-        "amr" => "damaged AMR",
-        "flac" => "damaged FLAC",
-        "pdf" => "damaged PDF",
-        "rar" => "damaged RAR",
-        "7z" => "damaged 7z",
-        _ => return None,
-    })
+fn by_signature(head: &[u8]) -> Option<&'static str> {
+    let has = |at: usize, bytes| head.get(at..).is_some_and(|rest| rest.starts_with(bytes));
+    let &(.., name) = SIGNATURES.iter().find(|(at, bytes, _)| has(*at, bytes))?;
+    Some(name)
+}
+
+/// Where a format has which bytes; an earlier row wins. Accepted formats come here damaged.
+const SIGNATURES: &[(usize, &[u8], &str)] = &[
+    (0, b"MZ", "Windows program"),
+    (0, b"\xCA\xFE\xBA\xBE", "Java class"),
+    (0, b"\0asm", "WebAssembly"),
+    (0, b"!<arch>\ndebian-binary", "Linux package"),
+    (0, b"\xED\xAB\xEE\xDB", "Linux package"),
+    (0, b"Cr24", "browser extension"),
+    (0, b"II*\0\x10\0\0\0CR\x02", "Canon raw"),
+    (0, b"II*\0", "TIFF"),
+    (0, b"MM\0*", "TIFF"),
+    (0, b"8BPS", "Photoshop"),
+    (0, b"\0\0\x01\0", "ICO"),
+    (0, b"\0\0\0\x0CjP  ", "JPEG 2000"),
+    (0, b"\0\0\0\x0CJXL ", "JPEG XL"),
+    (0, b"\xFF\x0A", "JPEG XL"),
+    (0, b"AC10", "AutoCAD"),
+    (0, b"\x30\x26\xB2\x75\x8E\x66\xCF\x11", "WMV"),
+    (0, b"FLV\x01", "FLV"),
+    (0, b"\0\0\x01\xB3", "MPEG"),
+    (0, b"\0\0\x01\xBA", "MPEG"),
+    (0, b"MThd", "MIDI"),
+    (8, b"AIFF", "AIFF"),
+    (0, b"wOFF", "font"),
+    (0, b"wOF2", "font"),
+    (0, b"OTTO\0", "font"),
+    (0, b"\0\x01\0\0\0", "font"),
+    (0, b"SQLite format 3", "SQLite"),
+    (0, b"MSCF", "CAB"),
+    (0, b"\xFF\xD8\xFF", "damaged JPEG"),
+    (4, b"ftyphei", "damaged HEIF"),
+    (4, b"ftypmif1", "damaged HEIF"),
+    (4, b"ftypmsf1", "damaged HEIF"),
+    (4, b"ftypavi", "damaged HEIF"),
+    (4, b"ftypiso", "damaged MP4"),
+    (4, b"ftypmp4", "damaged MP4"),
+    (4, b"ftypM4", "damaged MP4"),
+    (4, b"ftypqt", "damaged MP4"),
+    (4, b"moov", "damaged MP4"),
+    (4, b"mdat", "damaged MP4"),
+    (12, b"mdat", "damaged MP4"),
+    (0, b"ID3", "damaged MP3"),
+    (0, b"\xFF\xFB", "damaged MP3"),
+    (0, b"\xFF\xF3", "damaged MP3"),
+    (0, b"\xFF\xF2", "damaged MP3"),
+    (0, b"\xFF\xF1", "damaged AAC"),
+    (0, b"\xFF\xF9", "damaged AAC"),
+    (257, b"ustar", "damaged TAR"),
+    (0, b"\x1F\x8B\x08", "damaged GZIP"),
+    (0, b"BZh", "damaged BZIP2"),
+    (0, b"\xFD7zXZ\0", "damaged XZ"),
+    (0, b"\x28\xB5\x2F\xFD", "damaged Zstandard"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_signature_is_hidden_by_an_earlier_one() {
+        for &(at, bytes, name) in SIGNATURES {
+            let mut head = vec![0x80; 300];
+            head[at..at + bytes.len()].copy_from_slice(bytes);
+            assert_eq!(describe(&head, "").looks_like, name, "{bytes:X?} at {at}");
+        }
+    }
 }
