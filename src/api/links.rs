@@ -1,9 +1,26 @@
-//! Addresses of stored files, as items name them.
+//! Who may read stored files, and their addresses as items name them.
+
+use std::time::Duration;
 
 use axum::http::request::Parts;
 
-use super::{Api, Error, access::signed, routes::read};
+use super::{Api, Error, access::signed};
 use crate::store::{ObjectKey, Read, ReadSigner, Session, SignedRead, Store};
+
+/// How the paths begin of files that are read with a signed address.
+pub(super) const PREFIX: &str = "/f/";
+
+/// `UPLOAD_READ`: who may read what is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settings {
+    /// Everybody who knows a file's key.
+    Public,
+    /// Holders of the address that an item named.
+    Signed {
+        /// `UPLOAD_READ_SECS`: life of a presigned address of the bucket.
+        life: Duration,
+    },
+}
 
 /// Makes the addresses for the items of one answer.
 pub(super) struct Links {
@@ -42,8 +59,8 @@ impl Links {
 
     async fn at(base_url: String, api: &Api, session: &Session) -> Result<Self, Error> {
         let signer = match api.settings.read {
-            read::Settings::Public => None,
-            read::Settings::Signed { life } => session.read_signer(life).await?,
+            Settings::Public => None,
+            Settings::Signed { life } => session.read_signer(life).await?,
         };
         Ok(Self {
             api: api.clone(),
@@ -55,11 +72,11 @@ impl Links {
     /// The addresses of the file with this key.
     pub(super) fn to(&self, key: &ObjectKey) -> Result<Addresses, Error> {
         let url = match self.api.settings.read {
-            read::Settings::Public => format!("{}/{key}", self.base_url),
-            read::Settings::Signed { .. } => {
+            Settings::Public => format!("{}/{key}", self.base_url),
+            Settings::Signed { .. } => {
                 let secrets = self.api.signing_secrets()?;
                 let signature = signed::sign_key(secrets, key).ok_or(Error::DirectDisabled)?;
-                format!("{}{}{signature}/{key}", self.base_url, read::PREFIX)
+                format!("{}{}{signature}/{key}", self.base_url, PREFIX)
             }
         };
         let read = Read {

@@ -44,11 +44,9 @@ pub use self::{
     access_log::REQUEST_ID,
     error::Error,
     layers::CorsOrigins,
+    links::Settings as ReadSettings,
     origin::{Arrival, BodyState},
-    routes::{
-        direct::Settings as DirectSettings, page::Settings as PageSettings,
-        read::Settings as ReadSettings,
-    },
+    routes::{direct::Settings as DirectSettings, page::Settings as PageSettings},
 };
 use crate::{
     store::{Session, Store, TimeLimit},

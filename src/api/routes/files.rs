@@ -17,7 +17,7 @@ use axum::{
 };
 use tower_http::services::ServeFile;
 
-use crate::api::{Api, Error, routes::read};
+use crate::api::{Api, Error, links};
 use crate::{
     store::{self, ObjectKey, Store, disk::Disk},
     upload::media::{Kind, Media},
@@ -28,7 +28,7 @@ pub(in crate::api) async fn serve(
     State(api): State<Api>,
     request: Request,
 ) -> Result<Response, Error> {
-    let (Store::Disk(disk), read::Settings::Public) = (&api.store, api.settings.read) else {
+    let (Store::Disk(disk), links::Settings::Public) = (&api.store, api.settings.read) else {
         return Err(Error::NotFound);
     };
     if !matches!(*request.method(), Method::GET | Method::HEAD) {

@@ -12,12 +12,15 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 
-use crate::api::{Api, Arrival, Error, access::signed, routes::files};
+use crate::api::{
+    Api, Arrival, Error,
+    access::signed,
+    links::{PREFIX, Settings},
+    routes::files,
+};
 use crate::store::{ObjectKey, Read, SignedRead, Store, bucket::Dialect};
 
-/// How the paths begin.
-pub(in crate::api) const PREFIX: &str = "/f/";
-/// The route.
+/// The route; its paths begin with [`PREFIX`].
 pub(in crate::api) const ROUTE: &str = "/f/{signature}/{*key}";
 
 /// Longest time for which a redirect is cached: the credentials that signed its target may end at any
@@ -31,18 +34,6 @@ const MAX_PROCESS_BYTES: usize = 256;
 /// `info`, which prints coordinates, nor anything that stores.
 const IMAGE_ACTIONS: &str = "resize crop rotate auto-orient format quality interlace circle \
                              rounded-corners blur sharpen bright contrast";
-
-/// `UPLOAD_READ`: who may read what is stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Settings {
-    /// Everybody who knows a file's key.
-    Public,
-    /// Holders of the address that an item named.
-    Signed {
-        /// `UPLOAD_READ_SECS`: life of a presigned address of the bucket.
-        life: Duration,
-    },
-}
 
 /// Sends the file, or the client to where it is.
 pub(in crate::api) async fn read(

@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+pub(super) use aws_sdk_s3::primitives::SdkBody;
 use axum::http::{Request, Uri};
 use futures_util::FutureExt as _;
 use http_body_util::Either;
@@ -32,7 +33,6 @@ use rustls::{
 use tokio::net::TcpStream;
 use tower::Service;
 
-use super::sdk::SdkBody;
 use crate::store::{BoxError, chunks::PartBody};
 
 /// How long an idle connection is kept. S3 closes one after about as long, and a process that was

@@ -25,9 +25,8 @@ use tokio::time::Instant;
 use super::{
     Deadline, Payload, Session,
     endpoint::Address,
-    pool::{RequestBody, poison},
+    pool::{RequestBody, SdkBody, poison},
     retry::{Attempts, Refusal, Taken},
-    sdk::SdkBody,
     sigv4::{Signable, Signer, Stamp, UNSIGNED_PAYLOAD, encoded_query, hex},
 };
 use crate::store::{BoxError, ContentHeaders, Credentials, Error, chunks::Part};

@@ -32,11 +32,11 @@ use http_body_util::Either;
 use hyper_util::client::legacy::connect::capture_connection;
 use tokio::time::error::Elapsed;
 
-pub(super) use aws_sdk_s3::{Client, primitives::SdkBody};
+pub(super) use aws_sdk_s3::Client;
 
 use super::{
     Deadline, Session, Settings,
-    pool::{self, Connections},
+    pool::{self, Connections, SdkBody},
     retry::{Attempts, MAX_ATTEMPTS},
 };
 use crate::store::{BoxError, CredentialsProvider, Error};
