@@ -117,7 +117,7 @@ class Account(unittest.TestCase):
         self.state({})
 
     def state(self, new=None):
-        """What the account holds; with `new`, what it holds from now on."""
+        """Contents of the account; with `new`, replaces them."""
         file = self.folder / "account"
         if new is not None:
             file.write_text(json.dumps(new))
