@@ -174,6 +174,38 @@ fn the_demo_uploads_with_the_code_of_the_readme() {
     assert!(ENGLISH.contains(&format!("```js\n{demo}```")), "{demo}");
 }
 
+#[test]
+fn the_figures_are_those_of_performance_md() {
+    let measured = figures(include_str!("../../docs/PERFORMANCE.md"), |_| true);
+    for (name, readme) in BOTH {
+        let readme = readme.replace("毫秒", "ms");
+        // Other sizes are limits.
+        let named = figures(&readme, |line| {
+            line.contains("RSS") || !line.contains("MiB")
+        });
+        assert!(named.len() > 5, "{name}: {named:?}");
+        let unknown: Vec<_> = named.difference(&measured).collect();
+        assert!(unknown.is_empty(), "not in PERFORMANCE.md: {unknown:?}");
+    }
+}
+
+/// Times, rates and sizes of memory with their units, in some lines of a text.
+fn figures(text: &str, is_looked_at: fn(&str) -> bool) -> BTreeSet<String> {
+    let is_no_digit = |c: char| !c.is_ascii_digit() && c != '.';
+    let mut figures = BTreeSet::new();
+    for line in text.lines().filter(|line| is_looked_at(line)) {
+        for unit in [" ms", " µs", " s/GB", " MiB"] {
+            for (at, _) in line.match_indices(unit) {
+                let number = line[..at].rsplit(is_no_digit).next().unwrap_or_default();
+                if !number.is_empty() {
+                    figures.insert(format!("{number}{unit}"));
+                }
+            }
+        }
+    }
+    figures
+}
+
 fn variables_that_are_read() -> BTreeSet<String> {
     let texts = CONFIG.into_iter().flat_map(literals);
     let read: BTreeSet<_> = texts.filter(|text| is_variable(text)).collect();
