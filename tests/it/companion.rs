@@ -24,14 +24,14 @@ const LARGE: usize = 11 * MIB + 3;
 
 /// An upload in parts, as its client knows it.
 #[derive(Clone, Debug)]
-struct Upload {
-    key: String,
-    id: String,
+pub(crate) struct Upload {
+    pub(crate) key: String,
+    pub(crate) id: String,
 }
 
 impl Upload {
     /// As the answer names it that begins it.
-    fn from_answer(reply: &Reply) -> Self {
+    pub(crate) fn from_answer(reply: &Reply) -> Self {
         let begun = bare(reply);
         let text = |name: &str| begun[name].as_str().expect("text").to_owned();
         Self {
@@ -40,7 +40,7 @@ impl Upload {
         }
     }
 
-    fn path(&self, more: &str) -> String {
+    pub(crate) fn path(&self, more: &str) -> String {
         let encoded: String = form_urlencoded::byte_serialize(self.id.as_bytes()).collect();
         let key: String = form_urlencoded::byte_serialize(self.key.as_bytes()).collect();
         let glue = if more.contains('?') { '&' } else { '?' };
@@ -50,7 +50,7 @@ impl Upload {
 
 /// A success that is no envelope.
 #[track_caller]
-fn bare(reply: &Reply) -> Value {
+pub(crate) fn bare(reply: &Reply) -> Value {
     let json = reply.json();
     assert_eq!(reply.status, 200, "{json}");
     assert_eq!(json["msg"], Value::Null, "{json}");
@@ -59,11 +59,11 @@ fn bare(reply: &Reply) -> Value {
 
 /// The calls that Uppy makes.
 impl Lane {
-    async fn get(&self, path: &str) -> Reply {
+    pub(crate) async fn get(&self, path: &str) -> Reply {
         self.send(get(path)).await
     }
 
-    async fn begin(&self, name: &str) -> Upload {
+    pub(crate) async fn begin(&self, name: &str) -> Upload {
         let file = json!({"filename": name, "type": "image/png", "metadata": {"name": name}});
         let begun = self.ask("/s3/multipart", &file).await;
         let part_bytes = if self.kind() == "oss" { MIB } else { 5 * MIB };
@@ -72,7 +72,7 @@ impl Lane {
     }
 
     /// Puts one part to the address the function signs; returns the part as a completion names it.
-    async fn put_part(&self, upload: &Upload, number: usize, content: &[u8]) -> Value {
+    pub(crate) async fn put_part(&self, upload: &Upload, number: usize, content: &[u8]) -> Value {
         let signed = bare(&self.get(&upload.path(&format!("/{number}"))).await);
         let reply = put(signed["url"].as_str().unwrap(), content).await;
         assert_eq!(reply.status, 200, "{}", self.kind());
@@ -90,7 +90,7 @@ impl Lane {
     }
 
     /// A small file, all of whose parts are put.
-    async fn sent(&self, content: &[u8]) -> (Upload, Vec<Value>) {
+    pub(crate) async fn sent(&self, content: &[u8]) -> (Upload, Vec<Value>) {
         let upload = self.begin("a.png").await;
         let parts = self.put_parts(&upload, content).await;
         (upload, parts)
@@ -102,22 +102,22 @@ impl Lane {
     }
 
     /// Completes an upload, which must succeed; the item.
-    async fn done(&self, upload: &Upload, parts: &[Value]) -> Value {
+    pub(crate) async fn done(&self, upload: &Upload, parts: &[Value]) -> Value {
         bare(&self.finish(upload, parts).await)
     }
 
-    async fn finish(&self, upload: &Upload, parts: &[Value]) -> Reply {
+    pub(crate) async fn finish(&self, upload: &Upload, parts: &[Value]) -> Reply {
         self.ask(&upload.path("/complete"), &json!({"parts": parts}))
             .await
     }
 
-    async fn abort(&self, upload: &Upload) -> Reply {
+    pub(crate) async fn abort(&self, upload: &Upload) -> Reply {
         self.send(empty(Method::DELETE, &upload.path(""))).await
     }
 }
 
 /// `PUT`s to a signed address, without any header of ours.
-async fn put(url: &str, content: &[u8]) -> Reply {
+pub(crate) async fn put(url: &str, content: &[u8]) -> Reply {
     let (addr, path) = target(url);
     let request = Request::put(path).body(Body::from(Bytes::copy_from_slice(content)));
     send(addr, request.unwrap()).await
@@ -396,9 +396,9 @@ async fn an_upload_is_its_users_alone() {
                 empty(Method::DELETE, &upload.path("")),
             ]
         };
-        let theirs = post_json("/s3/multipart", &json!({"filename": "b", "type": "x"}));
-        let theirs = theirs.header("token", of_user("8"));
-        let theirs = Upload::from_answer(&lane.api.send(theirs).await);
+        let file = json!({"filename": "b", "type": "x"});
+        let theirs = lane.ask_as(&of_user("8"), "/s3/multipart", &file).await;
+        let theirs = Upload::from_answer(&theirs);
         // Somebody else's, with the right key and id; then one's own, for a key of others or none.
         let mut table = vec![
             (of_user("8"), upload.clone(), "ticket_invalid"),
@@ -421,7 +421,7 @@ async fn an_upload_is_its_users_alone() {
         }
         for (token, upload, code) in table {
             for request in calls(&upload) {
-                let reply = lane.api.send(request.header("token", &token)).await;
+                let reply = lane.send(request.header("token", &token)).await;
                 assert_eq!(reply.refused(code), Ok(()), "{upload:?} {token}");
             }
         }

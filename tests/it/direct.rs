@@ -19,15 +19,15 @@ use crate::{
         uni_form,
     },
     support::{
-        Form, Key, MIB, PNG, Process, RequestExt as _, assert_has, bucket_vars, disk_var,
-        disposition, empty, files_below, get, owned, path_of, picture_of, post, send,
+        Form, Key, MIB, PNG, Process, UPLOAD, assert_has, bucket_vars, disk_var, disposition,
+        empty, files_below, get, owned, path_of, picture_of, post, send,
     },
     tokens::{JWT, of_guest, of_user},
 };
 
 const REPORT: &[u8] = include_bytes!("../media/report.docx");
 /// Another real picture, of another type.
-const GIF: &[u8] = b"GIF89a\x01\0\x01\0\0\0\0!\xFE\0;";
+pub(crate) const GIF: &[u8] = b"GIF89a\x01\0\x01\0\0\0\0!\xFE\0;";
 const FOR_EVER: usize = usize::MAX;
 
 /// A completion then copies.
@@ -238,7 +238,7 @@ async fn the_type_is_what_the_bytes_are_and_never_what_the_client_says() {
                 assert_eq!(object.acl, None);
                 assert!(object.metadata.is_empty());
             } else {
-                let reply = lane.api.send(get(&format!("/{key}"))).await;
+                let reply = lane.send(get(&format!("/{key}"))).await;
                 assert_eq!(reply.header("content-type"), mime);
                 assert_eq!(reply.body, content);
             }
@@ -277,8 +277,7 @@ async fn a_folder_keeps_to_itself_what_waits() {
     let (here, beside) = (format!("./{key}"), format!("images/../{key}"));
     for path in [key, &doubled, &encoded, &here, &beside] {
         for method in [Method::GET, Method::HEAD] {
-            let request = empty(method, &format!("/{path}"));
-            let reply = lane.api.send(request).await;
+            let reply = lane.send(empty(method, &format!("/{path}"))).await;
             assert_eq!(reply.status, 404, "{path}");
         }
     }
@@ -323,7 +322,7 @@ async fn completing_before_the_upload_is_409_and_may_be_tried_again() {
 #[tokio::test]
 async fn a_kind_that_is_not_taken_is_refused_as_when_it_is_streamed() {
     for lane in Lane::each(&[("UPLOAD_TYPES", "video,audio")]).await {
-        let streamed = lane.api.upload(&Form::picture()).await;
+        let streamed = lane.send(Form::picture().to(UPLOAD)).await;
         let policy = lane.waiting(PNG).await;
         let direct = lane.complete(&policy).await;
         direct.assert_refused("type_refused");
@@ -441,9 +440,9 @@ async fn a_ticket_is_good_for_its_user_alone() {
             (String::new(), "token_missing"),
             ("bad".to_owned(), "token_invalid"),
         ] {
-            let request =
-                post_json(COMPLETE, &json!({"ticket": policy["ticket"]})).header("token", token);
-            lane.api.send(request).await.assert_refused(code);
+            let ticket = json!({"ticket": policy["ticket"]});
+            let reply = lane.ask_as(&token, COMPLETE, &ticket).await;
+            reply.assert_refused(code);
         }
         lane.assert_holds(&[pending_key(&policy)]);
         lane.complete(&policy).await.data();
@@ -769,7 +768,7 @@ async fn a_client_that_leaves_takes_no_published_file_back() {
         // The second one is told of it.
         let second = lane.complete(&policy).await.item();
         drop(first);
-        lane.api.store().settle().await;
+        lane.api().store().settle().await;
         let key = path_of(&second);
         assert!(lane.keys().iter().any(|held| held == key), "{dialect:?}");
         assert_eq!(lane.bytes(key), PNG);

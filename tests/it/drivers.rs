@@ -7,10 +7,7 @@ use std::{
     fmt::Write as _,
     io, iter,
     net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
 };
 
 use axum::{
@@ -19,15 +16,16 @@ use axum::{
 };
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
+use http_body_util::BodyExt as _;
 use serde_json::{Map, Value, json};
 
 use crate::{
     bucket_double::{BucketDouble, Dialect, Object},
-    lane::target,
+    lane::Lane,
     runtime_double::RuntimeDouble,
     support::{
         Form, Key, Local, PNG, Process, Reply, TestApi, UPLOAD, bucket_vars, get, in_chunks,
-        metered, owned, send, unread,
+        metered, owned, post, send, unread,
     },
     tokens::{JWT, of_user},
     wire::Wire,
@@ -58,30 +56,27 @@ use Way::{Lambda, Router};
 pub(crate) struct Case {
     /// Its number in the list, and what it is.
     pub(crate) name: String,
-    method: Method,
-    /// With its query.
-    target: String,
-    headers: HeaderMap,
-    body: Sent,
+    request: Request<Bytes>,
+    sent: Sent,
     expected: Expected,
     /// Ways that cannot carry it, and why.
     left_out: Vec<(Way, &'static str)>,
 }
 
-/// A body, and how it comes.
+/// How a body comes.
 #[derive(Clone)]
 enum Sent {
-    Whole(Bytes),
+    Whole,
     /// In the Router's case it must not even be asked for.
-    Unread(Bytes),
+    Unread,
     /// One byte per chunk.
-    Bytewise(Bytes),
-    /// The first bytes, then the others over and over. The Router may read only a little of it.
-    Endless(Bytes, Bytes),
-    /// These bytes of a longer body, then nothing more.
-    Stopped(Bytes),
-    /// A whole request, as it goes over the wire, and whether the client then says that it is the end.
-    Raw(Bytes, bool),
+    Bytewise,
+    /// It, then these bytes over and over. The Router may read only a little of it.
+    Endless(Bytes),
+    /// As the beginning of a longer one, then nothing more.
+    Stopped,
+    /// By hand, with the end of its head, and whether the client then says that it is the end.
+    Raw(bool),
 }
 
 #[derive(Clone)]
@@ -200,15 +195,12 @@ impl Case {
     ) -> Self {
         let case = Self {
             name: name.into(),
-            method: Method::POST,
-            target: UPLOAD.to_owned(),
-            headers: HeaderMap::new(),
-            body: Sent::Whole(body.into()),
+            request: post(UPLOAD, content_type, Body::empty()).map(|_| body.into()),
+            sent: Sent::Whole,
             expected: Expected::Taken(vec![Stored::png()]),
             left_out: Vec::new(),
         };
-        case.header("content-type", content_type)
-            .header("token", of_user("7"))
+        case.header("token", of_user("7"))
     }
 
     pub(crate) fn form(name: impl Into<String>, form: &Form) -> Self {
@@ -221,25 +213,25 @@ impl Case {
     }
 
     pub(crate) fn method(mut self, method: Method) -> Self {
-        self.method = method;
+        *self.request.method_mut() = method;
         self
     }
 
-    pub(crate) fn to(mut self, target: impl Into<String>) -> Self {
-        self.target = target.into();
+    pub(crate) fn to(mut self, target: impl AsRef<str>) -> Self {
+        *self.request.uri_mut() = target.as_ref().parse().unwrap();
         self
     }
 
     /// On another route than the usual one, with its query.
-    pub(crate) fn on(mut self, route: &str) -> Self {
-        self.target = self.target.replacen(UPLOAD, route, 1);
-        self
+    pub(crate) fn on(self, route: &str) -> Self {
+        let target = self.request.uri().to_string();
+        self.to(target.replacen(UPLOAD, route, 1))
     }
 
     /// With a header more.
     pub(crate) fn and(mut self, name: &'static str, value: impl AsRef<[u8]>) -> Self {
         let value = HeaderValue::from_bytes(value.as_ref()).unwrap();
-        self.headers.append(name, value);
+        self.request.headers_mut().append(name, value);
         self
     }
 
@@ -249,41 +241,44 @@ impl Case {
     }
 
     pub(crate) fn without(mut self, name: &'static str) -> Self {
-        self.headers.remove(name);
+        self.request.headers_mut().remove(name);
+        self
+    }
+
+    fn sent(mut self, sent: Sent) -> Self {
+        self.sent = sent;
         self
     }
 
     /// Must be refused without a look at the body.
-    pub(crate) fn unread(mut self) -> Self {
-        self.body = Sent::Unread(self.bytes().clone());
-        self
+    pub(crate) fn unread(self) -> Self {
+        self.sent(Sent::Unread)
     }
 
     /// Comes byte by byte.
-    pub(crate) fn bytewise(mut self) -> Self {
-        self.body = Sent::Bytewise(self.bytes().clone());
-        self.not_on(Lambda, "an event holds its body as a whole")
+    pub(crate) fn bytewise(self) -> Self {
+        let case = self.sent(Sent::Bytewise);
+        case.not_on(Lambda, "an event holds its body as a whole")
     }
 
     /// Never ends: these bytes follow, over and over.
-    pub(crate) fn endless(mut self, more: &[u8]) -> Self {
+    pub(crate) fn endless(self, more: &[u8]) -> Self {
         let more = more.repeat(16 * 1024_usize.div_ceil(more.len()));
-        self.body = Sent::Endless(self.bytes().clone(), more.into());
-        self.not_on(Lambda, "an event ends")
+        let case = self.sent(Sent::Endless(more.into()));
+        case.not_on(Lambda, "an event ends")
     }
 
     /// Stops before the end that it announces.
-    pub(crate) fn stopped(mut self) -> Self {
-        self.body = Sent::Stopped(self.bytes().clone());
-        self.not_on(Lambda, "a gateway waits for the whole body")
+    pub(crate) fn stopped(self) -> Self {
+        let case = self.sent(Sent::Stopped);
+        case.not_on(Lambda, "a gateway waits for the whole body")
     }
 
-    /// A request that no HTTP library would send: its first line, and what follows the headers that the
-    /// case has. `is_end`: the client closes its side then.
-    pub(crate) fn raw(mut self, line: &str, rest: impl AsRef<[u8]>, is_end: bool) -> Self {
-        let bytes = [line.as_bytes(), b"\r\n", rest.as_ref()].concat();
-        self.body = Sent::Raw(bytes.into(), is_end);
-        let case = self.not_on(Router, "it takes requests that were read already");
+    /// A request that no HTTP library would send: its body begins with the lines that end its head.
+    /// `is_end`: the client closes its side then.
+    pub(crate) fn raw(self, is_end: bool) -> Self {
+        let case = self.sent(Sent::Raw(is_end));
+        let case = case.not_on(Router, "it takes requests that were read already");
         case.not_on(Lambda, "a gateway makes an event of what it has read")
     }
 
@@ -309,63 +304,14 @@ impl Case {
         self.stores([Stored::png().with(key, value)])
     }
 
-    fn bytes(&self) -> &Bytes {
-        match &self.body {
-            Sent::Whole(bytes)
-            | Sent::Unread(bytes)
-            | Sent::Bytewise(bytes)
-            | Sent::Endless(bytes, _)
-            | Sent::Stopped(bytes)
-            | Sent::Raw(bytes, _) => bytes,
+    /// The start of its request by hand: all that it has of a head.
+    fn head(&self) -> String {
+        let (method, uri) = (self.request.method(), self.request.uri());
+        let mut head = format!("{method} {uri} HTTP/1.1\r\n");
+        for (name, value) in self.request.headers() {
+            let _ = write!(head, "{name}: {}\r\n", value.to_str().unwrap());
         }
-    }
-
-    fn request(&self, body: Body) -> Request<Body> {
-        let mut request = Request::new(body);
-        *request.method_mut() = self.method.clone();
-        *request.uri_mut() = self.target.parse().unwrap();
-        *request.headers_mut() = self.headers.clone();
-        request
-    }
-
-    /// As a client streams it.
-    fn streamed(&self) -> Request<Body> {
-        self.request(match &self.body {
-            Sent::Bytewise(bytes) => in_chunks(bytes, 1),
-            Sent::Endless(start, more) => endless(start, more).0,
-            _ => self.bytes().clone().into(),
-        })
-    }
-
-    /// As a load balancer hands it over, which keeps paths, queries and repeated headers as they came.
-    fn event(&self) -> Value {
-        let (path, query) = self.target.split_once('?').unwrap_or((&self.target, ""));
-        let mut headers = Map::new();
-        for name in self.headers.keys() {
-            headers.insert(name.to_string(), json!(self.header_texts(name)));
-        }
-        let mut parameters = Map::new();
-        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let values = parameters.entry(name).or_insert_with(|| json!([]));
-            values.as_array_mut().unwrap().push(json!(value));
-        }
-        json!({
-            "requestContext": {"elb": {"targetGroupArn": "arn:aws:elasticloadbalancing:x:1:targetgroup/x/1"}},
-            "httpMethod": self.method.as_str(),
-            "path": path,
-            "multiValueQueryStringParameters": parameters,
-            "multiValueHeaders": headers,
-            "body": base64_simd::STANDARD.encode_to_string(self.bytes()),
-            "isBase64Encoded": true,
-        })
-    }
-
-    fn header_texts(&self, name: &HeaderName) -> Vec<&str> {
-        let values = self.headers.get_all(name).iter();
-        values
-            .map(|value| std::str::from_utf8(value.as_bytes()).unwrap())
-            .collect()
+        head
     }
 
     /// Compares an answer; the files that it names, by their keys.
@@ -396,14 +342,8 @@ impl Case {
     }
 }
 
-/// One way into the program, open, and its store.
-pub(crate) struct Driver {
-    door: Door,
-    /// `None` for a folder.
-    bucket: Option<BucketDouble>,
-}
-
-enum Door {
+/// A way into the program, open.
+pub(crate) enum Door {
     Router(Box<TestApi>),
     Local(Local),
     FunctionCompute {
@@ -424,135 +364,154 @@ const OF_FC: [(&str, &str); 4] = [
     ("x-fc-request-id", "1-of-the-request"),
 ];
 
-impl Driver {
-    pub(crate) async fn start(way: Way, vars: &[(&'static str, &str)]) -> Self {
+impl Door {
+    /// Starts the program with its store, which is a folder where it is no bucket.
+    pub(crate) async fn open(
+        way: Way,
+        vars: &[(&'static str, &str)],
+    ) -> (Self, Option<BucketDouble>) {
         // At home there would be a page.
         let common = [JWT, ("UPLOAD_PAGE", "off")];
         let vars = [&common, vars].concat();
-        let bucket = match way {
-            Way::Router | Way::Local => None,
+        match way {
+            Way::Router => (Self::Router(Box::new(TestApi::with(&vars))), None),
+            Way::Local => (Self::Local(Local::with(&vars)), None),
             Way::FunctionCompute => {
                 let bucket = BucketDouble::start(Dialect::Oss).await;
                 bucket.allow(OF_FC[0].1, OF_FC[1].1, Some(OF_FC[2].1));
-                Some(bucket)
-            }
-            Way::Lambda => Some(BucketDouble::start(Dialect::S3).await),
-        };
-        let mut all = bucket.as_ref().map(bucket_vars).unwrap_or_default();
-        all.extend(owned(&vars));
-        let door = match way {
-            Way::Router => Door::Router(Box::new(TestApi::with(&vars))),
-            Way::Local => Door::Local(Local::with(&vars)),
-            Way::FunctionCompute => {
+                let on_fc = owned(&[("FC_FUNCTION_NAME", "chat-upload")]);
+                let mut all = [bucket_vars(&bucket), owned(&vars), on_fc].concat();
                 all.retain(|(name, _)| !name.starts_with("AWS_"));
-                all.extend(owned(&[("FC_FUNCTION_NAME", "chat-upload")]));
                 let (_process, addr) = Process::serve(&all);
-                Door::FunctionCompute { addr, _process }
+                (Self::FunctionCompute { addr, _process }, Some(bucket))
             }
             Way::Lambda => {
+                let bucket = BucketDouble::start(Dialect::S3).await;
                 let double = RuntimeDouble::start().await;
-                all.extend(double.env());
-                all.extend(owned(&[("AWS_LAMBDA_MAX_CONCURRENCY", "4")]));
-                let _process = Process::start(&all);
-                Door::Lambda { double, _process }
+                let several = owned(&[("AWS_LAMBDA_MAX_CONCURRENCY", "4")]);
+                let all = [bucket_vars(&bucket), owned(&vars), double.env(), several];
+                let _process = Process::start(&all.concat());
+                (Self::Lambda { double, _process }, Some(bucket))
             }
-        };
-        Self { door, bucket }
-    }
-
-    pub(crate) fn bucket(&self) -> Option<&BucketDouble> {
-        self.bucket.as_ref()
-    }
-
-    /// Where its socket is, if it has one.
-    fn addr(&self) -> Option<SocketAddr> {
-        match &self.door {
-            Door::Router(_) | Door::Lambda { .. } => None,
-            Door::Local(local) => Some(local.addr),
-            Door::FunctionCompute { addr, .. } => Some(*addr),
         }
     }
 
-    /// Everything in the store, hidden files included: key → bytes.
-    pub(crate) fn contents(&self) -> BTreeMap<String, Bytes> {
-        if let Some(bucket) = &self.bucket {
-            let objects = bucket.objects().into_iter();
-            return objects.map(|(key, object)| (key, object.bytes)).collect();
-        }
-        let files = match &self.door {
-            Door::Router(api) => api.files(),
-            Door::Local(local) => local.files(),
-            Door::FunctionCompute { .. } | Door::Lambda { .. } => {
-                unreachable!("they have a bucket")
+    /// Sends a request as a client does.
+    pub(crate) async fn send(&self, mut request: Request<Body>) -> Result<Reply, String> {
+        self.pass_on(request.headers_mut());
+        let reply = match self {
+            Self::Router(api) => api.send(request).await,
+            Self::Local(local) => local.send(request).await,
+            Self::FunctionCompute { addr, .. } => send(*addr, request).await,
+            Self::Lambda { double, .. } => {
+                let answer = double.invoke(event(request).await.to_string()).await;
+                answer.into_response().reply
             }
         };
-        let files = files.into_iter();
-        files.map(|(key, bytes)| (key, bytes.into())).collect()
+        self.checked(reply)
     }
 
-    /// Sends a case as its client does.
-    pub(crate) async fn send(&self, case: &Case) -> Result<Reply, String> {
-        let addr = match &self.door {
-            Door::Router(api) => return send_to_router(api, case).await,
-            Door::Lambda { double, .. } => {
-                let answer = double.invoke(case.event().to_string()).await;
-                return Ok(answer.into_response().reply);
-            }
-            Door::Local(local) => local.addr,
-            Door::FunctionCompute { addr, .. } => *addr,
+    /// Adds the headers of the platform.
+    fn pass_on(&self, headers: &mut HeaderMap) {
+        if let Self::FunctionCompute { .. } = self {
+            headers.extend(OF_FC.map(|(name, value)| {
+                let name = HeaderName::from_static(name);
+                (name, HeaderValue::from_static(value))
+            }));
+        }
+    }
+
+    /// Looks for the platform's id in an answer.
+    fn checked(&self, reply: Reply) -> Result<Reply, String> {
+        match self {
+            Self::FunctionCompute { .. } if reply.header("x-request-id") != OF_FC[3].1 => Err(
+                format!("the request id is not the platform's: {:?}", reply.headers),
+            ),
+            _ => Ok(reply),
+        }
+    }
+
+    /// Writes the head of a case and then these bytes over a socket.
+    async fn write(&self, case: &Case, rest: &[u8], is_end: bool) -> Result<Reply, String> {
+        let addr = match self {
+            Self::Local(local) => local.addr,
+            Self::FunctionCompute { addr, .. } => *addr,
+            Self::Router(_) | Self::Lambda { .. } => unreachable!("left out"),
         };
         let mut case = case.clone();
-        if let Door::FunctionCompute { .. } = self.door {
-            for (name, value) in OF_FC {
-                case = case.header(name, value);
-            }
+        self.pass_on(case.request.headers_mut());
+        let mut wire = Wire::connect(addr).await;
+        wire.send(case.head()).await;
+        wire.send(rest).await;
+        if is_end {
+            wire.say_no_more().await;
         }
-        let reply = match &case.body {
-            Sent::Raw(request, is_end) => {
-                let line_end = memchr::memchr(b'\n', request).unwrap() + 1;
-                let mut wire = Wire::connect(addr).await;
-                wire.send(&request[..line_end]).await;
-                for (name, value) in &case.headers {
-                    let value = value.to_str().unwrap();
-                    wire.send(format!("{name}: {value}\r\n")).await;
-                }
-                wire.send(&request[line_end..]).await;
-                if *is_end {
-                    wire.say_no_more().await;
-                }
-                wire.answer().await
-            }
-            Sent::Stopped(body) => {
-                let mut wire = Wire::connect(addr).await;
-                let length = format!("content-length: {}\r\n", body.len() + 1000);
-                wire.send(case.head(&length)).await;
-                wire.send(body).await;
-                wire.say_no_more().await;
-                wire.answer().await
-            }
-            _ => send(addr, case.streamed()).await,
-        };
-        let (name, id) = OF_FC[3];
-        match case.headers.get(name).is_some() && reply.header("x-request-id") != id {
-            true => Err(format!(
-                "the request id is not the platform's: {:?}",
-                reply.headers
-            )),
-            false => Ok(reply),
-        }
+        self.checked(wire.answer().await)
     }
+}
 
-    /// Posts a form to the address that it is for: a bucket's, or the function's own.
-    pub(crate) async fn post_form(&self, url: &str, form: &Form) -> Reply {
-        match &self.door {
-            Door::Router(api) => {
-                let path = url.find("/api/").map_or(url, |at| &url[at..]);
-                api.send(form.to(path)).await
+/// A request as a load balancer hands it over, which keeps paths, queries and repeated headers as they
+/// came.
+async fn event(request: Request<Body>) -> Value {
+    let (head, body) = request.into_parts();
+    let mut headers = Map::new();
+    for name in head.headers.keys() {
+        let values = head.headers.get_all(name).iter();
+        let texts = values.map(|value| std::str::from_utf8(value.as_bytes()).unwrap());
+        headers.insert(name.to_string(), texts.collect());
+    }
+    let mut parameters = Map::new();
+    let pairs = head.uri.query().unwrap_or_default().split('&');
+    for pair in pairs.filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let values = parameters.entry(name).or_insert_with(|| json!([]));
+        values.as_array_mut().unwrap().push(json!(value));
+    }
+    let body = body.collect().await.unwrap().to_bytes();
+    json!({
+        "requestContext": {"elb": {"targetGroupArn": "arn:aws:elasticloadbalancing:x:1:targetgroup/x/1"}},
+        "httpMethod": head.method.as_str(),
+        "path": head.uri.path(),
+        "multiValueQueryStringParameters": parameters,
+        "multiValueHeaders": headers,
+        "body": base64_simd::STANDARD.encode_to_string(body),
+        "isBase64Encoded": true,
+    })
+}
+
+impl Lane {
+    /// Sends a case as its client does.
+    async fn deliver(&self, case: &Case) -> Result<Reply, String> {
+        let bytes = case.request.body();
+        let is_router = matches!(self.door, Door::Router(_));
+        let mut read = Arc::default();
+        let body = match &case.sent {
+            Sent::Unread if is_router => unread(bytes.len() as u64),
+            Sent::Whole | Sent::Unread => bytes.clone().into(),
+            Sent::Bytewise => in_chunks(bytes, 1),
+            Sent::Endless(more) => {
+                let body;
+                let start = iter::once(bytes.clone());
+                (body, read) = metered(start.chain(iter::repeat(more.clone())));
+                body
             }
-            _ => {
-                let (addr, path) = target(url);
-                send(addr, form.to(&path)).await
+            Sent::Stopped if is_router => {
+                let end = Err(io::Error::from(io::ErrorKind::UnexpectedEof));
+                Body::from_stream(stream::iter([Ok(bytes.clone()), end]))
             }
+            Sent::Stopped => {
+                let head = format!("host: a\r\ncontent-length: {}\r\n\r\n", bytes.len() + 1000);
+                let rest = [head.as_bytes(), bytes].concat();
+                return self.door.write(case, &rest, true).await;
+            }
+            Sent::Raw(is_end) => return self.door.write(case, bytes, *is_end).await,
+        };
+        let reply = self.door.send(case.request.clone().map(|_| body)).await;
+        match read.load(Ordering::Relaxed) {
+            read if is_router && read >= bytes.len() + A_LITTLE => {
+                Err(format!("{read} bytes were read"))
+            }
+            _ => reply,
         }
     }
 
@@ -567,11 +526,7 @@ impl Driver {
                 is_served: false,
             };
         }
-        let request = get(&format!("/{key}"));
-        let reply = match (&self.door, self.addr()) {
-            (Door::Router(api), _) => api.send(request).await,
-            (_, addr) => send(addr.expect("Lambda has a bucket"), request).await,
-        };
+        let reply = self.door.send(get(&format!("/{key}"))).await.unwrap();
         let header = |name: &str| {
             let value = reply.headers.get(name)?;
             Some(value.to_str().unwrap().to_owned())
@@ -589,12 +544,13 @@ impl Driver {
     /// Sends these cases side by side; the name of each that went otherwise, and how.
     async fn failures(&self, cases: &[&Case]) -> Vec<(String, String)> {
         let answers = stream::iter(cases).map(async |case| {
-            let reply = self.send(case).await;
+            let reply = self.deliver(case).await;
             (case, reply.and_then(|reply| case.judge(&reply)))
         });
         let answers: Vec<_> = answers.buffer_unordered(SIDE_BY_SIDE).collect().await;
         let mut failures = Vec::new();
-        let objects = self.bucket().map(BucketDouble::objects).unwrap_or_default();
+        let objects = self.bucket.as_ref().map(BucketDouble::objects);
+        let objects = objects.unwrap_or_default();
         let mut left = self.contents();
         for (case, answer) in answers {
             let files = answer.unwrap_or_else(|reason| {
@@ -613,60 +569,16 @@ impl Driver {
         failures.extend(left.into_iter().map(|(key, bytes)| {
             let is_of = |case: &&&Case| {
                 let part = &bytes[..bytes.len().min(64)];
-                memchr::memmem::find(case.bytes(), part).is_some()
+                memchr::memmem::find(case.request.body(), part).is_some()
             };
             let of: Vec<_> = cases.iter().filter(is_of).map(|case| &*case.name).collect();
             (key, format!("was left behind, perhaps by {of:?}"))
         }));
-        if let Some(open) = self.bucket().map(BucketDouble::open_uploads)
-            && open > 0
-        {
+        let open = self.open_uploads();
+        if open > 0 {
             failures.push(("uploads in parts".to_owned(), format!("{open} are open")));
         }
         failures
-    }
-}
-
-impl Case {
-    /// The head of its request by hand, with a line more.
-    fn head(&self, line: &str) -> Vec<u8> {
-        let mut head = format!(
-            "{} {} HTTP/1.1\r\nhost: a\r\n{line}",
-            self.method, self.target
-        );
-        for (name, value) in &self.headers {
-            let _ = write!(head, "{name}: {}\r\n", value.to_str().unwrap());
-        }
-        (head + "\r\n").into_bytes()
-    }
-}
-
-/// These bytes, then the others over and over; and how many were asked for.
-fn endless(start: &Bytes, more: &Bytes) -> (Body, Arc<AtomicUsize>) {
-    metered(iter::once(start.clone()).chain(iter::repeat(more.clone())))
-}
-
-async fn send_to_router(api: &TestApi, case: &Case) -> Result<Reply, String> {
-    match &case.body {
-        Sent::Unread(bytes) => {
-            let body = unread(bytes.len() as u64);
-            Ok(api.send(case.request(body)).await)
-        }
-        Sent::Endless(start, more) => {
-            let (body, read) = endless(start, more);
-            let reply = api.send(case.request(body)).await;
-            let read = read.load(Ordering::Relaxed);
-            let is_little = read < start.len() + A_LITTLE;
-            is_little
-                .then_some(reply)
-                .ok_or(format!("{read} bytes were read"))
-        }
-        Sent::Stopped(bytes) => {
-            let end = Err(io::Error::from(io::ErrorKind::UnexpectedEof));
-            let body = Body::from_stream(stream::iter([Ok(bytes.clone()), end]));
-            Ok(api.send(case.request(body)).await)
-        }
-        _ => Ok(api.send(case.streamed()).await),
     }
 }
 
@@ -678,12 +590,12 @@ pub(crate) async fn run(way: Way, vars: &[(&'static str, &str)], cases: &[Case])
     let mut failures = Vec::new();
     if way == Way::Router {
         let each = stream::iter(&carried).map(async |case| {
-            let driver = Driver::start(way, vars).await;
-            driver.failures(&[case]).await
+            let lane = Lane::start(way, vars).await;
+            lane.failures(&[case]).await
         });
         failures.extend(each.buffered(SIDE_BY_SIDE).concat().await);
     } else {
-        failures.extend(Driver::start(way, vars).await.failures(&carried).await);
+        failures.extend(Lane::start(way, vars).await.failures(&carried).await);
     }
     let (all, out) = (carried.len(), left_out.len());
     println!(

@@ -1,7 +1,7 @@
 //! A client of the direct lane: asks the function for leave, posts the form to whoever takes it, as
 //! `uni.uploadFile` does, and asks for completion. Over every kind of store.
 
-use std::net::SocketAddr;
+use std::{collections::BTreeMap, net::SocketAddr};
 
 use axum::{body::Body, http::Request};
 use bytes::Bytes;
@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 
 use crate::{
     bucket_double::{BUCKET, BucketDouble, Dialect},
-    support::{Form, PNG, Reply, RequestExt as _, TestApi, UPLOAD, post, send},
+    drivers::{Door, Way},
+    support::{FOLDER, Form, PNG, Reply, RequestExt as _, TestApi, UPLOAD, post, send},
 };
 
 /// The route that asks for leave to upload.
@@ -21,7 +22,6 @@ pub(crate) const COMPLETE: &str = "/api/chat/uploadComplete";
 pub(crate) const RECALL: &str = "/api/chat/uploadRecall";
 /// Where a disk store takes the form.
 pub(crate) const PENDING: &str = "/api/chat/uploadPending";
-const FOLDER: &str = "/api/chat/uploadStreamSingleToServerDiy/chatImgs";
 
 /// Signs tickets and recall tokens, and nothing else.
 pub(crate) const SIGNING: (&str, &str) = ("UPLOAD_SIGNING_SECRET", "only the function knows this");
@@ -57,13 +57,31 @@ pub(crate) fn target(url: &str) -> (SocketAddr, String) {
 
 /// The function over one store, and a client of both.
 pub(crate) struct Lane {
-    pub(crate) api: TestApi,
+    pub(crate) door: Door,
     /// `None` for a folder.
     pub(crate) bucket: Option<BucketDouble>,
     token: Option<String>,
 }
 
 impl Lane {
+    /// Through this way into the program, with tokens and the store it goes with.
+    pub(crate) async fn start(way: Way, vars: &[(&'static str, &str)]) -> Self {
+        let (door, bucket) = Door::open(way, vars).await;
+        Self::through(door, bucket)
+    }
+
+    fn through(door: Door, bucket: Option<BucketDouble>) -> Self {
+        if let Some(bucket) = &bucket {
+            // The rights that the templates give: keys may be listed below these alone.
+            bucket.list_only(&["images/", "pending/"]);
+        }
+        Self {
+            door,
+            bucket,
+            token: None,
+        }
+    }
+
     /// One over each kind of store, with a signing secret and these variables.
     pub(crate) async fn each(vars: &[(&str, &str)]) -> [Self; 3] {
         let [s3, oss] = Self::buckets(vars).await;
@@ -97,16 +115,9 @@ impl Lane {
         vars: &[(&str, &str)],
         change: impl FnOnce(&mut Config),
     ) -> Self {
-        if let Some(bucket) = &bucket {
-            // The rights that the templates give: keys may be listed below these alone.
-            bucket.list_only(&["images/", "pending/"]);
-        }
         let vars = [&[SIGNING], vars].concat();
-        Self {
-            api: TestApi::changed(bucket.as_ref(), &vars, change),
-            bucket,
-            token: None,
-        }
+        let api = TestApi::changed(bucket.as_ref(), &vars, change);
+        Self::through(Door::Router(Box::new(api)), bucket)
     }
 
     /// From now on with this token.
@@ -115,26 +126,50 @@ impl Lane {
         self
     }
 
+    /// The Router of a lane without a socket.
+    pub(crate) fn api(&self) -> &TestApi {
+        match &self.door {
+            Door::Router(api) => api,
+            _ => panic!("a lane of another process"),
+        }
+    }
+
     /// Which store it is, for messages.
     pub(crate) fn kind(&self) -> &'static str {
-        self.api.store().kind()
+        self.by_store(["s3", "oss", "disk"])
+    }
+
+    /// One of three, for S3, OSS and a folder.
+    pub(crate) fn by_store<T: Copy>(&self, [s3, oss, disk]: [T; 3]) -> T {
+        match self.bucket.as_ref().map(BucketDouble::dialect) {
+            Some(Dialect::S3) => s3,
+            Some(Dialect::Oss) => oss,
+            None => disk,
+        }
     }
 
     pub(crate) fn bucket(&self) -> &BucketDouble {
         self.bucket.as_ref().expect("a lane with a bucket")
     }
 
-    /// Sends a request to the function, with the token if there is one.
-    pub(crate) async fn send(&self, mut request: Request<Body>) -> Reply {
-        request = request.header("host", "chat.example.com");
+    /// Sends a request to the function, with the token if there is one and it has none.
+    pub(crate) async fn send(&self, request: Request<Body>) -> Reply {
+        let mut request = request.header("host", "chat.example.com");
         if let Some(token) = &self.token {
-            request = request.header("token", token);
+            let token = token.parse().unwrap();
+            request.headers_mut().entry("token").or_insert(token);
         }
-        self.api.send(request).await
+        self.door.send(request).await.unwrap()
     }
 
     pub(crate) async fn ask(&self, path: &str, arguments: &Value) -> Reply {
         self.send(post_json(path, arguments)).await
+    }
+
+    /// Posts JSON with another token.
+    pub(crate) async fn ask_as(&self, token: &str, path: &str, arguments: &Value) -> Reply {
+        let request = post_json(path, arguments).header("token", token);
+        self.send(request).await
     }
 
     /// Leave to upload a file of this name.
@@ -154,7 +189,7 @@ impl Lane {
             None => {
                 assert_eq!(url, format!("http://chat.example.com{PENDING}"));
                 // The form is its own leave: no token goes along.
-                self.api.send(form.to(PENDING)).await
+                self.door.send(form.to(PENDING)).await.unwrap()
             }
         }
     }
@@ -197,33 +232,47 @@ impl Lane {
     pub(crate) async fn items(&self) -> [Value; 3] {
         let main = self.send(Form::picture().to(UPLOAD)).await.item();
         let form = Form::new().file("file", "a.png", PNG);
-        let folder = self.send(form.to(FOLDER)).await.data();
+        let folder = self
+            .send(form.to(&format!("{FOLDER}chatImgs")))
+            .await
+            .data();
         let direct = self.upload("a.png", PNG).await[0].clone();
         [main, folder, direct]
     }
 
+    /// Everything in the store, hidden files included: key → bytes.
+    pub(crate) fn contents(&self) -> BTreeMap<String, Bytes> {
+        if let Some(bucket) = &self.bucket {
+            let objects = bucket.objects().into_iter();
+            return objects.map(|(key, object)| (key, object.bytes)).collect();
+        }
+        let files = match &self.door {
+            Door::Local(local) => local.files(),
+            _ => self.api().files(),
+        };
+        let files = files.into_iter();
+        files.map(|(key, bytes)| (key, bytes.into())).collect()
+    }
+
     /// The keys of everything stored.
     pub(crate) fn keys(&self) -> Vec<String> {
-        match &self.bucket {
-            Some(bucket) => bucket.objects().into_keys().collect(),
-            None => self.api.files().into_keys().collect(),
-        }
+        self.contents().into_keys().collect()
     }
 
     pub(crate) fn bytes(&self, key: &str) -> Bytes {
-        match &self.bucket {
-            Some(bucket) => bucket.objects()[key].bytes.clone(),
-            None => self.api.files()[key].clone().into(),
-        }
+        self.contents()[key].clone()
+    }
+
+    /// Uploads in parts that are neither completed nor aborted.
+    pub(crate) fn open_uploads(&self) -> usize {
+        self.bucket.as_ref().map_or(0, BucketDouble::open_uploads)
     }
 
     /// Asserts that this is all there is, and that no upload in parts is open.
     #[track_caller]
     pub(crate) fn assert_holds(&self, keys: &[&str]) {
         assert_eq!(self.keys(), keys, "{}", self.kind());
-        if let Some(bucket) = &self.bucket {
-            assert_eq!(bucket.open_uploads(), 0, "{}", self.kind());
-        }
+        assert_eq!(self.open_uploads(), 0, "{}", self.kind());
     }
 }
 

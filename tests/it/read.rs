@@ -274,7 +274,7 @@ async fn a_secret_in_the_list_reads_what_it_signed() {
     let old = Lane::disk(&[SIGNED]);
     let [item, ..] = old.items().await;
     let (path, _) = path_and_signature(&item);
-    let store = format!("disk:{}", old.api.folder().display());
+    let store = format!("disk:{}", old.api().folder().display());
     for (secrets, status) in [(both.as_str(), 200), (NEW, 404)] {
         let vars = [SIGNED, (SIGNING.0, secrets), ("UPLOAD_STORE", &store)];
         let reply = Lane::disk(&vars).read(Method::GET, path).await;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{
     bucket_double::{DENIED, Operation},
-    lane::{COMPLETE, Lane, RECALL, SIGNING, post_json},
+    lane::{COMPLETE, Lane, RECALL, SIGNING},
     support::{Form, PNG, RequestExt as _, UPLOAD, path_of, post},
     tokens::{JWT, of_guest, of_user},
 };
@@ -125,8 +125,8 @@ async fn a_token_is_its_users_alone() {
                 (String::new(), "token_missing"),
                 ("bad".to_owned(), "token_invalid"),
             ] {
-                let request = post_json(RECALL, &json!({"recall_token": token}));
-                let reply = lane.api.send(request.header("token", who)).await;
+                let token = json!({"recall_token": token});
+                let reply = lane.ask_as(&who, RECALL, &token).await;
                 reply.assert_refused(code);
             }
         }
@@ -166,7 +166,7 @@ async fn what_is_no_recall_token_takes_nothing_back() {
         reply.assert_refused("ticket_invalid");
         // Nor does it authorise anything.
         let request = Form::picture().to(UPLOAD).header("token", good);
-        lane.api.send(request).await.assert_refused("token_invalid");
+        lane.send(request).await.assert_refused("token_invalid");
         assert_eq!(lane.keys().len(), 3);
         for broken in [json!(["x"]), json!({"x": 1})] {
             let reply = lane.recall(&broken).await;

@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use crate::{
     bucket_double::{BucketDouble, Fault, Object, Operation},
     lane::{Lane, RECALL, pending_key},
-    support::{Form, MIB, Reply, assert_has, path_of, picture_of},
+    support::{Form, MIB, Reply, UPLOAD, assert_has, path_of, picture_of},
 };
 
 /// Size of a bucket's first part.
@@ -72,7 +72,7 @@ fn stripped(file: &[u8], kind: &[u8; 4]) -> Vec<u8> {
 }
 
 async fn upload(lane: &Lane, file: &[u8]) -> Reply {
-    lane.api.upload(&Form::img("VID_0001.mp4", file)).await
+    lane.send(Form::img("VID_0001.mp4", file).to(UPLOAD)).await
 }
 
 /// The item of a file that is stored, and the file as it is.

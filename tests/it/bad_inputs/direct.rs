@@ -5,161 +5,64 @@
 //! Left out, because it takes a clock: forms, tickets and recall tokens after their time
 //! (`tests/it/direct.rs`, `tests/it/recall.rs`, and the unit tests beside each).
 
-use std::{
-    fmt::{Display, Write as _},
-    time::Duration,
-};
+use std::{fmt::Display, time::Duration};
 
 use axum::http::Method;
-use bytes::Bytes;
 use serde_json::{Value, json};
 
 use crate::{
-    bucket_double::{BucketDouble, Dialect, Fault, Operation},
-    drivers::{Case, Driver, Way, rows},
-    lane::{COMPLETE, POLICY, RECALL, fields, target, uni_form},
-    support::{Form, PNG, Reply, UPLOAD, disposition, path_of, picture_of, send},
+    bucket_double::{Fault, Operation},
+    companion::{Upload, bare, put},
+    direct::GIF,
+    drivers::{Way, rows},
+    lane::{COMPLETE, Lane, POLICY, RECALL, fields, lasting, pending_key, post_json},
+    support::{
+        Form, PNG, Reply, RequestExt as _, UPLOAD, disposition, empty, get, path_of, picture_of,
+        post,
+    },
     tokens::{of_guest, of_user},
 };
 
 const HTML: &[u8] = b"<!DOCTYPE html><script>alert(1)</script>";
 const MAX_BYTES: usize = 100_000;
 
-/// A way into the program with its store, and a client of both.
-struct Place {
-    driver: Driver,
-    /// The keys that must be there, and no others.
-    kept: Vec<String>,
-    cases: usize,
-    failures: String,
-}
-
-impl Place {
-    /// The answer of this store: S3, OSS, a folder.
-    fn by_store(&self, answers: &'static str) -> &'static str {
-        answers.split(' ').nth(self.kind()).unwrap()
+impl Lane {
+    /// Asserts that an answer is this failure, or has this status, and that these keys alone are stored.
+    #[track_caller]
+    fn expect(&self, name: impl Display, reply: &Reply, expected: &str, kept: &[String]) {
+        match expected.parse::<u16>() {
+            Ok(status) => assert_eq!(reply.status, status, "{name}: {reply:?}"),
+            Err(_) => assert_eq!(reply.refused(expected), Ok(()), "{name}"),
+        }
+        assert_eq!(self.keys(), kept, "{name}");
+        assert_eq!(self.open_uploads(), 0, "{name}");
     }
 
-    fn kind(&self) -> usize {
-        match self.bucket().map(BucketDouble::dialect) {
-            Some(Dialect::S3) => 0,
-            Some(Dialect::Oss) => 1,
-            None => 2,
+    /// Asks with each of these values of an argument, which must be refused so and change nothing.
+    async fn expect_each<const N: usize>(
+        &self,
+        (path, argument): (&str, &str),
+        code: &str,
+        values: [(&str, Value); N],
+    ) {
+        let kept = self.keys();
+        for (name, value) in values {
+            let reply = self.ask(path, &json!({argument: value})).await;
+            self.expect(format!("{argument}: {name}"), &reply, code, &kept);
         }
     }
-
-    fn bucket(&self) -> Option<&BucketDouble> {
-        self.driver.bucket()
-    }
-
-    fn keys(&self) -> Vec<String> {
-        self.driver.contents().into_keys().collect()
-    }
-
-    fn bytes(&self, key: &str) -> Bytes {
-        self.driver.contents().remove(key).unwrap_or_default()
-    }
-
-    /// Sends a request to the function.
-    async fn send(&self, case: Case) -> Reply {
-        self.driver.send(&case).await.unwrap()
-    }
-
-    /// Posts JSON with this user's token.
-    async fn ask_as(&self, token: &str, path: &str, arguments: &Value) -> Reply {
-        let case = Case::post("", "application/json", arguments.to_string());
-        self.send(case.to(path).header("token", token)).await
-    }
-
-    async fn ask(&self, path: &str, arguments: &Value) -> Reply {
-        self.ask_as(&of_user("7"), path, arguments).await
-    }
-
-    async fn get(&self, path: &str) -> Reply {
-        let case = Case::post("", "", "").to(path).without("content-type");
-        self.send(case.method(Method::GET)).await
-    }
-
-    async fn policy(&self) -> Value {
-        self.ask(POLICY, &json!({"name": "a.png"})).await.data()
-    }
-
-    /// Sends a form to whoever takes it.
-    async fn post(&self, policy: &Value, form: &Form) -> Reply {
-        let url = policy["upload"]["url"].as_str().unwrap();
-        self.driver.post_form(url, form).await
-    }
-
-    async fn put(&self, policy: &Value, content: &[u8]) -> Reply {
-        self.post(policy, &uni_form(&policy["upload"], "a.png", content))
-            .await
-    }
-
-    async fn complete(&self, policy: &Value) -> Reply {
-        self.ask(COMPLETE, &json!({"ticket": policy["ticket"]}))
-            .await
-    }
-
-    /// The item of a picture that is sent as it should be.
-    async fn upload(&self) -> Value {
-        let policy = self.policy().await;
-        self.put(&policy, PNG).await;
-        self.complete(&policy).await.item()
-    }
-
-    /// From now on these keys must be there, and no others.
-    fn keep(&mut self) {
-        self.kept = self.keys();
-    }
-
-    /// Notes whether an answer is this failure, or has this status, and that nothing else is stored.
-    fn expect(&mut self, name: impl Display, reply: &Reply, expected: &str) {
-        let answered = match expected.parse::<u16>() {
-            Ok(status) if reply.status.as_u16() == status => Ok(()),
-            Ok(_) => Err(format!("{reply:?}")),
-            Err(_) => reply.refused(expected),
-        };
-        let now = self.keys();
-        let open = self.bucket().map_or(0, BucketDouble::open_uploads);
-        let held = answered.is_ok() && now == self.kept && open == 0;
-        let kept = self.kept.clone();
-        let found = || format!("{answered:?}, {now:?} and {open} open, not {expected}, {kept:?}");
-        self.note(name, held, found);
-    }
-
-    /// `found` says how it went instead.
-    fn note(&mut self, name: impl Display, held: bool, found: impl FnOnce() -> String) {
-        self.cases += 1;
-        if !held {
-            let _ = writeln!(self.failures, "{name}: {}", found());
-        }
-    }
-}
-
-/// The fields of a form with one of them changed, and a picture.
-fn changed(policy: &Value, name: &str, value: &str) -> Form {
-    let mut upload = policy["upload"].clone();
-    upload["formData"][name] = value.into();
-    uni_form(&upload, "a.png", PNG)
-}
-
-fn without(policy: &Value, name: &str) -> Form {
-    let mut upload = policy["upload"].clone();
-    upload["formData"].as_object_mut().unwrap().remove(name);
-    uni_form(&upload, "a.png", PNG)
 }
 
 /// G67: a form used for what it was not signed for.
-async fn forms(place: &mut Place) {
-    place.keep();
-    let (policy, other) = (place.policy().await, place.policy().await);
-    let other_key = other["upload"]["formData"]["key"].as_str().unwrap();
-    let own_key = policy["upload"]["formData"]["key"].as_str().unwrap();
+async fn a_form_brings_nothing_that_it_was_not_signed_for(lane: &Lane) {
+    let kept = lane.keys();
+    let (policy, other) = (lane.policy("a.png").await, lane.policy("a.png").await);
+    let own_key = pending_key(&policy);
     let foreign = other["upload"]["formData"]["policy"].as_str().unwrap();
     let empty = r#"{"expiration":"2099-01-01T00:00:00Z","conditions":[]}"#;
     let empty = base64_simd::STANDARD.encode_to_string(empty);
     for (name, value) in [
-        ("key", other_key),
+        ("key", pending_key(&other)),
         ("key", "images/20260102/1_0.png"),
         ("key", "pending/../images/x.png"),
         ("key", ""),
@@ -172,53 +75,73 @@ async fn forms(place: &mut Place) {
         ("policy", "x"),
         ("policy", ""),
     ] {
-        let reply = place.post(&policy, &changed(&policy, name, value)).await;
-        let expected = place.by_store("403 403 401");
-        place.expect(format!("g67 {name} {value:.30}"), &reply, expected);
+        let mut changed = policy.clone();
+        changed["upload"]["formData"][name] = value.into();
+        let reply = lane.put(&changed, PNG).await;
+        let expected = lane.by_store(["403", "403", "401"]);
+        lane.expect(format!("g67 {name} {value:.30}"), &reply, expected, &kept);
     }
     for name in policy["upload"]["formData"].as_object().unwrap().keys() {
         // A folder needs neither the status nor a signature beside the policy.
-        if place.bucket().is_some() || name != "success_action_status" {
-            let reply = place.post(&policy, &without(&policy, name)).await;
-            let status = reply.status.as_u16();
-            let held = (400..=403).contains(&status) && place.keys() == place.kept;
-            place.note(format!("g67 without {name}"), held, || format!("{status}"));
+        if lane.bucket.is_some() || name != "success_action_status" {
+            let mut without = policy.clone();
+            let all = without["upload"]["formData"].as_object_mut();
+            all.unwrap().remove(name);
+            let status = lane.put(&without, PNG).await.status.as_u16();
+            assert!((400..=403).contains(&status), "{name}: {status}");
+            assert_eq!(lane.keys(), kept, "g67 without {name}");
         }
     }
-    let sized = |size: usize| uni_form(&policy["upload"], "a.png", picture_of(size));
-    for (name, form, answers) in [
-        ("a byte too many", sized(MAX_BYTES + 1), "400 400 413"),
-        ("a megabyte too many", sized(1 << 20), "400 400 413"),
-        ("no byte", sized(0), "400 400 400"),
-        ("no file", fields(&policy["upload"]), "400 400 400"),
+    for (name, size, on_disk) in [
+        ("a byte too many", MAX_BYTES + 1, "413"),
+        ("a megabyte too many", 1 << 20, "413"),
+        ("no byte", 0, "400"),
     ] {
-        let reply = place.post(&policy, &form).await;
-        let expected = place.by_store(answers);
-        place.expect(format!("g67 {name}"), &reply, expected);
+        let reply = lane.put(&policy, picture_of(size)).await;
+        let expected = lane.by_store(["400", "400", on_disk]);
+        lane.expect(format!("g67 {name}"), &reply, expected, &kept);
     }
+    let upload = &policy["upload"];
+    let reply = lane.post_form(upload, &fields(upload)).await;
+    lane.expect("g67 no file", &reply, "400", &kept);
+    let reply = lane.complete(&policy).await;
+    lane.expect("g67 nothing taken", &reply, "upload_incomplete", &kept);
 }
 
-/// Numbers and forms as some clients write them.
-async fn clients(place: &mut Place) {
-    place.keep();
-    for (size, expected) in [
-        (json!(123.0), "200"),
-        (json!("123.0"), "200"),
-        (json!(1e3), "200"),
-        (json!(7), "200"),
-        (json!("7"), "200"),
-        (json!(1.5), "parameter_invalid size"),
-        (json!("1.5"), "parameter_invalid size"),
-        (json!(-1), "parameter_invalid size"),
-        (json!("many"), "parameter_invalid size"),
-        (json!(100_001), "too_large 100000 bytes"),
-        (json!(100_001.0), "too_large 100000 bytes"),
-    ] {
-        let asked = json!({"name": "a.png", "size": size});
-        let reply = place.ask(POLICY, &asked).await;
-        place.expect(format!("g67 size {size}"), &reply, expected);
+/// Arguments and forms as some clients write them.
+async fn arguments_and_forms_come_as_some_clients_write_them(lane: &Lane) {
+    let kept = lane.keys();
+    for [arguments, expected] in rows(
+        r#"
+        {"name": "a.png", "size": 123.0}    | 200
+        {"name": "a.png", "size": "123.0"}  | 200
+        {"name": "a.png", "size": 1000.0}   | 200
+        {"name": "a.png", "size": 7}        | 200
+        {"name": "a.png", "size": "7"}      | 200
+        {"name": "a.png", "size": 1.5}      | parameter_invalid size
+        {"name": "a.png", "size": "1.5"}    | parameter_invalid size
+        {"name": "a.png", "size": -1}       | parameter_invalid size
+        {"name": "a.png", "size": "many"}   | parameter_invalid size
+        {"name": "a.png", "size": 100001}   | too_large 100000 bytes
+        {"name": "a.png", "size": 100001.0} | too_large 100000 bytes
+        {"name": ["a"]}                     | parameter_invalid
+        {"name": {"a": 1}}                  | parameter_invalid
+        {"name": "a", "imageClassId": "abc"} | class_id_invalid
+        {"name": "a", "image_class_id": -1} | class_id_invalid
+        ["a"]                               | parameter_invalid
+        {                                   | parameter_invalid
+        name=a                              | parameter_invalid
+        null                                | parameter_invalid
+        "#,
+    ) {
+        let reply = lane.send(post(POLICY, "application/json", arguments)).await;
+        lane.expect(format!("g67 {arguments}"), &reply, expected, &kept);
     }
-    if place.bucket().is_some() {
+    let long = format!("name={}", "x".repeat(70_000));
+    let long = post(POLICY, "application/x-www-form-urlencoded", long);
+    let reply = lane.send(long).await;
+    assert!(reply.status.is_client_error(), "{}", reply.status);
+    if lane.bucket.is_some() {
         return;
     }
     // The function takes the form itself. Text fields have a type of their own.
@@ -227,25 +150,23 @@ async fn clients(place: &mut Place) {
         "text/plain; charset=utf-8",
         "application/json",
     ] {
-        let policy = place.policy().await;
-        let upload = policy["upload"].clone();
+        let policy = lane.policy("a.png").await;
+        let upload = &policy["upload"];
         let fields = upload["formData"].as_object().unwrap().iter();
         let form = fields.fold(Form::new(), |form, (name, value)| {
             let headers = disposition(&format!("name=\"{name}\"\r\nContent-Type: {content_type}"));
             form.part(headers, value.as_str().unwrap())
         });
-        let reply = place.post(&policy, &form.file("file", "a.png", PNG)).await;
-        let (name, held) = (format!("g67 fields of {content_type}"), reply.status == 200);
-        place.note(name, held, || format!("{reply:?}"));
-        let item = place.complete(&policy).await.item();
-        let held = place.bytes(path_of(&item)) == PNG;
-        let name = format!("g67 stored from fields of {content_type}");
-        place.note(name, held, String::new);
+        let form = form.file("file", "a.png", PNG);
+        let reply = lane.post_form(upload, &form).await;
+        assert_eq!(reply.status, 200, "g67 fields of {content_type}: {reply:?}");
+        let item = lane.complete(&policy).await.item();
+        assert_eq!(lane.bytes(path_of(&item)), PNG, "{content_type}");
     }
 }
 
 /// A document is handed out under the name that it was announced with.
-async fn documents(place: &mut Place) {
+async fn a_document_is_handed_out_under_the_name_it_was_announced_with(lane: &Lane) {
     for [name, content, saved_as, encoded] in rows(
         r#"
         账单 1.md | # Rent | ___1.md | %E8%B4%A6%E5%8D%95%201.md
@@ -253,125 +174,143 @@ async fn documents(place: &mut Place) {
         x"y.txt   | text   | x_y.txt | x%22y.txt
         "#,
     ) {
-        let expected = format!("attachment; filename=\"{saved_as}\"; filename*=UTF-8''{encoded}");
-        let policy = place.ask(POLICY, &json!({"name": name})).await.data();
-        place.put(&policy, content.as_bytes()).await;
-        let item = place.complete(&policy).await.item();
+        let item = lane.upload(name, content).await[0].clone();
+        assert_eq!(item["name"], name);
         let key = path_of(&item);
-        let objects = place.bucket().map(BucketDouble::objects);
-        let found = objects.map(|mut objects| objects.remove(key).unwrap().content_disposition);
-        let is_named = found.as_ref().is_none_or(|found| *found == Some(expected));
-        let held = is_named && item["name"] == name && place.bytes(key) == content.as_bytes();
-        let name = format!("g67 {name} is saved under its name");
-        place.note(name, held, || format!("{found:?} {item}"));
+        assert_eq!(lane.bytes(key), content, "g67 {name}");
+        if let Some(bucket) = &lane.bucket {
+            let saved_as =
+                format!("attachment; filename=\"{saved_as}\"; filename*=UTF-8''{encoded}");
+            assert_eq!(bucket.objects()[key].content_disposition, Some(saved_as));
+        }
     }
 }
 
 /// G67: what a form lets through and completion does not.
-async fn contents(place: &mut Place) {
-    place.keep();
+async fn what_a_form_lets_through_is_judged_at_completion(lane: &Lane) {
+    let kept = lane.keys();
     for (name, content) in [
         ("HTML", HTML),
         ("SVG", b"<svg onload=alert(1)>"),
         ("EXE", b"MZ\x90\0\x03"),
         ("shell", b"#!/bin/sh\n"),
     ] {
-        let policy = place.policy().await;
-        place.put(&policy, content).await;
-        let reply = place.complete(&policy).await;
-        place.expect(format!("g67 {name} as a picture"), &reply, "type_refused");
-        let reply = place.complete(&policy).await;
-        place.expect(format!("g67 {name} once more"), &reply, "upload_incomplete");
+        let policy = lane.waiting(content).await;
+        for code in ["type_refused", "upload_incomplete"] {
+            let reply = lane.complete(&policy).await;
+            lane.expect(format!("g67 {name} as a picture"), &reply, code, &kept);
+        }
     }
 }
 
-/// G67: the same form twice, before and after completion.
-async fn twice(place: &mut Place) {
-    let policy = place.policy().await;
-    place.put(&policy, PNG).await;
-    place.keep();
-    let reply = place.put(&policy, &picture_of(5000)).await;
-    let status = place.by_store("200 409 409");
-    place.expect("g67 twice before completion", &reply, status);
-    let item = place.complete(&policy).await.item();
-    place.keep();
-    let key = path_of(&item).to_owned();
-    let content = place.bytes(&key);
-    for (name, again) in [("picture", picture_of(6000)), ("page", HTML.to_vec())] {
-        place.put(&policy, &again).await;
-        let reply = place.complete(&policy).await;
-        let after = format!("g67 another {name} after completion");
-        place.expect(after, &reply, "200");
-        let same = place.bytes(&key) == content && reply.data()[0]["path"] == key;
-        let stays = format!("g67 the first stays, {name}");
-        place.note(stays, same, || "it was replaced".into());
+/// G67: the same form twice, before completion.
+async fn a_form_cannot_be_used_twice_where_the_store_can_forbid_it(lane: &Lane) {
+    let policy = lane.waiting(PNG).await;
+    let (kept, second) = (lane.keys(), picture_of(5000));
+    let reply = lane.put(&policy, &second).await;
+    let status = lane.by_store(["200", "409", "409"]);
+    lane.expect("g67 twice", &reply, status, &kept);
+    let item = lane.complete(&policy).await.item();
+    let stays = lane.by_store([&second[..], PNG, PNG]);
+    assert_eq!(lane.bytes(path_of(&item)), stays);
+}
+
+/// G67: the same form twice, after completion.
+async fn a_form_posted_again_after_completion_changes_nothing(lane: &Lane) {
+    let policy = lane.waiting(PNG).await;
+    let item = lane.complete(&policy).await.item();
+    let kept = lane.keys();
+    for (name, again) in [
+        ("picture", &picture_of(6000)[..]),
+        ("GIF", GIF),
+        ("page", HTML),
+    ] {
+        // Where the store cannot forbid it: the key is free again.
+        lane.put(&policy, again).await;
+        let reply = lane.complete(&policy).await;
+        lane.expect(format!("g67 {name} after completion"), &reply, "200", &kept);
+        assert_eq!(lasting(&reply.item()), lasting(&item), "g67 {name}");
+        assert_eq!(lane.bytes(path_of(&item)), PNG, "g67 {name}");
     }
 }
 
-/// G67 and G70: tickets of other users, and what is no ticket.
-async fn tickets(place: &mut Place) {
-    let policy = place.policy().await;
-    place.put(&policy, PNG).await;
-    place.keep();
-    let good = policy["ticket"].as_str().unwrap().to_owned();
-    let arguments = json!({"ticket": good});
+/// G70: tickets of other users.
+async fn a_ticket_is_good_for_its_user_alone(lane: &Lane) {
+    let policy = lane.waiting(PNG).await;
+    let kept = lane.keys();
+    let good = policy["ticket"].as_str().unwrap();
     for (name, token, code) in [
         ("another user", of_user("8"), "ticket_invalid"),
         ("a guest", of_guest("8"), "ticket_invalid"),
         ("nobody", String::new(), "token_missing"),
         ("a bad token", "x".to_owned(), "token_invalid"),
-        ("its ticket for a token", good.clone(), "token_invalid"),
+        ("its ticket for a token", good.to_owned(), "token_invalid"),
     ] {
-        let reply = place.ask_as(&token, COMPLETE, &arguments).await;
-        place.expect(format!("g70 completed by {name}"), &reply, code);
+        let reply = lane
+            .ask_as(&token, COMPLETE, &json!({"ticket": good}))
+            .await;
+        lane.expect(format!("g70 completed by {name}"), &reply, code, &kept);
     }
+    lane.complete(&policy).await.data();
+}
+
+/// G70: tickets that are none.
+async fn tickets_that_are_not_ours_are_401(lane: &Lane) {
+    let foreign = Lane::disk(&[]).policy("a.png").await;
+    let recallable = lane.upload("b.png", PNG).await[0].clone();
+    let policy = lane.waiting(PNG).await;
+    let good = policy["ticket"].as_str().unwrap();
     let middle = good.len() / 2;
     let flipped = ["B", "A"][usize::from(good.as_bytes()[middle] != b'A')];
     let changed = format!("{}{flipped}{}", &good[..middle], &good[middle + 1..]);
     let (statement, signature) = good.rsplit_once('.').unwrap();
     let other = signature.to_uppercase();
-    for (name, ticket) in [
+    let forged = [
         ("empty", json!("")),
+        ("a letter", json!("x")),
+        ("a number", json!(7)),
         ("a JWT", json!(of_user("7"))),
+        ("under another secret", foreign["ticket"].clone()),
+        ("to recall", recallable["recall_token"].clone()),
         ("changed", json!(changed)),
+        ("longer", json!(format!("{good}x"))),
+        ("shorter", json!(&good[1..])),
+        ("in capitals", json!(good.to_uppercase())),
         ("unsigned", json!(format!("{statement}."))),
         ("another's signature", json!(format!("{statement}.{other}"))),
         ("doubled", json!(format!("{good}{good}"))),
+        ("two", json!(format!("{good}.{good}"))),
         ("a key", policy["upload"]["formData"]["key"].clone()),
         ("a policy", policy["upload"]["formData"]["policy"].clone()),
         ("60 KB", json!("x".repeat(60_000))),
-    ] {
-        let reply = place.ask(COMPLETE, &json!({"ticket": ticket})).await;
-        place.expect(format!("g70 ticket: {name}"), &reply, "ticket_invalid");
-    }
-    for (name, ticket) in [
+    ];
+    let shapes = [
         ("a list", json!([good])),
         ("an object", json!({"ticket": good})),
         ("a boolean", json!(true)),
-    ] {
-        let reply = place.ask(COMPLETE, &json!({"ticket": ticket})).await;
-        place.expect(format!("g70 ticket: {name}"), &reply, "parameter_invalid");
-    }
-    place.complete(&policy).await.data();
-    place.keep();
-    let unused = place.policy().await;
-    let reply = place.complete(&unused).await;
-    place.expect("g70 never uploaded", &reply, "upload_incomplete");
+    ];
+    let ticket = (COMPLETE, "ticket");
+    lane.expect_each(ticket, "ticket_invalid", forged).await;
+    lane.expect_each(ticket, "parameter_invalid", shapes).await;
+    lane.complete(&policy).await.data();
+    let unused = lane.policy("a.png").await;
+    let reply = lane.complete(&unused).await;
+    let kept = lane.keys();
+    lane.expect("g70 never uploaded", &reply, "upload_incomplete", &kept);
 }
 
 /// G68: fields that a form does not have.
-async fn extra_fields(place: &mut Place) {
-    place.keep();
-    let policy = place.policy().await;
-    if place.bucket().is_some() {
-        let signed = policy["upload"]["formData"]["policy"].as_str().unwrap();
+async fn no_field_counts_that_a_form_does_not_have(lane: &Lane) {
+    let kept = lane.keys();
+    let policy = lane.policy("a.png").await;
+    let upload = &policy["upload"];
+    if lane.bucket.is_some() {
+        let signed = upload["formData"]["policy"].as_str().unwrap();
         let signed = base64_simd::STANDARD.decode_to_vec(signed).unwrap();
         let signed: Value = serde_json::from_slice(&signed).unwrap();
-        let conditions = signed["conditions"].as_array().unwrap();
-        let is_open = |condition: &&Value| condition[0] == "starts-with";
-        let open: Vec<_> = conditions.iter().filter(is_open).collect();
-        let (name, is_closed) = ("g68 no condition is open", open.is_empty());
-        place.note(name, is_closed, || format!("{open:?}"));
+        let mut conditions = signed["conditions"].as_array().unwrap().iter();
+        let open = conditions.find(|condition| condition[0] == "starts-with");
+        assert_eq!(open, None, "g68 no condition is open");
     }
     let callback = json!({"callbackUrl": "http://evil.example"}).to_string();
     let callback = base64_simd::STANDARD.encode_to_string(callback);
@@ -390,52 +329,50 @@ async fn extra_fields(place: &mut Place) {
         ("success_action_status", "201"),
         ("key", "images/x.html"),
     ] {
-        if place.kind() == 1 {
-            taken_without(place, name, value).await;
+        if lane.kind() == "oss" {
+            taken_without(lane, name, value).await;
             continue;
         }
-        let form = fields(&policy["upload"]).text(name, value);
-        let reply = place.post(&policy, &form.file("file", "a.html", PNG)).await;
-        let expected = place.by_store(match name {
-            "success_action_status" | "key" => "400 400 401",
-            _ => "403 403 401",
-        });
-        place.expect(format!("g68 {name}"), &reply, expected);
+        let form = fields(upload).text(name, value);
+        let reply = lane
+            .post_form(upload, &form.file("file", "a.html", PNG))
+            .await;
+        let by_bucket = match name {
+            "success_action_status" | "key" => "400",
+            _ => "403",
+        };
+        let expected = lane.by_store([by_bucket, by_bucket, "401"]);
+        lane.expect(format!("g68 {name}"), &reply, expected, &kept);
     }
-    let behind = fields(&policy["upload"])
-        .file("file", "a.png", PNG)
-        .text("key", "images/x.html");
-    let reply = place.post(&policy, &behind).await;
-    let waiting = policy["upload"]["formData"]["key"].as_str().unwrap();
-    let held = reply.status.as_u16() == 200 && place.keys().iter().any(|key| key == waiting);
-    let name = "g68 a field behind the file";
-    place.note(name, held, || reply.status.to_string());
-    place.complete(&policy).await.data();
+    let behind = fields(upload).file("file", "a.png", PNG);
+    let behind = behind.text("key", "images/x.html");
+    let reply = lane.post_form(upload, &behind).await;
+    assert_eq!(reply.status, 200, "g68 a field behind the file");
+    assert!(lane.contents().contains_key(pending_key(&policy)));
+    lane.complete(&policy).await.data();
 }
 
 /// OSS may take a field that its policy does not name: nothing of it may be left in the end.
-async fn taken_without(place: &mut Place, name: &str, value: &str) {
-    let policy = place.policy().await;
+async fn taken_without(lane: &Lane, name: &str, value: &str) {
+    let policy = lane.policy("a.png").await;
     let form = fields(&policy["upload"]).text(name, value);
-    let reply = place.post(&policy, &form.file("file", "a.html", PNG)).await;
+    let form = form.file("file", "a.html", PNG);
+    let reply = lane.post_form(&policy["upload"], &form).await;
     if reply.status.as_u16() >= 400 {
-        return place.note(format!("g68 {name}"), true, String::new);
+        return;
     }
-    let item = place.complete(&policy).await.item();
-    let objects = place.bucket().map(BucketDouble::objects);
-    let object = objects.and_then(|mut objects| objects.remove(path_of(&item)));
-    let object = object.unwrap_or_default();
-    let held = object.acl.is_none()
-        && object.content_type.as_deref() == Some("image/png")
-        && object.content_disposition.is_none()
-        && object.metadata.is_empty();
-    place.note(format!("g68 {name}"), held, || format!("{object:?}"));
+    let item = lane.complete(&policy).await.item();
+    let object = lane.bucket().objects()[path_of(&item)].clone();
+    let mime = Some("image/png".to_owned());
+    let found = (object.content_type, object.acl, object.content_disposition);
+    assert_eq!(found, (mime, None, None), "g68 {name}");
+    assert!(object.metadata.is_empty(), "g68 {name}");
 }
 
 /// G69: callbacks, which nobody sends here.
-async fn callbacks(place: &mut Place) {
-    place.keep();
-    let policy = place.policy().await;
+async fn nobody_is_called_back(lane: &Lane) {
+    let kept = lane.keys();
+    let policy = lane.policy("a.png").await;
     let body = json!({"bucket": "chat-test", "object": "images/x.png", "size": 1, "mimeType": "image/png"});
     for path in [
         "/api/chat/uploadCallback",
@@ -443,174 +380,214 @@ async fn callbacks(place: &mut Place) {
         "/callback",
         "/api/chat/uploadComplete/callback",
     ] {
-        let reply = place.ask(path, &body).await;
-        place.expect(format!("g69 {path}"), &reply, "not_found");
+        let reply = lane.ask(path, &body).await;
+        lane.expect(format!("g69 {path}"), &reply, "not_found", &kept);
     }
     let key_url = base64_simd::STANDARD.encode_to_string("https://evil.example/key.pem");
-    let ticket = policy["ticket"].clone();
-    for (name, ticket, code) in [
-        ("without a ticket", json!(null), "ticket_invalid"),
-        ("before the upload", ticket, "upload_incomplete"),
+    for (ticket, code) in [
+        (&json!(null), "ticket_invalid"),
+        (&policy["ticket"], "upload_incomplete"),
     ] {
         let mut body = body.clone();
-        body["ticket"] = ticket;
-        let case = Case::post("", "application/json", body.to_string()).to(COMPLETE);
-        let case = case.header("x-oss-pub-key-url", &key_url);
-        let reply = place.send(case.header("authorization", "Zm9yZ2Vk")).await;
-        place.expect(format!("g69 a forged callback {name}"), &reply, code);
+        body["ticket"] = ticket.clone();
+        let request = post_json(COMPLETE, &body).header("x-oss-pub-key-url", &key_url);
+        let reply = lane.send(request.header("authorization", "Zm9yZ2Vk")).await;
+        lane.expect("g69 a forged callback", &reply, code, &kept);
     }
 }
 
 /// G70: another object in the place of the one that was looked at.
-async fn swaps(place: &mut Place) {
-    if place.bucket().is_none() {
-        return;
-    }
-    place.keep();
+async fn what_is_swapped_behind_the_look_is_refused(lane: &Lane) {
+    let bucket = lane.bucket();
+    let kept = lane.keys();
     for (name, content, code) in [
         ("a page", HTML, "type_refused"),
-        ("nothing", b"".as_slice(), "file_empty"),
+        ("nothing", b"", "file_empty"),
     ] {
-        let policy = place.policy().await;
-        place.put(&policy, &picture_of(50_000)).await;
-        let bucket = place.bucket().expect("checked above");
+        let policy = lane.waiting(picture_of(50_000)).await;
         // Its head is looked at, and then the rest of it read.
-        let fine = Fault::Slow(Duration::ZERO);
-        bucket.fail(Operation::Get, fine, 1);
+        bucket.fail(Operation::Get, Fault::Slow(Duration::ZERO), 1);
         bucket.fail(Operation::Get, Fault::SwapFirst(content), 1);
-        let reply = place.complete(&policy).await;
-        place.expect(format!("g70 swapped for {name}"), &reply, code);
+        let reply = lane.complete(&policy).await;
+        lane.expect(format!("g70 swapped for {name}"), &reply, code, &kept);
     }
 }
 
 /// G71: uploads in parts.
-async fn parts(place: &mut Place) {
-    place.keep();
-    let file = json!({"filename": "a.png", "type": "image/png"});
-    let begun = place.ask("/s3/multipart", &file).await;
-    if place.bucket().is_none() {
-        return place.expect("g71 a folder takes no parts", &begun, "direct_disabled");
+async fn part_numbers_are_1_to_10000(lane: &Lane) {
+    let upload = lane.begin("a.png").await;
+    let mut asked = ["/batch", "/batch?partNumbers=", "/batch?partNumbers=1,,2"]
+        .map(str::to_owned)
+        .to_vec();
+    for number in "0 10001 -1 abc 1.5 1e3 0x1 4294967297 99999999999 %00".split(' ') {
+        asked.push(format!("/{number}"));
+        asked.push(format!("/batch?partNumbers=1,{number}"));
     }
-    let begun = begun.json();
-    let [id, key] = ["uploadId", "key"].map(|name| begun[name].as_str().unwrap());
-    let path = |more: &str| {
-        let glue = if more.contains('?') { '&' } else { '?' };
-        format!("/s3/multipart/{id}{more}{glue}key={key}")
-    };
-    let mut answers = Vec::new();
-    for number in ["0", "10001", "-1", "abc", "1.5", "1e3", "4294967297", "%00"] {
-        for asked in [
-            format!("/{number}"),
-            format!("/batch?partNumbers=1,{number}"),
-        ] {
-            let reply = place.get(&path(&asked)).await;
-            answers.push((format!("g71 part {asked}"), reply, "parameter_invalid"));
-        }
+    for asked in asked {
+        let reply = lane.get(&upload.path(&asked)).await;
+        assert_eq!(reply.refused("parameter_invalid"), Ok(()), "g71 {asked}");
     }
-    let complete = path("/complete");
-    let missing = json!({"parts": [{"PartNumber": 1, "ETag": "x"}]});
-    for [name, parts, code] in rows(
+    let complete = upload.path("/complete");
+    for [parts, code] in rows(
         r#"
-        no parts            | []                                   | parameter_invalid
-        part 0              | [{"PartNumber": 0, "ETag": "x"}]     | parameter_invalid
-        part 10001          | [{"PartNumber": 10001, "ETag": "x"}] | parameter_invalid
-        a part without ETag | [{"PartNumber": 1}]                  | parameter_invalid
-        a missing part      | [{"PartNumber": 1, "ETag": "x"}]     | upload_incomplete
+        []                                   | parameter_invalid
+        [1]                                  | parameter_invalid
+        "x"                                  | parameter_invalid
+        null                                 | parameter_invalid
+        [{"PartNumber": 0, "ETag": "x"}]     | parameter_invalid
+        [{"PartNumber": 10001, "ETag": "x"}] | parameter_invalid
+        [{"PartNumber": "abc", "ETag": "x"}] | parameter_invalid
+        [{"PartNumber": 1}]                  | parameter_invalid
+        [{"ETag": "x"}]                      | parameter_invalid
+        [{"PartNumber": 1, "ETag": "x"}, {"PartNumber": 1, "ETag": "y"}] | parameter_invalid
+        [{"PartNumber": 1, "ETag": "x"}]     | upload_incomplete
         "#,
     ) {
-        let parts: Value = serde_json::from_str(parts).unwrap();
-        let reply = place.ask(&complete, &json!({"parts": parts})).await;
-        answers.push((format!("g71 {name}"), reply, code));
+        let body = format!("{{\"parts\":{parts}}}");
+        let reply = lane.send(post(&complete, "application/json", body)).await;
+        assert_eq!(reply.refused(code), Ok(()), "g71 parts: {parts}");
     }
-    for (name, path) in [
-        (
-            "another key",
-            format!("/s3/multipart/{id}?key=images/20260102/x.png"),
-        ),
-        (
-            "the bucket's id",
-            format!("/s3/multipart/upload-1?key={key}"),
-        ),
+    let huge = format!("{{\"parts\":[{}]}}", vec!["{}"; 600_000].join(","));
+    let reply = lane.send(post(&complete, "application/json", huge)).await;
+    assert!(reply.status.is_client_error(), "g71 600,000 parts");
+    for path in [
+        "/s3/multipart/%FF?key=x",
+        "/s3/multipart/%FF/1?key=x",
+        "/s3/multipart/x/%FF?key=x",
+        "/s3/multipart/%FF/batch?key=x&partNumbers=1",
     ] {
-        let reply = place.get(&path).await;
-        answers.push((format!("g71 {name}"), reply, "ticket_invalid"));
+        let reply = lane.get(path).await;
+        assert_eq!(reply.refused("ticket_invalid"), Ok(()), "g71 {path}");
     }
-    let reply = place.ask_as(&of_user("8"), &complete, &missing).await;
-    answers.push(("g71 another user".to_owned(), reply, "ticket_invalid"));
-
-    let signed = place.get(&path("/1")).await.json();
-    let (addr, part) = target(signed["url"].as_str().unwrap());
-    let put = async |path: &str, bytes: &'static [u8]| {
-        let put = axum::http::Request::put(path).body(bytes.into());
-        send(addr, put.unwrap()).await
-    };
-    let mut etags = Vec::new();
+    let mut parts = Vec::new();
     // Parts before the last are smaller than a bucket takes.
     for (number, bytes) in [(1, PNG), (2, PNG), (3, b"x"), (4, PNG)] {
-        let signed = place.get(&path(&format!("/{number}"))).await.json();
-        let (_, part) = target(signed["url"].as_str().unwrap());
-        let etag = put(&part, bytes).await.header("etag").to_owned();
-        etags.push(json!({"PartNumber": number, "ETag": etag}));
+        parts.push(lane.put_part(&upload, number, bytes).await);
         if number > 1 {
-            let reply = place.ask(&complete, &json!({"parts": etags})).await;
-            answers.push((format!("g71 {number} small parts"), reply, "part_too_small"));
+            let reply = lane.finish(&upload, &parts).await;
+            assert_eq!(reply.refused("part_too_small"), Ok(()), "g71 {number}");
         }
     }
-    let abort = Case::post("", "", "").to(path("")).without("content-type");
-    let abort = abort.method(Method::DELETE);
-    let aborted = place.send(abort).await;
-    place.expect("g71 aborted", &aborted, "200");
-    for (name, reply, code) in answers {
-        place.expect(name, &reply, code);
+    bare(&lane.abort(&upload).await);
+}
+
+/// G71: an abort, and then a part, a completion and a look.
+async fn an_aborted_upload_cannot_be_completed_and_leaves_nothing(lane: &Lane) {
+    let kept = lane.keys();
+    let (upload, parts) = lane.sent(PNG).await;
+    let signed = bare(&lane.get(&upload.path("/1")).await);
+    assert_eq!(bare(&lane.abort(&upload).await), json!({}));
+    let late = put(signed["url"].as_str().unwrap(), PNG).await;
+    lane.expect("g71 a part after the abort", &late, "404", &kept);
+    let reply = lane.finish(&upload, &parts).await;
+    lane.expect("g71 then complete", &reply, "upload_incomplete", &kept);
+    let reply = lane.get(&upload.path("")).await;
+    lane.expect("g71 then list", &reply, "upload_incomplete", &kept);
+    // As often as the client likes.
+    assert_eq!(bare(&lane.abort(&upload).await), json!({}));
+}
+
+/// G71: an upload in parts is its user's alone.
+async fn an_upload_is_its_users_alone(lane: &Lane) {
+    let (upload, parts) = lane.sent(PNG).await;
+    let file = json!({"filename": "b", "type": "x"});
+    let begun = lane.ask_as(&of_user("8"), "/s3/multipart", &file).await;
+    let theirs = Upload::from_answer(&begun);
+    // Somebody else's, with the right key and id; then one's own, for a key of others or none.
+    let Upload { key, id } = &upload;
+    for (token, id, key, code) in [
+        (of_user("8"), &**id, &**key, "ticket_invalid"),
+        (of_guest("8"), id, key, "ticket_invalid"),
+        (String::new(), id, key, "token_missing"),
+        ("bad".to_owned(), id, key, "token_invalid"),
+        (of_user("7"), id, &theirs.key, "ticket_invalid"),
+        (of_user("7"), &theirs.id, key, "ticket_invalid"),
+        (of_user("7"), id, "images/20260102/x.png", "ticket_invalid"),
+        (of_user("7"), id, &format!("{key}x"), "ticket_invalid"),
+        (of_user("7"), id, "", "ticket_invalid"),
+        (of_user("7"), "upload-1", key, "ticket_invalid"),
+        (of_user("7"), &format!("{id}x"), key, "ticket_invalid"),
+    ] {
+        let (key, id) = (key.to_owned(), id.to_owned());
+        let upload = Upload { key, id };
+        for request in [
+            get(&upload.path("")),
+            get(&upload.path("/1")),
+            get(&upload.path("/batch?partNumbers=1")),
+            post_json(&upload.path("/complete"), &json!({"parts": parts})),
+            empty(Method::DELETE, &upload.path("")),
+        ] {
+            let reply = lane.send(request.header("token", &token)).await;
+            assert_eq!(reply.refused(code), Ok(()), "g71 {upload:?} {token}");
+        }
     }
-    let late = put(&part, PNG).await;
-    place.expect("g71 a part after the abort", &late, "404");
-    let parts = json!({"parts": etags[..1]});
-    let reply = place.ask(&complete, &parts).await;
-    place.expect("g71 abort, then complete", &reply, "upload_incomplete");
+    assert_eq!(lane.open_uploads(), 2);
+    lane.done(&upload, &parts).await;
+    let abort = empty(Method::DELETE, &theirs.path(""));
+    bare(&lane.send(abort.header("token", of_user("8"))).await);
+    assert_eq!(lane.open_uploads(), 0);
 }
 
 /// 75: taking back what is not one's own.
-async fn recalls(place: &mut Place) {
-    let (first, second) = (place.upload().await, place.upload().await);
-    let streamed = place.send(Case::picture("").to(UPLOAD)).await.item();
-    place.keep();
-    let text = |item: &Value| item["recall_token"].as_str().unwrap().to_owned();
-    let (token, other) = (text(&first), text(&second));
-    for (name, who, code) in [
-        ("another user", of_user("8"), "ticket_invalid"),
-        ("a guest", of_guest("7x"), "ticket_invalid"),
-        ("nobody", String::new(), "token_missing"),
-    ] {
-        let asked = json!({"recall_token": token});
-        let reply = place.ask_as(&who, RECALL, &asked).await;
-        place.expect(format!("h75 {name}"), &reply, code);
+async fn a_token_is_its_users_alone(lane: &Lane) {
+    let items = lane.items().await;
+    let kept = lane.keys();
+    for item in &items {
+        let asked = json!({"recall_token": item["recall_token"]});
+        for (name, who, code) in [
+            ("another user", of_user("8"), "ticket_invalid"),
+            ("a guest", of_guest("8"), "ticket_invalid"),
+            ("a guest of a longer id", of_guest("7x"), "ticket_invalid"),
+            ("nobody", String::new(), "token_missing"),
+            ("a bad token", "bad".to_owned(), "token_invalid"),
+        ] {
+            let reply = lane.ask_as(&who, RECALL, &asked).await;
+            lane.expect(format!("h75 {name}"), &reply, code, &kept);
+        }
     }
-    let (statement, signature) = token.rsplit_once('.').unwrap();
-    let (_, other_signature) = other.rsplit_once('.').unwrap();
-    let mixed = format!("{statement}.{other_signature}");
-    let policy = place.policy().await;
-    for (name, forged) in [
-        ("signature of another object", mixed),
-        ("statement alone", statement.to_owned()),
-        ("signature alone", signature.to_owned()),
-        ("a ticket", policy["ticket"].as_str().unwrap().to_owned()),
-        ("a JWT", of_user("7")),
-        ("a path", path_of(&first).to_owned()),
-        ("nothing", String::new()),
-    ] {
-        let reply = place.ask(RECALL, &json!({"recall_token": forged})).await;
-        place.expect(format!("h75 {name}"), &reply, "ticket_invalid");
-    }
-    let reply = place.ask(COMPLETE, &json!({"ticket": token})).await;
-    place.expect("h75 for a ticket", &reply, "ticket_invalid");
-    for (name, item) in [("direct", &first), ("streamed", &streamed)] {
-        place.kept.retain(|key| key != path_of(item));
+}
+
+/// 75: taking back with what is no recall token, and then with one.
+async fn what_is_no_recall_token_takes_nothing_back(lane: &Lane) {
+    let [streamed, other, direct] = lane.items().await;
+    let mut kept = lane.keys();
+    let good = direct["recall_token"].as_str().unwrap();
+    let (statement, signature) = good.rsplit_once('.').unwrap();
+    let other = other["recall_token"].as_str().unwrap();
+    let (_, other) = other.rsplit_once('.').unwrap();
+    let policy = lane.policy("a.png").await;
+    let forged = [
+        ("another's signature", json!(format!("{statement}.{other}"))),
+        ("statement alone", json!(statement)),
+        ("unsigned", json!(format!("{statement}."))),
+        ("signature alone", json!(signature)),
+        ("signature first", json!(format!("{signature}.{statement}"))),
+        ("signed twice", json!(format!("{good}.{signature}"))),
+        ("padded", json!(format!("{good}="))),
+        ("in capitals", json!(good.to_uppercase())),
+        ("a ticket", policy["ticket"].clone()),
+        ("a policy", policy["upload"]["formData"]["policy"].clone()),
+        ("a JWT", json!(of_user("7"))),
+        ("a path", direct["path"].clone()),
+        ("an address", direct["url"].clone()),
+        ("nothing", json!("")),
+        ("60 KB", json!("x".repeat(60_000))),
+    ];
+    let shapes = [("a list", json!(["x"])), ("an object", json!({"x": 1}))];
+    let recall = (RECALL, "recall_token");
+    lane.expect_each(recall, "ticket_invalid", forged).await;
+    lane.expect_each(recall, "parameter_invalid", shapes).await;
+    let reply = lane.ask(COMPLETE, &json!({"ticket": good})).await;
+    lane.expect("h75 for a ticket", &reply, "ticket_invalid", &kept);
+    let upload = Form::picture().to(UPLOAD).header("token", good);
+    let reply = lane.send(upload).await;
+    lane.expect("h75 for a token", &reply, "token_invalid", &kept);
+    for (name, item) in [("direct", &direct), ("streamed", &streamed)] {
+        kept.retain(|key| key != path_of(item));
+        let asked = json!({"recall_token": item["recall_token"]});
         for time in ["once", "again"] {
-            let reply = place
-                .ask(RECALL, &json!({"recall_token": text(item)}))
-                .await;
-            place.expect(format!("h75 {name}, {time}"), &reply, "200");
+            let reply = lane.ask(RECALL, &asked).await;
+            lane.expect(format!("h75 {name}, {time}"), &reply, "200", &kept);
         }
     }
 }
@@ -618,25 +595,29 @@ async fn recalls(place: &mut Place) {
 /// Sends all of it through one way.
 async fn all(way: Way) {
     let vars = [("UPLOAD_DIRECT_MAX_BYTES", &*MAX_BYTES.to_string())];
-    let mut place = Place {
-        driver: Driver::start(way, &vars).await,
-        kept: Vec::new(),
-        cases: 0,
-        failures: String::new(),
-    };
-    clients(&mut place).await;
-    documents(&mut place).await;
-    forms(&mut place).await;
-    contents(&mut place).await;
-    twice(&mut place).await;
-    tickets(&mut place).await;
-    extra_fields(&mut place).await;
-    callbacks(&mut place).await;
-    swaps(&mut place).await;
-    parts(&mut place).await;
-    recalls(&mut place).await;
-    println!("{way:?}, direct: {} cases", place.cases);
-    assert!(place.failures.is_empty(), "{way:?}\n{}", place.failures);
+    let lane = Lane::start(way, &vars).await.signed_in(of_user("7"));
+    arguments_and_forms_come_as_some_clients_write_them(&lane).await;
+    a_document_is_handed_out_under_the_name_it_was_announced_with(&lane).await;
+    a_form_brings_nothing_that_it_was_not_signed_for(&lane).await;
+    what_a_form_lets_through_is_judged_at_completion(&lane).await;
+    a_form_cannot_be_used_twice_where_the_store_can_forbid_it(&lane).await;
+    a_form_posted_again_after_completion_changes_nothing(&lane).await;
+    a_ticket_is_good_for_its_user_alone(&lane).await;
+    tickets_that_are_not_ours_are_401(&lane).await;
+    no_field_counts_that_a_form_does_not_have(&lane).await;
+    nobody_is_called_back(&lane).await;
+    a_token_is_its_users_alone(&lane).await;
+    what_is_no_recall_token_takes_nothing_back(&lane).await;
+    if lane.bucket.is_some() {
+        what_is_swapped_behind_the_look_is_refused(&lane).await;
+        part_numbers_are_1_to_10000(&lane).await;
+        an_aborted_upload_cannot_be_completed_and_leaves_nothing(&lane).await;
+        an_upload_is_its_users_alone(&lane).await;
+    } else {
+        let file = json!({"filename": "a.png", "type": "image/png"});
+        let begun = lane.ask("/s3/multipart", &file).await;
+        lane.expect("g71 a folder", &begun, "direct_disabled", &lane.keys());
+    }
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use crate::{
     drivers::{Case, Stored, rows, unescaped_text},
-    support::{Form, PNG, UPLOAD, disposition, img, picture_of},
+    support::{Form, PNG, disposition, img, picture_of},
 };
 
 const BROKEN: &str = "body_malformed broken boundaries";
@@ -338,7 +338,7 @@ fn arrivals() -> Vec<Case> {
     let (begun, whole) = (large.unclosed().slice(..1 << 20), web.bytes());
     let raw = |name: &str, lines: &str, body: &[u8], is_end: bool| {
         let rest = [lines.as_bytes(), b"\r\n\r\n", body].concat();
-        Case::form(name, &web).raw(&format!("POST {UPLOAD} HTTP/1.1"), rest, is_end)
+        Case::post(name, &web.content_type(), rest).raw(is_end)
     };
     let length = |bytes: usize| format!("Host: a\r\nContent-Length: {bytes}");
     let (short, long) = (length(whole.len() - 40), length(whole.len() + 40));
