@@ -13,14 +13,10 @@ use serde_json::{Value, json};
 
 use crate::{
     bucket_double::{BucketDouble, DENIED, Dialect, Fault, Object, Operation},
-    drivers::rows,
-    lane::{
-        COMPLETE, Lane, PENDING, POLICY, SIGNING, fields, lasting, pending_key, post_json, target,
-        uni_form,
-    },
+    drivers::Way,
+    lane::{COMPLETE, Lane, PENDING, POLICY, SIGNING, fields, lasting, pending_key, post_json},
     support::{
-        Form, Key, MIB, PNG, Process, UPLOAD, assert_has, bucket_vars, disk_var, disposition,
-        empty, files_below, get, owned, path_of, picture_of, post, send,
+        Form, Key, MIB, PNG, UPLOAD, assert_has, disposition, empty, get, path_of, picture_of, post,
     },
     tokens::{JWT, of_guest, of_user},
 };
@@ -181,40 +177,6 @@ async fn no_argument_is_needed_to_get_leave() {
 }
 
 #[tokio::test]
-async fn arguments_that_make_no_sense_are_refused_by_name() {
-    for lane in Lane::each(&[]).await {
-        for [arguments, code] in rows(
-            r#"
-            {"name": ["a"]}                     | parameter_invalid
-            {"name": {"a": 1}}                  | parameter_invalid
-            {"name": "a", "size": "many"}       | parameter_invalid
-            {"name": "a", "size": -1}           | parameter_invalid
-            {"name": "a", "size": 1.5}          | parameter_invalid
-            {"name": "a", "imageClassId": "abc"} | class_id_invalid
-            {"name": "a", "image_class_id": -1} | class_id_invalid
-            ["a"]                               | parameter_invalid
-            "#,
-        ) {
-            let reply = lane.send(post(POLICY, "application/json", arguments)).await;
-            assert_eq!(reply.refused(code), Ok(()), "{arguments}");
-        }
-        for body in ["{", "name=a", "null"] {
-            let reply = lane.send(post(POLICY, "application/json", body)).await;
-            reply.assert_refused("parameter_invalid");
-        }
-        let long = format!("name={}", "x".repeat(70_000));
-        let reply = lane.send(urlencoded(POLICY, long)).await;
-        assert!(reply.status.is_client_error(), "{}", reply.status);
-        for ticket in [json!(null), json!(""), json!(7), json!("x"), json!(["x"])] {
-            let reply = lane.ask(COMPLETE, &json!({"ticket": ticket})).await;
-            let status = reply.status.as_u16();
-            assert!(status == 401 || status == 400, "{ticket}: {status}");
-        }
-        lane.assert_holds(&[]);
-    }
-}
-
-#[tokio::test]
 async fn the_type_is_what_the_bytes_are_and_never_what_the_client_says() {
     for lane in Lane::each(&[]).await {
         let word = "application/vnd.openxmlformats-officedocument.wordprocessingml.document";
@@ -369,17 +331,6 @@ async fn more_bytes_than_the_ticket_allows_are_removed_at_completion() {
 }
 
 #[tokio::test]
-async fn an_empty_file_is_refused_by_its_form() {
-    for lane in Lane::each(&[]).await {
-        let policy = lane.policy("a.png").await;
-        let reply = lane.put(&policy, "").await;
-        assert_eq!(reply.status, 400, "{}", lane.kind());
-        lane.assert_holds(&[]);
-        lane.assert_refuses(&policy, "upload_incomplete").await;
-    }
-}
-
-#[tokio::test]
 async fn without_a_secret_there_is_no_direct_lane() {
     for lane in Lane::each(&[(SIGNING.0, "")]).await {
         for path in [POLICY, COMPLETE] {
@@ -427,26 +378,6 @@ async fn tickets_outlive_a_change_of_secrets_and_no_more() {
     let new = ticket_of("new secret, old secret").await;
     assert_eq!(judge("new secret", &new).await, 409);
     assert_eq!(judge("old secret", &new).await, 401);
-}
-
-#[tokio::test]
-async fn a_ticket_is_good_for_its_user_alone() {
-    for lane in Lane::each(&[JWT]).await {
-        let lane = lane.signed_in(of_user("7"));
-        let policy = lane.waiting(PNG).await;
-        for (token, code) in [
-            (of_user("8"), "ticket_invalid"),
-            (of_guest("8"), "ticket_invalid"),
-            (String::new(), "token_missing"),
-            ("bad".to_owned(), "token_invalid"),
-        ] {
-            let ticket = json!({"ticket": policy["ticket"]});
-            let reply = lane.ask_as(&token, COMPLETE, &ticket).await;
-            reply.assert_refused(code);
-        }
-        lane.assert_holds(&[pending_key(&policy)]);
-        lane.complete(&policy).await.data();
-    }
 }
 
 #[tokio::test]
@@ -502,34 +433,6 @@ async fn each_leave_counts_as_an_upload_and_its_completion_does_not() {
         let reply = lane.ask(POLICY, &json!({"name": "c.png"})).await;
         reply.assert_refused("too_many_requests");
         reply.header("retry-after");
-    }
-}
-
-#[tokio::test]
-async fn tickets_that_are_not_ours_are_401() {
-    let other = Lane::changed(None, &[], with_secrets("another secret"));
-    let other = other.policy("a.png").await;
-    for lane in Lane::each(&[JWT]).await {
-        let lane = lane.signed_in(of_user("7"));
-        let policy = lane.waiting(PNG).await;
-        let good = policy["ticket"].as_str().unwrap();
-        let recall_token = lane.upload("b.png", PNG).await[0]["recall_token"].clone();
-        let foreign = [
-            other["ticket"].clone(),
-            json!(of_user("7")),
-            recall_token,
-            json!(format!("{good}x")),
-            json!(&good[1..]),
-            json!(good.to_uppercase()),
-            json!(format!("{good}.{good}")),
-            json!("x".repeat(60_000)),
-            json!(""),
-        ];
-        for ticket in foreign {
-            let reply = lane.ask(COMPLETE, &json!({"ticket": ticket})).await;
-            reply.assert_refused("ticket_invalid");
-        }
-        lane.complete(&policy).await.data();
     }
 }
 
@@ -626,34 +529,6 @@ fn entry(name: &str, content: &[u8]) -> Vec<u8> {
     header[18..26].copy_from_slice(&sizes);
     header[26] = name.len() as u8;
     [&header, name.as_bytes(), content].concat()
-}
-
-#[tokio::test]
-async fn a_form_posted_again_after_completion_changes_nothing() {
-    for lane in Lane::each(&[]).await {
-        let policy = lane.waiting(PNG).await;
-        let first = lane.complete(&policy).await.item();
-        for content in [&picture_of(5000)[..], GIF, b"<html><script>"] {
-            // Where the store cannot forbid it: the key is free again.
-            lane.put(&policy, content).await;
-            let again = lane.complete(&policy).await.item();
-            assert_eq!(lasting(&again), lasting(&first), "{}", lane.kind());
-            let key = path_of(&first);
-            lane.assert_holds(&[key]);
-            assert_eq!(lane.bytes(key), PNG);
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_form_cannot_be_used_twice_where_the_store_can_forbid_it() {
-    for lane in [Lane::disk(&[]), Lane::oss(&[]).await] {
-        let policy = lane.waiting(PNG).await;
-        let again = lane.put(&policy, picture_of(5000)).await;
-        assert_eq!(again.status, 409, "{}", lane.kind());
-        lane.complete(&policy).await.data();
-        assert_eq!(lane.bytes(&lane.keys()[0]), PNG);
-    }
 }
 
 #[tokio::test]
@@ -871,22 +746,11 @@ async fn temporary_keys_sign_forms_with_their_token() {
 
 #[tokio::test]
 async fn the_three_calls_work_over_sockets_alone() {
-    let folder = tempfile::tempdir().unwrap();
-    let disk = vec![disk_var(folder.path())];
-    let bucket = BucketDouble::start(Dialect::Oss).await;
-    for vars in [disk, bucket_vars(&bucket)] {
-        let (_process, addr) = Process::serve(&[vars, owned(&[SIGNING])].concat());
-        let ask = json!({"name": "a.png"});
-        let policy = send(addr, post_json(POLICY, &ask)).await.data();
-        let (form_addr, path) = target(policy["upload"]["url"].as_str().unwrap());
+    for way in [Way::Local, Way::FunctionCompute] {
+        let lane = Lane::start(way, &[SIGNING]).await.signed_in(of_user("7"));
         let content = picture_of(3 * MIB);
-        let form = uni_form(&policy["upload"], "a.png", &content);
-        let reply = send(form_addr, form.to(&path)).await;
-        assert_eq!(reply.status, 200);
-        let ask = json!({"ticket": policy["ticket"]});
-        let item = send(addr, post_json(COMPLETE, &ask)).await.item();
+        let item = lane.upload("a.png", &content).await[0].clone();
         assert_eq!(item["size"], content.len());
+        lane.assert_holds(&[path_of(&item)]);
     }
-    assert_eq!(files_below(folder.path()).len(), 1);
-    assert_eq!(bucket.objects().len(), 1);
 }

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use crate::{
     bucket_double::{DENIED, Operation},
-    lane::{COMPLETE, Lane, RECALL, SIGNING},
-    support::{Form, PNG, RequestExt as _, UPLOAD, path_of, post},
+    lane::{Lane, RECALL, SIGNING},
+    support::{Form, PNG, UPLOAD, path_of, post},
     tokens::{JWT, of_guest, of_user},
 };
 
@@ -111,68 +111,6 @@ async fn a_second_completion_does_not_lengthen_the_time() {
     let again = lane.complete(&policy).await.item();
     let reply = lane.recall(&again["recall_token"]).await;
     reply.assert_refused("recall_expired");
-}
-
-#[tokio::test]
-async fn a_token_is_its_users_alone() {
-    for lane in Lane::each(&[JWT]).await {
-        let lane = lane.signed_in(of_user("7"));
-        for item in lane.items().await {
-            let token = item["recall_token"].clone();
-            for (who, code) in [
-                (of_user("8"), "ticket_invalid"),
-                (of_guest("8"), "ticket_invalid"),
-                (String::new(), "token_missing"),
-                ("bad".to_owned(), "token_invalid"),
-            ] {
-                let token = json!({"recall_token": token});
-                let reply = lane.ask_as(&who, RECALL, &token).await;
-                reply.assert_refused(code);
-            }
-        }
-        assert_eq!(lane.keys().len(), 3);
-        let item = lane.items().await[0].clone();
-        lane.recall(&item["recall_token"]).await.data();
-    }
-}
-
-#[tokio::test]
-async fn what_is_no_recall_token_takes_nothing_back() {
-    for lane in Lane::each(&[JWT]).await {
-        let lane = lane.signed_in(of_user("7"));
-        let item = lane.items().await[2].clone();
-        let good = item["recall_token"].as_str().unwrap();
-        let (statement, signature) = good.rsplit_once('.').unwrap();
-        let policy = lane.policy("b.png").await;
-        for token in [
-            policy["ticket"].clone(),
-            policy["upload"]["formData"]["policy"].clone(),
-            json!(of_user("7")),
-            json!(""),
-            json!(item["path"]),
-            json!(item["url"]),
-            json!(statement),
-            json!(format!("{statement}.")),
-            json!(format!("{signature}.{statement}")),
-            json!(format!("{good}=")),
-            json!(format!("{good}.{signature}")),
-            json!(good.to_uppercase()),
-            json!("x".repeat(60_000)),
-        ] {
-            lane.recall(&token).await.assert_refused("ticket_invalid");
-        }
-        // Nor is it a ticket.
-        let reply = lane.ask(COMPLETE, &json!({"ticket": good})).await;
-        reply.assert_refused("ticket_invalid");
-        // Nor does it authorise anything.
-        let request = Form::picture().to(UPLOAD).header("token", good);
-        lane.send(request).await.assert_refused("token_invalid");
-        assert_eq!(lane.keys().len(), 3);
-        for broken in [json!(["x"]), json!({"x": 1})] {
-            let reply = lane.recall(&broken).await;
-            reply.assert_refused("parameter_invalid");
-        }
-    }
 }
 
 #[tokio::test]
