@@ -4,6 +4,7 @@
 use serde_json::json;
 
 use crate::{
+    drivers::rows,
     readme::failures_of_the_program,
     support::{Reply, assert_same},
 };
@@ -71,13 +72,9 @@ ffmpeg playlist | ffmpeg 播放列表
 markup | 标记语言
 font | 字体";
 
-fn rows() -> impl Iterator<Item = Vec<&'static str>> {
-    FAILURES.lines().map(|row| row.split(" | ").collect())
-}
-
 #[test]
 fn the_table_is_that_of_the_program() {
-    let listed = rows().map(|row| (row[1].to_owned(), row[0].to_owned()));
+    let listed = rows(FAILURES).map(|[code, status, _, _]| (status.to_owned(), code.to_owned()));
     assert_same(
         ("FAILURES of tests/it/refusals.rs", &listed.collect()),
         ("src/api/error.rs", &failures_of_the_program()),
@@ -88,8 +85,7 @@ fn the_table_is_that_of_the_program() {
 fn both_texts_of_a_failure_say_the_same_each_in_its_language() {
     let is_chinese = |letter: char| ('\u{4E00}'..='\u{9FFF}').contains(&letter);
     let digits = |text: &str| text.replace(|c: char| !c.is_ascii_digit(), "");
-    for row in rows() {
-        let (code, chinese, english) = (row[0], row[2], row[3]);
+    for [code, _, chinese, english] in rows(FAILURES) {
         assert!(chinese.contains(is_chinese), "{code}");
         assert!(english.is_ascii() && english.contains(' '), "{code}");
         let is_upload = chinese.starts_with("上传失败: ");
@@ -106,10 +102,7 @@ fn both_texts_of_a_failure_say_the_same_each_in_its_language() {
 
 /// The words of an English text in Chinese.
 fn chinese(words: &str) -> String {
-    let translated = WORDS
-        .lines()
-        .find_map(|row| row.strip_prefix(words)?.strip_prefix(" | "));
-    if let Some(translated) = translated {
+    if let Some([_, translated]) = rows(WORDS).find(|[english, _]| *english == words) {
         return translated.to_owned();
     }
     let damaged = words.strip_prefix("damaged ");
@@ -146,11 +139,13 @@ impl Reply {
 
     /// `Err` with the answer where it is not this failure's.
     pub(crate) fn refused(&self, failure: &str) -> Result<(), String> {
-        let words = failure.split_once(' ');
-        let code = words.map_or(failure, |(code, _)| code);
-        let words = words.map(|(_, words)| words);
-        let row = rows().find(|row| row[0] == code);
-        let row = row.unwrap_or_else(|| panic!("{code} has no row in FAILURES of {}", file!()));
+        let (code, words) = match failure.split_once(' ') {
+            Some((code, words)) => (code, Some(words)),
+            None => (failure, None),
+        };
+        let row = rows(FAILURES).find(|row: &[_; 4]| row[0] == code);
+        let [_, status, in_chinese, in_english] =
+            row.unwrap_or_else(|| panic!("{code} has no row in FAILURES of {}", file!()));
         let answer: serde_json::Value = serde_json::from_slice(&self.body).unwrap_or_default();
         let text = |key: &str| answer[key].as_str().unwrap_or_default();
         let header = |name| self.headers.get(name).and_then(|value| value.to_str().ok());
@@ -159,10 +154,10 @@ impl Reply {
             "request_id": header("x-request-id"),
         });
         let is_as_expected = answer == expected
-            && self.status.as_str() == row[1]
+            && self.status.as_str() == status
             && header("content-type") == Some("application/json; charset=utf-8")
-            && fits(text("data"), row[2], words.map(chinese).as_deref())
-            && fits(text("message"), row[3], words);
+            && fits(text("data"), in_chinese, words.map(chinese).as_deref())
+            && fits(text("message"), in_english, words);
         match is_as_expected {
             true => Ok(()),
             false => Err(format!(
