@@ -7,12 +7,13 @@ use axum::{
     body::Body,
     http::{Method, Request},
 };
-use chat_upload::{config::Config, store};
+use chat_upload::{api::Secrets, config::Config, store};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::{
     bucket_double::{BucketDouble, DENIED, Dialect, Fault, Object, Operation},
+    builders::zip_with,
     drivers::Way,
     lane::{COMPLETE, Lane, PENDING, POLICY, SIGNING, fields, lasting, pending_key, post_json},
     support::{
@@ -60,6 +61,14 @@ impl Lane {
         let item = self.complete(policy).await.item();
         self.assert_holds(&[path_of(&item)]);
         item
+    }
+
+    /// Has the next object swapped after its head was looked at, before the rest of it is read.
+    pub(crate) fn swap_behind_the_look(&self, content: &'static [u8]) {
+        let looks = Fault::Slow(Duration::ZERO);
+        self.bucket().fail(Operation::Get, looks, 1);
+        let swapped = Fault::SwapFirst(content);
+        self.bucket().fail(Operation::Get, swapped, 1);
     }
 }
 
@@ -338,8 +347,7 @@ async fn without_a_secret_there_is_no_direct_lane() {
             reply.assert_refused("direct_disabled");
         }
         if lane.bucket.is_none() {
-            let form = Form::new().file("file", "a.png", PNG);
-            let reply = lane.send(form.to(PENDING)).await;
+            let reply = lane.send(Form::picture().to(PENDING)).await;
             reply.assert_refused("direct_disabled");
         }
         lane.assert_holds(&[]);
@@ -354,42 +362,35 @@ async fn the_secret_of_the_tokens_signs_where_there_is_no_other() {
     }
 }
 
-/// A function under other secrets.
-fn with_secrets(secrets: &str) -> impl FnOnce(&mut Config) + '_ {
-    |config| {
-        config.api.direct.secrets = chat_upload::api::Secrets::parse(secrets).unwrap();
-    }
-}
-
 #[tokio::test]
 async fn tickets_outlive_a_change_of_secrets_and_no_more() {
-    let ticket_of = async |secrets: &str| {
-        let lane = Lane::changed(None, &[], with_secrets(secrets));
-        lane.policy("a.png").await
+    let under = |secrets| {
+        Lane::changed(None, &[], move |config| {
+            config.api.direct.secrets = Secrets::parse(secrets).unwrap();
+        })
     };
-    let judge = async |secrets: &str, policy: &Value| {
-        let lane = Lane::changed(None, &[], with_secrets(secrets));
-        lane.complete(policy).await.status.as_u16()
-    };
-    let old = ticket_of("old secret").await;
-    // 409: it is a good ticket, of a file that is not there.
-    assert_eq!(judge("new secret,old secret", &old).await, 409);
-    assert_eq!(judge("new secret", &old).await, 401);
-    let new = ticket_of("new secret, old secret").await;
-    assert_eq!(judge("new secret", &new).await, 409);
-    assert_eq!(judge("old secret", &new).await, 401);
+    let old = under("old secret").policy("a.png").await;
+    let new = under("new secret, old secret").policy("a.png").await;
+    for (secrets, policy, code) in [
+        // It is a good ticket, of a file that is not there.
+        ("new secret,old secret", &old, "upload_incomplete"),
+        ("new secret", &old, "ticket_invalid"),
+        ("new secret", &new, "upload_incomplete"),
+        ("old secret", &new, "ticket_invalid"),
+    ] {
+        under(secrets).assert_refuses(policy, code).await;
+    }
 }
 
 #[tokio::test]
 async fn tokens_are_wanted_where_the_other_uploads_want_them() {
     for lane in Lane::each(&[JWT]).await {
         for path in [POLICY, COMPLETE] {
-            let arguments = json!({"name": "a.png", "ticket": "x"});
+            let mut arguments = json!({"name": "a.png", "ticket": "x"});
             let reply = lane.ask(path, &arguments).await;
             reply.assert_refused("token_missing");
-            let mut with_token = arguments.clone();
-            with_token["token"] = "bad".into();
-            let reply = lane.ask(path, &with_token).await;
+            arguments["token"] = "bad".into();
+            let reply = lane.ask(path, &arguments).await;
             reply.assert_refused("token_invalid");
         }
         // In the body, as a form field would be.
@@ -478,24 +479,11 @@ async fn what_is_swapped_between_look_and_copy_is_judged_again() {
 #[tokio::test]
 async fn what_is_swapped_while_it_is_read_is_judged_again() {
     for lane in Lane::buckets(&[]).await {
-        let bucket = lane.bucket();
-        let policy = lane.policy("a.png").await;
-        // Its head is looked at, and then the rest of it read.
-        let swap = |content| {
-            bucket.fail(Operation::Get, Fault::Slow(Duration::ZERO), 1);
-            bucket.fail(Operation::Get, Fault::SwapFirst(content), 1);
-        };
-        lane.put_well(&policy, picture_of(50_000)).await;
-        swap(b"<html><script>");
-        lane.assert_removes(&policy, "type_refused").await;
-
-        lane.put_well(&policy, picture_of(5 * MIB)).await;
-        swap(GIF);
-        let item = lane.complete(&policy).await.item();
+        let policy = lane.waiting(picture_of(5 * MIB)).await;
+        lane.swap_behind_the_look(GIF);
+        let item = lane.completed(&policy).await;
         assert_eq!(item["mime"], "image/gif");
-        let key = path_of(&item);
-        lane.assert_holds(&[key]);
-        assert_eq!(lane.bytes(key), GIF);
+        assert_eq!(lane.bytes(path_of(&item)), GIF);
     }
 }
 
@@ -504,31 +492,11 @@ async fn a_file_that_is_read_again_is_judged_as_a_whole() {
     for lane in Lane::each(&[]).await {
         // The entry that makes a program of an archive stands behind its head.
         let padding = vec![b'x'; 100_000];
-        let program = [entry("a", &padding), listed("classes.dex")].concat();
-        let policy = lane.policy("a.zip").await;
-        lane.put_well(&policy, &program).await;
+        let with = |name| zip_with(&[("a", padding.as_slice()), (name, b"")]);
+        let policy = lane.waiting(with("classes.dex")).await;
         lane.assert_removes(&policy, "type_refused").await;
-        let archive = [entry("a", &padding), listed("a")].concat();
-        lane.upload("a.zip", &archive).await;
+        lane.upload("a.zip", with("b")).await;
     }
-}
-
-/// A name in the list at an archive's end.
-fn listed(name: &str) -> Vec<u8> {
-    let mut header = [0; 46];
-    header[..4].copy_from_slice(b"PK\x01\x02");
-    header[28] = name.len() as u8;
-    [&header, name.as_bytes()].concat()
-}
-
-/// A file of an archive, not compressed.
-fn entry(name: &str, content: &[u8]) -> Vec<u8> {
-    let mut header = [0; 30];
-    header[..4].copy_from_slice(b"PK\x03\x04");
-    let sizes = [content.len() as u32; 2].map(u32::to_le_bytes).concat();
-    header[18..26].copy_from_slice(&sizes);
-    header[26] = name.len() as u8;
-    [&header, name.as_bytes(), content].concat()
 }
 
 #[tokio::test]
@@ -718,8 +686,7 @@ async fn other_methods_are_405_and_a_bucket_needs_no_route_for_forms() {
     }
     // A bucket takes its forms itself.
     let lane = Lane::s3(&[]).await;
-    let form = Form::new().file("file", "a.png", PNG);
-    let reply = lane.send(form.to(PENDING)).await;
+    let reply = lane.send(Form::picture().to(PENDING)).await;
     reply.assert_refused("not_found");
 }
 

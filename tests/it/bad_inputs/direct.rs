@@ -5,13 +5,12 @@
 //! Left out, because it takes a clock: forms, tickets and recall tokens after their time
 //! (`tests/it/direct.rs`, `tests/it/recall.rs`, and the unit tests beside each).
 
-use std::{fmt::Display, time::Duration};
+use std::fmt::Display;
 
 use axum::http::Method;
 use serde_json::{Value, json};
 
 use crate::{
-    bucket_double::{Fault, Operation},
     companion::{Upload, bare, put},
     direct::GIF,
     drivers::{Way, rows},
@@ -398,16 +397,13 @@ async fn nobody_is_called_back(lane: &Lane) {
 
 /// G70: another object in the place of the one that was looked at.
 async fn what_is_swapped_behind_the_look_is_refused(lane: &Lane) {
-    let bucket = lane.bucket();
     let kept = lane.keys();
     for (name, content, code) in [
         ("a page", HTML, "type_refused"),
         ("nothing", b"", "file_empty"),
     ] {
         let policy = lane.waiting(picture_of(50_000)).await;
-        // Its head is looked at, and then the rest of it read.
-        bucket.fail(Operation::Get, Fault::Slow(Duration::ZERO), 1);
-        bucket.fail(Operation::Get, Fault::SwapFirst(content), 1);
+        lane.swap_behind_the_look(content);
         let reply = lane.complete(&policy).await;
         lane.expect(format!("g70 swapped for {name}"), &reply, code, &kept);
     }
