@@ -4,11 +4,11 @@
 //!
 //! The seed is fixed; `CHAT_UPLOAD_MUTATIONS=10000` sends so many instead of 1,000.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, iter, time::Duration};
 
 use axum::{
     body::Body,
-    http::{HeaderName, HeaderValue, Method, Request, Uri},
+    http::{Method, Request},
 };
 use serde_json::Value;
 use tokio::time::timeout;
@@ -16,7 +16,10 @@ use tokio::time::timeout;
 use crate::{
     bucket_double::{BucketDouble, Dialect},
     readme::failures_of_the_program,
-    support::{Form, Local, PNG, Process, Reply, UPLOAD, bucket_vars, owned, picture_of, send},
+    support::{
+        ADMIN, FOLDER, Form, Local, PNG, Process, Reply, UPLOAD, bucket_vars, owned, picture_of,
+        send,
+    },
     tokens::{JWT, of_guest, of_user},
 };
 
@@ -62,7 +65,8 @@ struct Draft {
 }
 
 impl Draft {
-    fn post(path: &str, form: &Form, token: &str) -> Self {
+    fn post(target: &str, form: &Form, token: &str) -> Self {
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let headers = [
             ("content-type", form.content_type()),
             ("token", token.to_owned()),
@@ -71,17 +75,12 @@ impl Draft {
         Self {
             method: Method::POST,
             path: path.to_owned(),
-            query: String::new(),
+            query: query.to_owned(),
             headers: headers
                 .map(|(name, value)| (name.to_owned(), value.into_bytes()))
                 .into(),
             body: form.bytes().to_vec(),
         }
-    }
-
-    fn with_query(mut self, query: String) -> Self {
-        self.query = query;
-        self
     }
 
     /// The requests that honest clients send.
@@ -98,16 +97,15 @@ impl Draft {
             .text("image_class_id", "9");
         let sound = Form::new().file("file", "v.m4a", include_bytes!("../media/voice.m4a"));
         let archive = Form::img("a.docx", include_bytes!("../media/report.docx"));
-        let folder = "/api/chat/uploadStreamSingleToServerDiy/a_b";
         vec![
             Self::post(UPLOAD, &picture, &user),
             Self::post(UPLOAD, &class, &user),
             Self::post(UPLOAD, &in_form, ""),
-            Self::post(UPLOAD, &several, &user).with_query("imageClassId=5".to_owned()),
+            Self::post(&format!("{UPLOAD}?imageClassId=5"), &several, &user),
             Self::post(UPLOAD, &archive, &guest),
-            Self::post(UPLOAD, &picture, "").with_query(format!("token={user}")),
-            Self::post("/shop/admin/image/uploadAliyun", &several, &guest),
-            Self::post(folder, &sound, &user),
+            Self::post(&format!("{UPLOAD}?token={user}"), &picture, ""),
+            Self::post(ADMIN, &several, &guest),
+            Self::post(&format!("{FOLDER}a_b"), &sound, &user),
         ]
     }
 
@@ -152,18 +150,9 @@ impl Draft {
 
     /// Adds a header that no client would send, or takes one away.
     fn odd_header(&mut self, chance: &mut Chance) {
-        let names = [
-            "accept",
-            "authorization",
-            "content-encoding",
-            "cookie",
-            "range",
-            "x-forwarded-for",
-            "x-forwarded-proto",
-            "x-request-id",
-            "access-control-request-method",
-            "if-none-match",
-        ];
+        let names = "accept authorization content-encoding cookie range x-forwarded-for \
+                     x-forwarded-proto x-request-id access-control-request-method if-none-match";
+        let names: Vec<_> = names.split(' ').collect();
         let values = [
             "",
             "Bearer x",
@@ -203,16 +192,11 @@ impl Draft {
         if !self.query.is_empty() {
             target = format!("{target}?{}", self.query);
         }
-        let mut request = Request::new(Body::from(self.body.clone()));
-        *request.method_mut() = self.method.clone();
-        *request.uri_mut() = target.parse::<Uri>().ok()?;
+        let mut request = Request::builder().method(&self.method).uri(target);
         for (name, value) in &self.headers {
-            let name: HeaderName = name.parse().ok()?;
-            request
-                .headers_mut()
-                .insert(name, HeaderValue::from_bytes(value).ok()?);
+            request = request.header(name, &**value);
         }
-        Some(request)
+        request.body(self.body.clone().into()).ok()
     }
 }
 
@@ -307,27 +291,20 @@ fn mutations() -> usize {
 /// Sends mutations to the program; asserts its answers and its memory, and returns how many files it
 /// says it stored.
 async fn send_mutations(process: &Process, addr: std::net::SocketAddr, seed: u64) -> usize {
-    let (mut chance, honest, mut stored, mut refused) = (
-        Chance(fastrand::Rng::with_seed(seed)),
-        Draft::honest(),
-        0,
-        0,
-    );
-    let mut warm_kib = 0;
+    let mut chance = Chance(fastrand::Rng::with_seed(seed));
+    let honest = Draft::honest();
+    let (mut stored, mut refused, mut warm_kib) = (0, 0, 0);
     for count in 0..mutations() / 2 {
         if count == WARM {
             warm_kib = process.memory_kib();
         }
         let large = count % LARGE_EVERY == WARM / 2;
-        let (draft, request) = loop {
-            let draft = match large {
-                true => Draft::large(&mut chance),
-                false => chance.one_of(&honest).mutated(&mut chance),
-            };
-            if let Some(request) = draft.request() {
-                break (draft, request);
-            }
-        };
+        let mut drafts = iter::repeat_with(|| match large {
+            true => Draft::large(&mut chance),
+            false => chance.one_of(&honest).mutated(&mut chance),
+        });
+        let drawn = drafts.find_map(|draft| Some((draft.request()?, draft)));
+        let (request, draft) = drawn.expect("a draft without end");
         let reply = timeout(PER_REQUEST, send(addr, request)).await;
         let reply = reply.unwrap_or_else(|_| panic!("no answer to {draft:?}"));
         let files = files_stored(&reply, &draft);
