@@ -294,6 +294,14 @@ impl Case {
         self
     }
 
+    /// Refused so, or taken where there is no failure.
+    pub(crate) fn refused_if(self, failure: &str) -> Self {
+        match failure {
+            "" => self,
+            _ => self.refused(failure),
+        }
+    }
+
     pub(crate) fn stores(mut self, files: impl IntoIterator<Item = Stored>) -> Self {
         self.expected = Expected::Taken(files.into_iter().collect());
         self

@@ -279,10 +279,8 @@ fn dispositions() -> Vec<Case> {
         "#,
     ) {
         let case = part(number, disposition(params));
-        cases.push(match failure {
-            "" => case.stores([Stored::png().named(name)]),
-            _ => case.refused(failure.replace(" \\s", " ")),
-        });
+        let case = case.stores([Stored::png().named(name)]);
+        cases.push(case.refused_if(&failure.replace(" \\s", " ")));
     }
     let nameless = Form::new().part("Content-Disposition: form-data", "x");
     let nameless = nameless.and_picture();
@@ -342,7 +340,10 @@ fn arrivals() -> Vec<Case> {
     };
     let length = |bytes: usize| format!("Host: a\r\nContent-Length: {bytes}");
     let (short, long) = (length(whole.len() - 40), length(whole.len() + 40));
-    let chunked = "Host: a\r\nTransfer-Encoding: chunked";
+    let broken_off = |name: &str, chunk: &[u8], is_end: bool| {
+        let case = raw(name, "Host: a\r\nTransfer-Encoding: chunked", chunk, is_end);
+        case.refused("body_truncated")
+    };
     let hosts = |lines: &str| format!("Content-Length: {}\r\n{lines}", whole.len());
     let (two, user) = (hosts("Host: a\r\nHost: b"), hosts("Host: u:pw@a"));
     vec![
@@ -355,20 +356,8 @@ fn arrivals() -> Vec<Case> {
             .refused("body_truncated"),
         raw("a27 a length that cuts the form", &short, &whole, false).refused("body_truncated"),
         raw("a27 a length beyond the form", &long, &whole, true),
-        raw(
-            "a27 chunks that break off",
-            chunked,
-            b"8\r\n------We\r\n",
-            true,
-        )
-        .refused("body_truncated"),
-        raw(
-            "a27 a chunk without a size",
-            chunked,
-            b"x\r\n------We\r\n",
-            false,
-        )
-        .refused("body_truncated"),
+        broken_off("a27 chunks that break off", b"8\r\n------We\r\n", true),
+        broken_off("a27 a chunk without a size", b"x\r\n------We\r\n", false),
         raw("two hosts on the wire", &two, &whole, false).refused("host_invalid"),
         raw("a user at the host on the wire", &user, &whole, false).refused("host_invalid"),
     ]

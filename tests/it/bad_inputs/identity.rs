@@ -16,15 +16,12 @@ pub(super) fn cases() -> Vec<Case> {
 type AtPlace = fn(name: String, token: &str) -> Case;
 
 const PLACES: [(&str, AtPlace); 4] = [
-    ("header", |name, token| {
-        Case::picture(name).header("token", token)
-    }),
+    ("header", |name, token| in_header(name, "token", token)),
     ("bearer", |name, token| {
         in_header(name, "authorization", &format!("Bearer {token}"))
     }),
     ("query", |name, token| {
-        let case = Case::picture(name).without("token");
-        case.to(format!("{UPLOAD}?token={token}"))
+        in_query(name, &format!("token={token}"))
     }),
     ("form", |name, token| {
         in_form(name, Form::new().text("token", token))
@@ -40,19 +37,20 @@ fn in_header(name: impl Into<String>, header: &'static str, value: &str) -> Case
     Case::picture(name).without("token").header(header, value)
 }
 
-/// A case per place.
-fn at_places(name: &str, token: &str) -> Vec<Case> {
-    let cases = PLACES.iter();
-    cases
-        .map(|(place, at)| at(format!("{name} in the {place}"), token))
-        .collect()
+fn in_query(name: impl Into<String>, query: &str) -> Case {
+    let case = Case::picture(name).without("token");
+    case.to(format!("{UPLOAD}?{query}"))
 }
 
-fn refused(cases: Vec<Case>, failure: &str) -> Vec<Case> {
-    cases
-        .into_iter()
-        .map(|case| case.refused(failure))
-        .collect()
+/// A case per place.
+fn at_places(name: &str, token: &str) -> Vec<Case> {
+    let at_each = |(place, at): (&str, AtPlace)| at(format!("{name} in the {place}"), token);
+    PLACES.map(at_each).into()
+}
+
+pub(super) fn refused(cases: Vec<Case>, failure: &str) -> Vec<Case> {
+    let cases = cases.into_iter();
+    cases.map(|case| case.refused(failure)).collect()
 }
 
 /// E56: no token, in all its forms, and one that is too long.
@@ -80,8 +78,8 @@ fn absent() -> Vec<Case> {
     }
     let form = Form::new().text("Token", &good);
     cases.push(in_form("e56 Token in the form", form));
-    let query = format!("{UPLOAD}?token=&token=%20&Token={good}");
-    cases.push(Case::picture("e56 the query").without("token").to(query));
+    let query = format!("token=&token=%20&Token={good}");
+    cases.push(in_query("e56 the query", &query));
     cases = refused(cases, "token_missing");
 
     let of_bytes = |bytes: usize| {
@@ -146,9 +144,8 @@ fn routes() -> Vec<Case> {
     let text = Case::post("e57 a bad one, and no form", "text/plain", "x");
     let text = text.header("token", "bad").unread();
     cases.push(text.refused("token_invalid"));
-    let query = format!("{UPLOAD}?imageClassId=3&token=%20{good}");
-    let query = Case::picture("e58 behind a class id").to(query);
-    let query = query.without("token");
+    let query = format!("imageClassId=3&token=%20{good}");
+    let query = in_query("e58 behind a class id", &query);
     cases.push(query.stores_picture_with("image_class_id", 3));
     let blanks = format!("bearer   {good} ");
     cases.push(in_header("e58 bearer and blanks", "authorization", &blanks));
@@ -246,12 +243,8 @@ fn claims() -> Vec<Case> {
         "#,
     ) {
         let token = signed(HS256, &unescaped_text(claims), SECRET);
-        for case in at_places(&format!("e58 {claims}"), &token) {
-            cases.push(match failure {
-                "" => case,
-                _ => case.refused(failure),
-            });
-        }
+        let at = at_places(&format!("e58 {claims}"), &token).into_iter();
+        cases.extend(at.map(|case| case.refused_if(failure)));
     }
     cases
 }
@@ -269,11 +262,10 @@ fn places() -> Vec<Case> {
     };
     let twice = |name: &str, first: &str, second: &str| {
         let form = Form::new().text("token", first).text("token", second);
-        let query = format!("{UPLOAD}?token={first}&token={second}");
-        let in_query = Case::picture(format!("e59 {name} twice in the query"));
+        let query = format!("token={first}&token={second}");
         [
             in_form(format!("e59 {name} twice in the form"), form),
-            in_query.without("token").to(query),
+            in_query(format!("e59 {name} twice in the query"), &query),
             in_header(format!("e59 {name} in two headers"), "token", first).and("token", second),
         ]
     };
