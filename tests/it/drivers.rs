@@ -156,18 +156,18 @@ impl Stored {
         is_ours.then(|| path.to_owned()).ok_or_else(wrong)
     }
 
-    /// Compares a stored object.
-    fn compare(&self, object: &Held) -> Result<(), String> {
-        if object.content != self.content {
-            return Err(format!("{} other bytes are stored", object.content.len()));
+    /// Compares a stored object, or one that a folder serves.
+    fn compare(&self, object: &Object, is_served: bool) -> Result<(), String> {
+        if object.bytes != self.content {
+            return Err(format!("{} other bytes are stored", object.bytes.len()));
         }
-        if object.mime.as_deref() != self.item["mime"].as_str() {
-            return Err(format!("it is stored as {:?}", object.mime));
+        if object.content_type.as_deref() != self.item["mime"].as_str() {
+            return Err(format!("it is stored as {:?}", object.content_type));
         }
-        let disposition = object.disposition.as_deref();
+        let disposition = object.content_disposition.as_deref();
         let is_right = match disposition {
             None => !self.is_saved(),
-            Some(found) if object.is_served => self.is_saved() && found == "attachment",
+            Some(found) if is_served => self.is_saved() && found == "attachment",
             Some(found) => match &self.disposition {
                 Some(expected) => found == expected,
                 None => self.is_saved() && found.starts_with("attachment"),
@@ -176,14 +176,6 @@ impl Stored {
         let wrong = || format!("its disposition is {disposition:?}");
         is_right.then_some(()).ok_or_else(wrong)
     }
-}
-
-/// An object as it is in the store, or as a disk store serves it.
-struct Held {
-    content: Bytes,
-    mime: Option<String>,
-    disposition: Option<String>,
-    is_served: bool,
 }
 
 impl Case {
@@ -498,9 +490,9 @@ impl Lane {
             Sent::Whole | Sent::Unread => bytes.clone().into(),
             Sent::Bytewise => in_chunks(bytes, 1),
             Sent::Endless(more) => {
-                let body;
                 let start = iter::once(bytes.clone());
-                (body, read) = metered(start.chain(iter::repeat(more.clone())));
+                let (body, counter) = metered(start.chain(iter::repeat(more.clone())));
+                read = counter;
                 body
             }
             Sent::Stopped if is_router => {
@@ -524,15 +516,9 @@ impl Lane {
     }
 
     /// An object as it is stored, or served where the store is a folder.
-    async fn held(&self, key: &str, objects: &BTreeMap<String, Object>) -> Held {
+    async fn held(&self, key: &str, objects: &BTreeMap<String, Object>) -> Object {
         if self.bucket.is_some() {
-            let object = objects.get(key).cloned().unwrap_or_default();
-            return Held {
-                content: object.bytes,
-                mime: object.content_type,
-                disposition: object.content_disposition,
-                is_served: false,
-            };
+            return objects.get(key).cloned().unwrap_or_default();
         }
         let reply = self.door.send(get(&format!("/{key}"))).await.unwrap();
         let header = |name: &str| {
@@ -541,11 +527,10 @@ impl Lane {
         };
         // A browser must not guess another type.
         let is_safe = header("x-content-type-options").as_deref() == Some("nosniff");
-        Held {
-            mime: header("content-type").filter(|_| is_safe),
-            disposition: header("content-disposition"),
-            content: reply.body,
-            is_served: true,
+        Object {
+            content_type: header("content-type").filter(|_| is_safe),
+            content_disposition: header("content-disposition"),
+            ..Object::with(reply.body.clone())
         }
     }
 
@@ -566,10 +551,9 @@ impl Lane {
                 Vec::new()
             });
             for (key, stored) in files {
-                let is_there = left
-                    .remove(&key)
-                    .is_some_and(|bytes| bytes == stored.content);
-                let found = stored.compare(&self.held(&key, &objects).await);
+                let is_there = left.remove(&key).as_ref() == Some(&stored.content);
+                let held = self.held(&key, &objects).await;
+                let found = stored.compare(&held, self.bucket.is_none());
                 let found = found.and_then(|()| is_there.then_some(()).ok_or("not stored".into()));
                 failures.extend(found.err().map(|reason| (case.name.clone(), reason)));
             }
