@@ -7,23 +7,21 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
+    sync::Arc,
 };
 
-use axum::{Router, body::Body, http::Request};
 use bytes::Bytes;
 use fastrand::Rng;
-use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use tokio::{
     runtime::{Builder, Runtime},
     task::{JoinHandle, yield_now},
 };
-use tower::ServiceExt as _;
 
 use crate::{
     bucket_double::{BucketDouble, Dialect, Held, Operation, Stage},
     lane::{COMPLETE, POLICY, RECALL, SIGNING, pending_key, post_json, target, uni_form},
-    support::{RequestExt as _, TestApi, path_of, picture_of, send},
+    support::{Reply, RequestExt as _, TestApi, path_of, picture_of, send},
 };
 
 /// Histories of each kind of bucket and of each way to publish.
@@ -44,7 +42,7 @@ fn runtime() -> Runtime {
 /// that have arrived at the bucket do.
 struct Process {
     runtime: Runtime,
-    api: TestApi,
+    api: Arc<TestApi>,
 }
 
 impl Process {
@@ -52,25 +50,21 @@ impl Process {
         let runtime = runtime();
         let _inside = runtime.enter();
         let api = TestApi::with_bucket(bucket, &[SIGNING, ("UPLOAD_STRIP", strip)]);
+        let api = Arc::new(api);
         Self { runtime, api }
     }
-}
 
-/// Status and JSON of an answer.
-type Answer = (u16, Value);
-
-async fn ask(router: Router, request: Request<Body>) -> Answer {
-    let request = request.header("host", "chat.example.com");
-    let answer = router.oneshot(request).await.unwrap();
-    let status = answer.status().as_u16();
-    let body = answer.into_body().collect().await.unwrap().to_bytes();
-    (status, serde_json::from_slice(&body).unwrap())
+    fn ask(&self, path: &str, arguments: &Value) -> JoinHandle<Reply> {
+        let request = post_json(path, arguments).header("host", "chat.example.com");
+        let api = Arc::clone(&self.api);
+        self.runtime.spawn(async move { api.send(request).await })
+    }
 }
 
 /// A completion that its client waits for.
 struct Completion {
     number: usize,
-    answer: JoinHandle<Answer>,
+    answer: JoinHandle<Reply>,
     /// How many recalls had taken effect when it was sent.
     recalls_before: usize,
 }
@@ -88,7 +82,7 @@ struct History {
     /// All that was done, for the message of a failure.
     story: String,
     completions: Vec<Completion>,
-    recalls: Vec<JoinHandle<Answer>>,
+    recalls: Vec<JoinHandle<Reply>>,
     /// Of every file that a form brought, and whether a form was accepted since the last recall.
     posted: BTreeSet<Bytes>,
     is_accepted: bool,
@@ -111,14 +105,13 @@ impl History {
             BucketDouble::held(dialect, &of_bucket)
         };
         let process = Process::start(&bucket, strip);
-        let leave = post_json(POLICY, &json!({"name": "a.png"}));
-        let asking = ask(process.api.router(), leave);
-        let (_, answer) = process.runtime.block_on(asking);
+        let leave = process.ask(POLICY, &json!({"name": "a.png"}));
+        let policy = process.runtime.block_on(leave).unwrap().data();
         Self {
             rng: Rng::with_seed(seed),
             is_killed: seed % 2 == 1,
             strip,
-            policy: answer["data"].clone(),
+            policy,
             bucket,
             of_bucket,
             process,
@@ -205,26 +198,19 @@ impl History {
         self.completed += 1;
         let number = self.completed;
         self.tell(format_args!("completion {number}"));
-        let request = post_json(COMPLETE, &json!({"ticket": self.policy["ticket"]}));
-        let answer = self.send(request);
+        let arguments = json!({"ticket": self.policy["ticket"]});
         self.completions.push(Completion {
             number,
-            answer,
+            answer: self.process.ask(COMPLETE, &arguments),
             recalls_before: self.recalls_done,
         });
-    }
-
-    fn send(&self, request: Request<Body>) -> JoinHandle<Answer> {
-        let router = self.process.api.router();
-        self.process.runtime.spawn(ask(router, request))
     }
 
     fn recall(&mut self) {
         let held = self.bucket.calls_held();
         let known: BTreeSet<_> = held.iter().map(|it| it.number).collect();
-        let request = post_json(RECALL, &json!({"recall_token": self.recall_token}));
-        let recall = self.send(request);
-        self.recalls.push(recall);
+        let arguments = json!({"recall_token": self.recall_token});
+        self.recalls.push(self.process.ask(RECALL, &arguments));
         self.recalls_sent += 1;
         self.run_to_rest();
         // A recall makes one call, and nothing else was let go.
@@ -309,19 +295,17 @@ impl History {
 
     /// Reads the answers that have come.
     fn hear(&mut self) {
-        let waiting = std::mem::take(&mut self.completions);
-        let (answered, waiting) = waiting.into_iter().partition(|it| it.answer.is_finished());
-        self.completions = waiting;
-        let answered: Vec<Completion> = answered;
+        let is_answered = |it: &mut Completion| it.answer.is_finished();
+        let answered: Vec<_> = self.completions.extract_if(.., is_answered).collect();
         for completion in answered {
             let answer = self.process.runtime.block_on(completion.answer).unwrap();
-            let (number, status) = (completion.number, answer.0);
+            let (number, status) = (completion.number, answer.status);
             self.tell(format_args!("completion {number} is answered {status}"));
-            match answer {
-                (200, json) => self.acknowledge(&json["data"][0], completion.recalls_before),
+            match status.as_u16() {
+                200 => self.acknowledge(&answer.item(), completion.recalls_before),
                 // Its form is not there yet, or its file was recalled.
-                (409, _) if !self.is_accepted || self.recalls_sent > 0 => {}
-                (_, json) => self.fail(&format!("a completion has failed: {json}")),
+                409 if !self.is_accepted || self.recalls_sent > 0 => {}
+                _ => self.fail(&format!("a completion has failed: {}", answer.json())),
             }
         }
     }
