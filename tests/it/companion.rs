@@ -13,9 +13,10 @@ use serde_json::{Value, json};
 
 use crate::{
     bucket_double::{BucketDouble, Contents, DENIED, Dialect, Fault, Operation},
+    drivers::rows,
     lane::{COMPLETE, Lane, SIGNING, fields, lasting, target},
     support::{
-        MIB, PNG, Reply, RequestExt as _, assert_has, empty, get, path_of, picture_of, send,
+        MIB, PNG, Reply, RequestExt as _, assert_has, empty, get, path_of, picture_of, post, send,
     },
     tokens::JWT,
 };
@@ -426,22 +427,23 @@ async fn pages_may_call_these_routes() {
 #[tokio::test]
 async fn class_ids_and_sizes_come_along() {
     let lane = Lane::s3(&[]).await;
-    let file =
-        json!({"filename": "a.png", "type": "x", "metadata": {"imageClassId": 5, "name": "a"}});
+    let metadata = json!({"imageClassId": 5, "name": "a"});
+    let file = json!({"filename": "a.png", "type": "x", "metadata": metadata});
     let upload = Upload::from_answer(&lane.ask("/s3/multipart", &file).await);
     let parts = lane.put_parts(&upload, PNG).await;
     let done = lane.done(&upload, &parts).await;
     assert_eq!(done["image_class_id"], 5);
-    let bad_class = json!({"filename": "a", "metadata": {"imageClassId": "x"}});
-    for (file, code) in [
-        (json!({"filename": ["a"], "type": "x"}), "parameter_invalid"),
-        (bad_class, "class_id_invalid"),
-        (
-            json!({"filename": "a", "metadata": "x"}),
-            "parameter_invalid",
-        ),
-    ] {
-        lane.ask("/s3/multipart", &file).await.assert_refused(code);
+    for [file, code] in rows(
+        r#"
+        {"filename": ["a"], "type": "x"}                     | parameter_invalid
+        {"filename": "a", "metadata": {"imageClassId": "x"}} | class_id_invalid
+        {"filename": "a", "metadata": "x"}                   | parameter_invalid
+        "#,
+    ) {
+        let reply = lane
+            .send(post("/s3/multipart", "application/json", file))
+            .await;
+        reply.assert_refused(code);
     }
     assert_eq!(lane.bucket().open_uploads(), 0);
 }

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use chat_upload::config::Config;
 use serde_json::{Value, json};
 
 use crate::{
-    bucket_double::{DENIED, Operation},
+    bucket_double::{BucketDouble, DENIED, Dialect, Operation},
     lane::{Lane, RECALL, SIGNING},
     support::{Form, PNG, UPLOAD, path_of, post},
     tokens::{JWT, of_guest, of_user},
@@ -77,6 +76,13 @@ async fn arguments_come_as_json_urlencoded_or_in_the_query() {
     lane.assert_holds(&[]);
 }
 
+/// A lane whose recall tokens live so many seconds.
+fn living(bucket: Option<BucketDouble>, seconds: u64) -> Lane {
+    Lane::changed(bucket, &[], |config| {
+        config.api.direct.recall_life = Duration::from_secs(seconds);
+    })
+}
+
 #[tokio::test]
 async fn too_late_is_said_in_the_time_that_is_set() {
     for (seconds, told) in [
@@ -87,13 +93,9 @@ async fn too_late_is_said_in_the_time_that_is_set() {
         (0, "0 seconds"),
     ] {
         // Made when its life was over, judged where it is longer.
-        let over = |config: &mut Config| config.api.direct.recall_life = Duration::ZERO;
-        let lane = Lane::changed(None, &[], over);
+        let lane = living(None, 0);
         let item = lane.streamed().await;
-        let set =
-            |config: &mut Config| config.api.direct.recall_life = Duration::from_secs(seconds);
-        let judge = Lane::changed(None, &[], set);
-        let reply = judge.recall(&item["recall_token"]).await;
+        let reply = living(None, seconds).recall(&item["recall_token"]).await;
         reply.assert_refused(&format!("recall_expired {told}"));
         let reply = lane.recall(&item["recall_token"]).await;
         reply.assert_refused("recall_expired");
@@ -103,9 +105,7 @@ async fn too_late_is_said_in_the_time_that_is_set() {
 
 #[tokio::test]
 async fn a_second_completion_does_not_lengthen_the_time() {
-    let lane = Lane::s3(&[]).await;
-    let over = |config: &mut Config| config.api.direct.recall_life = Duration::ZERO;
-    let lane = Lane::changed(lane.bucket, &[], over);
+    let lane = living(Some(BucketDouble::start(Dialect::S3).await), 0);
     let policy = lane.waiting(PNG).await;
     lane.complete(&policy).await.data();
     let again = lane.complete(&policy).await.item();
