@@ -12,12 +12,14 @@ use futures_util::{StreamExt as _, stream};
 use tokio::time::Instant;
 
 use crate::support::{
-    Form, PNG, RequestExt as _, TestApi, UPLOAD, get, metered, picture_of, post, stalled, unread,
+    FOLDER, Form, PNG, RequestExt as _, TestApi, UPLOAD, get, in_chunks, metered, path_of,
+    picture_of, post, stalled, unread,
 };
 
-/// A form with two good files and then `last`.
-fn after_two_files(last: impl FnOnce(Form) -> Form) -> Form {
-    last(Form::picture().file("img", "b.txt", "text"))
+/// A form with two good files and then this one.
+fn after_two_files(content: impl AsRef<[u8]>) -> Form {
+    let two = Form::picture().file("img", "b.txt", "text");
+    two.file("img", "c.png", content)
 }
 
 #[tokio::test]
@@ -52,10 +54,7 @@ async fn a_file_may_have_the_largest_size_and_not_a_byte_more() {
         let api = TestApi::with(&[("UPLOAD_MAX_BYTES", &limit.to_string())]);
         let failure = format!("too_large {shown}");
         let too_large = picture_of(limit + 1);
-        for form in [
-            Form::img("a.png", &too_large),
-            after_two_files(|form| form.file("img", "c.png", &too_large)),
-        ] {
+        for form in [Form::img("a.png", &too_large), after_two_files(&too_large)] {
             api.assert_refuses(form.to(UPLOAD), &failure).await;
         }
         let fits = Form::img("a.png", picture_of(limit)).file("img", "b.png", picture_of(limit));
@@ -67,7 +66,7 @@ async fn a_file_may_have_the_largest_size_and_not_a_byte_more() {
 async fn a_body_larger_than_all_its_files_is_refused_before_it_is_read() {
     let mib = 1 << 20;
     let small = [("UPLOAD_MAX_FILES", "1"), ("UPLOAD_MAX_BYTES", "10")];
-    let folder = "/api/chat/uploadStreamSingleToServerDiy/x";
+    let folder = &format!("{FOLDER}x");
     for (vars, path, len, shown) in [
         (&[][..], UPLOAD, (9 * 50 + 1) * mib + 1, "50 MiB"),
         (&small, UPLOAD, mib + 11, "10 bytes"),
@@ -127,10 +126,7 @@ async fn a_body_that_ends_anywhere_before_its_end_is_400() {
 async fn a_connection_that_breaks_is_400_and_undoes_what_was_stored() {
     let api = TestApi::new();
     let large = picture_of(3 << 20);
-    for form in [
-        Form::img("a.png", &large),
-        after_two_files(|form| form.file("img", "c.png", &large)),
-    ] {
+    for form in [Form::img("a.png", &large), after_two_files(&large)] {
         let sent = form.unclosed();
         let sent = sent.slice(..sent.len() - 100);
         let reset = Err(io::Error::from(io::ErrorKind::ConnectionReset));
@@ -191,14 +187,10 @@ async fn a_client_that_pauses_less_than_the_idle_time_is_served() {
         config.api.idle = Duration::from_secs(60)
     });
     let form = Form::picture();
-    let chunks: Vec<_> = form
-        .bytes()
-        .chunks(50)
-        .map(Bytes::copy_from_slice)
-        .collect();
-    let slow = stream::iter(chunks).then(async |chunk| {
+    let chunks = in_chunks(&form.bytes(), 50).into_data_stream();
+    let slow = chunks.then(async |chunk| {
         tokio::task::yield_now().await;
-        Ok::<_, Infallible>(chunk)
+        chunk
     });
     let reply = api.send(form.with_body(Body::from_stream(slow))).await;
     assert_eq!(reply.data()[0]["size"], PNG.len());
@@ -207,7 +199,7 @@ async fn a_client_that_pauses_less_than_the_idle_time_is_served() {
 #[tokio::test]
 async fn a_client_that_goes_away_leaves_nothing() {
     let api = TestApi::new();
-    let form = after_two_files(|form| form.file("img", "c.png", picture_of(3 << 20)));
+    let form = after_two_files(picture_of(3 << 20));
     let request = form.with_body(stalled(form.unclosed()));
     let cancelled = tokio::time::timeout(Duration::from_millis(100), api.send(request)).await;
     assert!(cancelled.is_err());
@@ -239,25 +231,22 @@ async fn a_body_that_a_gateway_turned_into_text_is_422_whatever_it_holds() {
 #[tokio::test]
 async fn an_event_whose_base64_is_broken_is_400() {
     let api = TestApi::new();
-    let form = Form::picture();
-    let request = form
-        .with_body(Body::empty())
-        .arriving(in_state(BodyState::Undecodable));
+    let request = Form::picture().with_body(Body::empty());
+    let request = request.arriving(in_state(BodyState::Undecodable));
     api.assert_refuses(request, "body_malformed").await;
 }
 
 #[tokio::test]
 async fn a_client_that_takes_the_time_that_the_platform_leaves_is_408() {
     let api = TestApi::new();
-    let form = after_two_files(|form| form.file("img", "c.png", picture_of(3 << 20)));
+    let form = after_two_files(picture_of(3 << 20));
+    let ends_at = Instant::now() + Duration::from_secs(2);
     let arrival = Arrival {
-        ends_at: Some(Instant::now() + Duration::from_secs(2)),
+        ends_at: Some(ends_at),
         ..Arrival::default()
     };
-    let ends_at = arrival.ends_at.unwrap();
-    let reply = api
-        .send(form.with_body(stalled(form.unclosed())).arriving(arrival))
-        .await;
+    let request = form.with_body(stalled(form.unclosed()));
+    let reply = api.send(request.arriving(arrival)).await;
     assert!(Instant::now() < ends_at, "the answer is of no use any more");
     reply.assert_refused("client_too_slow");
     api.assert_nothing_stored();
@@ -289,7 +278,7 @@ async fn a_bucket_without_keys_to_sign_with_is_502() {
 #[tokio::test]
 async fn a_panic_is_500_and_undoes_what_was_stored() {
     let api = TestApi::new();
-    let form = after_two_files(|form| form.file("img", "c.png", picture_of(3 << 20)));
+    let form = after_two_files(picture_of(3 << 20));
     let sent = stream::iter([Ok::<_, Infallible>(form.unclosed())]);
     // The handler polls the body, so a body that panics is a panic in the handler.
     let bug = stream::poll_fn(|_| panic!("a bug with secret-bucket in its text"));
@@ -303,11 +292,9 @@ async fn a_panic_is_500_and_undoes_what_was_stored() {
 #[tokio::test]
 async fn failures_of_one_request_do_not_touch_what_others_stored() {
     let api = TestApi::new();
-    let kept = api.upload(&Form::picture()).await.data()[0]["path"].clone();
-    let bad = after_two_files(|form| form.file("img", "c.png", "<html>"));
+    let kept = api.upload(&Form::picture()).await.item();
+    let bad = after_two_files("<html>");
     assert_eq!(api.upload(&bad).await.status, 415);
-    assert_eq!(
-        api.files(),
-        [(kept.as_str().unwrap().to_owned(), PNG.to_vec())].into()
-    );
+    let kept = path_of(&kept).to_owned();
+    assert_eq!(api.files(), [(kept, PNG.to_vec())].into());
 }
