@@ -1,5 +1,7 @@
 //! Section A: the grammar of multipart forms, and how a body comes.
 
+use bytes::Bytes;
+
 use crate::{
     drivers::{Case, Stored, rows, unescaped_text},
     support::{Form, PNG, disposition, img, picture_of},
@@ -26,6 +28,11 @@ fn bounded(boundary: &str) -> Form {
     Form::with_boundary(boundary).and_picture()
 }
 
+/// This body, as if it were a form.
+fn posted(name: impl Into<String>, body: impl Into<Bytes>) -> Case {
+    Case::post(name, &Form::new().content_type(), body)
+}
+
 /// A picture under part headers of the case's making.
 fn part(number: &str, headers: impl AsRef<str>) -> Case {
     let headers = headers.as_ref();
@@ -35,15 +42,13 @@ fn part(number: &str, headers: impl AsRef<str>) -> Case {
 
 /// A2 to A4, A6, A7, A28: the Content-Type.
 fn content_types() -> Vec<Case> {
-    let web = Form::picture();
     let typed = |number: &str, content_type: &str| {
         let name = format!("{number} {content_type}");
         Case::post(name, content_type, bounded("abc").bytes())
     };
-    let json = Case::post("a28 JSON as a form", &web.content_type(), "{\"img\":\"x\"}");
     let mut cases = vec![
-        json.refused(BROKEN),
-        Case::post("a28 less of it", &web.content_type(), "{}").refused(BROKEN),
+        posted("a28 JSON as a form", "{\"img\":\"x\"}").refused(BROKEN),
+        posted("a28 less of it", "{}").refused(BROKEN),
         typed("a02", "")
             .without("content-type")
             .refused("not_multipart"),
@@ -98,7 +103,7 @@ fn content_types() -> Vec<Case> {
         "#,
     ) {
         let body = match (body, content_type.contains("boundary=-")) {
-            ("", true) => web.bytes(),
+            ("", true) => Form::picture().bytes(),
             ("", false) => PNG.into(),
             (text, _) => text.into(),
         };
@@ -111,7 +116,6 @@ fn content_types() -> Vec<Case> {
 
 /// A5, A8, A9: boundaries, and what resembles them or stands before and behind them.
 fn boundaries() -> Vec<Case> {
-    let web = Form::picture();
     let behind = |preamble: &[u8]| Form::new().raw(preamble).and_picture();
     let preamble = behind(b"This is a form.\r\n");
     let epilogue = [&preamble.bytes()[..], &vec![b'e'; 1 << 20]].concat();
@@ -124,8 +128,8 @@ fn boundaries() -> Vec<Case> {
         Case::form("a08 the same line, then letters", &letters).refused(BROKEN),
         Case::form("a09 a short preamble", &preamble),
         Case::form("a09 preamble of 1 MB", &behind(&[b'p'; 1 << 20])).refused(TOO_LONG),
-        Case::post("a09 epilogue of 1 MB", &web.content_type(), epilogue),
-        Case::form("a09 epilogue without end", &web).endless(b"epilogue"),
+        posted("a09 epilogue of 1 MB", epilogue),
+        Case::picture("a09 epilogue without end").endless(b"epilogue"),
     ];
     for length in [1, 69, 70, 0, 71, 10_000] {
         let case = Case::form(format!("a05 {length}"), &bounded(&"b".repeat(length)));
@@ -154,7 +158,7 @@ fn boundaries() -> Vec<Case> {
         cases.push(Case::form(format!("a08 {inside} within a file"), &form).stores([stored]));
     }
     for junk in ["p", "\r\n", "-", "--", "\r\n------WebKitFormBoundaryabc12"] {
-        let case = Case::post(format!("a09 {junk:?} without end"), &web.content_type(), "");
+        let case = posted(format!("a09 {junk:?} without end"), "");
         cases.push(case.endless(junk.as_bytes()).refused(TOO_LONG));
     }
     cases
@@ -163,11 +167,10 @@ fn boundaries() -> Vec<Case> {
 /// A1, A10 to A13: where the form ends.
 fn ends() -> Vec<Case> {
     let web = Form::picture();
-    let posted = |name: &str, body: Vec<u8>| Case::post(name, &web.content_type(), body);
     let lf_only = Form::img("a.txt", "text").bytes().to_vec();
-    let lf_only = lf_only.into_iter().filter(|byte| *byte != b'\r').collect();
+    let lf_only: Bytes = lf_only.into_iter().filter(|byte| *byte != b'\r').collect();
     let mut cases = vec![
-        posted("a01 an empty body", Vec::new()).refused("body_truncated"),
+        posted("a01 an empty body", "").refused("body_truncated"),
         posted("a13 LF only", lf_only).refused(BROKEN),
     ];
     for end in [
@@ -182,7 +185,7 @@ fn ends() -> Vec<Case> {
         &format!("{BOUNDARY}\r\nContent-Disposition: form"),
     ] {
         let body = [&web.unclosed()[..], end.as_bytes()].concat();
-        let case = posted(&format!("a10 a11 cut after {end:?}"), body);
+        let case = posted(format!("a10 a11 cut after {end:?}"), body);
         cases.push(case.refused("body_truncated"));
     }
     for between in ["\r\n\r\n", "\r\n"] {
@@ -245,8 +248,7 @@ fn headers() -> Vec<Case> {
         (format!("{BOUNDARY}\r\n"), "\r\n "),
         (BOUNDARY.to_owned(), " \t"),
     ] {
-        let name = format!("a16 {endless:?} without end");
-        let case = Case::post(name, &Form::new().content_type(), start);
+        let case = posted(format!("a16 {endless:?} without end"), start);
         cases.push(case.endless(endless.as_bytes()).refused(TOO_LONG));
     }
     cases
@@ -306,8 +308,8 @@ fn many() -> Vec<Case> {
     let endless = |name: &str, form: Form| {
         Case::post(name, &form.content_type(), "").endless(&form.unclosed())
     };
-    let field = Form::new().text("token", "");
-    let open = field.unclosed().slice(..field.unclosed().len() - 2);
+    let field = Form::new().text("token", "").unclosed();
+    let open = field.slice(..field.len() - 2);
     let parts = "body_malformed more than 100 parts";
     let inputs = tiny.clone().file("img", "", "");
     let pictures = tiny.clone().and_picture();
@@ -323,7 +325,7 @@ fn many() -> Vec<Case> {
         Case::form("a21 a field of 1 MB", &long(1 << 20)).refused("field_too_large"),
         Case::form("a21 a field of 64 KiB and a byte", &long(65_537)).refused("field_too_large"),
         Case::form("a21 a field of 64 KiB", &long(65_536).and_picture()),
-        Case::post("a21 a field without end", &field.content_type(), open)
+        posted("a21 a field without end", open)
             .endless(b"ten MB of it")
             .refused("field_too_large"),
     ]
@@ -335,8 +337,7 @@ fn arrivals() -> Vec<Case> {
     let large = Form::img("a.png", picture_of(2 << 20));
     let (begun, whole) = (large.unclosed().slice(..1 << 20), web.bytes());
     let raw = |name: &str, lines: &str, body: &[u8], is_end: bool| {
-        let rest = [lines.as_bytes(), b"\r\n\r\n", body].concat();
-        Case::post(name, &web.content_type(), rest).raw(is_end)
+        posted(name, [lines.as_bytes(), b"\r\n\r\n", body].concat()).raw(is_end)
     };
     let length = |bytes: usize| format!("Host: a\r\nContent-Length: {bytes}");
     let (short, long) = (length(whole.len() - 40), length(whole.len() + 40));
@@ -348,10 +349,10 @@ fn arrivals() -> Vec<Case> {
     let (two, user) = (hosts("Host: a\r\nHost: b"), hosts("Host: u:pw@a"));
     vec![
         Case::form("a25 byte by byte", &web).bytewise(),
-        Case::post("a25 cut, byte by byte", &web.content_type(), web.unclosed())
+        posted("a25 cut, byte by byte", web.unclosed())
             .bytewise()
             .refused("body_truncated"),
-        Case::post("a26 a client that stops", &large.content_type(), begun)
+        posted("a26 a client that stops", begun)
             .stopped()
             .refused("body_truncated"),
         raw("a27 a length that cuts the form", &short, &whole, false).refused("body_truncated"),
