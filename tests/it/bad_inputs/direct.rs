@@ -411,6 +411,7 @@ async fn what_is_swapped_behind_the_look_is_refused(lane: &Lane) {
 
 /// G71: uploads in parts.
 async fn part_numbers_are_1_to_10000(lane: &Lane) {
+    let kept = lane.keys();
     let upload = lane.begin("a.png").await;
     let mut asked = ["/batch", "/batch?partNumbers=", "/batch?partNumbers=1,,2"]
         .map(str::to_owned)
@@ -464,7 +465,8 @@ async fn part_numbers_are_1_to_10000(lane: &Lane) {
             assert_eq!(reply.refused("part_too_small"), Ok(()), "g71 {number}");
         }
     }
-    bare(&lane.abort(&upload).await);
+    let reply = lane.abort(&upload).await;
+    lane.expect("g71 aborted", &reply, "200", &kept);
 }
 
 /// G71: an abort, and then a part, a completion and a look.
@@ -480,7 +482,9 @@ async fn an_aborted_upload_cannot_be_completed_and_leaves_nothing(lane: &Lane) {
     let reply = lane.get(&upload.path("")).await;
     lane.expect("g71 then list", &reply, "upload_incomplete", &kept);
     // As often as the client likes.
-    assert_eq!(bare(&lane.abort(&upload).await), json!({}));
+    let reply = lane.abort(&upload).await;
+    assert_eq!(bare(&reply), json!({}));
+    lane.expect("g71 aborted again", &reply, "200", &kept);
 }
 
 /// G71: an upload in parts is its user's alone.
