@@ -314,8 +314,7 @@ async fn a_file_of_the_largest_size_goes_and_a_byte_more_does_not() {
         let policy = lane.ask(POLICY, &sized(limit)).await.data();
         assert_eq!(policy["max_bytes"], limit);
         let over = lane.put(&policy, picture_of(limit + 1)).await;
-        let status = over.status.as_u16();
-        assert!(status == 400 || status == 413, "{}: {status}", lane.kind());
+        assert_eq!(over.status, lane.by_store([400, 400, 413]));
         lane.assert_holds(&[]);
         lane.put_well(&policy, picture_of(limit)).await;
         assert_eq!(lane.complete(&policy).await.data()[0]["size"], limit);
@@ -444,8 +443,7 @@ async fn no_form_is_taken_after_its_time() {
         let lane = Lane::changed(lane.bucket, &[], no_life);
         let policy = lane.policy("a.png").await;
         let reply = lane.put(&policy, PNG).await;
-        let status = reply.status.as_u16();
-        assert!(status == 403 || status == 401, "{}: {status}", lane.kind());
+        assert_eq!(reply.status, lane.by_store([403, 403, 401]));
         lane.assert_holds(&[]);
     }
 }
@@ -495,7 +493,7 @@ async fn a_file_that_is_read_again_is_judged_as_a_whole() {
         let with = |name| zip_with(&[("a", padding.as_slice()), (name, b"")]);
         let policy = lane.waiting(with("classes.dex")).await;
         lane.assert_removes(&policy, "type_refused").await;
-        lane.upload("a.zip", with("b")).await;
+        lane.upload("a.png", with("b")).await;
     }
 }
 
