@@ -1,5 +1,6 @@
 //! A client of the direct lane: asks the function for leave, posts the form to whoever takes it, as
-//! `uni.uploadFile` does, and asks for completion. Over every kind of store.
+//! `uni.uploadFile` does, and asks for completion. Over every kind of store and through every way into
+//! the program.
 
 use std::{collections::BTreeMap, net::SocketAddr};
 
@@ -225,18 +226,16 @@ impl Lane {
     pub(crate) async fn upload(&self, name: &str, content: impl AsRef<[u8]>) -> Value {
         let policy = self.policy(name).await;
         self.put_well(&policy, content).await;
-        self.complete(&policy).await.data()
+        self.complete(&policy).await.item()
     }
 
     /// The item of a file sent through each route that stores one.
     pub(crate) async fn items(&self) -> [Value; 3] {
         let main = self.send(Form::picture().to(UPLOAD)).await.item();
         let form = Form::new().file("file", "a.png", PNG);
-        let folder = self
-            .send(form.to(&format!("{FOLDER}chatImgs")))
-            .await
-            .data();
-        let direct = self.upload("a.png", PNG).await[0].clone();
+        let form = form.to(&format!("{FOLDER}chatImgs"));
+        let folder = self.send(form).await.data();
+        let direct = self.upload("a.png", PNG).await;
         [main, folder, direct]
     }
 

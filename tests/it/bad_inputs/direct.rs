@@ -173,7 +173,7 @@ async fn a_document_is_handed_out_under_the_name_it_was_announced_with(lane: &La
         x"y.txt   | text   | x_y.txt | x%22y.txt
         "#,
     ) {
-        let item = lane.upload(name, content).await[0].clone();
+        let item = lane.upload(name, content).await;
         assert_eq!(item["name"], name);
         let key = path_of(&item);
         assert_eq!(lane.bytes(key), content, "g67 {name}");
@@ -256,7 +256,7 @@ async fn a_ticket_is_good_for_its_user_alone(lane: &Lane) {
 /// G70: tickets that are none.
 async fn tickets_that_are_not_ours_are_401(lane: &Lane) {
     let foreign = Lane::disk(&[]).policy("a.png").await;
-    let recallable = lane.upload("b.png", PNG).await[0].clone();
+    let recallable = lane.upload("b.png", PNG).await;
     let policy = lane.waiting(PNG).await;
     let good = policy["ticket"].as_str().unwrap();
     let middle = good.len() / 2;
