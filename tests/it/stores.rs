@@ -2,7 +2,6 @@
 //! the same calls against a folder, a bucket of S3 and one of OSS.
 
 use std::{
-    collections::BTreeMap,
     iter,
     sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
@@ -13,17 +12,16 @@ use bytes::Bytes;
 use chat_upload::{
     config::Config,
     store::{
-        self, ContentHeaders, Error, Kept, ObjectKey, Session, Settings, Store,
-        bucket::{self, Bucket, Connections, ONE_CALL_BYTES, PART_BYTES, Trusted},
+        self, ContentHeaders, Error, Kept, ObjectKey, Session, Store,
+        bucket::{Bucket, Connections, ONE_CALL_BYTES, PART_BYTES, Trusted},
     },
 };
 use sha2::{Digest as _, Sha256};
-use tempfile::TempDir;
-use uuid::Uuid;
 
 use crate::{
     bucket_double::{BucketDouble, Contents, Dialect, Fault, Operation, Recorded},
-    support::{Form, MIB, TestApi, bucket_vars, disk_var, files_below, picture_of},
+    lane::Lane,
+    support::{Form, MIB, TestApi, bucket_settings, bucket_vars, picture_of},
 };
 
 const KIB: usize = 1024;
@@ -52,108 +50,14 @@ const DOCUMENT: ContentHeaders = ContentHeaders {
     disposition: Some(HeaderValue::from_static("attachment; filename=\"a.pdf\"")),
 };
 
-/// A store and where its bytes are.
-struct Subject {
-    store: Store,
-    place: Place,
-}
-
-enum Place {
-    Folder(TempDir),
-    Bucket(BucketDouble),
-}
-
-impl Subject {
-    async fn all() -> [Self; 3] {
-        [
-            Self::disk(),
-            Self::over(Dialect::S3).await,
-            Self::over(Dialect::Oss).await,
-        ]
-    }
-
-    fn disk() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        Self {
-            store: Store::open(opened(vec![disk_var(folder.path())])).unwrap(),
-            place: Place::Folder(folder),
-        }
-    }
-
-    async fn over(dialect: Dialect) -> Self {
-        let bucket = BucketDouble::start(dialect).await;
-        Self {
-            store: Store::open(Settings::Bucket(settings(&bucket).into())).unwrap(),
-            place: Place::Bucket(bucket),
-        }
-    }
-
-    /// Of the subject's bucket.
-    fn bucket(&self) -> &BucketDouble {
-        match &self.place {
-            Place::Bucket(bucket) => bucket,
-            Place::Folder(_) => panic!("a bucket is asked for"),
-        }
-    }
-
-    fn name(&self) -> &'static str {
-        self.store.kind()
-    }
-
+impl Lane {
     fn session(&self) -> Session {
-        self.store.session(None, None).unwrap()
-    }
-
-    fn objects(&self) -> BTreeMap<String, Bytes> {
-        match &self.place {
-            Place::Folder(folder) => {
-                let files = files_below(folder.path()).into_iter();
-                files
-                    .map(|(path, content)| (path, content.into()))
-                    .collect()
-            }
-            Place::Bucket(bucket) => {
-                let objects = bucket.objects().into_iter();
-                objects.map(|(key, object)| (key, object.bytes)).collect()
-            }
-        }
-    }
-
-    #[track_caller]
-    fn assert_nothing_left(&self) {
-        let left: Vec<_> = self.objects().into_keys().collect();
-        assert_eq!(left, Vec::<String>::new(), "{}", self.name());
-        if let Place::Bucket(bucket) = &self.place {
-            bucket.assert_nothing_left();
-        }
-    }
-}
-
-fn opened(vars: Vec<(&'static str, String)>) -> Settings {
-    Config::from_vars(vars).unwrap().store
-}
-
-fn settings(bucket: &BucketDouble) -> bucket::Settings {
-    let Settings::Bucket(settings) = opened(bucket_vars(bucket)) else {
-        unreachable!("the variables say bucket")
-    };
-    bucket::Settings {
-        // The SDK's quota of retries is one per region and process.
-        region: format!("r-{}", Uuid::new_v4()),
-        ..*settings
+        self.api.store().session(None, None).unwrap()
     }
 }
 
 fn key(name: &str) -> ObjectKey {
     ObjectKey::parse(format!("images/20260102/{name}")).unwrap()
-}
-
-fn chunks(content: &Bytes) -> impl Iterator<Item = Bytes> {
-    let mut rest = content.clone();
-    iter::from_fn(move || {
-        let chunk = rest.split_to(rest.len().min(CHUNK));
-        (!chunk.is_empty()).then_some(chunk)
-    })
 }
 
 async fn write(
@@ -164,8 +68,8 @@ async fn write(
 ) -> Result<store::Writer, Error> {
     let mut writer = session.writer(content.len() as u64);
     writer.start(key(name), headers);
-    for chunk in chunks(content) {
-        writer.write(chunk).await?;
+    for chunk in content.chunks(CHUNK) {
+        writer.write(content.slice_ref(chunk)).await?;
     }
     Ok(writer)
 }
@@ -180,8 +84,7 @@ async fn put(
 }
 
 /// Stores one object for good.
-async fn keep(store: &Store, name: &str, headers: ContentHeaders, content: &Bytes) {
-    let session = store.session(None, None).unwrap();
+async fn keep(session: Session, name: &str, headers: ContentHeaders, content: &Bytes) {
     let object = put(&session, name, headers, content).await.unwrap();
     session.keep(vec![object]).await.unwrap();
 }
@@ -189,16 +92,15 @@ async fn keep(store: &Store, name: &str, headers: ContentHeaders, content: &Byte
 #[tokio::test]
 async fn every_store_holds_what_it_was_given_at_sizes_around_every_limit() {
     let all = Bytes::from(picture_of(24 * MIB + 5));
-    for subject in Subject::all().await {
+    for lane in Lane::each(&[]).await {
         for size in SIZES {
             let content = all.slice(all.len() - size..);
-            keep(&subject.store, &format!("{size}.png"), PICTURE, &content).await;
-            let objects = subject.objects();
-            let stored = &objects[key(&format!("{size}.png")).as_str()];
+            keep(lane.session(), &format!("{size}.png"), PICTURE, &content).await;
+            let stored = lane.bytes(key(&format!("{size}.png")).as_str());
             // Not `assert_eq!`: nobody reads megabytes.
-            assert!(*stored == content, "{}: {size} bytes", subject.name());
+            assert!(stored == content, "{}: {size} bytes", lane.kind());
         }
-        assert_eq!(subject.objects().len(), SIZES.len(), "{}", subject.name());
+        assert_eq!(lane.keys().len(), SIZES.len(), "{}", lane.kind());
     }
 }
 
@@ -206,9 +108,9 @@ async fn every_store_holds_what_it_was_given_at_sizes_around_every_limit() {
 async fn up_to_8_mib_is_one_put_of_known_length_and_more_is_parts_of_5_mib() {
     let all = Bytes::from(picture_of(24 * MIB + 5));
     for size in SIZES {
-        let subject = Subject::over(Dialect::S3).await;
-        keep(&subject.store, "a.png", PICTURE, &all.slice(..size)).await;
-        let mut sent = subject.bucket().requests();
+        let lane = Lane::s3(&[]).await;
+        keep(lane.session(), "a.png", PICTURE, &all.slice(..size)).await;
+        let mut sent = lane.bucket().requests();
         sent.sort_by_key(part_number);
         let sent: Vec<_> = sent.iter().map(|r| (r.operation, length(r))).collect();
         assert_eq!(sent, expected_calls(size), "{size} bytes");
@@ -255,8 +157,7 @@ fn part_number(request: &Recorded) -> u32 {
 
 #[tokio::test]
 async fn an_object_knows_its_type_and_a_document_is_for_saving() {
-    for dialect in [Dialect::S3, Dialect::Oss] {
-        let subject = Subject::over(dialect).await;
+    for lane in Lane::buckets(&[]).await {
         let saved_as = Some("attachment; filename=\"a.pdf\"");
         for (name, headers, size, disposition) in [
             ("a.png", PICTURE, 10, None),
@@ -264,8 +165,8 @@ async fn an_object_knows_its_type_and_a_document_is_for_saving() {
             ("a.pdf", DOCUMENT, 10, saved_as),
             ("b.pdf", DOCUMENT, ONE_CALL_BYTES + 1, saved_as),
         ] {
-            keep(&subject.store, name, headers.clone(), &vec![7; size].into()).await;
-            let object = &subject.bucket().objects()[key(name).as_str()];
+            keep(lane.session(), name, headers.clone(), &vec![7; size].into()).await;
+            let object = &lane.bucket().objects()[key(name).as_str()];
             let mime = headers.content_type.to_str().ok();
             assert_eq!(object.content_type.as_deref(), mime, "{name}");
             assert_eq!(object.content_disposition.as_deref(), disposition, "{name}");
@@ -274,20 +175,19 @@ async fn an_object_knows_its_type_and_a_document_is_for_saving() {
 }
 
 /// All requests that store one small and one large object.
-async fn requests_of_both_ways(bucket: BucketDouble, store: &Store) -> Vec<Recorded> {
+async fn requests_of_both_ways(bucket: &BucketDouble, store: &Store) -> Vec<Recorded> {
     for size in [10, ONE_CALL_BYTES + 1] {
-        let content = picture_of(size).into();
-        keep(store, &format!("{size}.png"), PICTURE, &content).await;
-        let stored = &bucket.objects()[key(&format!("{size}.png")).as_str()];
-        assert!(stored.bytes == content);
+        let name = format!("{size}.png");
+        let (session, content) = (store.session(None, None).unwrap(), picture_of(size).into());
+        keep(session, &name, PICTURE, &content).await;
+        assert!(bucket.objects()[key(&name).as_str()].bytes == content);
     }
     bucket.requests()
 }
 
 async fn requests_to(dialect: Dialect) -> Vec<Recorded> {
-    let bucket = BucketDouble::start(dialect).await;
-    let store = Store::open(Settings::Bucket(settings(&bucket).into())).unwrap();
-    requests_of_both_ways(bucket, &store).await
+    let lane = Lane::over(dialect, &[]).await;
+    requests_of_both_ways(lane.bucket(), lane.api.store()).await
 }
 
 #[tokio::test]
@@ -339,17 +239,16 @@ fn assert_plain(request: &Recorded) {
 #[tokio::test]
 async fn oss_is_called_by_the_buckets_host_with_a_signed_payload_where_others_could_change_it() {
     let bucket = BucketDouble::start(Dialect::Oss).await;
-    let settings = bucket::Settings {
-        endpoint: Some("http://s3.oss-cn-hangzhou.aliyuncs.com".to_owned()),
-        path_style: false,
-        ..settings(&bucket)
-    };
+    let mut config = Config::from_vars(bucket_vars(&bucket)).unwrap();
+    let settings = bucket_settings(&mut config);
+    settings.endpoint = Some("http://s3.oss-cn-hangzhou.aliyuncs.com".to_owned());
+    settings.path_style = false;
     let patience = settings.timeouts.connect;
     let connections = Connections::to_address(bucket.addr(), Trusted::Nobody, patience);
-    let store = Store::Bucket(Bucket::over(settings, connections).unwrap());
+    let store = Store::Bucket(Bucket::over(settings.clone(), connections).unwrap());
     let content = picture_of(ONE_CALL_BYTES + 1);
     let (first, last) = content.split_at(PART_BYTES);
-    for request in requests_of_both_ways(bucket, &store).await {
+    for request in requests_of_both_ways(&bucket, &store).await {
         let host = "chat-test.s3.oss-cn-hangzhou.aliyuncs.com";
         assert_eq!(request.header("host"), Some(host), "{request}");
         assert!(request.uri.path().starts_with("/images/"), "{request}");
@@ -376,10 +275,10 @@ fn parts_under_way(now: &Contents) -> usize {
 
 #[tokio::test]
 async fn two_parts_of_an_object_are_under_way_and_never_three() {
-    let bucket = BucketDouble::start(Dialect::S3).await;
+    let lane = Lane::s3(&[]).await;
+    let bucket = lane.bucket();
     let slow = Fault::Slow(Duration::from_millis(100));
     bucket.fail(Operation::UploadPart, slow, usize::MAX);
-    let store = Store::open(Settings::Bucket(settings(&bucket).into())).unwrap();
     let content = vec![7; 5 * ONE_CALL_BYTES].into();
 
     let peak = AtomicUsize::new(0);
@@ -387,7 +286,7 @@ async fn two_parts_of_an_object_are_under_way_and_never_three() {
         peak.fetch_max(parts_under_way(now), Ordering::Relaxed);
         !now.objects().is_empty()
     });
-    tokio::join!(keep(&store, "a.mp4", PICTURE, &content), watch);
+    tokio::join!(keep(lane.session(), "a.mp4", PICTURE, &content), watch);
     assert_eq!(peak.into_inner(), 2);
 }
 
@@ -395,10 +294,10 @@ async fn two_parts_of_an_object_are_under_way_and_never_three() {
 async fn a_writer_takes_no_more_than_three_parts_while_the_bucket_takes_none() {
     let bucket = BucketDouble::start(Dialect::S3).await;
     bucket.fail(Operation::UploadPart, Fault::Hang, usize::MAX);
-    let mut settings = settings(&bucket);
-    settings.timeouts.operation = Duration::from_secs(1);
-    let store = Store::open(Settings::Bucket(settings.into())).unwrap();
-    let session = store.session(None, None).unwrap();
+    let lane = Lane::changed(Some(bucket), &[], |config| {
+        bucket_settings(config).timeouts.operation = Duration::from_secs(1);
+    });
+    let session = lane.session();
 
     let mut writer = session.create(key("a.mp4"), PICTURE);
     let mut taken = 0;
@@ -412,20 +311,20 @@ async fn a_writer_takes_no_more_than_three_parts_while_the_bucket_takes_none() {
     assert!(matches!(error, Error::TimedOut { .. }), "{error}");
     drop(writer);
     session.settle().await;
-    bucket.assert_nothing_left();
+    lane.assert_holds(&[]);
 }
 
 /// Sizes at which an object is in one put, or in parts of which some are done.
 const BOTH_WAYS: [usize; 4] = [1, 700 * KIB, 2 * ONE_CALL_BYTES, 2 * ONE_CALL_BYTES + 1];
 
 /// Asserts that what is begun and dropped leaves nothing, in every store and both ways.
-async fn assert_leaves_nothing(begin: impl AsyncFn(&Subject, &Session, &Bytes)) {
-    for subject in Subject::all().await {
+async fn assert_leaves_nothing(begin: impl AsyncFn(&Lane, &Session, &Bytes)) {
+    for lane in Lane::each(&[]).await {
         for size in BOTH_WAYS {
-            let (session, content) = (subject.session(), vec![7; size].into());
-            begin(&subject, &session, &content).await;
+            let (session, content) = (lane.session(), vec![7; size].into());
+            begin(&lane, &session, &content).await;
             session.settle().await;
-            subject.assert_nothing_left();
+            lane.assert_holds(&[]);
         }
     }
 }
@@ -451,31 +350,29 @@ async fn a_writer_dropped_while_it_finishes_leaves_nothing() {
 
 #[tokio::test]
 async fn an_object_stays_only_when_it_is_kept() {
-    assert_leaves_nothing(async |subject, session, content| {
+    assert_leaves_nothing(async |lane, session, content| {
         let _dropped = put(session, "a.png", PICTURE, content).await.unwrap();
-        assert_eq!(subject.objects().len(), 1, "{}", subject.name());
+        assert_eq!(lane.keys().len(), 1, "{}", lane.kind());
     })
     .await;
 }
 
 #[tokio::test]
 async fn a_store_settles_only_when_all_is_undone() {
-    assert_leaves_nothing(async |subject, session, content| {
+    assert_leaves_nothing(async |lane, session, content| {
         drop(write(session, "a.png", PICTURE, content).await.unwrap());
         drop(put(session, "b.png", PICTURE, content).await.unwrap());
-        subject.store.settle().await;
-        subject.assert_nothing_left();
+        lane.api.store().settle().await;
+        lane.assert_holds(&[]);
     })
     .await;
 }
 
 #[tokio::test]
 async fn the_files_of_a_request_become_visible_together_or_not_at_all() {
-    let mut subjects = Subject::all().await.into_iter();
-    let subject = subjects.find(|it| matches!(it.place, Place::Folder(_)));
-    let subject = subject.expect("a disk store");
-    let session = subject.session();
-    let is_visible = |name: &str| subject.objects().contains_key(key(name).as_str());
+    let lane = Lane::disk(&[]);
+    let session = lane.session();
+    let is_visible = |name: &str| lane.api.files().contains_key(key(name).as_str());
     let names = ["1.png", "2.png"];
     let content = Bytes::from_static(b"content");
     let mut whole = Vec::new();
@@ -493,51 +390,48 @@ async fn the_files_of_a_request_become_visible_together_or_not_at_all() {
     let error = session.keep(whole).await.expect_err("2.png is taken");
     assert!(error.is_taken());
     session.settle().await;
-    assert_eq!(subject.objects().len(), 2);
+    assert_eq!(lane.keys().len(), 2);
     assert!(names.into_iter().all(is_visible));
 }
 
 #[tokio::test]
 async fn several_objects_go_together_and_those_of_others_stay() {
-    for subject in Subject::all().await {
-        keep(&subject.store, "other.png", PICTURE, &"other".into()).await;
-        let session = subject.session();
+    for lane in Lane::each(&[]).await {
+        keep(lane.session(), "other.png", PICTURE, &"other".into()).await;
+        let session = lane.session();
         let mut kept = Vec::new();
         for (name, size) in [("1.png", 5), ("2.mp4", ONE_CALL_BYTES + 1), ("3.png", 5)] {
             let content = vec![7; size].into();
             kept.push(put(&session, name, PICTURE, &content).await.unwrap());
         }
-        assert_eq!(subject.objects().len(), 4, "{}", subject.name());
+        assert_eq!(lane.keys().len(), 4, "{}", lane.kind());
         drop(kept);
         session.settle().await;
-        let left: Vec<_> = subject.objects().into_keys().collect();
-        assert_eq!(left, [key("other.png").as_str()], "{}", subject.name());
+        lane.assert_holds(&[key("other.png").as_str()]);
     }
 }
 
 #[tokio::test]
 async fn what_another_has_stored_under_a_key_is_neither_replaced_nor_removed() {
-    for subject in Subject::all().await {
-        keep(&subject.store, "a.png", PICTURE, &"first".into()).await;
+    for lane in Lane::each(&[]).await {
+        keep(lane.session(), "a.png", PICTURE, &"first".into()).await;
         for size in BOTH_WAYS {
-            let session = subject.session();
+            let session = lane.session();
             let content = vec![7; size].into();
             let put = async {
                 let object = put(&session, "a.png", PICTURE, &content).await?;
                 session.keep(vec![object]).await
             };
             let error = put.await.expect_err("the key is taken");
-            let expected = match subject.place {
-                Place::Folder(_) => matches!(error, Error::Disk { .. }),
-                Place::Bucket(_) => matches!(error, Error::Refused { .. }),
+            let expected = match lane.bucket {
+                None => matches!(error, Error::Disk { .. }),
+                Some(_) => matches!(error, Error::Refused { .. }),
             };
-            assert!(expected, "{}: {error}", subject.name());
+            assert!(expected, "{}: {error}", lane.kind());
             session.settle().await;
-            let only = [(key("a.png").as_str().to_owned(), "first".into())];
-            assert_eq!(subject.objects(), only.into(), "{}", subject.name());
-            if let Place::Bucket(bucket) = &subject.place {
-                assert_eq!(bucket.open_uploads(), 0);
-            }
+            let taken = key("a.png");
+            lane.assert_holds(&[taken.as_str()]);
+            assert_eq!(lane.bytes(taken.as_str()), "first", "{}", lane.kind());
         }
     }
 }

@@ -27,7 +27,7 @@ use bytes::Bytes;
 use chat_upload::{
     api::{self, Arrival},
     config::Config,
-    store::{self, Store},
+    store::{self, Store, bucket},
 };
 use futures_util::{StreamExt as _, stream};
 use http_body::{Frame, SizeHint};
@@ -477,6 +477,14 @@ pub(crate) fn bucket_vars(bucket: &BucketDouble) -> Vec<(&'static str, String)> 
         ("AWS_ACCESS_KEY_ID", KEY_ID.to_owned()),
         ("AWS_SECRET_ACCESS_KEY", SECRET.to_owned()),
     ]
+}
+
+/// The settings of a program that stores into a bucket.
+pub(crate) fn bucket_settings(config: &mut Config) -> &mut bucket::Settings {
+    match &mut config.store {
+        store::Settings::Bucket(settings) => settings,
+        store::Settings::Disk(_) => panic!("the variables say disk"),
+    }
 }
 
 /// The built binary, running; killed when dropped.
