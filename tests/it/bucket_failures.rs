@@ -17,9 +17,9 @@ use tokio::time::Instant;
 
 use crate::{
     bucket_double::{
-        BUCKET, BucketDouble, Contents, DENIED, Dialect, Fault, KEY_ID, Operation, Recorded, SECRET,
+        BUCKET, BucketDouble, Contents, DENIED, Dialect, Fault, KEY_ID, Operation, SECRET,
     },
-    log::{collect_log, log_so_far},
+    log::Log,
     support::{
         Form, MIB, PNG, Reply, RequestExt as _, TestApi, UPLOAD, announced, path_of, picture_of,
         stalled,
@@ -621,37 +621,6 @@ async fn the_log_has_what_a_support_case_asks_for_and_no_secret() {
         log.assert_holds_none_of(&[SECRET, "its-token"], &requests);
     });
     join_all(cases).await;
-}
-
-/// All that is logged on this thread, on which `#[tokio::test]` runs everything but the double.
-struct Log;
-
-impl Log {
-    fn new() -> Self {
-        collect_log();
-        Self
-    }
-
-    #[track_caller]
-    fn assert_line_with(&self, parts: &[&str]) {
-        let text = log_so_far();
-        let found = text
-            .lines()
-            .any(|line| parts.iter().all(|part| line.contains(part)));
-        assert!(found, "no line with {parts:?} in\n{text}");
-    }
-
-    /// Neither these nor any signature that was sent.
-    #[track_caller]
-    fn assert_holds_none_of(&self, secrets: &[&str], requests: &[Recorded]) {
-        let text = log_so_far();
-        let signatures = requests
-            .iter()
-            .filter_map(|request| request.header("authorization")?.split("Signature=").nth(1));
-        for secret in secrets.iter().copied().chain(signatures) {
-            assert!(!text.contains(secret), "{secret} in\n{text}");
-        }
-    }
 }
 
 /// A picture of `size` bytes that stops after `sent` bytes of its form, to a Router with 16 MiB for parts.

@@ -6,7 +6,10 @@ use std::{
     sync::Once,
 };
 
-use crate::support::{Form, PNG, RequestExt as _, TestApi, UPLOAD, get};
+use crate::{
+    bucket_double::Recorded,
+    support::{Form, PNG, RequestExt as _, TestApi, UPLOAD, get},
+};
 
 thread_local! {
     /// All that this thread has logged, once it wants to know.
@@ -27,28 +30,56 @@ impl Write for ToThread {
     }
 }
 
-/// Begins to collect what this thread logs, written as the program writes it on a laptop.
-///
-/// One subscriber for the process: with one per test, a line that another thread reached first is
-/// remembered as unwanted by all.
-pub(crate) fn collect_log() {
-    static INSTALLED: Once = Once::new();
-    INSTALLED.call_once(|| {
-        let format = tracing_subscriber::fmt().with_ansi(false);
-        format.with_writer(|| ToThread).init();
-        tracing::callsite::rebuild_interest_cache();
-    });
-    LOG.set(Some(Vec::new()));
-}
+/// All that is logged on this thread, on which `#[tokio::test]` runs everything but the doubles.
+pub(crate) struct Log;
 
-/// All that this thread has logged since.
-pub(crate) fn log_so_far() -> String {
-    LOG.with_borrow(|log| String::from_utf8(log.clone().unwrap()).unwrap())
+impl Log {
+    /// Begins to collect it, written as the program writes it on a laptop.
+    ///
+    /// One subscriber for the process: with one per test, a line that another thread reached first
+    /// is remembered as unwanted by all.
+    pub(crate) fn new() -> Self {
+        static INSTALLED: Once = Once::new();
+        INSTALLED.call_once(|| {
+            let format = tracing_subscriber::fmt().with_ansi(false);
+            format.with_writer(|| ToThread).init();
+            tracing::callsite::rebuild_interest_cache();
+        });
+        LOG.set(Some(Vec::new()));
+        Self
+    }
+
+    /// All since then.
+    fn text(&self) -> String {
+        LOG.with_borrow(|log| String::from_utf8(log.clone().unwrap()).unwrap())
+    }
+
+    #[track_caller]
+    pub(crate) fn assert_line_with(&self, parts: &[&str]) {
+        let text = self.text();
+        let has_all = |line: &str| parts.iter().all(|part| line.contains(part));
+        assert!(
+            text.lines().any(has_all),
+            "no line with {parts:?} in\n{text}"
+        );
+    }
+
+    /// Neither these nor any signature that was sent.
+    #[track_caller]
+    pub(crate) fn assert_holds_none_of(&self, secrets: &[&str], requests: &[Recorded]) {
+        let text = self.text();
+        let signatures = requests
+            .iter()
+            .filter_map(|request| request.header("authorization")?.split("Signature=").nth(1));
+        for secret in secrets.iter().copied().chain(signatures) {
+            assert!(!text.contains(secret), "{secret} in\n{text}");
+        }
+    }
 }
 
 #[tokio::test]
 async fn h78_no_name_makes_a_line_of_the_log() {
-    collect_log();
+    let log = Log::new();
     let api = TestApi::new();
     let forged = "x%0D%0A2026-01-01T00:00:00Z  INFO request: forged\u{1b}[31m\u{2028}";
     let requests = [
@@ -62,7 +93,7 @@ async fn h78_no_name_makes_a_line_of_the_log() {
     for request in requests {
         api.send(request).await;
     }
-    let text = log_so_far();
+    let text = log.text();
     assert_eq!(text.lines().count(), count, "{text}");
     assert!(!text.contains(['\u{1b}', '\u{2028}', '\r']), "{text}");
 }
@@ -70,7 +101,7 @@ async fn h78_no_name_makes_a_line_of_the_log() {
 #[tokio::test]
 async fn h78_no_secret_of_a_request_is_in_the_log_or_in_the_answer() {
     const SECRET: &str = "eyJhbGciOiJIUzI1NiJ9.c2VjcmV0";
-    collect_log();
+    let log = Log::new();
     let api = TestApi::new();
     let form = Form::new().text("token", SECRET).and_picture();
     let bad = Form::new()
@@ -87,7 +118,7 @@ async fn h78_no_secret_of_a_request_is_in_the_log_or_in_the_answer() {
             assert!(!String::from_utf8_lossy(&reply.body).contains(SECRET));
         }
     }
-    let text = log_so_far();
+    let text = log.text();
     assert_eq!(text.lines().count(), 4, "{text}");
     assert!(!text.contains(SECRET), "{text}");
 }
