@@ -404,8 +404,7 @@ impl Door {
             Self::Local(local) => local.send(request).await,
             Self::FunctionCompute { addr, .. } => send(*addr, request).await,
             Self::Lambda { double, .. } => {
-                let answer = double.invoke(event(request).await.to_string()).await;
-                answer.into_response().reply
+                double.answer(event(request).await.to_string()).await.reply
             }
         };
         self.checked(reply)

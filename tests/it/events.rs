@@ -10,7 +10,7 @@ use serde::Deserialize;
 use tempfile::TempDir;
 
 use crate::{
-    runtime_double::{GatewayAnswer, Outcome, RuntimeDouble},
+    runtime_double::{GatewayAnswer, RuntimeDouble},
     support::{Process, RequestExt as _, disk_var, files_below, post, send},
 };
 
@@ -64,15 +64,14 @@ enum Platform {
 
 impl Platform {
     async fn answer(&self, event: Vec<u8>) -> GatewayAnswer {
-        let outcome = match self {
-            Self::Lambda(double) => double.invoke(event).await,
+        match self {
+            Self::Lambda(double) => double.answer(event).await,
             Self::FunctionCompute(addr) => {
                 let request = post("/invoke", "application/octet-stream", event);
                 let request = request.header("x-fc-control-path", "/invoke");
-                Outcome::Response(send(*addr, request).await.json())
+                GatewayAnswer::new(send(*addr, request).await.json())
             }
-        };
-        outcome.into_response()
+        }
     }
 
     /// Sends one event and compares all that comes of it.

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::{
     bucket_double::{BucketDouble, Contents, DENIED, Dialect, Fault, Operation, Recorded, SECRET},
-    runtime_double::{GatewayAnswer, Outcome, RuntimeDouble},
+    runtime_double::{GatewayAnswer, RuntimeDouble},
     support::{Form, PNG, Process, bucket_vars, owned, picture_of},
 };
 
@@ -49,7 +49,7 @@ impl Function {
     }
 
     async fn answer(&self, event: &Value) -> GatewayAnswer {
-        self.lambda.invoke(event.to_string()).await.into_response()
+        self.lambda.answer(event.to_string()).await
     }
 
     /// Sends an event and asserts that the object its answer names has these bytes.
@@ -225,9 +225,7 @@ async fn an_event_of_no_gateway_is_an_error_and_the_next_one_is_answered() {
         "{\"Records\": []}",
         "{\"httpMethod\": \"GET\"}",
     ] {
-        let Outcome::Error(error) = function.lambda.invoke(event).await else {
-            panic!("{event} was answered");
-        };
+        let error = function.lambda.invoke(event).await.expect_err(event);
         assert!(error["errorType"].is_string(), "{event}: {error}");
     }
     function.assert_stores(&sample("apigw-v2"), PNG).await;
@@ -244,10 +242,8 @@ async fn an_event_that_keeps_the_instance_warm_is_no_request() {
         "{\"source\": \"serverless-plugin-warmup\"}",
         "{\"source\": \"serverless-plugin-warmup\", \"requestContext\": null}",
     ] {
-        let Outcome::Response(answer) = function.lambda.invoke(event).await else {
-            panic!("{event} has failed");
-        };
-        assert_eq!(answer, json!({"msg": "ok"}), "{event}");
+        let answer = function.lambda.invoke(event).await;
+        assert_eq!(answer, Ok(json!({"msg": "ok"})), "{event}");
     }
     function.assert_stores(&sample("apigw-v2"), PNG).await;
     let lines = function.process.lines();
@@ -264,9 +260,9 @@ async fn a_bucket_that_hangs_is_told_before_the_deadline() {
     bucket.fail(Operation::Any, Fault::Hang, usize::MAX);
     let (started, deadline) = (Instant::now(), Duration::from_secs(2));
     let event = sample("apigw-v2").to_string();
-    let outcome = function.lambda.invoke_within(event, deadline).await;
+    let answer = function.lambda.answer_within(event, deadline).await;
     let took = started.elapsed();
-    outcome.into_response().assert_refused("store_timeout");
+    answer.assert_refused("store_timeout");
     assert!(took < deadline, "{took:?}");
     function.bucket.assert_nothing_left();
 }
@@ -275,8 +271,8 @@ async fn a_bucket_that_hangs_is_told_before_the_deadline() {
 async fn a_deadline_that_has_passed_already_is_none() {
     let function = Function::start().await;
     let event = sample("apigw-v2").to_string();
-    let outcome = function.lambda.invoke_within(event, Duration::ZERO).await;
-    assert_eq!(outcome.into_response().status, 200);
+    let answer = function.lambda.answer_within(event, Duration::ZERO).await;
+    assert_eq!(answer.status, 200);
 }
 
 #[tokio::test]
@@ -287,8 +283,8 @@ async fn what_was_stored_too_late_is_deleted_before_the_deadline() {
     function.bucket.fail(Operation::Put, late, 1);
     let event = sample("apigw-v2").to_string();
     let deadline = Duration::from_secs(2);
-    let outcome = function.lambda.invoke_within(event, deadline).await;
-    outcome.into_response().assert_refused("store_timeout");
+    let answer = function.lambda.answer_within(event, deadline).await;
+    answer.assert_refused("store_timeout");
     function.bucket.assert_nothing_left();
 }
 
