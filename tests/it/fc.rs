@@ -22,31 +22,22 @@ use crate::{
 
 const EVENT: &[u8] = include_bytes!("../../events/aliyun-api-gateway-upload.json");
 
-/// Keys as Function Compute puts them into every request.
-struct Keys {
-    id: &'static str,
-    secret: &'static str,
-    token: &'static str,
-}
+/// Keys as Function Compute puts them into every request: id, secret and token.
+type Keys = [&'static str; 3];
 
-impl Keys {
-    const fn new(id: &'static str, secret: &'static str, token: &'static str) -> Self {
-        Self { id, secret, token }
-    }
-}
-
-const MORNING: Keys = Keys::new(
+const MORNING: Keys = [
     "STS.morning",
     "secret-of-the-morning",
     "token-of-the-morning",
-);
-const EVENING: Keys = Keys::new(
+];
+const EVENING: Keys = [
     "STS.evening",
     "secret-of-the-evening",
     "token-of-the-evening",
-);
+];
 /// The keys of a function without a role.
-const NONE: Keys = Keys::new("", "", "");
+const NONE: Keys = [""; 3];
+const ON_FC: (&str, &str) = ("FC_FUNCTION_NAME", "chat-upload");
 
 /// A function with an OSS bucket.
 struct Function {
@@ -58,19 +49,18 @@ struct Function {
 impl Function {
     /// With keys in its environment, too.
     async fn start() -> Self {
-        Self::with(&[("FC_FUNCTION_NAME", "chat-upload")], |_| true).await
+        Self::with(&[ON_FC], |_| true).await
     }
 
     /// With no keys but those of its requests.
     async fn without_keys() -> Self {
-        let on_fc = [("FC_FUNCTION_NAME", "chat-upload")];
-        Self::with(&on_fc, |name| !name.starts_with("AWS_")).await
+        Self::with(&[ON_FC], |name| !name.starts_with("AWS_")).await
     }
 
     async fn with(vars: &[(&'static str, &str)], wanted: impl Fn(&str) -> bool) -> Self {
         let bucket = BucketDouble::start(Dialect::Oss).await;
-        for keys in [MORNING, EVENING] {
-            bucket.allow(keys.id, keys.secret, Some(keys.token));
+        for [id, secret, token] in [MORNING, EVENING] {
+            bucket.allow(id, secret, Some(token));
         }
         let mut all = bucket_vars(&bucket);
         all.retain(|(name, _)| wanted(name));
@@ -88,11 +78,10 @@ impl Function {
     }
 
     async fn upload(&self, headers: &[(&'static str, &str)]) -> Reply {
-        self.send(with_headers(Form::picture().to(UPLOAD), headers))
-            .await
+        self.send(Form::picture().to(UPLOAD).with(headers)).await
     }
 
-    async fn upload_with(&self, keys: &Keys) -> Reply {
+    async fn upload_with(&self, keys: Keys) -> Reply {
         self.upload(&headers_of(keys)).await
     }
 
@@ -102,28 +91,14 @@ impl Function {
         requests.retain(|request| request.operation == Operation::Put);
         requests.into_iter().filter_map(|it| it.key_id).collect()
     }
-
-    /// The log line of the request with this id.
-    fn log_line(&self, request_id: &str) -> Value {
-        let field = format!("\"request_id\":\"{request_id}\"");
-        let line = self.process.line_with(&field);
-        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error} in {line}"))
-    }
 }
 
-fn headers_of(keys: &Keys) -> [(&'static str, &'static str); 3] {
+fn headers_of([id, secret, token]: Keys) -> [(&'static str, &'static str); 3] {
     [
-        ("x-fc-access-key-id", keys.id),
-        ("x-fc-access-key-secret", keys.secret),
-        ("x-fc-security-token", keys.token),
+        ("x-fc-access-key-id", id),
+        ("x-fc-access-key-secret", secret),
+        ("x-fc-security-token", token),
     ]
-}
-
-fn with_headers(mut request: Request<Body>, headers: &[(&'static str, &str)]) -> Request<Body> {
-    for (name, value) in headers {
-        request = request.header(name, value);
-    }
-    request
 }
 
 fn event(body: &'static [u8]) -> Request<Body> {
@@ -148,16 +123,16 @@ async fn the_request_id_is_the_platforms() {
 async fn keys_of_a_request_sign_that_request() {
     let function = Function::without_keys().await;
     for keys in [MORNING, EVENING, MORNING] {
-        function.upload_with(&keys).await.data();
+        function.upload_with(keys).await.data();
     }
-    assert_eq!(function.signers(), [MORNING.id, EVENING.id, MORNING.id]);
+    assert_eq!(function.signers(), [MORNING[0], EVENING[0], MORNING[0]]);
     assert_eq!(function.bucket.objects().len(), 3);
 }
 
 #[tokio::test]
 async fn without_keys_in_the_request_those_of_the_environment_sign() {
     let function = Function::start().await;
-    function.upload_with(&NONE).await.data();
+    function.upload_with(NONE).await.data();
     function.upload(&[]).await.data();
     assert_eq!(function.signers(), [KEY_ID, KEY_ID]);
 }
@@ -165,7 +140,7 @@ async fn without_keys_in_the_request_those_of_the_environment_sign() {
 #[tokio::test]
 async fn without_any_keys_nothing_is_tried() {
     let function = Function::without_keys().await;
-    let reply = function.upload_with(&NONE).await;
+    let reply = function.upload_with(NONE).await;
     reply.assert_refused("store_refused");
     assert!(function.bucket.requests().is_empty());
 }
@@ -174,7 +149,7 @@ async fn without_any_keys_nothing_is_tried() {
 async fn elsewhere_the_platforms_headers_mean_nothing() {
     let function = Function::with(&[], |_| true).await;
     let id = [("x-fc-request-id", "from-a-stranger")];
-    let headers = [&headers_of(&MORNING)[..], &id].concat();
+    let headers = [&headers_of(MORNING)[..], &id].concat();
     let reply = function.upload(&headers).await;
     reply.data();
     assert_ne!(reply.header("x-request-id"), "from-a-stranger");
@@ -213,17 +188,17 @@ async fn an_event_is_answered_in_the_gateways_shape() {
     let content_type = &answer["headers"]["content-type"];
     assert_eq!(content_type, "application/json; charset=utf-8");
     let body: Value = serde_json::from_str(answer["body"].as_str().unwrap()).unwrap();
-    let path = body["data"][0]["path"].as_str().unwrap();
+    let path = path_of(&body["data"][0]);
     assert_eq!(function.bucket.objects()[path].bytes, PNG);
 }
 
 #[tokio::test]
 async fn keys_of_an_events_request_sign_too() {
     let function = Function::without_keys().await;
-    let request = with_headers(event(EVENT), &headers_of(&EVENING));
+    let request = event(EVENT).with(&headers_of(EVENING));
     let reply = function.send(request).await;
     assert_eq!(reply.json()["statusCode"], 200);
-    assert_eq!(function.signers(), [EVENING.id]);
+    assert_eq!(function.signers(), [EVENING[0]]);
 }
 
 #[tokio::test]
@@ -277,7 +252,7 @@ async fn the_functions_time_bounds_the_stores() {
 async fn a_request_is_one_line_of_json() {
     let function = Function::start().await;
     let reply = function.upload(&[("x-fc-request-id", "1-good")]).await;
-    let line = function.log_line("1-good");
+    let line = function.process.line_of("1-good");
     let expected = json!({
         "level": "INFO", "method": "POST", "status": 200, "code": "ok", "route": UPLOAD,
         "bytes": PNG.len(), "key": reply.item()["path"],
@@ -296,7 +271,7 @@ async fn a_failure_is_logged_with_its_cause() {
     let function = Function::start().await;
     function.bucket.fail(Operation::Put, DENIED, 1);
     function.upload(&[("x-fc-request-id", "1-refused")]).await;
-    let line = function.log_line("1-refused");
+    let line = function.process.line_of("1-refused");
     let expected = json!({"level": "ERROR", "status": 502, "code": "store_refused", "key": ""});
     assert_has(&line, &expected);
     let cause = line["cause"].as_str().unwrap();
@@ -305,19 +280,15 @@ async fn a_failure_is_logged_with_its_cause() {
 
 #[tokio::test]
 async fn every_line_is_json_and_none_tells_a_secret() {
-    let vars = [("FC_FUNCTION_NAME", "chat-upload"), ("RUST_LOG", "debug")];
-    let function = Function::with(&vars, |_| true).await;
+    let function = Function::with(&[ON_FC, ("RUST_LOG", "debug")], |_| true).await;
     function.bucket.fail(Operation::Put, DENIED, 1);
-    function.upload_with(&MORNING).await;
-    function.upload_with(&EVENING).await;
+    function.upload_with(MORNING).await;
+    function.upload_with(EVENING).await;
     function.upload(&[]).await;
     function.send(get("/nothing?the-end")).await;
     function.process.line_with("\"status\":404");
-    let tokens = [MORNING.token, EVENING.token];
-    let secrets = [SECRET, MORNING.secret, EVENING.secret, "Signature="];
-    function
-        .process
-        .assert_tells_none_of(&[&tokens[..], &secrets].concat());
+    let secrets = [&MORNING[1..], &EVENING[1..], &[SECRET, "Signature="]].concat();
+    function.process.assert_tells_none_of(&secrets);
 }
 
 #[tokio::test]

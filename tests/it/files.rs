@@ -73,10 +73,7 @@ impl Server {
 
     /// Asks for the file, or for a part of it.
     async fn ask(&self, method: Method, headers: &[(&'static str, &str)]) -> Reply {
-        let mut request = empty(method, "/v/a.mp4");
-        for (name, value) in headers {
-            request = request.and(name, value);
-        }
+        let request = empty(method, "/v/a.mp4").with(headers);
         match self {
             Self::Router(api) => api.send(request).await,
             Self::Process(local) => local.send(request).await,

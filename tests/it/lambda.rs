@@ -145,9 +145,7 @@ async fn the_request_id_is_lambdas() {
     assert_eq!(good.header("x-request-id"), ids[0].as_str());
     assert_eq!(bad.header("x-request-id"), ids[1].as_str());
     bad.assert_refused("not_found");
-    let field = format!("\"request_id\":\"{}\"", ids[0]);
-    let line = function.process.line_with(&field);
-    let line: Value = serde_json::from_str(&line).unwrap();
+    let line = function.process.line_of(&ids[0]);
     assert_eq!(line["key"], good.json()["data"][0]["path"]);
 }
 

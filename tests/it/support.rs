@@ -542,6 +542,13 @@ impl Process {
         find(&lines).unwrap()
     }
 
+    /// Waits for the line, in JSON, of the request with this id.
+    #[track_caller]
+    pub(crate) fn line_of(&self, request_id: &str) -> serde_json::Value {
+        let line = self.line_with(&format!("\"request_id\":\"{request_id}\""));
+        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error} in {line}"))
+    }
+
     /// All it has written so far.
     pub(crate) fn lines(&self) -> Vec<String> {
         self.output.lines.lock().unwrap().clone()
@@ -664,6 +671,8 @@ pub(crate) trait RequestExt {
     fn header(self, name: &'static str, value: impl AsRef<[u8]>) -> Self;
     /// With a header more.
     fn and(self, name: &'static str, value: impl AsRef<[u8]>) -> Self;
+    /// With these headers more.
+    fn with(self, headers: &[(&'static str, &str)]) -> Self;
     /// Marked as its runtime does.
     fn arriving(self, arrival: Arrival) -> Self;
 }
@@ -678,6 +687,11 @@ impl RequestExt for Request<Body> {
         let value = HeaderValue::from_bytes(value.as_ref()).unwrap();
         self.headers_mut().append(name, value);
         self
+    }
+
+    fn with(self, headers: &[(&'static str, &str)]) -> Self {
+        let and = |request: Self, (name, value): &(&'static str, _)| request.and(name, value);
+        headers.iter().fold(self, and)
     }
 
     fn arriving(mut self, arrival: Arrival) -> Self {
