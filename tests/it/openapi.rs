@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    iter,
     path::Path,
 };
 
@@ -19,14 +20,15 @@ fn it_is_of_this_version() {
 
 #[test]
 fn it_names_the_routes_of_the_program_and_no_others() {
-    let described = operations()
-        .into_iter()
-        .map(|(path, methods)| (without_names(&path), methods.into_keys().collect()));
-    let mut described = with_methods(described);
+    let described = operations().into_keys();
+    let described = described.map(|(path, method)| (without_names(&path), method));
+    let mut described: BTreeSet<_> = described.collect();
     let count = described.len();
     described.retain(|(path, _)| path != FILES);
     assert!(described.len() < count, "{FILES} is missing");
-    let routes = with_methods(routes_of_the_program());
+    let routes = routes_of_the_program().into_iter();
+    let routes = routes.flat_map(|(path, methods)| iter::repeat(path).zip(methods));
+    let routes = routes.collect();
     assert_same(("docs/openapi.yaml", &described), ("src/api", &routes));
 }
 
@@ -34,15 +36,13 @@ fn it_names_the_routes_of_the_program_and_no_others() {
 fn it_names_the_failures_of_the_program_and_no_others() {
     let codes = codes();
     let mut described = BTreeSet::new();
-    for (path, methods) in operations() {
-        for (method, answers) in methods {
-            for (status, response) in answers {
-                let of_response = codes.get(&response).cloned().unwrap_or_default();
-                let is_failure = status.as_str() >= "400";
-                let has_codes = !of_response.is_empty();
-                assert_eq!(is_failure, has_codes, "{method} {path} {status}");
-                described.extend(of_response.into_iter().map(|code| (status.clone(), code)));
-            }
+    for ((path, method), answers) in operations() {
+        for (status, response) in answers {
+            let of_response = codes.get(&response).cloned().unwrap_or_default();
+            let is_failure = status.as_str() >= "400";
+            let has_codes = !of_response.is_empty();
+            assert_eq!(is_failure, has_codes, "{method} {path} {status}");
+            described.extend(of_response.into_iter().map(|code| (status.clone(), code)));
         }
     }
     assert_same(
@@ -51,21 +51,9 @@ fn it_names_the_failures_of_the_program_and_no_others() {
     );
 }
 
-/// Each path with each of its methods.
-fn with_methods(
-    routes: impl IntoIterator<Item = (String, BTreeSet<String>)>,
-) -> BTreeSet<(String, String)> {
-    let each = |(path, methods): (String, BTreeSet<String>)| {
-        methods
-            .into_iter()
-            .map(move |method| (path.clone(), method))
-    };
-    routes.into_iter().flat_map(each).collect()
-}
-
-/// Path → method → status → name of the shared response, for those that have one.
-fn operations() -> BTreeMap<String, BTreeMap<String, BTreeMap<String, String>>> {
-    let mut found: BTreeMap<_, BTreeMap<_, BTreeMap<_, _>>> = BTreeMap::new();
+/// Path and method → status → name of the shared response, for those that have one.
+fn operations() -> BTreeMap<(String, String), BTreeMap<String, String>> {
+    let mut found: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
     let (mut path, mut method) = (String::new(), String::new());
     for line in section("paths:") {
         let (indent, line) = (line.len() - line.trim_start().len(), line.trim());
@@ -78,8 +66,7 @@ fn operations() -> BTreeMap<String, BTreeMap<String, BTreeMap<String, String>>> 
                 {
                     let response = response.split('\'').next().unwrap().to_owned();
                     let status = status.trim_matches('\'').to_owned();
-                    let methods = found.entry(path.clone()).or_default();
-                    let answers = methods.entry(method.clone()).or_default();
+                    let answers = found.entry((path.clone(), method.clone())).or_default();
                     answers.insert(status, response);
                 }
             }
@@ -165,15 +152,9 @@ fn constant(sources: &str, name: &str) -> String {
 /// Where the call that `text` is within ends.
 fn closing_parenthesis(text: &str) -> usize {
     let mut depth = 1;
-    for (at, c) in text.char_indices() {
-        depth += match c {
-            '(' => 1,
-            ')' => -1,
-            _ => 0,
-        };
-        if depth == 0 {
-            return at;
-        }
-    }
-    panic!("a call without an end")
+    let end = text.find(|c| {
+        depth += i32::from(c == '(') - i32::from(c == ')');
+        depth == 0
+    });
+    end.expect("a call has an end")
 }

@@ -1,7 +1,10 @@
 //! README in both languages: names every variable that is read, every failure and every route, and is
 //! equal in both.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    iter,
+};
 
 use chat_upload::config;
 
@@ -217,11 +220,8 @@ fn variables_that_are_read() -> BTreeSet<String> {
 fn literals(source: &str) -> Vec<String> {
     let program = source.split("#[cfg(test)]").next().unwrap();
     let is_code = |line: &&str| !line.trim_start().starts_with("//");
-    let code = program
-        .lines()
-        .filter(is_code)
-        .collect::<Vec<_>>()
-        .join("\n");
+    let code: Vec<_> = program.lines().filter(is_code).collect();
+    let code = code.join("\n");
     assert!(!code.contains("\\\""), "an escaped quote: count otherwise");
     odd_pieces(&code, "\"").collect()
 }
@@ -272,10 +272,8 @@ pub(crate) fn failures_of_the_program() -> BTreeSet<(String, String)> {
     let program = ERRORS.split("#[cfg(test)]").next().unwrap();
     let calls = program.split("row(").skip(1).filter_map(|call| {
         let (status, rest) = call.split_once(',')?;
-        let status = status.trim();
-        let is_status = status.len() == 3 && status.bytes().all(|byte| byte.is_ascii_digit());
         let code = rest.split('"').nth(1)?;
-        is_status.then(|| (status.to_owned(), code.to_owned()))
+        Some((status_of(status.trim())?, code.to_owned()))
     });
     calls.collect()
 }
@@ -283,12 +281,16 @@ pub(crate) fn failures_of_the_program() -> BTreeSet<(String, String)> {
 /// Status and codes in a README's rows.
 fn failures_of_the_table(readme: &str) -> BTreeSet<(String, String)> {
     let failures = rows(readme).filter_map(|row| {
-        let status = row[0];
-        let is_status = status.len() == 3 && status.bytes().all(|byte| byte.is_ascii_digit());
         let codes: Vec<_> = quoted(row.get(1)?).collect();
-        is_status.then(|| codes.into_iter().map(move |code| (status.to_owned(), code)))
+        Some(iter::repeat(status_of(row[0])?).zip(codes))
     });
     failures.flatten().collect()
+}
+
+/// The text, where it is a status.
+fn status_of(text: &str) -> Option<String> {
+    let is_status = text.len() == 3 && text.bytes().all(|byte| byte.is_ascii_digit());
+    is_status.then(|| text.to_owned())
 }
 
 /// Language and text of every fenced block.
