@@ -250,12 +250,11 @@ async fn an_event_that_keeps_the_instance_warm_is_no_request() {
     assert!(requests <= 1, "{lines:?}");
 }
 
-#[tokio::test]
-async fn a_bucket_that_hangs_is_told_before_the_deadline() {
+/// Asserts that a function whose bucket fails so says it before its deadline and leaves nothing.
+async fn assert_tells_in_time(on: Operation, fault: Fault, times: usize) {
     let function = Function::start().await;
     function.lambda.asked().await;
-    let bucket = &function.bucket;
-    bucket.fail(Operation::Any, Fault::Hang, usize::MAX);
+    function.bucket.fail(on, fault, times);
     let (started, deadline) = (Instant::now(), Duration::from_secs(2));
     let event = sample("apigw-v2").to_string();
     let answer = function.lambda.answer_within(event, deadline).await;
@@ -263,6 +262,11 @@ async fn a_bucket_that_hangs_is_told_before_the_deadline() {
     answer.assert_refused("store_timeout");
     assert!(took < deadline, "{took:?}");
     function.bucket.assert_nothing_left();
+}
+
+#[tokio::test]
+async fn a_bucket_that_hangs_is_told_before_the_deadline() {
+    assert_tells_in_time(Operation::Any, Fault::Hang, usize::MAX).await;
 }
 
 #[tokio::test]
@@ -275,15 +279,8 @@ async fn a_deadline_that_has_passed_already_is_none() {
 
 #[tokio::test]
 async fn what_was_stored_too_late_is_deleted_before_the_deadline() {
-    let function = Function::start().await;
-    function.lambda.asked().await;
     let late = Fault::Slow(Duration::from_secs(60));
-    function.bucket.fail(Operation::Put, late, 1);
-    let event = sample("apigw-v2").to_string();
-    let deadline = Duration::from_secs(2);
-    let answer = function.lambda.answer_within(event, deadline).await;
-    answer.assert_refused("store_timeout");
-    function.bucket.assert_nothing_left();
+    assert_tells_in_time(Operation::Put, late, 1).await;
 }
 
 #[tokio::test]
