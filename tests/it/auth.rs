@@ -38,14 +38,21 @@ const TWO_PLACES: [Place; 2] = [Header, FormBeforeFile];
 
 /// An upload of one picture to `route` with `token` at `place`.
 fn upload(route: &str, place: Place, token: &str) -> Request<Body> {
-    let form = Form::picture();
+    upload_of("a.png", PNG, route, place, token)
+}
+
+fn upload_of(name: &str, content: &[u8], route: &str, place: Place, token: &str) -> Request<Body> {
+    let form = Form::img(name, content);
     match place {
         Header => form.to(route).and("token", token),
         Bearer => form
             .to(route)
             .and("authorization", format!("Bearer {token}")),
         Query => form.to(&format!("{route}?token={token}")),
-        FormBeforeFile => Form::new().text("token", token).and_picture().to(route),
+        FormBeforeFile => {
+            let form = Form::new().text("token", token);
+            form.file("img", name, content).to(route)
+        }
     }
 }
 
@@ -145,14 +152,7 @@ async fn what_is_no_upload_needs_no_token() {
 
 /// An upload of `content` by a guest, whose token stands at `place`.
 fn of_a_guest(place: Place, name: &str, content: &[u8]) -> Request<Body> {
-    let guest = of_guest("g");
-    match place {
-        FormBeforeFile => {
-            let form = Form::new().text("token", &guest);
-            form.file("img", name, content).to(UPLOAD)
-        }
-        _ => Form::img(name, content).to(UPLOAD).and("token", &guest),
-    }
+    upload_of(name, content, UPLOAD, place, &of_guest("g"))
 }
 
 #[tokio::test]
@@ -167,9 +167,8 @@ async fn a_guests_file_has_a_limit_of_its_own() {
         let reply = api.send(of_a_guest(place, "a.txt", &[b'x'; 2000])).await;
         assert_eq!(reply.data()[0]["size"], 2000);
     }
-    let user = Form::img("a.txt", [b'x'; 5000]).to(UPLOAD);
-    let reply = api.send(user.and("token", of_user("7"))).await;
-    assert_eq!(reply.data()[0]["size"], 5000);
+    let user = upload_of("a.txt", &[b'x'; 5000], UPLOAD, Header, &of_user("7"));
+    assert_eq!(api.send(user).await.data()[0]["size"], 5000);
 }
 
 #[tokio::test]
@@ -198,9 +197,7 @@ async fn a_guests_files_are_of_the_kinds_that_guests_may_send() {
     for place in TWO_PLACES {
         assert_eq!(api.send(of_a_guest(place, "a", PNG)).await.status, 200);
     }
-    let user = Form::img("a.txt", "a text")
-        .to(UPLOAD)
-        .and("token", of_user("7"));
+    let user = upload_of("a.txt", b"a text", UPLOAD, Header, &of_user("7"));
     assert_eq!(api.send(user).await.data()[0]["mime"], "text/plain");
 }
 
