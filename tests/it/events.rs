@@ -10,8 +10,9 @@ use serde::Deserialize;
 use tempfile::TempDir;
 
 use crate::{
+    fc::ON_FC,
     runtime_double::{GatewayAnswer, RuntimeDouble},
-    support::{Process, RequestExt as _, disk_var, files_below, post, send},
+    support::{Process, RequestExt as _, disk_var, files_below, owned, post, send},
 };
 
 /// One entry of `expected.json`.
@@ -33,27 +34,6 @@ fn folder() -> PathBuf {
 fn expected() -> Vec<Expected> {
     let json = std::fs::read(folder().join("expected.json")).unwrap();
     serde_json::from_slice(&json).unwrap()
-}
-
-/// Entries that can share a process.
-fn by_env(entries: Vec<Expected>) -> BTreeMap<BTreeMap<String, String>, Vec<Expected>> {
-    let mut groups = BTreeMap::<_, Vec<_>>::new();
-    for entry in entries {
-        groups.entry(entry.env.clone()).or_default().push(entry);
-    }
-    groups
-}
-
-/// The variables of a process that stores into `store`.
-fn vars(env: &BTreeMap<String, String>, store: &TempDir) -> Vec<(&'static str, String)> {
-    let mut vars = vec![disk_var(store.path())];
-    for (name, value) in env {
-        match name.as_str() {
-            "UPLOAD_BASE_PATH" => vars.push(("UPLOAD_BASE_PATH", value.clone())),
-            other => panic!("{other} is not a variable that events need"),
-        }
-    }
-    vars
 }
 
 /// Who hands events to the program.
@@ -117,17 +97,34 @@ fn check_envelope(expected: &Expected, answer: &GatewayAnswer) {
     }
 }
 
-#[tokio::test]
-async fn every_event_gets_its_answer_on_lambda() {
-    for (env, entries) in by_env(expected()) {
+/// Checks each of these events. Those of equal variables share a process, which `start` gives.
+async fn check_all(
+    entries: Vec<Expected>,
+    start: impl AsyncFn(Vec<(&str, String)>) -> (Platform, Process),
+) {
+    let mut groups = BTreeMap::<_, Vec<_>>::new();
+    for entry in entries {
+        groups.entry(entry.env.clone()).or_default().push(entry);
+    }
+    for (env, entries) in groups {
         let store = tempfile::tempdir().unwrap();
-        let double = RuntimeDouble::start().await;
-        let _process = Process::start(&[vars(&env, &store), double.env()].concat());
-        let lambda = Platform::Lambda(double);
+        let env = env.iter().map(|(name, value)| (&**name, value.clone()));
+        let vars = env.chain([disk_var(store.path())]).collect();
+        let (platform, _process) = start(vars).await;
         for expected in &entries {
-            lambda.check(expected, &store).await;
+            platform.check(expected, &store).await;
         }
     }
+}
+
+#[tokio::test]
+async fn every_event_gets_its_answer_on_lambda() {
+    check_all(expected(), async |vars| {
+        let double = RuntimeDouble::start().await;
+        let process = Process::start(&[vars, double.env()].concat());
+        (Platform::Lambda(double), process)
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -135,15 +132,11 @@ async fn every_event_of_aliyuns_gateway_gets_its_answer_on_function_compute() {
     let mut of_aliyun = expected();
     of_aliyun.retain(|expected| expected.event.starts_with("aliyun-"));
     assert!(!of_aliyun.is_empty());
-    for (env, entries) in by_env(of_aliyun) {
-        let store = tempfile::tempdir().unwrap();
-        let on_fc = [("FC_FUNCTION_NAME", "chat-upload".to_owned())];
-        let (_process, addr) = Process::serve(&[&vars(&env, &store)[..], &on_fc].concat());
-        let fc = Platform::FunctionCompute(addr);
-        for expected in &entries {
-            fc.check(expected, &store).await;
-        }
-    }
+    check_all(of_aliyun, async |vars| {
+        let (process, addr) = Process::serve(&[vars, owned(&[ON_FC])].concat());
+        (Platform::FunctionCompute(addr), process)
+    })
+    .await;
 }
 
 #[test]

@@ -37,7 +37,8 @@ const EVENING: Keys = [
 ];
 /// The keys of a function without a role.
 const NONE: Keys = [""; 3];
-const ON_FC: (&str, &str) = ("FC_FUNCTION_NAME", "chat-upload");
+/// With it the program is on Function Compute.
+pub(crate) const ON_FC: (&str, &str) = ("FC_FUNCTION_NAME", "chat-upload");
 
 /// A function with an OSS bucket.
 struct Function {
