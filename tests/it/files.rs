@@ -1,17 +1,20 @@
 //! Files that a disk store serves, and those that it never serves.
 
-use std::fs;
+use std::{fs, path::Path};
 
 use axum::{
     body::Body,
     http::{Method, Request},
 };
 
-use crate::support::{Form, Local, PNG, Reply, RequestExt as _, TestApi, UPLOAD, empty, get};
+use crate::{
+    fc::ON_FC,
+    support::{Form, Local, PNG, Reply, RequestExt as _, TestApi, UPLOAD, empty, get},
+};
 
-/// Puts a file into the store's folder past the program.
-fn put(api: &TestApi, path: &str, content: impl AsRef<[u8]>) {
-    let path = api.folder().join(path);
+/// Puts a file into a store's folder past the program.
+fn put(folder: &Path, path: &str, content: impl AsRef<[u8]>) {
+    let path = folder.join(path);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, content).unwrap();
 }
@@ -42,7 +45,7 @@ async fn what_was_stored_is_served_at_its_url() {
 #[tokio::test]
 async fn head_tells_all_and_sends_nothing() {
     let api = TestApi::new();
-    put(&api, "images/a.png", PNG);
+    put(api.folder(), "images/a.png", PNG);
     let reply = api.send(empty(Method::HEAD, "/images/a.png")).await;
     assert_eq!((reply.status.as_u16(), reply.body.len()), (200, 0));
     assert_eq!(reply.header("content-length"), PNG.len().to_string());
@@ -61,11 +64,10 @@ impl Server {
     /// The Router alone, the local server, and Function Compute with a folder.
     fn each() -> [Self; 3] {
         let router = TestApi::new();
-        put(&router, "v/a.mp4", b"0123456789");
-        let [local, fc] = [&[][..], &[("FC_FUNCTION_NAME", "chat-upload")]].map(|vars| {
+        put(router.folder(), "v/a.mp4", b"0123456789");
+        let [local, fc] = [&[][..], &[ON_FC]].map(|vars| {
             let local = Local::with(vars);
-            fs::create_dir(local.folder.path().join("v")).unwrap();
-            fs::write(local.folder.path().join("v/a.mp4"), b"0123456789").unwrap();
+            put(local.folder.path(), "v/a.mp4", b"0123456789");
             Self::Process(local)
         });
         [Self::Router(router), local, fc]
@@ -187,7 +189,7 @@ async fn a_server_takes_100_headers_and_not_one_more() {
 #[tokio::test]
 async fn only_what_is_not_there_is_404() {
     let api = TestApi::new();
-    put(&api, "images/a.png", PNG);
+    put(api.folder(), "images/a.png", PNG);
     // It exists, and cannot be opened.
     std::os::unix::fs::symlink("b.png", api.folder().join("images/b.png")).unwrap();
     let long = format!("/images/{}.png", "a".repeat(300));
@@ -205,7 +207,7 @@ async fn only_what_is_not_there_is_404() {
 #[tokio::test]
 async fn who_has_the_file_already_is_told_so() {
     let api = TestApi::new();
-    put(&api, "images/a.png", PNG);
+    put(api.folder(), "images/a.png", PNG);
     let reply = api.send(get("/images/a.png")).await;
     let etag = reply.header("etag");
     let several = format!("\"other\", {etag}");
@@ -237,7 +239,7 @@ async fn documents_are_saved_and_everything_else_is_shown() {
         ("zip", "application/zip", true),
     ] {
         let path = format!("images/20250417/1_2.{extension}");
-        put(&api, &path, b"anything");
+        put(api.folder(), &path, b"anything");
         let reply = api.send(get(&format!("/{path}"))).await;
         reply.assert_ok(mime);
         let disposition = reply.headers.get("content-disposition");
@@ -256,7 +258,7 @@ async fn hidden_and_nameless_files_are_never_served() {
         ".git/a.png",
         "images/a",
     ] {
-        put(&api, path, b"<script>");
+        put(api.folder(), path, b"<script>");
         let url = format!("/{path}");
         api.send(get(&url)).await.assert_refused("not_found");
         assert_eq!(api.send(empty(Method::HEAD, &url)).await.status, 404);
@@ -274,7 +276,7 @@ async fn files_of_no_known_type_are_for_saving() {
         "images/a.exe",
         "images/a.PNG",
     ] {
-        put(&api, path, b"<script>");
+        put(api.folder(), path, b"<script>");
         let reply = api.send(get(&format!("/{path}"))).await;
         assert_eq!(reply.status, 200, "{path}");
         assert_eq!(reply.header("content-type"), "application/octet-stream");
@@ -288,8 +290,9 @@ async fn files_of_no_known_type_are_for_saving() {
 async fn no_path_leads_out_of_the_folder() {
     let outside = tempfile::tempdir().unwrap();
     fs::create_dir_all(outside.path().join("store/images")).unwrap();
-    fs::write(outside.path().join("secret.png"), PNG).unwrap();
-    fs::write(outside.path().join("store/a.png"), PNG).unwrap();
+    for path in ["secret.png", "store/a.png"] {
+        put(outside.path(), path, PNG);
+    }
     let folder = format!("disk:{}/store", outside.path().display());
     let api = TestApi::with(&[("UPLOAD_STORE", &folder)]);
     assert_eq!(api.send(get("/a.png")).await.status, 200);
@@ -341,7 +344,7 @@ async fn folders_and_missing_files_are_404() {
 #[tokio::test]
 async fn a_stored_file_takes_no_other_method() {
     let api = TestApi::new();
-    put(&api, "images/a.png", PNG);
+    put(api.folder(), "images/a.png", PNG);
     for method in [Method::POST, Method::PUT, Method::DELETE, Method::PATCH] {
         let reply = api.send(empty(method, "/images/a.png")).await;
         reply.assert_refused("not_found");
