@@ -46,7 +46,7 @@ async fn every_item_names_an_address_that_reads_its_file() {
         assert_eq!(is_relative, lane.bucket.is_none(), "{folder}");
         for item in [main, folder, direct] {
             let (path, _) = path_and_signature(&item);
-            let reply = lane.read(Method::GET, path).await;
+            let reply = lane.get(path).await;
             assert_eq!(reply.header("referrer-policy"), "no-referrer");
             assert_eq!(reply.header("access-control-allow-origin"), "*");
             if lane.bucket.is_none() {
@@ -77,7 +77,7 @@ async fn a_bucket_takes_what_its_readers_are_sent_with() {
     for item in lane.items().await {
         let (path, _) = path_and_signature(&item);
         let location = |reply: Reply| target(reply.header("location"));
-        let (addr, whole) = location(lane.read(Method::GET, path).await);
+        let (addr, whole) = location(lane.get(path).await);
         let reply = send(addr, get(&whole)).await;
         assert_eq!((reply.status.as_u16(), &reply.body[..]), (200, PNG));
         let part = get(&whole).header("range", "bytes=1-3");
@@ -113,7 +113,7 @@ async fn a_folder_sends_parts_and_knows_what_a_reader_has() {
     assert_eq!(reply.header("content-length"), PNG.len().to_string());
     // The query is for a bucket of OSS.
     let processed = format!("{path}?x-oss-process=image/info");
-    assert_eq!(&lane.read(Method::GET, &processed).await.body[..], PNG);
+    assert_eq!(&lane.get(&processed).await.body[..], PNG);
 }
 
 #[tokio::test]
@@ -199,10 +199,11 @@ async fn what_oss_makes_of_a_picture_is_signed_or_refused() {
     let lane = Lane::oss(&[SIGNED]).await;
     let [item, ..] = lane.items().await;
     let (path, _) = path_and_signature(&item);
-    let plain = lane.read(Method::GET, path).await;
-    let process = "image/resize,m_lfit,w_200/quality,q_80";
-    let asked = format!("{path}?x-oss-process={process}");
-    let reply = lane.read(Method::GET, &asked).await;
+    let plain = lane.get(path).await;
+    let processed = async |lane: &Lane, path: &str, process: &str| {
+        lane.get(&format!("{path}?x-oss-process={process}")).await
+    };
+    let reply = processed(&lane, path, "image/resize,m_lfit,w_200/quality,q_80").await;
     let url = reply.header("location");
     let signed = "&x-oss-process=image%2Fresize%2Cm_lfit%2Cw_200%2Fquality%2Cq_80&";
     assert!(url.contains(signed), "{url}");
@@ -210,7 +211,7 @@ async fn what_oss_makes_of_a_picture_is_signed_or_refused() {
     assert_ne!(signature(url), signature(plain.header("location")));
     // A parameter that does not concern OSS is not passed on.
     let asked = format!("{path}?v=1&x-oss-acl=x&acl");
-    let reply = lane.read(Method::GET, &asked).await;
+    let reply = lane.get(&asked).await;
     assert_eq!(reply.header("location"), plain.header("location"));
 
     let long = format!("image/resize,w_{}", "1".repeat(242));
@@ -227,22 +228,19 @@ async fn what_oss_makes_of_a_picture_is_signed_or_refused() {
         "style/small",
         &long,
     ] {
-        let asked = format!("{path}?x-oss-process={bad}");
-        let reply = lane.read(Method::GET, &asked).await;
+        let reply = processed(&lane, path, bad).await;
         reply.assert_refused("parameter_invalid");
         assert_eq!(reply.headers.get("location"), None, "{bad}");
     }
     // Without a right signature nobody is told what may be asked for.
     let wrong = path.replace("/f/", "/f/A");
-    let asked = format!("{wrong}?x-oss-process=image/info");
-    let reply = lane.read(Method::GET, &asked).await;
+    let reply = processed(&lane, &wrong, "image/info").await;
     reply.assert_refused("not_found");
 
     let lane = Lane::s3(&[SIGNED]).await;
     let [item, ..] = lane.items().await;
     let (path, _) = path_and_signature(&item);
-    let asked = format!("{path}?x-oss-process=image/info");
-    let reply = lane.read(Method::GET, &asked).await;
+    let reply = processed(&lane, path, "image/info").await;
     assert_eq!(reply.status, 302);
     assert!(!reply.header("location").contains("process"));
 }
@@ -254,7 +252,7 @@ async fn what_was_taken_back_cannot_be_read() {
             let (path, _) = path_and_signature(&item);
             let token = serde_json::json!({"recall_token": item["recall_token"]});
             lane.send(post_json(RECALL, &token)).await.data();
-            let reply = lane.read(Method::GET, path).await;
+            let reply = lane.get(path).await;
             if lane.bucket.is_none() {
                 reply.assert_refused("not_found");
             } else if lane.bucket().dialect() == Dialect::S3 {
@@ -277,7 +275,7 @@ async fn a_secret_in_the_list_reads_what_it_signed() {
     let store = format!("disk:{}", old.api().folder().display());
     for (secrets, status) in [(both.as_str(), 200), (NEW, 404)] {
         let vars = [SIGNED, (SIGNING.0, secrets), ("UPLOAD_STORE", &store)];
-        let reply = Lane::disk(&vars).read(Method::GET, path).await;
+        let reply = Lane::disk(&vars).get(path).await;
         assert_eq!(reply.status, status, "{secrets}");
     }
 }
@@ -297,8 +295,7 @@ async fn in_public_there_is_no_such_route() {
     for lane in Lane::each(&[]).await {
         let item = lane.send(Form::picture().to(UPLOAD)).await.item();
         let path = format!("/f/{}/{}", "A".repeat(22), text(&item, "path"));
-        let reply = lane.read(Method::GET, &path).await;
-        reply.assert_refused("not_found");
+        lane.get(&path).await.assert_refused("not_found");
         assert_eq!(item.get("signed_url"), None);
     }
 }
