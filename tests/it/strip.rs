@@ -27,8 +27,8 @@ fn media(bytes: usize) -> Vec<u8> {
     boxed(b"mdat", &[&vec![0x5A; bytes - 8]])
 }
 
-fn place() -> Vec<u8> {
-    boxed(b"\xA9xyz", &[b"\0\x12\x15\xC7", PLACE])
+fn user_data() -> Vec<u8> {
+    boxed(b"udta", &[&boxed(b"\xA9xyz", &[b"\0\x12\x15\xC7", PLACE])])
 }
 
 fn picture_track() -> Vec<u8> {
@@ -47,16 +47,18 @@ fn telemetry_track(padding: usize) -> Vec<u8> {
     boxed(b"trak", &[&boxed(b"free", &[&vec![0; padding]]), &mdia])
 }
 
+fn start() -> Vec<u8> {
+    boxed(b"ftyp", &[b"isom\0\0\0\0"])
+}
+
 /// A film whose first box behind the media stands at `at`.
 fn film(at: usize, boxes: &[&[u8]]) -> Vec<u8> {
-    let start = boxed(b"ftyp", &[b"isom\0\0\0\0"]);
-    let media = media(at - start.len());
-    [start, media, boxed(b"moov", boxes)].concat()
+    let media = media(at - start().len());
+    [start(), media, boxed(b"moov", boxes)].concat()
 }
 
 fn with_place(at: usize) -> Vec<u8> {
-    let user_data = boxed(b"udta", &[&place()]);
-    film(at, &[&picture_track(), &user_data])
+    film(at, &[&picture_track(), &user_data()])
 }
 
 /// The file as it is to be stored: each of these boxes empty space, the one at the end blank.
@@ -97,10 +99,8 @@ async fn a_place_is_overwritten_wherever_its_film_is_cut_into_parts() {
             let (item, bytes) = stored(&lane, &file).await;
             let about = format!("{} {at}", lane.kind());
             assert_same(&bytes, &stripped(&file, b"\xA9xyz"), &about);
-            assert_has(
-                &item,
-                &json!({"geo": "removed", "width": 64, "size": file.len()}),
-            );
+            let expected = json!({"geo": "removed", "width": 64, "size": file.len()});
+            assert_has(&item, &expected);
         }
     }
 }
@@ -237,25 +237,18 @@ async fn a_direct_upload_is_stripped_as_one_through_the_program() {
 async fn of_a_large_film_only_what_is_overwritten_passes_through() {
     for lane in Lane::buckets(&[]).await {
         let long = boxed(b"free", &[&vec![0; 2 * MIB]]);
-        let user_data = boxed(b"udta", &[&place()]);
-        let first = [
-            boxed(b"ftyp", &[b"isom\0\0\0\0"]),
-            boxed(b"moov", &[&picture_track(), &user_data]),
-            media(40 * MIB),
-        ];
-        let long_last = film(36 * MIB, &[&picture_track(), &long, &user_data]);
+        let long_last = film(36 * MIB, &[&picture_track(), &long, &user_data()]);
+        let moov = boxed(b"moov", &[&picture_track(), &user_data()]);
         for (about, file) in [
             ("moov last", with_place(40 * MIB)),
             ("moov last and long", long_last),
-            ("moov first", first.concat()),
+            ("moov first", [start(), moov, media(40 * MIB)].concat()),
         ] {
             let received = bytes_through(&lane);
             let (item, bytes, reads) = stored_directly(&lane, "a.mp4", &file).await;
             assert_same(&bytes, &stripped(&file, b"\xA9xyz"), about);
-            assert_has(
-                &item,
-                &json!({"geo": "removed", "width": 64, "size": file.len()}),
-            );
+            let expected = json!({"geo": "removed", "width": 64, "size": file.len()});
+            assert_has(&item, &expected);
             // Its head, the ranges walked through, and the part that is edited.
             assert!(reads <= 11, "{about}: {reads} reads");
             assert!(bytes_through(&lane) - received <= 8 * MIB as u64, "{about}");
@@ -280,7 +273,7 @@ async fn what_is_too_large_to_be_read_says_so() {
         for lane in Lane::buckets(&[("UPLOAD_STRIP_STRICT", strict)]).await {
             let picture = picture_of(33 * MIB);
             let fragment = [boxed(b"moof", &[]), media(3 * MIB)].concat();
-            let film = [boxed(b"ftyp", &[b"isom\0\0\0\0"]), fragment.repeat(12)].concat();
+            let film = [start(), fragment.repeat(12)].concat();
             for (name, file) in [("a.png", picture), ("a.mp4", film)] {
                 let (reply, reads) = completed(&lane, name, &file).await;
                 assert!(reads <= 10, "{name}: {reads} reads");
