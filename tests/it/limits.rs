@@ -2,13 +2,7 @@
 //! a client may take: through the Router where that shows it, over a real socket where only a socket
 //! does. The plain cases of the last two stand in `failures.rs`.
 
-use std::{
-    future::{Pending, pending},
-    iter,
-    net::SocketAddr,
-    sync::atomic::Ordering,
-    time::Duration,
-};
+use std::{future::pending, iter, net::SocketAddr, sync::atomic::Ordering, time::Duration};
 
 use axum::{
     body::Body,
@@ -29,7 +23,7 @@ use crate::{
     drivers::rows,
     support::{
         Form, Local, PATIENCE, Reply, RequestExt as _, TestApi, UPLOAD, empty, get, metered, post,
-        stalled,
+        stalled, unread,
     },
     tokens::{JWT, of_guest, of_user},
     wire::{self, Wire},
@@ -257,21 +251,31 @@ async fn f62_a_token_that_is_refused_takes_nothing_of_its_users_share() {
 #[tokio::test]
 async fn f62_what_is_no_upload_is_not_counted() {
     let api = once_a_minute(&[]);
-    for (path, status) in [("/healthz", 200), ("/images/a.png", 404)] {
+    for (method, path, status) in [
+        (Method::GET, "/healthz", 200),
+        (Method::GET, "/images/a.png", 404),
+        (Method::OPTIONS, UPLOAD, 200),
+    ] {
         for _ in 0..3 {
-            let request = from("192.0.2.1", get(path));
+            let request = from("192.0.2.1", empty(method.clone(), path));
             assert_eq!(api.send(request).await.status, status);
         }
-    }
-    for _ in 0..3 {
-        let preflight = from("192.0.2.1", empty(Method::OPTIONS, UPLOAD));
-        assert_eq!(api.send(preflight).await.status, 200);
     }
     let counted = api.send(from("192.0.2.1", upload())).await;
     assert_eq!(counted.status, 200);
 }
 
 // Requests at a time
+
+/// Tries until it is so.
+async fn until(is_so: impl AsyncFn() -> bool) {
+    let trying = async {
+        while !is_so().await {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, trying).await.unwrap();
+}
 
 #[tokio::test]
 async fn one_request_too_many_is_busy_until_one_of_the_others_ends() {
@@ -300,13 +304,7 @@ async fn a_client_that_goes_away_makes_room() {
     let server = Local::with(&[("UPLOAD_MAX_IN_FLIGHT", "1")]);
     let form = Form::picture();
     drop(Wire::asked_for(server.addr, &form).await);
-    let until_there_is_room = async {
-        while server.send(form.to(UPLOAD)).await.status != 200 {
-            tokio::task::yield_now().await;
-        }
-    };
-    let waited = tokio::time::timeout(PATIENCE, until_there_is_room).await;
-    waited.unwrap();
+    until(async || server.send(form.to(UPLOAD)).await.status == 200).await;
     assert_eq!(server.files().len(), 1);
 }
 
@@ -316,10 +314,8 @@ async fn failures_and_panics_give_their_places_back() {
     let form = Form::picture();
     for _ in 0..3 {
         assert_eq!(api.upload(&Form::img("a.png", "<html>")).await.status, 415);
-        let bug = futures_util::stream::poll_fn(
-            |_| -> std::task::Poll<Option<Result<Bytes, std::io::Error>>> { panic!("a bug") },
-        );
-        let request = form.with_body(Body::from_stream(bug));
+        // Who reads it panics.
+        let request = form.with_body(unread(form.bytes().len() as u64));
         assert_eq!(api.send(request).await.status, 500);
         let given_up = api.send(form.with_body(stalled(form.unclosed())));
         let waited = tokio::time::timeout(Duration::ZERO, given_up).await;
@@ -345,13 +341,17 @@ impl Slow {
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
-        let never: Pending<()> = pending();
         let limits = Limits {
             idle,
             request: limit,
             max_in_flight: 200,
         };
-        tokio::spawn(runtime::serve(api.router(), listener, limits, never));
+        tokio::spawn(runtime::serve(
+            api.router(),
+            listener,
+            limits,
+            pending::<()>(),
+        ));
         Self { api, addr }
     }
 }
@@ -422,15 +422,11 @@ async fn answer_to_trickle(
 #[tokio::test]
 async fn headers_that_do_not_come_to_an_end_end_the_connection() {
     let slow = Slow::with(SHORT, PATIENCE).await;
-    for start in [
-        "",
-        "P",
-        "POST /api HTTP/1.1\r\n",
-        "POST /api HTTP/1.1\r\nHost: a\r\n",
-    ] {
+    let headers = "POST /api HTTP/1.1\r\nHost: a\r\n";
+    for len in [0, 1, 20, headers.len()] {
         let mut wire = Wire::connect(slow.addr).await;
-        wire.send(start).await;
-        assert_eq!(wire.rest().await, b"", "{start:?}");
+        wire.send(&headers[..len]).await;
+        assert_eq!(wire.rest().await, b"", "{len}");
     }
     slow.api.assert_nothing_stored();
 }
@@ -475,9 +471,10 @@ async fn one_connection_too_many_closes_the_longest_idle_one() {
 #[cfg(target_os = "linux")]
 fn is_open(file: &std::path::Path) -> bool {
     let descriptors = std::fs::read_dir("/proc/self/fd").unwrap();
-    descriptors
+    let mut targets = descriptors
         .flatten()
-        .any(|descriptor| std::fs::read_link(descriptor.path()).is_ok_and(|target| target == file))
+        .map(|it| std::fs::read_link(it.path()));
+    targets.any(|target| target.is_ok_and(|target| target == file))
 }
 
 #[cfg(target_os = "linux")]
@@ -486,35 +483,23 @@ async fn a_client_that_does_not_read_loses_its_connection() {
     let slow = Slow::with(SHORT, PATIENCE).await;
     let file = slow.api.folder().join("images/20250417/large.mp4");
     std::fs::create_dir_all(file.parent().unwrap()).unwrap();
-    let file_len = 64 * 1024 * 1024;
-    std::fs::File::create(&file)
-        .unwrap()
-        .set_len(file_len)
-        .unwrap();
+    let created = std::fs::File::create(&file).unwrap();
+    created.set_len(64 * 1024 * 1024).unwrap();
+    drop(created);
     let file = file.canonicalize().unwrap();
     let mut wire = Wire::connect(slow.addr).await;
     wire.send("GET /images/20250417/large.mp4 HTTP/1.1\r\nHost: a\r\n\r\n")
         .await;
     for wanted in [true, false] {
-        let until = async {
-            while is_open(&file) != wanted {
-                tokio::task::yield_now().await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, until).await.unwrap();
+        until(async || is_open(&file) == wanted).await;
     }
 }
 
 // Requests without a token
 
-/// A server whose uploads need a token.
-fn with_tokens(max_in_flight: &'static str) -> Local {
-    Local::with(&[JWT, ("UPLOAD_MAX_IN_FLIGHT", max_in_flight)])
-}
-
 #[tokio::test]
 async fn requests_without_a_token_leave_half_of_the_places_to_others() {
-    let server = with_tokens("4");
+    let server = Local::with(&[JWT, ("UPLOAD_MAX_IN_FLIGHT", "4")]);
     let form = Form::new().text("token", &of_user("8")).and_picture();
     let begun = async || {
         let mut wire = Wire::connect(server.addr).await;
@@ -550,8 +535,7 @@ async fn requests_without_a_token_leave_half_of_the_places_to_others() {
 
 #[tokio::test(start_paused = true)]
 async fn a_request_has_ten_seconds_to_bring_the_token_that_it_needs() {
-    let vars = [JWT];
-    let api = TestApi::with(&vars);
+    let api = TestApi::with(&[JWT]);
     let form = Form::new().text("token", &of_user("7")).and_picture();
     let no_token_yet = Form::new().text("remark", "later");
     let start = tokio::time::Instant::now();
