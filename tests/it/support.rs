@@ -9,7 +9,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     pin::Pin,
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, Command, Stdio},
     sync::{
         Arc, Condvar, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -100,8 +100,7 @@ impl Form {
     }
 
     pub(crate) fn text(self, name: &str, value: &str) -> Self {
-        let headers = format!("Content-Disposition: form-data; name=\"{name}\"");
-        self.part(headers, value)
+        self.part(disposition(&format!("name=\"{name}\"")), value)
     }
 
     pub(crate) fn file(self, field: &str, name: &str, content: impl AsRef<[u8]>) -> Self {
@@ -113,14 +112,10 @@ impl Form {
     }
 
     /// A part with headers of the caller's making, lines joined by CRLF.
-    pub(crate) fn part(mut self, headers: impl AsRef<[u8]>, content: impl AsRef<[u8]>) -> Self {
-        self.body
-            .extend_from_slice(format!("--{}\r\n", self.boundary).as_bytes());
-        self.body.extend_from_slice(headers.as_ref());
-        self.body.extend_from_slice(b"\r\n\r\n");
-        self.body.extend_from_slice(content.as_ref());
-        self.body.extend_from_slice(b"\r\n");
-        self
+    pub(crate) fn part(self, headers: impl AsRef<[u8]>, content: impl AsRef<[u8]>) -> Self {
+        let border = format!("--{}\r\n", self.boundary);
+        let form = self.raw(border).raw(headers).raw("\r\n\r\n");
+        form.raw(content).raw("\r\n")
     }
 
     /// Bytes that are no part.
@@ -135,9 +130,8 @@ impl Form {
 
     /// The body, closed.
     pub(crate) fn bytes(&self) -> Bytes {
-        let mut body = self.body.clone();
-        body.extend_from_slice(format!("--{}--\r\n", self.boundary).as_bytes());
-        body.into()
+        let end = format!("--{}--\r\n", self.boundary);
+        [&self.body, end.as_bytes()].concat().into()
     }
 
     /// The body without its closing boundary.
@@ -426,10 +420,7 @@ impl TestApi {
 
     #[track_caller]
     pub(crate) fn assert_nothing_stored(&self) {
-        assert_eq!(
-            self.files().into_keys().collect::<Vec<_>>(),
-            Vec::<String>::new()
-        );
+        assert_eq!(self.files(), BTreeMap::new());
     }
 }
 
@@ -566,11 +557,6 @@ impl Process {
         }
     }
 
-    /// Asks it to stop, as the platform does.
-    pub(crate) fn terminate(&self) {
-        self.signal("-TERM");
-    }
-
     /// Sends it a signal, named as for `kill`.
     pub(crate) fn signal(&self, signal: &str) {
         let pid = self.child.id().to_string();
@@ -578,9 +564,9 @@ impl Process {
         assert!(kill.unwrap().success());
     }
 
-    /// Waits for its end.
-    pub(crate) fn wait(&mut self) -> ExitStatus {
-        self.child.wait().unwrap()
+    /// Waits for its end, and returns its exit code if it ended itself.
+    pub(crate) fn wait(&mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
     }
 
     /// Memory it has now, in KiB.
@@ -702,11 +688,9 @@ impl RequestExt for Request<Body> {
 
 /// `method` without a body.
 pub(crate) fn empty(method: Method, path: &str) -> Request<Body> {
-    Request::builder()
-        .method(method)
-        .uri(path)
-        .body(Body::empty())
-        .unwrap()
+    let mut request = get(path);
+    *request.method_mut() = method;
+    request
 }
 
 /// `len` bytes that no compression and no lucky pattern makes equal to others: a PNG's head, then

@@ -110,15 +110,11 @@ impl Wire {
 
 /// The head of a request that posts `form`, with these header lines more.
 pub(crate) fn head(form: &Form, more: &[&str]) -> String {
-    let mut head = format!(
-        "POST {UPLOAD} HTTP/1.1\r\nHost: chat.example.com\r\nContent-Type: {}\r\n",
-        form.content_type()
-    );
-    for line in more {
-        head.push_str(line);
-        head.push_str("\r\n");
-    }
-    head + "\r\n"
+    let content_type = format!("Content-Type: {}", form.content_type());
+    let first = format!("POST {UPLOAD} HTTP/1.1\r\nHost: chat.example.com");
+    [&[&*first, &*content_type], more, &["\r\n"]]
+        .concat()
+        .join("\r\n")
 }
 
 /// The `Content-Length` line of a form sent whole.
