@@ -61,6 +61,11 @@ fn once_a_minute(vars: &[(&str, &str)]) -> TestApi {
     TestApi::with(&[&[("UPLOAD_RATE_PER_MIN", "1")], vars].concat())
 }
 
+/// Likewise, behind so many proxies.
+fn behind(hops: &str) -> TestApi {
+    once_a_minute(&[("UPLOAD_TRUSTED_HOPS", hops)])
+}
+
 /// Asserts that these uploads are all taken for one client's: the first is stored, no other.
 async fn assert_one_client(api: &TestApi, uploads: impl IntoIterator<Item = Request<Body>>) {
     for (count, request) in uploads.into_iter().enumerate() {
@@ -85,24 +90,21 @@ async fn assert_different_clients(api: &TestApi, uploads: impl IntoIterator<Item
 async fn f62_a_user_is_counted_by_id_wherever_the_calls_come_from() {
     let sent = |token: &str, address: &str| from(address, upload()).and("token", token);
     for token in [of_user("7"), of_guest("7")] {
-        let api = once_a_minute(&[JWT]);
         let addresses = ["192.0.2.1", "192.0.2.2", "2001:db8::1"];
-        assert_one_client(&api, addresses.map(|address| sent(&token, address))).await;
+        let uploads = addresses.map(|address| sent(&token, address));
+        assert_one_client(&once_a_minute(&[JWT]), uploads).await;
     }
-    let api = once_a_minute(&[JWT]);
     let ids = ["7", "8", "", "192.0.2.1", "address 192.0.2.1"].map(|id| format!("u{id}"));
     let uploads = ids.map(|id| sent(&of_user(&id), "192.0.2.1"));
-    assert_different_clients(&api, uploads).await;
+    assert_different_clients(&once_a_minute(&[JWT]), uploads).await;
 }
 
 #[tokio::test]
 async fn f62_a_user_whose_token_is_in_the_form_is_counted_too() {
-    let api = once_a_minute(&[JWT]);
     let form = Form::new().text("token", &of_user("7")).and_picture();
-    let uploads = ["192.0.2.1", "192.0.2.2"].map(|client| from(client, form.to(UPLOAD)));
-    assert_one_client(&api, uploads).await;
+    let [one, other] = ["192.0.2.1", "192.0.2.2"].map(|client| from(client, form.to(UPLOAD)));
     let in_header = upload().and("token", of_user("7"));
-    assert_too_many(&api.send(in_header).await);
+    assert_one_client(&once_a_minute(&[JWT]), [one, other, in_header]).await;
 }
 
 #[tokio::test]
@@ -121,10 +123,10 @@ async fn f62_a_client_that_nobody_saw_is_not_counted() {
 
 #[tokio::test]
 async fn f62_without_trusted_proxies_x_forwarded_for_is_only_the_clients_word() {
-    for hops in [&[][..], &[("UPLOAD_TRUSTED_HOPS", "0")]] {
+    for api in [once_a_minute(&[]), behind("0")] {
         let [one, two, list] = ["198.51.100.1", "198.51.100.2", "198.51.100.3, 198.51.100.4"];
         let uploads = [one, two, list, "x"].map(|text| forwarded("192.0.2.1", text));
-        assert_one_client(&once_a_minute(hops), uploads).await;
+        assert_one_client(&api, uploads).await;
     }
 }
 
@@ -137,41 +139,41 @@ async fn f62_the_entry_of_the_first_trusted_proxy_counts() {
         3 | 192.0.2.1,a,b        | 192.0.2.1,c,d           | 192.0.2.7,192.0.2.1,e,f
         ",
     ) {
-        let api = once_a_minute(&[("UPLOAD_TRUSTED_HOPS", hops)]);
         // A blank at the end is not of the entry.
         let end = ["", " "][usize::from(hops == "1")];
         let entries = [one.to_owned(), two.to_owned(), format!("{three}{end}")];
-        assert_one_client(&api, entries.map(|list| forwarded("10.9.9.9", list))).await;
+        let uploads = entries.map(|list| forwarded("10.9.9.9", list));
+        assert_one_client(&behind(hops), uploads).await;
     }
     for (hops, entries) in [
         ("1", ["198.51.100.9, 192.0.2.1", "198.51.100.9, 192.0.2.2"]),
         ("2", ["192.0.2.1, 10.0.0.1", "192.0.2.2, 10.0.0.1"]),
     ] {
-        let api = once_a_minute(&[("UPLOAD_TRUSTED_HOPS", hops)]);
         let uploads = entries.map(|entries| forwarded("10.9.9.9", entries));
-        assert_different_clients(&api, uploads).await;
+        assert_different_clients(&behind(hops), uploads).await;
     }
 }
 
 #[tokio::test]
 async fn f62_x_forwarded_for_on_several_lines_is_one_list() {
-    let api = once_a_minute(&[("UPLOAD_TRUSTED_HOPS", "2")]);
     let spoofs = ["198.51.100.1", "198.51.100.2, 198.51.100.3"];
     let uploads = spoofs.map(|spoofed| {
         let upload = forwarded("10.9.9.9", spoofed).and("x-forwarded-for", "192.0.2.1");
         upload.and("x-forwarded-for", "10.0.0.1")
     });
-    assert_one_client(&api, uploads).await;
+    assert_one_client(&behind("2"), uploads).await;
 }
 
 #[tokio::test]
 async fn f62_an_entry_that_is_no_text_is_still_an_entry() {
-    let blank = b"\x80, 192.0.2.7".as_slice();
-    for last in [blank, b"\x80,192.0.2.8", b"192.0.2.9, \xFF"] {
+    for last in [
+        &b"\x80, 192.0.2.7"[..],
+        b"\x80,192.0.2.8",
+        b"192.0.2.9, \xFF",
+    ] {
         let uploads = ["198.51.100.1", "198.51.100.2"]
             .map(|spoofed| forwarded("192.0.2.1", spoofed).and("x-forwarded-for", last));
-        let api = once_a_minute(&[("UPLOAD_TRUSTED_HOPS", "1")]);
-        assert_one_client(&api, uploads).await;
+        assert_one_client(&behind("1"), uploads).await;
     }
 }
 
@@ -195,12 +197,11 @@ async fn f62_a_client_with_ipv6_has_one_share_for_its_64_bits() {
 #[tokio::test]
 async fn f62_where_the_proxies_left_no_address_the_platforms_counts() {
     for entries in ["", "unknown", "192.0.2.1:4711", "_hidden", "é", ", ,"] {
-        let api = once_a_minute(&[("UPLOAD_TRUSTED_HOPS", "1")]);
-        assert_one_client(&api, [entries; 2].map(|list| forwarded("192.0.2.1", list))).await;
+        let uploads = [entries; 2].map(|list| forwarded("192.0.2.1", list));
+        assert_one_client(&behind("1"), uploads).await;
     }
-    let api = once_a_minute(&[("UPLOAD_TRUSTED_HOPS", "2")]);
     let uploads = ["198.51.100.1", "198.51.100.2"].map(|single| forwarded("192.0.2.1", single));
-    assert_one_client(&api, uploads).await;
+    assert_one_client(&behind("2"), uploads).await;
 }
 
 #[tokio::test]
@@ -217,19 +218,18 @@ async fn f62_of_parallel_uploads_no_more_than_allowed_are_stored() {
 async fn f62_one_request_counts_once_however_many_files_it_has() {
     let api = TestApi::with(&[("UPLOAD_RATE_PER_MIN", "2")]);
     let three = (0..3).fold(Form::new(), |form, _| form.and_picture());
+    let send = async || api.send(from("192.0.2.1", three.to(UPLOAD))).await;
     for _ in 0..2 {
-        let reply = api.send(from("192.0.2.1", three.to(UPLOAD))).await;
-        assert_eq!(reply.status, 200);
+        assert_eq!(send().await.status, 200);
     }
-    assert_too_many(&api.send(from("192.0.2.1", three.to(UPLOAD))).await);
+    assert_too_many(&send().await);
     assert_eq!(api.files().len(), 6);
 }
 
 #[tokio::test]
 async fn f62_who_is_refused_is_refused_before_the_body() {
     let api = once_a_minute(&[]);
-    let first = api.send(from("192.0.2.1", upload())).await;
-    assert_eq!(first.status, 200);
+    assert_eq!(api.send(from("192.0.2.1", upload())).await.status, 200);
     let (body, read) = metered(iter::repeat(Bytes::from_static(b"x")));
     let request = Form::new().with_body(body);
     assert_too_many(&api.send(from("192.0.2.1", request)).await);
@@ -261,8 +261,7 @@ async fn f62_what_is_no_upload_is_not_counted() {
             assert_eq!(api.send(request).await.status, status);
         }
     }
-    let counted = api.send(from("192.0.2.1", upload())).await;
-    assert_eq!(counted.status, 200);
+    assert_eq!(api.send(from("192.0.2.1", upload())).await.status, 200);
 }
 
 // Requests at a time

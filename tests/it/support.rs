@@ -21,7 +21,7 @@ use std::{
 use axum::{
     Router,
     body::{Body, HttpBody},
-    http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header::CONTENT_TYPE},
+    http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode},
 };
 use bytes::Bytes;
 use chat_upload::{
@@ -161,10 +161,8 @@ pub(crate) fn img() -> String {
 }
 
 pub(crate) fn post(path: &str, content_type: &str, body: impl Into<Body>) -> Request<Body> {
-    Request::post(path)
-        .header(CONTENT_TYPE, content_type)
-        .body(body.into())
-        .unwrap()
+    let request = Request::post(path).body(body.into()).unwrap();
+    request.header("content-type", content_type)
 }
 
 /// A body of these chunks, which may never end, and how many bytes of it were asked for so far.
