@@ -22,7 +22,8 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinSet;
+use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
 use crate::support::{Reply, owned};
@@ -37,7 +38,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct RuntimeDouble {
     address: SocketAddr,
     shared: Arc<Shared>,
-    server: JoinHandle<()>,
+    _server: AbortOnDropHandle<()>,
 }
 
 /// The state that tests and connections have in common.
@@ -83,7 +84,7 @@ impl RuntimeDouble {
         Self {
             address,
             shared,
-            server,
+            _server: AbortOnDropHandle::new(server),
         }
     }
 
@@ -159,12 +160,6 @@ impl RuntimeDouble {
     /// The request ids of the events handed over so far, in their order.
     pub(crate) fn request_ids(&self) -> Vec<String> {
         self.shared.request_ids.lock().unwrap().clone()
-    }
-}
-
-impl Drop for RuntimeDouble {
-    fn drop(&mut self) {
-        self.server.abort();
     }
 }
 
@@ -354,9 +349,8 @@ mod tests {
     /// Tells how a call of the function went.
     async fn tell(double: SocketAddr, call: &str, body: impl Into<Body>) -> StatusCode {
         let path = format!("/2018-06-01/runtime/{call}");
-        send(double, post(&path, "application/json", body))
-            .await
-            .status
+        let request = post(&path, "application/json", body);
+        send(double, request).await.status
     }
 
     /// Answers one event after the other with itself, each time that the barrier opens.
