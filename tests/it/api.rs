@@ -85,9 +85,8 @@ async fn as_many_files_as_allowed_are_taken() {
 #[tokio::test]
 async fn the_class_id_comes_from_the_query_or_from_before_or_after_the_file() {
     let api = TestApi::new();
-    let file = |form: Form| form.and_picture();
-    let plain = || file(Form::new());
-    let before = |field: &str, id: &str| file(Form::new().text(field, id));
+    let plain = Form::picture;
+    let before = |field: &str, id: &str| Form::new().text(field, id).and_picture();
     let behind = |field: &str, id: &str| plain().text(field, id);
     let around = before("imageClassId", "").text("image_class_id", "5");
     let largest = 9_007_199_254_740_991_u64;
