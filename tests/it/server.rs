@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
+use bytes::Bytes;
 use serde_json::json;
 
 use crate::{
@@ -51,31 +52,31 @@ async fn until(folder: &Path, holds: impl Fn(&[String]) -> bool) {
     }
 }
 
-/// Begins an upload and waits until a part of it is on the disk.
-async fn begin(addr: SocketAddr, folder: &Path, form: &Form) -> Wire {
-    let before = files_below(folder).len();
-    let mut client = Wire::connect(addr).await;
-    client.begin(form, BEGUN).await;
-    until(folder, |files| files.len() == before + 1).await;
-    client
+/// A picture that cannot be sent at once.
+fn large_picture() -> Vec<u8> {
+    picture_of(2 * BEGUN)
 }
 
-/// A form with a picture that cannot be sent at once.
-fn large_form() -> (Form, Vec<u8>) {
-    let picture = picture_of(2 * BEGUN);
-    (Form::img("a.png", &picture), picture)
+/// Begins to upload the picture and waits until a part of it is on the disk; what is left to send.
+async fn begin(addr: SocketAddr, folder: &Path) -> (Wire, Bytes) {
+    let before = files_below(folder).len();
+    let form = Form::img("a.png", large_picture());
+    let mut client = Wire::connect(addr).await;
+    client.begin(&form, BEGUN).await;
+    until(folder, |files| files.len() == before + 1).await;
+    (client, form.bytes().slice(BEGUN..))
 }
 
 #[test]
 fn the_start_tells_where_it_listens_where_it_stores_and_what_to_try() {
     let server = Local::start();
     let (addr, folder) = (server.addr, server.folder.path().display());
-    server.process.line_with(&format!(
-        "listening on http://{addr}, storing into the folder {folder}"
-    ));
-    server.process.line_with(&format!(
-        "try: curl -F img=@photo.jpg http://{addr}/api/chat/uploadAliyun"
-    ));
+    for told in [
+        format!("listening on http://{addr}, storing into the folder {folder}"),
+        format!("try: curl -F img=@photo.jpg http://{addr}/api/chat/uploadAliyun"),
+    ] {
+        server.process.line_with(&told);
+    }
 }
 
 #[test]
@@ -211,8 +212,7 @@ async fn a_connection_goes_on_after_a_failure() {
 #[tokio::test]
 async fn a_body_that_breaks_off_leaves_nothing() {
     let server = Local::start();
-    let (form, _) = large_form();
-    let mut client = begin(server.addr, server.folder.path(), &form).await;
+    let (mut client, _) = begin(server.addr, server.folder.path()).await;
     client.say_no_more().await;
     client.answer().await.assert_refused("body_truncated");
     server.assert_nothing_stored();
@@ -221,7 +221,7 @@ async fn a_body_that_breaks_off_leaves_nothing() {
 #[tokio::test]
 async fn chunks_that_break_off_leave_nothing() {
     let server = Local::start();
-    let (form, _) = large_form();
+    let form = Form::img("a.png", large_picture());
     let mut client = Wire::connect(server.addr).await;
     let head = head(&form, &["Transfer-Encoding: chunked"]);
     client.send(format!("{head}{BEGUN:x}\r\n")).await;
@@ -234,8 +234,7 @@ async fn chunks_that_break_off_leave_nothing() {
 #[tokio::test]
 async fn a_client_that_goes_away_leaves_nothing() {
     let server = Local::start();
-    let (form, _) = large_form();
-    let client = begin(server.addr, server.folder.path(), &form).await;
+    let (client, _) = begin(server.addr, server.folder.path()).await;
     drop(client);
     server.process.line_with("total_ms=");
     until(server.folder.path(), <[String]>::is_empty).await;
@@ -299,10 +298,9 @@ async fn headers_that_come_byte_by_byte_are_headers() {
 #[tokio::test]
 async fn a_client_that_falls_silent_is_not_waited_for() {
     let server = Local::with(&[("UPLOAD_IDLE_SECS", "1")]);
-    let (form, _) = large_form();
     let mut in_headers = Wire::connect(server.addr).await;
     in_headers.send("POST / HTTP/1.1\r\nHost: ").await;
-    let mut in_body = begin(server.addr, server.folder.path(), &form).await;
+    let (mut in_body, _) = begin(server.addr, server.folder.path()).await;
     in_body.answer().await.assert_refused("client_too_slow");
     server.assert_nothing_stored();
     in_headers.rest().await;
@@ -311,10 +309,9 @@ async fn a_client_that_falls_silent_is_not_waited_for() {
 #[tokio::test]
 async fn a_slow_upload_holds_nobody_up() {
     let server = Local::start();
-    let (form, _) = large_form();
-    let mut slow = begin(server.addr, server.folder.path(), &form).await;
+    let (mut slow, rest) = begin(server.addr, server.folder.path()).await;
     assert_eq!(server.upload(&Form::img("b.png", PNG)).await.status, 200);
-    slow.send(&form.bytes()[BEGUN..]).await;
+    slow.send(rest).await;
     assert_eq!(slow.answer().await.status, 200);
     assert_eq!(server.files().len(), 2);
 }
@@ -323,12 +320,11 @@ async fn a_slow_upload_holds_nobody_up() {
 async fn a_request_in_flight_is_finished_before_the_process_ends() {
     for signal in ["-TERM", "-INT"] {
         let mut server = Local::start();
-        let (form, picture) = large_form();
-        let mut client = begin(server.addr, server.folder.path(), &form).await;
+        let (mut client, rest) = begin(server.addr, server.folder.path()).await;
         server.process.signal(signal);
         server.process.line_with("stopping");
-        client.send(&form.bytes()[BEGUN..]).await;
-        assert_stored(&server, &client.answer().await, &picture);
+        client.send(rest).await;
+        assert_stored(&server, &client.answer().await, &large_picture());
         assert_eq!(server.process.wait(), Some(0), "{signal}");
     }
 }
@@ -346,8 +342,7 @@ fn a_process_that_says_it_listens_can_be_asked_to_stop() {
 async fn a_second_signal_ends_the_process_at_once() {
     for (first, second) in [("-INT", "-INT"), ("-TERM", "-INT"), ("-INT", "-TERM")] {
         let mut server = Local::start();
-        let (form, _) = large_form();
-        let _client = begin(server.addr, server.folder.path(), &form).await;
+        let _begun = begin(server.addr, server.folder.path()).await;
         let asked = Instant::now();
         server.process.signal(first);
         server.process.line_with("stopping");
@@ -374,8 +369,7 @@ async fn a_connection_without_a_request_does_not_keep_the_process() {
 #[tokio::test]
 async fn a_client_that_is_stuck_does_not_keep_the_process() {
     let mut server = Local::start();
-    let (form, _) = large_form();
-    let mut stuck = begin(server.addr, server.folder.path(), &form).await;
+    let (mut stuck, _) = begin(server.addr, server.folder.path()).await;
     let bucket = BucketDouble::start(Dialect::S3).await;
     let (mut of_bucket, addr) = Process::serve(&bucket_vars(&bucket));
     let form = Form::img("a.png", picture_of(10 << 20));
@@ -401,12 +395,11 @@ async fn a_client_that_is_stuck_does_not_keep_the_process() {
 #[tokio::test]
 async fn what_a_killed_process_left_is_removed_and_what_a_living_one_writes_is_not() {
     let folder = tempfile::tempdir().unwrap();
-    let (form, picture) = large_form();
     let (_living, addr) = Process::serve(&[disk_var(folder.path())]);
-    let mut client = begin(addr, folder.path(), &form).await;
+    let (mut client, rest) = begin(addr, folder.path()).await;
     let of_living = files_below(folder.path()).into_keys().next().unwrap();
     let (killed, addr) = Process::serve(&[disk_var(folder.path())]);
-    let _cut = begin(addr, folder.path(), &form).await;
+    let _cut = begin(addr, folder.path()).await;
     drop(killed);
     let left = files_below(folder.path()).into_keys();
     let abandoned: Vec<_> = left.filter(|path| *path != of_living).collect();
@@ -419,10 +412,10 @@ async fn what_a_killed_process_left_is_removed_and_what_a_living_one_writes_is_n
     file.set_modified(then).unwrap();
     let (_next, _) = Process::serve(&[disk_var(folder.path())]);
     until(folder.path(), |files| files == [of_living.clone()]).await;
-    client.send(&form.bytes()[BEGUN..]).await;
+    client.send(rest).await;
     let path = path_of(&client.answer().await.item()).to_owned();
     let files: Vec<_> = files_below(folder.path()).into_iter().collect();
-    assert!(files == [(path, picture)], "{} files", files.len());
+    assert!(files == [(path, large_picture())], "{} files", files.len());
 }
 
 #[test]
