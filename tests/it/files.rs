@@ -8,7 +8,9 @@ use axum::{
 };
 
 use crate::{
+    bucket_double::Object,
     fc::ON_FC,
+    lane::Lane,
     support::{Form, Local, PNG, Reply, RequestExt as _, TestApi, UPLOAD, empty, get},
 };
 
@@ -337,12 +339,9 @@ async fn a_stored_file_takes_no_other_method() {
 
 #[tokio::test]
 async fn a_bucket_store_serves_no_files() {
-    let api = TestApi::with(&[
-        ("UPLOAD_STORE", "s3://a-bucket"),
-        ("UPLOAD_ENDPOINT", "http://127.0.0.1:1"),
-        ("AWS_ACCESS_KEY_ID", "id"),
-        ("AWS_SECRET_ACCESS_KEY", "secret"),
-    ]);
-    let reply = api.send(get("/images/20250417/1_2.png")).await;
+    let lane = Lane::s3(&[]).await;
+    let key = "images/20250417/1_2.png";
+    lane.bucket().plant(key, Object::with(PNG));
+    let reply = lane.get(&format!("/{key}")).await;
     reply.assert_refused("not_found");
 }
