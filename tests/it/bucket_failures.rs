@@ -154,10 +154,8 @@ impl Scene {
         let item = self.upload(size).await.item();
         let objects = self.bucket.objects();
         assert_eq!(objects.keys().collect::<Vec<_>>(), [path_of(&item)]);
-        assert!(
-            objects[path_of(&item)].bytes == picture(size),
-            "other bytes"
-        );
+        let stored = &objects[path_of(&item)].bytes;
+        assert!(*stored == picture(size), "other bytes");
         assert_eq!(self.bucket.open_uploads(), 0);
     }
 
@@ -401,10 +399,8 @@ fn unfinished(
     end: impl futures_util::Stream<Item = io::Result<Bytes>> + Send + 'static,
 ) -> Request<Body> {
     let body = form.unclosed();
-    let chunks = body
-        .chunks(64 * 1024)
-        .map(|chunk| Ok(body.slice_ref(chunk)));
-    let chunks: Vec<_> = chunks.collect();
+    let chunks = body.chunks(64 * 1024);
+    let chunks: Vec<_> = chunks.map(|chunk| Ok(body.slice_ref(chunk))).collect();
     form.with_body(Body::from_stream(stream::iter(chunks).chain(end)))
 }
 

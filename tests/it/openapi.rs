@@ -84,15 +84,12 @@ fn codes() -> BTreeMap<String, BTreeSet<String>> {
         let named = line
             .strip_prefix("    ")
             .and_then(|line| line.strip_suffix(':'));
-        match named.filter(|name| !name.starts_with(' ')) {
-            Some(name) => response = name.to_owned(),
-            None => {
-                if let Some(codes) = line.trim().strip_prefix("code: { enum: [") {
-                    let codes = codes.split(']').next().unwrap().split(", ");
-                    let of_response = found.entry(response.clone()).or_default();
-                    of_response.extend(codes.map(str::to_owned));
-                }
-            }
+        if let Some(name) = named.filter(|name| !name.starts_with(' ')) {
+            response = name.to_owned();
+        } else if let Some(codes) = line.trim().strip_prefix("code: { enum: [") {
+            let codes = codes.split(']').next().unwrap().split(", ");
+            let of_response = found.entry(response.clone()).or_default();
+            of_response.extend(codes.map(str::to_owned));
         }
     }
     found

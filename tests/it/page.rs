@@ -197,10 +197,8 @@ fn it_takes_two_arguments_and_no_others() {
     let (code, help, _) = run(&["--help"]);
     assert_eq!(code, Some(0));
     let readme = include_str!("../../README.md");
-    let variables = help
-        .split_whitespace()
-        .filter(|word| word.starts_with("UPLOAD_"));
-    for variable in variables {
+    let words = help.split_whitespace();
+    for variable in words.filter(|word| word.starts_with("UPLOAD_")) {
         assert!(readme.contains(&format!("| `{variable}` |")), "{variable}");
     }
     for arguments in [&["serve"][..], &["--help", "x"], &["--port=1"], &[""]] {

@@ -39,19 +39,15 @@ fn a_variable_that_is_read_is_known_as_one() {
     let ours = read.iter().map(String::as_str);
     let ours = ours.filter(|name| name.starts_with("UPLOAD_")).collect();
     let known = config::VARIABLES.iter().copied().collect();
-    assert_same(
-        ("VARIABLES of src/config/vars.rs", &known),
-        ("the other files there", &ours),
-    );
+    let place = "VARIABLES of src/config/vars.rs";
+    assert_same((place, &known), ("the other files there", &ours));
 }
 
 #[test]
 fn the_tables_name_the_same_defaults() {
-    let [english, chinese] = BOTH.map(|(name, readme)| (name, defaults(readme)));
-    assert_same(
-        (english.0, &english.1.into_iter().collect()),
-        (chinese.0, &chinese.1.into_iter().collect()),
-    );
+    let all = |readme| defaults(readme).into_iter().collect();
+    let [english, chinese] = [ENGLISH, CHINESE].map(all);
+    assert_same(("README.md", &english), ("README.zh-CN.md", &chinese));
 }
 
 #[test]

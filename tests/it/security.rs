@@ -23,10 +23,8 @@ pub(crate) fn source_below(folder: &Path) -> String {
 #[test]
 fn every_test_that_the_threat_table_names_exists() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let folders = ["src", "tests", "scripts"];
-    let source = folders
-        .map(|folder| source_below(&root.join(folder)))
-        .concat();
+    let sources = ["src", "tests", "scripts"].map(|folder| source_below(&root.join(folder)));
+    let source = sources.concat();
     let rows = PAGE.lines().filter(|line| line.starts_with("| "));
     let cells = rows.filter_map(|row| row.trim_end_matches(" |").rsplit(" | ").next());
     let names: Vec<_> = cells

@@ -372,7 +372,7 @@ async fn a_store_settles_only_when_all_is_undone() {
 async fn the_files_of_a_request_become_visible_together_or_not_at_all() {
     let lane = Lane::disk(&[]);
     let session = lane.session();
-    let is_visible = |name: &str| lane.api.files().contains_key(key(name).as_str());
+    let is_visible = |name: &str| lane.keys().contains(&key(name).as_str().to_owned());
     let names = ["1.png", "2.png"];
     let content = Bytes::from_static(b"content");
     let mut whole = Vec::new();

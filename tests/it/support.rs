@@ -32,6 +32,7 @@ use chat_upload::{
 use futures_util::{StreamExt as _, stream};
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt as _;
+use hyper::client::conn::http1::handshake;
 use hyper_util::rt::TokioIo;
 use tempfile::TempDir;
 use tokio::net::TcpStream;
@@ -521,14 +522,11 @@ impl Process {
     #[track_caller]
     pub(crate) fn line_with(&self, text: &str) -> String {
         let find = |lines: &[String]| lines.iter().find(|line| line.contains(text)).cloned();
-        let lines = self.output.lines.lock().unwrap();
-        let (lines, waited) = self
-            .output
-            .changed
-            .wait_timeout_while(lines, PATIENCE, |lines| find(lines).is_none())
-            .unwrap();
-        assert!(!waited.timed_out(), "no line with {text:?} in {lines:#?}");
-        find(&lines).unwrap()
+        let Output { lines, changed } = &*self.output;
+        let lines = lines.lock().unwrap();
+        let waited = changed.wait_timeout_while(lines, PATIENCE, |lines| find(lines).is_none());
+        let (lines, _) = waited.unwrap();
+        find(&lines).unwrap_or_else(|| panic!("no line with {text:?} in {lines:#?}"))
     }
 
     /// Waits for the line, in JSON, of the request with this id.
@@ -640,9 +638,7 @@ pub(crate) async fn send(addr: SocketAddr, mut request: Request<Body>) -> Reply 
     let host = addr.to_string().parse().unwrap();
     request.headers_mut().entry("host").or_insert(host);
     let stream = TcpStream::connect(addr).await.unwrap();
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-        .await
-        .unwrap();
+    let (mut sender, connection) = handshake(TokioIo::new(stream)).await.unwrap();
     let connection = tokio::spawn(connection);
     let reply = Reply::read(sender.send_request(request).await.unwrap()).await;
     connection.abort();
