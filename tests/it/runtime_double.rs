@@ -12,12 +12,13 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::header::HeaderName;
 use hyper::service::service_fn;
-use hyper::{HeaderMap, Method, Request, Response, StatusCode};
+use hyper::{HeaderMap, Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -59,7 +60,7 @@ struct Shared {
 #[derive(Debug)]
 struct Invocation {
     event: Bytes,
-    deadline_ms: u128,
+    deadline_ms: String,
     answer: oneshot::Sender<Outcome>,
 }
 
@@ -133,10 +134,10 @@ impl RuntimeDouble {
 
     async fn invoke_within(&self, event: impl Into<Bytes>, deadline: Duration) -> Outcome {
         let (answer, answered) = oneshot::channel();
-        let deadline = SystemTime::now() + deadline;
+        let deadline = (SystemTime::now() + deadline).duration_since(UNIX_EPOCH);
         let invocation = Invocation {
             event: event.into(),
-            deadline_ms: deadline.duration_since(UNIX_EPOCH).unwrap().as_millis(),
+            deadline_ms: deadline.unwrap().as_millis().to_string(),
             answer,
         };
         let queued = self.shared.queue.send(invocation);
@@ -247,10 +248,10 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>) {
 }
 
 impl Shared {
-    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn answer(&self, request: Request<Incoming>) -> Response {
         let path = request.uri().path().to_owned();
         let Some(call) = path.strip_prefix("/2018-06-01/runtime/") else {
-            return status(StatusCode::NOT_FOUND);
+            return StatusCode::NOT_FOUND.into_response();
         };
         let post = request.method() == Method::POST;
         match *call.split('/').collect::<Vec<_>>() {
@@ -262,40 +263,40 @@ impl Shared {
             ["init", "error"] if post => {
                 let error = json_body(request).await.unwrap_or_else(identity);
                 self.init_errors.lock().unwrap().push(error);
-                status(StatusCode::ACCEPTED)
+                StatusCode::ACCEPTED.into_response()
             }
-            _ => status(StatusCode::NOT_FOUND),
+            _ => StatusCode::NOT_FOUND.into_response(),
         }
     }
 
     /// Holds the request until there is an event. Several may wait; the first is served first.
-    async fn next(&self) -> Response<Full<Bytes>> {
+    async fn next(&self) -> Response {
         self.asked.send_replace(true);
         let next = self.queued.lock().await.recv().await;
         let invocation = next.expect("the sender lives beside the receiver");
         let id = Uuid::new_v4().to_string();
         self.request_ids.lock().unwrap().push(id.clone());
-        let response = Response::builder()
-            .header("content-type", "application/json")
-            .header("lambda-runtime-aws-request-id", &id)
-            .header("lambda-runtime-deadline-ms", invocation.deadline_ms as u64)
-            .header("lambda-runtime-invoked-function-arn", FUNCTION_ARN)
-            .header("lambda-runtime-trace-id", TRACE_ID)
-            .body(Full::new(invocation.event))
-            .expect("fixed headers and a uuid are a response");
+        let headers = [
+            ("content-type", "application/json"),
+            ("lambda-runtime-aws-request-id", &id),
+            ("lambda-runtime-deadline-ms", &invocation.deadline_ms),
+            ("lambda-runtime-invoked-function-arn", FUNCTION_ARN),
+            ("lambda-runtime-trace-id", TRACE_ID),
+        ];
+        let response = (headers, invocation.event).into_response();
         let mut unanswered = self.unanswered.lock().unwrap();
         unanswered.insert(id, invocation.answer);
         response
     }
 
     /// Wakes the test that waits for this event. As on Lambda, an event is answered once.
-    fn settle(&self, id: &str, outcome: Outcome) -> Response<Full<Bytes>> {
+    fn settle(&self, id: &str, outcome: Outcome) -> Response {
         let Some(answer) = self.unanswered.lock().unwrap().remove(id) else {
-            return status(StatusCode::BAD_REQUEST);
+            return StatusCode::BAD_REQUEST.into_response();
         };
         // A test that gave up waiting is no reason to refuse the answer.
         _ = answer.send(outcome);
-        status(StatusCode::ACCEPTED)
+        StatusCode::ACCEPTED.into_response()
     }
 }
 
@@ -308,12 +309,6 @@ async fn json_body(request: Request<Incoming>) -> Outcome {
         .to_bytes();
     let text = String::from_utf8_lossy(&body);
     serde_json::from_slice(&body).map_err(|cause| error(format!("not JSON ({cause}): {text}")))
-}
-
-fn status(status: StatusCode) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::default());
-    *response.status_mut() = status;
-    response
 }
 
 #[cfg(test)]
