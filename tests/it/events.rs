@@ -10,9 +10,9 @@ use serde::Deserialize;
 use tempfile::TempDir;
 
 use crate::{
-    fc::ON_FC,
+    fc::{self, ON_FC},
     runtime_double::{GatewayAnswer, RuntimeDouble},
-    support::{Process, RequestExt as _, disk_var, files_below, owned, post, send},
+    support::{Process, disk_var, files_below, owned, send},
 };
 
 /// One entry of `expected.json`.
@@ -27,7 +27,7 @@ struct Expected {
     env: BTreeMap<String, String>,
 }
 
-fn folder() -> PathBuf {
+pub(crate) fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("events")
 }
 
@@ -47,9 +47,7 @@ impl Platform {
         match self {
             Self::Lambda(double) => double.answer(event).await,
             Self::FunctionCompute(addr) => {
-                let request = post("/invoke", "application/octet-stream", event);
-                let request = request.header("x-fc-control-path", "/invoke");
-                GatewayAnswer::new(send(*addr, request).await.json())
+                GatewayAnswer::new(send(*addr, fc::event(event)).await.json())
             }
         }
     }

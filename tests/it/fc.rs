@@ -102,7 +102,8 @@ fn headers_of([id, secret, token]: Keys) -> [(&'static str, &'static str); 3] {
     ]
 }
 
-fn event(body: &'static [u8]) -> Request<Body> {
+/// An event, as the platform hands it over.
+pub(crate) fn event(body: impl Into<Body>) -> Request<Body> {
     let request = post("/invoke", "application/octet-stream", body);
     request.header("x-fc-control-path", "/invoke")
 }
@@ -206,7 +207,7 @@ async fn keys_of_an_events_request_sign_too() {
 async fn an_event_of_nobody_we_know_is_refused() {
     let function = Function::start().await;
     for body in ["", "hello", "{}", r#"{"events": []}"#] {
-        let reply = function.send(event(body.as_bytes())).await;
+        let reply = function.send(event(body)).await;
         assert_eq!(reply.status, 400, "{body:?}");
         let text = String::from_utf8_lossy(&reply.body);
         assert!(text.starts_with("not a gateway event: "), "{text:?}");

@@ -1,16 +1,14 @@
 //! The built program as Lambda runs it: what each gateway gets back, the context's id and deadline,
 //! large events, and events that are none.
 
-use std::{
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::{
     bucket_double::{BucketDouble, Contents, DENIED, Dialect, Fault, Operation, Recorded, SECRET},
+    events,
     runtime_double::{GatewayAnswer, RuntimeDouble},
     support::{Form, PNG, Process, bucket_vars, owned, picture_of},
 };
@@ -64,9 +62,8 @@ impl Function {
 
 /// The sample upload of a gateway.
 fn sample(gateway: &str) -> Value {
-    let path = format!("events/{gateway}-upload.json");
-    let json = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
-    serde_json::from_slice(&json).unwrap()
+    let path = events::folder().join(format!("{gateway}-upload.json"));
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }
 
 /// The sample upload of a gateway with other bytes in its file.

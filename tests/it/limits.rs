@@ -21,8 +21,9 @@ use tokio::{
 
 use crate::{
     drivers::rows,
+    fc,
     support::{
-        Form, Local, PATIENCE, Reply, RequestExt as _, TestApi, UPLOAD, empty, get, metered, post,
+        Form, Local, PATIENCE, Reply, RequestExt as _, TestApi, UPLOAD, empty, get, metered,
         stalled, unread,
     },
     tokens::{JWT, of_guest, of_user},
@@ -558,11 +559,7 @@ async fn events_are_read_within_the_limits_of_requests() {
         max_in_flight: 1,
     };
     let service = runtime::fc_service(api.router(), limits);
-    let event = |body| {
-        let request = post("/invoke", "application/json", body);
-        let request = request.header("x-fc-control-path", "/invoke");
-        service.clone().oneshot(request)
-    };
+    let event = |body: Body| service.clone().oneshot(fc::event(body));
     let start = tokio::time::Instant::now();
     let mut slow = Box::pin(event(stalled("{".into())));
     assert!(futures_util::poll!(&mut slow).is_pending());
