@@ -175,10 +175,8 @@ async fn a_part_of_another_version_is_not_sent() {
 
 #[tokio::test]
 async fn a_server_takes_100_headers_and_not_one_more() {
-    for server in Server::each() {
-        let Server::Process(_) = server else {
-            continue;
-        };
+    // The Router takes what a server has read.
+    for server in &Server::each()[1..] {
         // `Host` is one, too.
         for (more, expected) in [(98, 200), (99, 200), (100, 431), (1000, 431)] {
             let reply = server.ask(Method::GET, &vec![("x-a", "b"); more]).await;
@@ -198,10 +196,8 @@ async fn only_what_is_not_there_is_404() {
     for path in ["/images/c.png", "/images/a.png/d.png", &long, "/images/"] {
         api.send(get(path)).await.assert_refused("not_found");
     }
-    for method in [Method::GET, Method::HEAD] {
-        let reply = api.send(empty(method, "/images/b.png")).await;
-        assert_eq!(reply.status, 502);
-    }
+    let head = api.send(empty(Method::HEAD, "/images/b.png")).await;
+    assert_eq!(head.status, 502);
     let reply = api.send(get("/images/b.png")).await;
     reply.assert_refused("store_unavailable");
 }
