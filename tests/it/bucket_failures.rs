@@ -250,14 +250,11 @@ async fn a_bucket_that_cannot_be_reached_is_502() {
     let free_port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("http://{}", free_port.local_addr().unwrap());
     drop(free_port);
-    let cases = [SMALL, LARGE].map(async |size| {
-        let scene = Scene::over(Dialect::S3, |settings| {
-            settings.endpoint = Some(endpoint.clone());
-        })
-        .await;
+    for size in [SMALL, LARGE] {
+        let endpoint = Some(endpoint.clone());
+        let scene = Scene::over(Dialect::S3, |settings| settings.endpoint = endpoint).await;
         scene.assert_refuses(size, UNAVAILABLE).await;
-    });
-    join_all(cases).await;
+    }
 }
 
 #[tokio::test]
@@ -277,14 +274,13 @@ async fn uploads_that_were_begun_but_never_told_are_aborted() {
 
 #[tokio::test]
 async fn a_completion_that_was_done_but_never_told_is_a_success() {
-    let cases = [Dialect::S3, Dialect::Oss].map(async |dialect| {
+    for dialect in [Dialect::S3, Dialect::Oss] {
         let scene = Scene::over(dialect, |_| {}).await;
         let lost = Fault::DoneButHalfAnswer;
         scene.bucket.fail(CompleteUpload, lost, FOR_EVER);
         scene.assert_stores(LARGE).await;
         assert_eq!(scene.count(Delete), 0);
-    });
-    join_all(cases).await;
+    }
 }
 
 #[tokio::test]
@@ -327,8 +323,7 @@ async fn what_was_there_before_us_is_never_deleted() {
 
 #[tokio::test]
 async fn the_second_of_three_parts_fails_and_the_others_go() {
-    let cases = [(DENIED, REFUSED), (ERROR_500, UNAVAILABLE)];
-    let cases = cases.map(async |(fault, failure)| {
+    for (fault, failure) in [(DENIED, REFUSED), (ERROR_500, UNAVAILABLE)] {
         let scene = Scene::new().await;
         let slow = Fault::Slow(Duration::from_millis(20));
         scene.bucket.fail(UploadPart, slow, 1);
@@ -336,8 +331,7 @@ async fn the_second_of_three_parts_fails_and_the_others_go() {
         scene.assert_refuses(LARGER, failure).await;
         assert_eq!(scene.count(CompleteUpload), 0);
         assert_eq!(scene.count(AbortUpload), 1);
-    });
-    join_all(cases).await;
+    }
 }
 
 #[tokio::test]
@@ -427,10 +421,8 @@ async fn a_body_that_breaks_off_is_400_and_leaves_nothing() {
         let scene = Scene::new().await;
         let form = Form::img("a.png", picture(size));
         let broken = stream::iter([Err(io::ErrorKind::ConnectionReset.into())]);
-        for request in [
-            unfinished(&form, broken),
-            unfinished(&form, stream::empty()),
-        ] {
+        let cut = unfinished(&form, stream::empty());
+        for request in [unfinished(&form, broken), cut] {
             let reply = scene.api.send(request).await;
             reply.assert_refused("body_truncated");
             scene.bucket.assert_nothing_left();
@@ -563,13 +555,12 @@ async fn requests_at_the_same_time_sign_each_with_their_own_keys() {
 #[tokio::test]
 async fn the_log_has_what_a_support_case_asks_for_and_no_secret() {
     let log = Log::new();
-    let cases = [
+    for (dialect, operation, size, status, code) in [
         (Dialect::S3, Put, SMALL, 403, "AccessDenied"),
         (Dialect::Oss, Put, SMALL, 403, "AccessDenied"),
         (Dialect::S3, CompleteUpload, LARGE, 500, "InternalError"),
         (Dialect::Oss, CreateUpload, LARGE, 500, "InternalError"),
-    ];
-    let cases = cases.map(async |(dialect, operation, size, status, code)| {
+    ] {
         let scene = Scene::signing(dialect, "STS.k", SECRET, Some("its-token")).await;
         scene.bucket.allow("STS.k", SECRET, Some("its-token"));
         let fault = Fault::Status(status, code);
@@ -582,8 +573,7 @@ async fn the_log_has_what_a_support_case_asks_for_and_no_secret() {
         let vendors_id = format!("{:016X}", last.unwrap());
         log.assert_line_with(&[reply.header("x-request-id"), code, &vendors_id]);
         log.assert_holds_none_of(&[SECRET, "its-token"], &requests);
-    });
-    join_all(cases).await;
+    }
 }
 
 /// A picture of `size` bytes that stops after `sent` bytes of its form, to a Router with 16 MiB for parts.
