@@ -60,32 +60,23 @@ fn key(name: &str) -> ObjectKey {
     ObjectKey::parse(format!("images/20260102/{name}")).unwrap()
 }
 
-async fn write(
-    session: &Session,
-    name: &str,
-    headers: ContentHeaders,
-    content: &Bytes,
-) -> Result<store::Writer, Error> {
+async fn write(session: &Session, name: &str, content: &Bytes) -> Result<store::Writer, Error> {
+    let is_document = name.ends_with(".pdf");
     let mut writer = session.writer(content.len() as u64);
-    writer.start(key(name), headers);
+    writer.start(key(name), if is_document { DOCUMENT } else { PICTURE });
     for chunk in content.chunks(CHUNK) {
         writer.write(content.slice_ref(chunk)).await?;
     }
     Ok(writer)
 }
 
-async fn put(
-    session: &Session,
-    name: &str,
-    headers: ContentHeaders,
-    content: &Bytes,
-) -> Result<Kept, Error> {
-    write(session, name, headers, content).await?.finish().await
+async fn put(session: &Session, name: &str, content: &Bytes) -> Result<Kept, Error> {
+    write(session, name, content).await?.finish().await
 }
 
 /// Stores one object for good.
-async fn keep(session: Session, name: &str, headers: ContentHeaders, content: &Bytes) {
-    let object = put(&session, name, headers, content).await.unwrap();
+async fn keep(session: Session, name: &str, content: &Bytes) {
+    let object = put(&session, name, content).await.unwrap();
     session.keep(vec![object]).await.unwrap();
 }
 
@@ -95,7 +86,7 @@ async fn every_store_holds_what_it_was_given_at_sizes_around_every_limit() {
     for lane in Lane::each(&[]).await {
         for size in SIZES {
             let content = all.slice(all.len() - size..);
-            keep(lane.session(), &format!("{size}.png"), PICTURE, &content).await;
+            keep(lane.session(), &format!("{size}.png"), &content).await;
             let stored = lane.bytes(key(&format!("{size}.png")).as_str());
             // Not `assert_eq!`: nobody reads megabytes.
             assert!(stored == content, "{}: {size} bytes", lane.kind());
@@ -109,7 +100,7 @@ async fn up_to_8_mib_is_one_put_of_known_length_and_more_is_parts_of_5_mib() {
     let all = Bytes::from(picture_of(24 * MIB + 5));
     for size in SIZES {
         let lane = Lane::s3(&[]).await;
-        keep(lane.session(), "a.png", PICTURE, &all.slice(..size)).await;
+        keep(lane.session(), "a.png", &all.slice(..size)).await;
         let mut sent = lane.bucket().requests();
         sent.sort_by_key(part_number);
         let sent: Vec<_> = sent.iter().map(|r| (r.operation, length(r))).collect();
@@ -159,16 +150,15 @@ fn part_number(request: &Recorded) -> u32 {
 async fn an_object_knows_its_type_and_a_document_is_for_saving() {
     for lane in Lane::buckets(&[]).await {
         let saved_as = Some("attachment; filename=\"a.pdf\"");
-        for (name, headers, size, disposition) in [
-            ("a.png", PICTURE, 10, None),
-            ("b.png", PICTURE, ONE_CALL_BYTES + 1, None),
-            ("a.pdf", DOCUMENT, 10, saved_as),
-            ("b.pdf", DOCUMENT, ONE_CALL_BYTES + 1, saved_as),
+        for (name, mime, size, disposition) in [
+            ("a.png", "image/png", 10, None),
+            ("b.png", "image/png", ONE_CALL_BYTES + 1, None),
+            ("a.pdf", "application/pdf", 10, saved_as),
+            ("b.pdf", "application/pdf", ONE_CALL_BYTES + 1, saved_as),
         ] {
-            keep(lane.session(), name, headers.clone(), &vec![7; size].into()).await;
+            keep(lane.session(), name, &vec![7; size].into()).await;
             let object = &lane.bucket().objects()[key(name).as_str()];
-            let mime = headers.content_type.to_str().ok();
-            assert_eq!(object.content_type.as_deref(), mime, "{name}");
+            assert_eq!(object.content_type.as_deref(), Some(mime), "{name}");
             assert_eq!(object.content_disposition.as_deref(), disposition, "{name}");
         }
     }
@@ -179,7 +169,7 @@ async fn requests_of_both_ways(bucket: &BucketDouble, store: &Store) -> Vec<Reco
     for size in [10, ONE_CALL_BYTES + 1] {
         let name = format!("{size}.png");
         let (session, content) = (store.session(None, None).unwrap(), picture_of(size).into());
-        keep(session, &name, PICTURE, &content).await;
+        keep(session, &name, &content).await;
         assert!(bucket.objects()[key(&name).as_str()].bytes == content);
     }
     bucket.requests()
@@ -286,7 +276,7 @@ async fn two_parts_of_an_object_are_under_way_and_never_three() {
         peak.fetch_max(parts_under_way(now), Ordering::Relaxed);
         !now.objects().is_empty()
     });
-    tokio::join!(keep(lane.session(), "a.mp4", PICTURE, &content), watch);
+    tokio::join!(keep(lane.session(), "a.mp4", &content), watch);
     assert_eq!(peak.into_inner(), 2);
 }
 
@@ -332,7 +322,7 @@ async fn assert_leaves_nothing(begin: impl AsyncFn(&Lane, &Session, &Bytes)) {
 #[tokio::test]
 async fn a_dropped_writer_leaves_nothing() {
     assert_leaves_nothing(async |_, session, content| {
-        drop(write(session, "a.png", PICTURE, content).await.unwrap());
+        drop(write(session, "a.png", content).await.unwrap());
     })
     .await;
 }
@@ -340,7 +330,7 @@ async fn a_dropped_writer_leaves_nothing() {
 #[tokio::test]
 async fn a_writer_dropped_while_it_finishes_leaves_nothing() {
     assert_leaves_nothing(async |_, session, content| {
-        let writer = write(session, "a.png", PICTURE, content).await.unwrap();
+        let writer = write(session, "a.png", content).await.unwrap();
         let mut finishing = Box::pin(writer.finish());
         // Far enough that the work is handed over.
         assert!(futures_util::poll!(&mut finishing).is_pending());
@@ -351,7 +341,7 @@ async fn a_writer_dropped_while_it_finishes_leaves_nothing() {
 #[tokio::test]
 async fn an_object_stays_only_when_it_is_kept() {
     assert_leaves_nothing(async |lane, session, content| {
-        let _dropped = put(session, "a.png", PICTURE, content).await.unwrap();
+        let _dropped = put(session, "a.png", content).await.unwrap();
         assert_eq!(lane.keys().len(), 1, "{}", lane.kind());
     })
     .await;
@@ -360,8 +350,8 @@ async fn an_object_stays_only_when_it_is_kept() {
 #[tokio::test]
 async fn a_store_settles_only_when_all_is_undone() {
     assert_leaves_nothing(async |lane, session, content| {
-        drop(write(session, "a.png", PICTURE, content).await.unwrap());
-        drop(put(session, "b.png", PICTURE, content).await.unwrap());
+        drop(write(session, "a.png", content).await.unwrap());
+        drop(put(session, "b.png", content).await.unwrap());
         lane.api.store().settle().await;
         lane.assert_holds(&[]);
     })
@@ -377,7 +367,7 @@ async fn the_files_of_a_request_become_visible_together_or_not_at_all() {
     let content = Bytes::from_static(b"content");
     let mut whole = Vec::new();
     for name in names {
-        whole.push(put(&session, name, PICTURE, &content).await.unwrap());
+        whole.push(put(&session, name, &content).await.unwrap());
     }
     assert!(!names.into_iter().any(is_visible));
     session.keep(whole).await.unwrap();
@@ -385,7 +375,7 @@ async fn the_files_of_a_request_become_visible_together_or_not_at_all() {
 
     let mut whole = Vec::new();
     for name in ["3.png", "2.png", "4.png"] {
-        whole.push(put(&session, name, PICTURE, &content).await.unwrap());
+        whole.push(put(&session, name, &content).await.unwrap());
     }
     let error = session.keep(whole).await.expect_err("2.png is taken");
     assert!(error.is_taken());
@@ -397,12 +387,12 @@ async fn the_files_of_a_request_become_visible_together_or_not_at_all() {
 #[tokio::test]
 async fn several_objects_go_together_and_those_of_others_stay() {
     for lane in Lane::each(&[]).await {
-        keep(lane.session(), "other.png", PICTURE, &"other".into()).await;
+        keep(lane.session(), "other.png", &"other".into()).await;
         let session = lane.session();
         let mut kept = Vec::new();
         for (name, size) in [("1.png", 5), ("2.mp4", ONE_CALL_BYTES + 1), ("3.png", 5)] {
             let content = vec![7; size].into();
-            kept.push(put(&session, name, PICTURE, &content).await.unwrap());
+            kept.push(put(&session, name, &content).await.unwrap());
         }
         assert_eq!(lane.keys().len(), 4, "{}", lane.kind());
         drop(kept);
@@ -414,12 +404,12 @@ async fn several_objects_go_together_and_those_of_others_stay() {
 #[tokio::test]
 async fn what_another_has_stored_under_a_key_is_neither_replaced_nor_removed() {
     for lane in Lane::each(&[]).await {
-        keep(lane.session(), "a.png", PICTURE, &"first".into()).await;
+        keep(lane.session(), "a.png", &"first".into()).await;
         for size in BOTH_WAYS {
             let session = lane.session();
             let content = vec![7; size].into();
             let put = async {
-                let object = put(&session, "a.png", PICTURE, &content).await?;
+                let object = put(&session, "a.png", &content).await?;
                 session.keep(vec![object]).await
             };
             let error = put.await.expect_err("the key is taken");
