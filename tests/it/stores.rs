@@ -253,7 +253,8 @@ async fn oss_is_called_by_the_buckets_host_with_a_signed_payload_where_others_co
     }
 }
 
-fn sha256_hex(bytes: &[u8]) -> String {
+/// In hex, as items and signatures have it.
+pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
     let hash = Sha256::digest(bytes);
     hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }
