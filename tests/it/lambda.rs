@@ -10,7 +10,7 @@ use crate::{
     bucket_double::{BucketDouble, Contents, DENIED, Dialect, Fault, Operation, Recorded, SECRET},
     events,
     runtime_double::{GatewayAnswer, RuntimeDouble},
-    support::{Form, PNG, Process, bucket_vars, owned, picture_of},
+    support::{Form, PNG, Process, bucket_vars, owned, path_of, picture_of},
 };
 
 /// Every gateway that has a sample upload in `events/`.
@@ -52,10 +52,8 @@ impl Function {
 
     /// Sends an event and asserts that the object its answer names has these bytes.
     async fn assert_stores(&self, event: &Value, content: &[u8]) {
-        let answer = self.answer(event).await;
-        let json = answer.json();
-        assert_eq!(answer.status, 200, "{json}");
-        let path = json["data"][0]["path"].as_str().unwrap();
+        let item = self.answer(event).await.item();
+        let path = path_of(&item);
         assert!(self.bucket.objects()[path].bytes == content, "{path}");
     }
 }

@@ -21,7 +21,7 @@ use sha2::{Digest as _, Sha256};
 use crate::{
     bucket_double::{BucketDouble, Contents, Dialect, Fault, Operation, Recorded},
     lane::Lane,
-    support::{Form, MIB, TestApi, bucket_settings, bucket_vars, picture_of},
+    support::{Form, MIB, TestApi, bucket_settings, bucket_vars, path_of, picture_of},
 };
 
 const KIB: usize = 1024;
@@ -432,7 +432,7 @@ async fn a_document_is_saved_under_its_name() {
     let bucket = BucketDouble::start(Dialect::Oss).await;
     let api = TestApi::with_bucket(&bucket, &[("UPLOAD_CACHE_CONTROL", "private, no-store")]);
     let reply = api.upload(&Form::img("账单 1.md", "# Rent")).await;
-    let object = &bucket.objects()[reply.data()[0]["path"].as_str().unwrap()];
+    let object = &bucket.objects()[path_of(&reply.item())];
     assert_eq!(object.content_type.as_deref(), Some("text/plain"));
     let saved_as = "attachment; filename=\"___1.md\"; \
                     filename*=UTF-8''%E8%B4%A6%E5%8D%95%201.md";
