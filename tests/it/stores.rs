@@ -52,7 +52,7 @@ const DOCUMENT: ContentHeaders = ContentHeaders {
 
 impl Lane {
     fn session(&self) -> Session {
-        self.api.store().session(None, None).unwrap()
+        self.api().store().session(None, None).unwrap()
     }
 }
 
@@ -177,7 +177,7 @@ async fn requests_of_both_ways(bucket: &BucketDouble, store: &Store) -> Vec<Reco
 
 async fn requests_to(dialect: Dialect) -> Vec<Recorded> {
     let lane = Lane::over(dialect, &[]).await;
-    requests_of_both_ways(lane.bucket(), lane.api.store()).await
+    requests_of_both_ways(lane.bucket(), lane.api().store()).await
 }
 
 #[tokio::test]
@@ -353,7 +353,7 @@ async fn a_store_settles_only_when_all_is_undone() {
     assert_leaves_nothing(async |lane, session, content| {
         drop(write(session, "a.png", content).await.unwrap());
         drop(put(session, "b.png", content).await.unwrap());
-        lane.api.store().settle().await;
+        lane.api().store().settle().await;
         lane.assert_holds(&[]);
     })
     .await;
