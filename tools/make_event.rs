@@ -5,13 +5,13 @@
 //! always gives the same event; the samples in `events/` are made this way. It is not a gateway:
 //! it knows what events look like, not which requests a gateway would refuse.
 
-use std::io::Write as _;
-use std::path::Path;
-use std::process::ExitCode;
+use std::{collections::BTreeMap, io::Write as _, path::Path, process::ExitCode};
 
+use base64_simd::{STANDARD, URL_SAFE};
+use memchr::memmem;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde::{Serialize, Serializer};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 const HELP: &str = "\
 Writes the event a gateway hands to the function for one upload, as JSON on stdout.
@@ -60,28 +60,25 @@ const TRACE_ID: &str = "Root=1-68008dac-0123456789abcdef01234567";
 const USER_AGENT: &str = "curl/8.5.0";
 
 fn main() -> ExitCode {
-    let wish = match Wish::parse(std::env::args().skip(1)) {
-        Ok(Some(wish)) => wish,
-        Ok(None) => return print(HELP),
-        Err(mistake) => return refuse(&mistake),
-    };
-    match wish.event() {
-        Ok(event) => print(&event),
-        Err(mistake) => refuse(&mistake),
+    match answer(std::env::args().skip(1)) {
+        // A reader that closed the pipe early is no reason to panic.
+        Ok(text) => match std::io::stdout().write_all(text.as_bytes()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::FAILURE,
+        },
+        Err(mistake) => {
+            eprintln!("make_event: {mistake}\ntry --help");
+            ExitCode::from(2)
+        }
     }
 }
 
-/// Prints to stdout; a reader that closed the pipe early is no reason to panic.
-fn print(text: &str) -> ExitCode {
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::FAILURE,
+/// The event that the arguments ask for, as JSON text with a final newline, or the help.
+fn answer(arguments: impl IntoIterator<Item = String>) -> Result<String, Mistake> {
+    match Wish::parse(arguments)? {
+        Some(wish) => wish.event(),
+        None => Ok(HELP.to_owned()),
     }
-}
-
-fn refuse(mistake: &Mistake) -> ExitCode {
-    eprintln!("make_event: {mistake}\ntry --help");
-    ExitCode::from(2)
 }
 
 /// Why a command line cannot be carried out.
@@ -103,7 +100,9 @@ struct Wish {
     form: Vec<Input>,
     gateway: Gateway,
     body_form: BodyForm,
-    layout: Layout,
+    sorted: bool,
+    escaped_slashes: bool,
+    flag_as_text: bool,
 }
 
 type Pair = (String, String);
@@ -112,14 +111,6 @@ type Pair = (String, String);
 enum Input {
     File(String),
     Text(Pair),
-}
-
-/// How the finished event is written down.
-#[derive(Default)]
-struct Layout {
-    sorted: bool,
-    escaped_slashes: bool,
-    flag_as_text: bool,
 }
 
 impl Wish {
@@ -135,9 +126,11 @@ impl Wish {
             field: "img".into(),
             file_name: None,
             form: Vec::new(),
-            gateway: Gateway::ApigwV2,
-            body_form: BodyForm::Base64,
-            layout: Layout::default(),
+            gateway: apigw_v2,
+            body_form: base64,
+            sorted: false,
+            escaped_slashes: false,
+            flag_as_text: false,
         };
         let mut arguments = arguments.into_iter();
         while let Some(argument) = arguments.next() {
@@ -145,6 +138,7 @@ impl Wish {
                 let missing = || format!("{argument} needs a value");
                 arguments.next().ok_or_else(missing)
             };
+            let is_file = |input: &Input| matches!(input, Input::File(_));
             match argument.as_str() {
                 "--help" | "-h" => return Ok(None),
                 "--field" => wish.field = value()?,
@@ -154,52 +148,51 @@ impl Wish {
                 "--path" => wish.path = rooted(value()?)?,
                 "--query" => wish.query.push(split(&value()?, '=')?),
                 "--header" => wish.header_changes.push(split(&value()?, ':')?),
-                "--gateway" => wish.gateway = choose("gateway", &value()?, &Gateway::ALL)?,
+                "--gateway" => wish.gateway = choose("gateway", &value()?, &GATEWAYS)?,
                 "--base-path" => wish.base_path = rooted(value()?)?,
-                "--body-as" => wish.body_form = choose("body form", &value()?, &BodyForm::ALL)?,
-                "--mangled" => wish.body_form = BodyForm::Mangled,
+                "--body-as" => wish.body_form = choose("body form", &value()?, &BODY_FORMS)?,
+                "--mangled" => wish.body_form = mangled,
                 "--upper-case-headers" => wish.upper_case_headers = true,
-                "--sorted" => wish.layout.sorted = true,
-                "--escaped-slashes" => wish.layout.escaped_slashes = true,
-                "--flag-as-text" => wish.layout.flag_as_text = true,
+                "--sorted" => wish.sorted = true,
+                "--escaped-slashes" => wish.escaped_slashes = true,
+                "--flag-as-text" => wish.flag_as_text = true,
                 option if option.starts_with('-') => {
                     return Err(format!("unknown option {option}"));
                 }
-                file => wish.add_file(file)?,
+                file if wish.form.iter().any(is_file) => {
+                    return Err(format!("one file at a time, {file} is the second"));
+                }
+                file => wish.form.push(Input::File(file.to_owned())),
             }
         }
         Ok(Some(wish))
     }
 
-    fn add_file(&mut self, path: &str) -> Result<(), Mistake> {
-        let is_file = |input: &Input| matches!(input, Input::File(_));
-        if self.form.iter().any(is_file) {
-            return Err(format!("one file at a time, {path} is the second"));
-        }
-        self.form.push(Input::File(path.to_owned()));
-        Ok(())
-    }
-
     /// The event as JSON text, with a final newline.
     fn event(&self) -> Result<String, Mistake> {
-        let request = self.request()?;
-        let body = EventBody::new(self.body_form, request.body.as_deref())?;
-        self.layout.write(self.gateway.event(&request, body))
+        let mut event = (self.gateway)(&self.request()?);
+        if self.sorted {
+            event.0.sort_by_key(|(name, _)| *name);
+        }
+        let json = serde_json::to_string_pretty(&event);
+        let mut json = json.map_err(|error| error.to_string())?;
+        if self.escaped_slashes {
+            // A slash means nothing in JSON outside of strings.
+            json = json.replace('/', "\\/");
+        }
+        Ok(json + "\n")
     }
 
-    fn request(&self) -> Result<Request, Mistake> {
-        let body = self.multipart()?;
-        let default_method = if body.is_some() { "POST" } else { "GET" };
+    fn request(&self) -> Result<Request<'_>, Mistake> {
+        let form = self.multipart()?;
+        let body = form.as_ref().map(|form| (self.body_form)(&form.bytes));
+        let default_method = if form.is_some() { "POST" } else { "GET" };
         Ok(Request {
-            method: self.method.clone().unwrap_or_else(|| default_method.into()),
+            wish: self,
+            method: self.method.as_deref().unwrap_or(default_method),
             path: format!("{}{}", self.base_path, self.path),
-            on_custom_domain: !self.base_path.is_empty(),
-            query: self.query.clone(),
-            content_length: self.body_form.content_length(body.as_ref()),
-            boundary: body.as_ref().map(|body| body.boundary.clone()),
-            body: body.map(|body| body.bytes),
-            header_changes: self.header_changes.clone(),
-            upper_case_headers: self.upper_case_headers,
+            body: body.transpose()?,
+            form,
         })
     }
 
@@ -230,51 +223,68 @@ fn rooted(path: String) -> Result<String, Mistake> {
 // ---------------------------------------------------------------------------------------------
 // The client's request
 
-/// The HTTP request a client sent, before a gateway turned it into an event.
-struct Request {
-    method: String,
+/// The HTTP request a client sent, and its body as the gateway hands it over.
+struct Request<'w> {
+    wish: &'w Wish,
+    method: &'w str,
     /// Percent-encoded, with the base path of a custom domain.
     path: String,
-    on_custom_domain: bool,
-    /// Not percent-encoded.
-    query: Vec<Pair>,
-    content_length: usize,
-    boundary: Option<String>,
-    body: Option<Vec<u8>>,
-    header_changes: Vec<Pair>,
-    upper_case_headers: bool,
+    form: Option<Multipart>,
+    /// `None` when the request had no body: each gateway has its own way to say so.
+    body: Option<EventBody>,
 }
 
-impl Request {
+impl Request<'_> {
     /// The client's headers and the gateway's, in the client's spelling, after the changes asked
     /// for on the command line.
     fn headers(&self, from_gateway: &[(&str, &str)]) -> Vec<Pair> {
-        let mut headers = vec![
-            ("Accept".to_owned(), "*/*".to_owned()),
-            ("User-Agent".to_owned(), USER_AGENT.to_owned()),
-        ];
-        if let Some(boundary) = &self.boundary {
-            let content_type = format!("multipart/form-data; boundary={boundary}");
-            headers.push(("Content-Length".into(), self.content_length.to_string()));
-            headers.push(("Content-Type".into(), content_type));
+        let mut headers = vec![("Accept", "*/*".to_owned())];
+        headers.push(("User-Agent", USER_AGENT.to_owned()));
+        if let Some(form) = &self.form {
+            let content_type = format!("multipart/form-data; boundary={}", form.boundary);
+            headers.push(("Content-Length", self.content_length(form).to_string()));
+            headers.push(("Content-Type", content_type));
         }
         let from_gateway = from_gateway.iter();
-        headers.extend(from_gateway.map(|&(name, value)| (name.into(), value.into())));
-        headers.retain(|(name, _)| !self.changes(name));
-        let added = self
-            .header_changes
-            .iter()
-            .filter(|(_, value)| !value.is_empty());
-        headers.extend(added.cloned());
-        for (name, _) in headers.iter_mut().filter(|_| self.upper_case_headers) {
+        headers.extend(from_gateway.map(|&(name, value)| (name, value.to_owned())));
+        let changes = &self.wish.header_changes;
+        let is_changed = |header: &str| {
+            let mut changed = changes.iter().map(|(name, _)| name);
+            changed.any(|name| name.eq_ignore_ascii_case(header))
+        };
+        headers.retain(|(name, _)| !is_changed(name));
+        let headers = headers
+            .into_iter()
+            .map(|(name, value)| (name.into(), value));
+        let added = changes.iter().filter(|(_, value)| !value.is_empty());
+        let mut headers: Vec<Pair> = headers.chain(added.cloned()).collect();
+        for (name, _) in headers.iter_mut().filter(|_| self.wish.upper_case_headers) {
             name.make_ascii_uppercase();
         }
         headers
     }
 
-    fn changes(&self, header: &str) -> bool {
-        let mut changed = self.header_changes.iter();
-        changed.any(|(name, _)| name.eq_ignore_ascii_case(header))
+    /// Length that the client announced: the real one, also when the gateway mangles the body later,
+    /// and 0 for one that got lost.
+    fn content_length(&self, form: &Multipart) -> usize {
+        match &self.body {
+            Some((Value::String(text), _)) if !text.is_empty() => form.bytes.len(),
+            _ => 0,
+        }
+    }
+
+    /// `body` and `isBase64Encoded`; `absent` stands for a body that there is none of.
+    fn body_or(&self, absent: EventBody) -> [(&'static str, Value); 2] {
+        let (body, is_base64) = self.body.clone().unwrap_or(absent);
+        let flag = match self.wish.flag_as_text {
+            true => json!(is_base64.to_string()),
+            false => json!(is_base64),
+        };
+        [("body", body), ("isBase64Encoded", flag)]
+    }
+
+    fn is_on_custom_domain(&self) -> bool {
+        !self.wish.base_path.is_empty()
     }
 
     /// The query as it stands in the request line, without `?`.
@@ -286,12 +296,7 @@ impl Request {
 
     fn encoded_query(&self) -> Vec<Pair> {
         let encode = |(name, value): &Pair| (encoded(name), encoded(value));
-        self.query.iter().map(encode).collect()
-    }
-
-    fn decoded_path(&self) -> String {
-        let path = percent_decode_str(&self.path);
-        path.decode_utf8_lossy().into_owned()
+        self.wish.query.iter().map(encode).collect()
     }
 }
 
@@ -364,7 +369,13 @@ fn media_type(path: &Path) -> &'static str {
 
 impl Multipart {
     fn new(parts: &[Part]) -> Self {
-        let boundary = Self::boundary(parts);
+        let is_absent = |boundary: &String| {
+            let mut contents = parts.iter().map(|part| &part.content);
+            contents.all(|content| memmem::find(content, boundary.as_bytes()).is_none())
+        };
+        // The first of a fixed row of boundaries that no part contains.
+        let mut all = (0..).map(|number| format!("------------------------sample{number:06}"));
+        let boundary = all.find(is_absent).expect("no file holds every number");
         let mut bytes = Vec::new();
         for part in parts {
             bytes.extend_from_slice(format!("--{boundary}\r\n{}\r\n", part.headers).as_bytes());
@@ -374,54 +385,48 @@ impl Multipart {
         bytes.extend_from_slice(format!("--{boundary}--\r\n").as_bytes());
         Self { boundary, bytes }
     }
-
-    /// The first of a fixed row of boundaries that no part contains.
-    fn boundary(parts: &[Part]) -> String {
-        let absent = |boundary: &String| {
-            let finder = memchr::memmem::Finder::new(boundary.as_bytes());
-            let mut parts = parts.iter();
-            parts.all(|part| finder.find(&part.content).is_none())
-        };
-        let mut all = (0..).map(|number| format!("------------------------sample{number:06}"));
-        all.find(absent).expect("no file holds every number")
-    }
 }
 
 // ---------------------------------------------------------------------------------------------
 // The body inside the event
 
-/// How the request's body gets into the JSON.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum BodyForm {
-    Base64,
-    Text,
-    Mangled,
-    Empty,
-    Null,
-    IllegalBase64,
-    UrlSafeBase64,
-    WrappedBase64,
+/// `body` of an event, and whether it is base64.
+type EventBody = (Value, bool);
+
+/// Puts the request's body into the JSON.
+type BodyForm = fn(&[u8]) -> Result<EventBody, Mistake>;
+
+const BODY_FORMS: [(&str, BodyForm); 8] = [
+    ("base64", base64),
+    ("text", |bytes| match std::str::from_utf8(bytes) {
+        Ok(text) => Ok((text.into(), false)),
+        Err(_) => Err("the body is not UTF-8, so not text".into()),
+    }),
+    ("mangled", mangled),
+    ("empty", |_| Ok(("".into(), true))),
+    ("null", |_| Ok((Value::Null, false))),
+    ("illegal-base64", |bytes| {
+        let mut base64 = STANDARD.encode_to_string(bytes);
+        let middle = base64.len() / 2;
+        base64.replace_range(middle..=middle, "*");
+        Ok((base64.into(), true))
+    }),
+    ("url-safe-base64", |bytes| {
+        Ok((URL_SAFE.encode_to_string(bytes).into(), true))
+    }),
+    ("wrapped-base64", |bytes| {
+        let base64 = STANDARD.encode_to_string(bytes);
+        let lines = base64.as_bytes().chunks(76).map(String::from_utf8_lossy);
+        Ok((lines.collect::<Vec<_>>().join("\n").into(), true))
+    }),
+];
+
+fn base64(bytes: &[u8]) -> Result<EventBody, Mistake> {
+    Ok((STANDARD.encode_to_string(bytes).into(), true))
 }
 
-impl BodyForm {
-    const ALL: [(&str, Self); 8] = [
-        ("base64", Self::Base64),
-        ("text", Self::Text),
-        ("mangled", Self::Mangled),
-        ("empty", Self::Empty),
-        ("null", Self::Null),
-        ("illegal-base64", Self::IllegalBase64),
-        ("url-safe-base64", Self::UrlSafeBase64),
-        ("wrapped-base64", Self::WrappedBase64),
-    ];
-
-    /// Length that the client announced: the real one, also when the gateway mangles the body later.
-    fn content_length(self, body: Option<&Multipart>) -> usize {
-        match self {
-            Self::Empty | Self::Null => 0,
-            _ => body.map_or(0, |body| body.bytes.len()),
-        }
-    }
+fn mangled(bytes: &[u8]) -> Result<EventBody, Mistake> {
+    Ok((String::from_utf8_lossy(bytes).into(), false))
 }
 
 fn choose<T: Copy>(what: &str, name: &str, all: &[(&str, T)]) -> Result<T, Mistake> {
@@ -429,134 +434,62 @@ fn choose<T: Copy>(what: &str, name: &str, all: &[(&str, T)]) -> Result<T, Mista
         return Ok(*found);
     }
     let known = all.iter().map(|(known, _)| *known).collect::<Vec<_>>();
-    Err(format!(
-        "no {what} `{name}`; there are {}",
-        known.join(", ")
-    ))
-}
-
-/// `body` and `isBase64Encoded` of an event.
-struct EventBody {
-    /// `None` when the request had no body: each gateway has its own way to say so.
-    body: Option<Value>,
-    is_base64: bool,
-}
-
-impl EventBody {
-    fn new(form: BodyForm, bytes: Option<&[u8]>) -> Result<Self, Mistake> {
-        let Some(bytes) = bytes else {
-            let (body, is_base64) = (None, false);
-            return Ok(Self { body, is_base64 });
-        };
-        let (body, is_base64): (Value, _) = match form {
-            BodyForm::Base64 => (base64(bytes).into(), true),
-            BodyForm::Text => (utf8(bytes)?.into(), false),
-            BodyForm::Mangled => (String::from_utf8_lossy(bytes).into(), false),
-            BodyForm::Empty => ("".into(), true),
-            BodyForm::Null => (Value::Null, false),
-            BodyForm::IllegalBase64 => (with_illegal_character(base64(bytes)).into(), true),
-            BodyForm::UrlSafeBase64 => (url_safe(&base64(bytes)).into(), true),
-            BodyForm::WrappedBase64 => (wrapped(&base64(bytes)).into(), true),
-        };
-        let body = Some(body);
-        Ok(Self { body, is_base64 })
-    }
-}
-
-fn base64(bytes: &[u8]) -> String {
-    base64_simd::STANDARD.encode_to_string(bytes)
-}
-
-fn utf8(bytes: &[u8]) -> Result<&str, Mistake> {
-    std::str::from_utf8(bytes).map_err(|_| "the body is not UTF-8, so not text".into())
-}
-
-fn with_illegal_character(mut base64: String) -> String {
-    let middle = base64.len() / 2;
-    base64.replace_range(middle..=middle, "*");
-    base64
-}
-
-fn url_safe(base64: &str) -> String {
-    base64.replace('+', "-").replace('/', "_")
-}
-
-fn wrapped(base64: &str) -> String {
-    let lines = base64.as_bytes().chunks(76).map(String::from_utf8_lossy);
-    lines.collect::<Vec<_>>().join("\n")
+    let known = known.join(", ");
+    Err(format!("no {what} `{name}`; there are {known}"))
 }
 
 // ---------------------------------------------------------------------------------------------
 // The gateways
 
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Gateway {
-    ApigwV1,
-    ApigwV2,
-    FunctionUrl,
-    Alb,
-    AlbMulti,
-    Aliyun,
-}
+/// Turns a request into an event.
+type Gateway = fn(&Request<'_>) -> Event;
 
-impl Gateway {
-    const ALL: [(&str, Self); 6] = [
-        ("apigw-v1", Self::ApigwV1),
-        ("apigw-v2", Self::ApigwV2),
-        ("function-url", Self::FunctionUrl),
-        ("alb", Self::Alb),
-        ("alb-multi", Self::AlbMulti),
-        ("aliyun-api-gateway", Self::Aliyun),
-    ];
+const GATEWAYS: [(&str, Gateway); 6] = [
+    ("apigw-v1", apigw_v1),
+    ("apigw-v2", apigw_v2),
+    ("function-url", function_url),
+    ("alb", alb),
+    ("alb-multi", alb_multi),
+    ("aliyun-api-gateway", aliyun_api_gateway),
+];
 
-    fn event(self, request: &Request, body: EventBody) -> Event {
-        match self {
-            Self::ApigwV1 => apigw_v1(request, body),
-            Self::ApigwV2 => apigw_v2(request, body),
-            Self::FunctionUrl => function_url(request, body),
-            Self::Alb => alb(request, body, AlbHeaders::Single),
-            Self::AlbMulti => alb(request, body, AlbHeaders::Multi),
-            Self::Aliyun => aliyun_api_gateway(request, body),
-        }
+/// An event whose keys keep the order in which its gateway writes them: readers may depend on what
+/// stands before the body.
+struct Event(Vec<(&'static str, Value)>);
+
+impl Serialize for Event {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
     }
 }
 
 /// API Gateway REST API, Lambda proxy integration. The names of headers keep the client's case and
 /// the path and the query arrive decoded.
 /// <https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html>
-fn apigw_v1(request: &Request, body: EventBody) -> Event {
-    let (host, prefix) = amazon_host(request);
+fn apigw_v1(request: &Request<'_>) -> Event {
+    let host = amazon_host(request);
     let mut headers = request.headers(&forwarded(&host));
     // REST APIs keep the length to themselves.
     headers.retain(|(name, _)| !name.eq_ignore_ascii_case("content-length"));
-    let path = request.decoded_path();
+    let path = percent_decode_str(&request.path).decode_utf8_lossy();
     // The stage stands in front of the path here and nowhere else; a custom domain hides it.
-    let staged_path = match request.on_custom_domain {
-        true => path.clone(),
-        false => format!("/prod{path}"),
-    };
+    let stage = ["/prod", ""][usize::from(request.is_on_custom_domain())];
+    let unknown = "accessKey accountId caller cognitoAuthenticationProvider \
+                   cognitoAuthenticationType cognitoIdentityId cognitoIdentityPoolId \
+                   principalOrgId user userArn";
+    let unknown = unknown.split(' ').map(|name| (name, Value::Null));
+    let mut identity: Value = unknown.collect();
+    identity["sourceIp"] = json!(CLIENT_ADDRESS);
+    identity["userAgent"] = json!(USER_AGENT);
     let context = json!({
         "accountId": ACCOUNT,
         "apiId": API_ID,
         "domainName": host,
-        "domainPrefix": prefix,
+        "domainPrefix": host.split('.').next(),
         "extendedRequestId": "JKJaXmPLvHcESHA=",
         "httpMethod": request.method,
-        "identity": {
-            "accessKey": null,
-            "accountId": null,
-            "caller": null,
-            "cognitoAuthenticationProvider": null,
-            "cognitoAuthenticationType": null,
-            "cognitoIdentityId": null,
-            "cognitoIdentityPoolId": null,
-            "principalOrgId": null,
-            "sourceIp": CLIENT_ADDRESS,
-            "user": null,
-            "userAgent": USER_AGENT,
-            "userArn": null,
-        },
-        "path": staged_path,
+        "identity": identity,
+        "path": format!("{stage}{path}"),
         "protocol": "HTTP/1.1",
         "requestId": REQUEST_ID,
         "requestTime": REQUEST_TIME,
@@ -565,55 +498,51 @@ fn apigw_v1(request: &Request, body: EventBody) -> Event {
         "resourcePath": "/{proxy+}",
         "stage": "prod",
     });
-    let (query, proxy) = (&request.query, path.trim_start_matches('/'));
+    let query = (!request.wish.query.is_empty()).then_some(&request.wish.query[..]);
+    let [body, flag] = request.body_or((Value::Null, false));
     Event(vec![
         ("resource", json!("/{proxy+}")),
         ("path", json!(path)),
         ("httpMethod", json!(request.method)),
         ("headers", last_values(&headers)),
         ("multiValueHeaders", all_values(&headers)),
-        ("queryStringParameters", null_if_empty(last_values(query))),
+        ("queryStringParameters", json!(query.map(last_values))),
         (
             "multiValueQueryStringParameters",
-            null_if_empty(all_values(query)),
+            json!(query.map(all_values)),
         ),
-        ("pathParameters", json!({ "proxy": proxy })),
+        (
+            "pathParameters",
+            json!({ "proxy": path.trim_start_matches('/') }),
+        ),
         ("stageVariables", Value::Null),
         ("requestContext", context),
-        ("body", body.body.unwrap_or(Value::Null)),
-        ("isBase64Encoded", body.is_base64.into()),
+        body,
+        flag,
     ])
 }
 
 /// API Gateway HTTP API, payload format 2.0.
 /// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>
-fn apigw_v2(request: &Request, body: EventBody) -> Event {
-    let (host, prefix) = amazon_host(request);
-    payload_format_2(request, body, &host, &prefix, API_ID)
+fn apigw_v2(request: &Request<'_>) -> Event {
+    payload_format_2(request, &amazon_host(request), API_ID)
 }
 
 /// Lambda function URL: payload format 2.0 under another domain.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html>
-fn function_url(request: &Request, body: EventBody) -> Event {
+fn function_url(request: &Request<'_>) -> Event {
     let id = "abcdefghijklmnopqrstuvwxyz012345";
-    let host = format!("{id}.lambda-url.us-east-1.on.aws");
-    payload_format_2(request, body, &host, id, id)
+    payload_format_2(request, &format!("{id}.lambda-url.us-east-1.on.aws"), id)
 }
 
 /// Header names in lower case, repeated values joined by commas, no `body` key without a body.
-fn payload_format_2(
-    request: &Request,
-    body: EventBody,
-    host: &str,
-    prefix: &str,
-    api_id: &str,
-) -> Event {
+fn payload_format_2(request: &Request<'_>, host: &str, api_id: &str) -> Event {
     let headers = lower_cased(request.headers(&forwarded(host)));
     let context = json!({
         "accountId": ACCOUNT,
         "apiId": api_id,
         "domainName": host,
-        "domainPrefix": prefix,
+        "domainPrefix": host.split('.').next(),
         "http": {
             "method": request.method,
             "path": request.path,
@@ -634,57 +563,59 @@ fn payload_format_2(
         ("rawQueryString", json!(request.raw_query())),
         ("headers", joined_values(&headers)),
     ];
-    if !request.query.is_empty() {
-        event.push(("queryStringParameters", joined_values(&request.query)));
+    if !request.wish.query.is_empty() {
+        let query = joined_values(&request.wish.query);
+        event.push(("queryStringParameters", query));
     }
     event.push(("requestContext", context));
-    event.extend(body.body.map(|body| ("body", body)));
-    event.push(("isBase64Encoded", body.is_base64.into()));
+    let [body, flag] = request.body_or((Value::Null, false));
+    event.extend(request.body.is_some().then_some(body));
+    event.push(flag);
     Event(event)
-}
-
-/// The two ways a target group can be set to hand over headers and query.
-#[derive(Clone, Copy, PartialEq)]
-enum AlbHeaders {
-    Single,
-    Multi,
 }
 
 /// Application Load Balancer. Header names are in lower case; the query arrives as the client
 /// encoded it.
 /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/lambda-functions.html>
-fn alb(request: &Request, body: EventBody, style: AlbHeaders) -> Event {
+fn alb(request: &Request<'_>) -> Event {
+    alb_with(request, "queryStringParameters", "headers", last_values)
+}
+
+/// The other way in which a target group can be set to hand over headers and query.
+fn alb_multi(request: &Request<'_>) -> Event {
+    let query = "multiValueQueryStringParameters";
+    alb_with(request, query, "multiValueHeaders", all_values)
+}
+
+fn alb_with(
+    request: &Request<'_>,
+    query: &'static str,
+    headers: &'static str,
+    values: fn(&[Pair]) -> Value,
+) -> Event {
     let target_group = "arn:aws:elasticloadbalancing:us-east-1:123456789012:\
                         targetgroup/upload/6d0ecf831eec9f09";
     let host = "upload-1234567890.us-east-1.elb.amazonaws.com";
-    let headers = lower_cased(request.headers(&forwarded(host)));
-    let query = request.encoded_query();
-    let context = json!({ "elb": { "targetGroupArn": target_group } });
-    let (query, headers) = match style {
-        AlbHeaders::Single => (
-            ("queryStringParameters", last_values(&query)),
-            ("headers", last_values(&headers)),
-        ),
-        AlbHeaders::Multi => (
-            ("multiValueQueryStringParameters", all_values(&query)),
-            ("multiValueHeaders", all_values(&headers)),
-        ),
-    };
+    let given = lower_cased(request.headers(&forwarded(host)));
+    let [body, flag] = request.body_or((json!(""), false));
     Event(vec![
-        ("requestContext", context),
+        (
+            "requestContext",
+            json!({ "elb": { "targetGroupArn": target_group } }),
+        ),
         ("httpMethod", json!(request.method)),
         ("path", json!(request.path)),
-        query,
-        headers,
-        ("body", body.body.unwrap_or_else(|| json!(""))),
-        ("isBase64Encoded", body.is_base64.into()),
+        (query, values(&request.encoded_query())),
+        (headers, values(&given)),
+        body,
+        flag,
     ])
 }
 
 /// Aliyun's classic API Gateway in front of an event function. Captured events have their keys in
 /// alphabetical order, the client's header names beside the gateway's, and no `Host`.
 /// <https://www.alibabacloud.com/help/doc-detail/74794.htm>
-fn aliyun_api_gateway(request: &Request, body: EventBody) -> Event {
+fn aliyun_api_gateway(request: &Request<'_>) -> Event {
     let request_id = REQUEST_ID.to_ascii_uppercase();
     let mut headers = request.headers(&[
         ("CA-Host", CUSTOM_DOMAIN),
@@ -695,26 +626,24 @@ fn aliyun_api_gateway(request: &Request, body: EventBody) -> Event {
     ]);
     headers.retain(|(name, _)| !name.eq_ignore_ascii_case("content-length"));
     // Without a body the flag is set all the same.
-    let is_base64 = body.is_base64 || body.body.is_none();
+    let [body, flag] = request.body_or((json!(""), true));
     Event(vec![
-        ("body", body.body.unwrap_or_else(|| json!(""))),
+        body,
         ("headers", last_values(&headers)),
         ("httpMethod", json!(request.method)),
-        ("isBase64Encoded", is_base64.into()),
+        flag,
         ("path", json!(request.path)),
         ("pathParameters", json!({})),
-        ("queryParameters", last_values(&request.query)),
+        ("queryParameters", last_values(&request.wish.query)),
     ])
 }
 
-/// Host and domain prefix of an API; one with a base path lies under a custom domain.
-fn amazon_host(request: &Request) -> (String, String) {
-    let host = match request.on_custom_domain {
+/// Host of an API; one with a base path lies under a custom domain.
+fn amazon_host(request: &Request<'_>) -> String {
+    match request.is_on_custom_domain() {
         true => CUSTOM_DOMAIN.to_owned(),
         false => format!("{API_ID}.execute-api.us-east-1.amazonaws.com"),
-    };
-    let prefix = host.split('.').next().unwrap_or_default().to_owned();
-    (host, prefix)
+    }
 }
 
 /// Headers that every AWS gateway adds.
@@ -737,74 +666,26 @@ fn lower_cased(mut headers: Vec<Pair>) -> Vec<Pair> {
 
 /// `{"name": "last value"}`
 fn last_values(pairs: &[Pair]) -> Value {
-    let pairs = pairs.iter();
-    let pairs = pairs.map(|(name, value)| (name.clone(), json!(value)));
-    pairs.collect::<Map<_, _>>().into()
+    pairs.iter().cloned().collect()
 }
 
 /// `{"name": ["first value", "second value"]}`
 fn all_values(pairs: &[Pair]) -> Value {
-    let values = |name: &str| {
-        let same = pairs.iter().filter(|(other, _)| other == name);
-        same.map(|(_, value)| json!(value)).collect::<Vec<_>>()
-    };
-    let names = pairs.iter().map(|(name, _)| name);
-    let pairs = names.map(|name| (name.clone(), values(name).into()));
-    pairs.collect::<Map<_, _>>().into()
+    json!(by_name(pairs))
 }
 
 /// `{"name": "first value,second value"}`
 fn joined_values(pairs: &[Pair]) -> Value {
-    let mut joined = Map::new();
+    let all = by_name(pairs).into_iter();
+    all.map(|(name, values)| (name, values.join(","))).collect()
+}
+
+fn by_name(pairs: &[Pair]) -> BTreeMap<&str, Vec<&str>> {
+    let mut all = BTreeMap::<_, Vec<_>>::new();
     for (name, value) in pairs {
-        match joined.get_mut(name) {
-            Some(Value::String(before)) => *before = format!("{before},{value}"),
-            _ => _ = joined.insert(name.clone(), json!(value)),
-        }
+        all.entry(&**name).or_default().push(&**value);
     }
-    joined.into()
-}
-
-fn null_if_empty(value: Value) -> Value {
-    match value {
-        Value::Object(map) if map.is_empty() => Value::Null,
-        value => value,
-    }
-}
-
-// ---------------------------------------------------------------------------------------------
-// The JSON text
-
-/// An event whose keys keep the order in which its gateway writes them: readers may depend on what
-/// stands before the body.
-struct Event(Vec<(&'static str, Value)>);
-
-impl Serialize for Event {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
-    }
-}
-
-impl Layout {
-    fn write(&self, mut event: Event) -> Result<String, Mistake> {
-        if self.sorted {
-            event.0.sort_by_key(|(name, _)| *name);
-        }
-        if self.flag_as_text {
-            let flags = event.0.iter_mut();
-            for (_, flag) in flags.filter(|(name, _)| *name == "isBase64Encoded") {
-                *flag = flag.to_string().into();
-            }
-        }
-        let json = serde_json::to_string_pretty(&event);
-        let mut json = json.map_err(|error| error.to_string())?;
-        if self.escaped_slashes {
-            // A slash means nothing in JSON outside of strings.
-            json = json.replace('/', "\\/");
-        }
-        json.push('\n');
-        Ok(json)
-    }
+    all
 }
 
 #[cfg(test)]
@@ -813,10 +694,7 @@ mod tests {
     use super::*;
 
     fn event(arguments: &[&str]) -> Result<String, Mistake> {
-        let arguments = arguments.iter().map(|&argument| argument.to_owned());
-        Wish::parse(arguments)?
-            .expect("no help was asked for")
-            .event()
+        answer(arguments.iter().map(|&argument| argument.to_owned()))
     }
 
     fn read(name: &str) -> String {
@@ -838,12 +716,12 @@ mod tests {
     #[test]
     fn every_gateway_carries_the_file_unchanged() {
         let picture = std::fs::read("events/picture.png").unwrap();
-        for (gateway, _) in Gateway::ALL {
+        for (gateway, _) in GATEWAYS {
             let event = event(&["events/picture.png", "--gateway", gateway]).unwrap();
             let event: Value = serde_json::from_str(&event).unwrap();
             let body = event["body"].as_str().unwrap();
-            let body = base64_simd::STANDARD.decode_to_vec(body).unwrap();
-            let found = memchr::memmem::find(&body, &picture);
+            let body = STANDARD.decode_to_vec(body).unwrap();
+            let found = memmem::find(&body, &picture);
             assert!(found.is_some(), "{gateway} lost the picture");
         }
     }
