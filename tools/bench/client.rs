@@ -3,22 +3,22 @@
 
 use std::{
     cell::Cell,
+    convert::Infallible,
     io,
     net::SocketAddr,
     path::Path,
-    pin::Pin,
     rc::Rc,
-    task::{Context, Poll},
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use http_body::{Body, Frame, SizeHint};
-use http_body_util::BodyExt as _;
+use futures_util::stream;
+use http_body::Frame;
+use http_body_util::{BodyExt as _, StreamBody};
 use hyper::{
     Method, Request,
     client::conn::http1::{SendRequest, handshake},
-    header::{CONTENT_TYPE, HOST},
+    header::{CONTENT_LENGTH, CONTENT_TYPE, HOST},
 };
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, task::LocalSet};
@@ -99,13 +99,14 @@ impl Payload {
     }
 
     fn body(&self) -> Sending {
-        Sending {
-            chunks: Rc::clone(&self.chunks),
-            next: 0,
-            left: self.len,
-        }
+        let frames = self.chunks.iter().map(|chunk| Frame::data(chunk.clone()));
+        let frames: Vec<_> = frames.map(Ok).collect();
+        StreamBody::new(stream::iter(frames))
     }
 }
+
+/// One sending of a [`Payload`].
+type Sending = StreamBody<stream::Iter<std::vec::IntoIter<Result<Frame<Bytes>, Infallible>>>>;
 
 /// A PNG's beginning, then bytes without a pattern. A large one shares its chunks.
 fn picture(size: usize) -> Vec<Bytes> {
@@ -126,47 +127,6 @@ fn picture(size: usize) -> Vec<Bytes> {
         left -= len;
     }
     chunks
-}
-
-/// One sending of a [`Payload`].
-struct Sending {
-    chunks: Rc<[Bytes]>,
-    next: usize,
-    left: u64,
-}
-
-impl Body for Sending {
-    type Data = Bytes;
-    type Error = std::convert::Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let Some(chunk) = self.chunks.get(self.next).cloned() else {
-            return Poll::Ready(None);
-        };
-        self.next += 1;
-        self.left -= chunk.len() as u64;
-        Poll::Ready(Some(Ok(Frame::data(chunk))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.left == 0
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.left)
-    }
-}
-
-/// Requests that a number of clients send, each over its own connection.
-#[derive(Clone)]
-pub(crate) struct Load {
-    pub(crate) to: SocketAddr,
-    pub(crate) payload: Payload,
-    pub(crate) clients: usize,
-    pub(crate) bounds: Bounds,
 }
 
 /// Ends a load: a number of requests or a time, whichever comes first.
@@ -200,20 +160,23 @@ impl Done {
     }
 }
 
-impl Load {
-    /// Sends until the bounds are reached; the calling thread does all the work.
-    pub(crate) fn run(&self) -> io::Result<Done> {
-        let runtime = crate::process::runtime()?;
-        LocalSet::new().block_on(&runtime, self.send_all())
-    }
-
-    async fn send_all(&self) -> io::Result<Done> {
+/// Sends `payload` over so many connections until the bounds are reached; the calling thread does all
+/// the work.
+pub(crate) fn send(
+    to: SocketAddr,
+    payload: &Payload,
+    clients: usize,
+    bounds: Bounds,
+) -> io::Result<Done> {
+    let runtime = crate::process::runtime()?;
+    LocalSet::new().block_on(&runtime, async {
         let started = Instant::now();
         let begun = Rc::new(Cell::new(0));
-        let clients: Vec<_> = (0..self.clients)
+        let clients: Vec<_> = (0..clients)
             .map(|_| {
-                let (load, begun) = (self.clone(), Rc::clone(&begun));
-                tokio::task::spawn_local(async move { load.send_in_turn(&begun, started).await })
+                let (payload, begun) = (payload.clone(), Rc::clone(&begun));
+                let client = async move { payload.send_in_turn(to, bounds, started, &begun).await };
+                tokio::task::spawn_local(client)
             })
             .collect();
         let mut requests = 0;
@@ -224,31 +187,40 @@ impl Load {
             requests,
             wall: started.elapsed(),
         })
-    }
+    })
+}
 
+impl Payload {
     /// One client: the next request goes out when the last was answered.
-    async fn send_in_turn(&self, begun: &Cell<u64>, started: Instant) -> io::Result<u64> {
-        let mut connection = connect(self.to).await?;
+    async fn send_in_turn(
+        &self,
+        to: SocketAddr,
+        bounds: Bounds,
+        started: Instant,
+        begun: &Cell<u64>,
+    ) -> io::Result<u64> {
+        let mut connection = connect(to).await?;
         let mut done = 0;
-        while begun.get() < self.bounds.requests && started.elapsed() < self.bounds.time {
+        while begun.get() < bounds.requests && started.elapsed() < bounds.time {
             begun.set(begun.get() + 1);
-            let answered = tokio::time::timeout(TIMEOUT, self.send(&mut connection)).await;
+            let answered = tokio::time::timeout(TIMEOUT, self.send(to, &mut connection)).await;
             answered.map_err(|_| io::Error::other("no answer for 60 s"))??;
             done += 1;
         }
         Ok(done)
     }
 
-    async fn send(&self, connection: &mut SendRequest<Sending>) -> io::Result<()> {
+    async fn send(&self, to: SocketAddr, connection: &mut SendRequest<Sending>) -> io::Result<()> {
         let request = Request::builder()
-            .method(self.payload.method.clone())
-            .uri(&*self.payload.path)
-            .header(HOST, self.to.to_string())
-            .header(CONTENT_TYPE, &self.payload.content_type)
+            .method(self.method.clone())
+            .uri(&*self.path)
+            .header(HOST, to.to_string())
+            .header(CONTENT_TYPE, &self.content_type)
+            .header(CONTENT_LENGTH, self.len)
             // Function Compute adds these to every request.
             .header("x-fc-request-id", "1-6800902c-12345678-0123456789ab")
             .header("x-fc-function-timeout", "60")
-            .body(self.payload.body())
+            .body(self.body())
             .map_err(io::Error::other)?;
         connection.ready().await.map_err(io::Error::other)?;
         let response = connection.send_request(request).await;
@@ -276,15 +248,14 @@ async fn connect(to: SocketAddr) -> io::Result<SendRequest<Sending>> {
     Ok(connection)
 }
 
-/// Asks for `path` until somebody listens and answers 200; `check` says whether it is still worth
+/// Asks for `/healthz` until somebody listens and answers 200; `check` says whether it is still worth
 /// asking.
 pub(crate) fn first_answer(
     to: SocketAddr,
-    path: &str,
     mut check: impl FnMut() -> io::Result<()>,
 ) -> io::Result<()> {
     use std::io::{Read as _, Write as _};
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {to}\r\nConnection: close\r\n\r\n");
+    let request = format!("GET /healthz HTTP/1.1\r\nHost: {to}\r\nConnection: close\r\n\r\n");
     let until = Instant::now() + Duration::from_secs(10);
     loop {
         if let Ok(mut stream) = std::net::TcpStream::connect(to) {

@@ -24,12 +24,13 @@ use ring::{
 use rustls::crypto::ring::cipher_suite::{TLS13_AES_128_GCM_SHA256, TLS13_AES_256_GCM_SHA384};
 
 use self::{
-    client::{Bounds, Done, Load, Payload, first_answer},
+    client::{Bounds, Done, Payload, first_answer, send},
     lambda::RuntimeApi,
     options::Options,
     process::{Process, Start, Starter, free_address},
+    relay::Kind,
     sink::Sink,
-    table::{Line, gb_per_s, median, mib, ms, ms_fine, s_per_gb, times},
+    table::{Line, gb_per_s, median, mib, ms, ms_fine, s_per_gb},
 };
 
 const SMALL: usize = 100_000;
@@ -132,14 +133,10 @@ impl Bench {
 
     fn limits(&self) -> Measured {
         let time = self.options.at_most(1).time / 4;
-        let line = |what: &str, measured| Line {
-            what: what.to_owned(),
-            measured,
-            ..Line::default()
-        };
+        let [memcpy, loopback] = [limits::memcpy(time), limits::loopback(time)?].map(gb_per_s);
         Ok(vec![
-            line("memcpy, one thread", gb_per_s(limits::memcpy(time))),
-            line("loopback, one socket", gb_per_s(limits::loopback(time)?)),
+            Line::new("memcpy, one thread", "", memcpy),
+            Line::new("loopback, one socket", "", loopback),
         ])
     }
 
@@ -147,105 +144,104 @@ impl Bench {
     // Function Compute's server
 
     fn start(&self) -> Measured {
-        let mut bare = (Vec::new(), Vec::new());
-        let mut upload = (Vec::new(), Vec::new());
-        for _ in 0..self.options.starts() {
+        let first_200 = "process start to first 200 (/healthz)";
+        let first_200 = self.medians(first_200, "≤ 8 ms, CPU ≤ 4 ms", || {
             let server = Server::start(self)?;
-            bare.0.push(server.ready_after);
-            bare.1.push(server.process.cpu()?);
-        }
-        for _ in 0..self.options.starts() {
+            Ok((server.ready_after, server.process.cpu()?))
+        })?;
+        let first_upload = "process start to the first upload of 100 KB done";
+        let first_upload = self.medians(first_upload, "", || {
             let server = Server::start(self)?;
             std::thread::sleep(self.options.pause);
             server.upload(&Payload::of_size(SMALL), 1, once())?;
             let wall = server.process.started.elapsed() - self.options.pause;
-            upload.0.push(wall);
-            upload.1.push(server.process.cpu()?);
-        }
-        let first_200 = "process start to first 200 (/healthz)";
-        let first_upload = "process start to the first upload of 100 KB done";
-        Ok(vec![
-            medians(first_200, "≤ 8 ms, CPU ≤ 4 ms", bare),
-            medians(first_upload, "", upload),
-        ])
+            Ok((wall, server.process.cpu()?))
+        })?;
+        Ok(vec![first_200, first_upload])
+    }
+
+    /// The medians of wall time and processor time of as many starts as are asked for.
+    fn medians(
+        &self,
+        what: &str,
+        to_reach: &'static str,
+        start: impl Fn() -> io::Result<(Duration, Duration)>,
+    ) -> io::Result<Line> {
+        let times = (0..self.options.starts()).map(|_| start());
+        let (wall, cpu) = times.collect::<io::Result<(Vec<_>, Vec<_>)>>()?;
+        Ok(Line {
+            cpu: ms(median(cpu)),
+            ..Line::new(what, to_reach, ms(median(wall)))
+        })
     }
 
     fn idle(&self) -> Measured {
         let server = Server::start(self)?;
         std::thread::sleep(Duration::from_millis(300));
-        Ok(vec![memory("idle RSS", "≤ 6 MiB", server.process.rss()?)])
+        let rss = mib(server.process.rss()?);
+        Ok(vec![Line::new("idle RSS", "≤ 6 MiB", rss)])
     }
 
     fn small(&self) -> Measured {
+        let (what, to_reach) = ("100 KB, 16 clients", "CPU ≤ 1.6 × floor");
         let payload = Payload::of_size(SMALL);
-        let turns = self.beside(relay::Kind::Plain, &payload, CLIENTS, 20_000)?;
-        Ok(vec![Line {
-            what: format!("100 KB, 16 clients; floor: {}", self.floor("relay")),
-            to_reach: "CPU ≤ 1.6 × floor",
-            cpu: ms_fine(turns[0].cpu),
-            floor: ms_fine(turns[1].cpu),
-            ..turns_beside(turns, SMALL)
-        }])
+        self.beside(Kind::Plain, what, to_reach, &payload, CLIENTS, 20_000)
     }
 
     fn medium(&self) -> Measured {
+        let (what, to_reach) = ("4 MB, 16 clients", "CPU ≤ 1.1 × floor");
         let payload = Payload::of_size(MEDIUM);
-        let turns = self.beside(relay::Kind::Keeping, &payload, CLIENTS, 1_000)?;
-        let floor = self.floor("relay that keeps");
-        Ok(vec![Line {
-            what: format!("4 MB, 16 clients; floor: {floor}"),
-            to_reach: "CPU ≤ 1.1 × floor",
-            ..turns_beside(turns, MEDIUM)
-        }])
+        self.beside(Kind::Keeping, what, to_reach, &payload, CLIENTS, 1_000)
     }
 
     fn large(&self) -> Measured {
+        let (what, to_reach) = ("100 MB, one after the other", "CPU ≤ 1.35 × floor");
         let payload = Payload::of_size(LARGE);
-        let turns = self.beside(relay::Kind::Keeping, &payload, 1, 30)?;
-        let floor = self.floor("relay that keeps");
-        Ok(vec![Line {
-            what: format!("100 MB, one after the other; floor: {floor}"),
-            to_reach: "CPU ≤ 1.35 × floor",
-            ..turns_beside(turns, LARGE)
-        }])
+        self.beside(Kind::Keeping, what, to_reach, &payload, 1, 30)
     }
 
     /// The files of the command line.
     fn files(&self) -> Measured {
-        let floor = self.floor("relay that keeps");
-        let lines = self.options.files.iter().map(|path| {
-            let payload = Payload::of_file(path)?;
-            let turns = self.beside(relay::Kind::Keeping, &payload, CLIENTS, 2_000)?;
+        let mut lines = Vec::new();
+        for path in &self.options.files {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            Ok(Line {
-                what: format!("{name}, 16 clients; floor: {floor}"),
-                ..turns_beside(turns, payload.file_bytes)
-            })
-        });
-        lines.collect()
+            let (what, payload) = (format!("{name}, 16 clients"), Payload::of_file(path)?);
+            lines.extend(self.beside(Kind::Keeping, &what, "", &payload, CLIENTS, 2_000)?);
+        }
+        Ok(lines)
     }
 
-    /// The program, and its floor: the other build where one is given, else a relay.
+    /// Uploads to the program, and to its floor: the other build where one is given, else a relay.
     fn beside(
         &self,
-        floor: relay::Kind,
+        relay: Kind,
+        what: &str,
+        to_reach: &'static str,
         payload: &Payload,
         clients: usize,
         requests: u64,
-    ) -> io::Result<[Turn; 2]> {
-        let floor = match &self.options.beside {
-            Some(binary) => Server::start_build(self, binary, &self.sink, Vec::new())?,
-            None => Server::start_relay(self, floor)?,
+    ) -> Measured {
+        let (floor, name) = match (&self.options.beside, relay) {
+            (Some(build), _) => (
+                Server::start_build(self, build, &self.sink, Vec::new())?,
+                "the other build",
+            ),
+            (None, Kind::Plain) => (Server::start_relay(self, relay)?, "relay"),
+            (None, Kind::Keeping) => (Server::start_relay(self, relay)?, "relay that keeps"),
         };
-        let servers = [Server::start(self)?, floor];
-        self.alternate(&servers, payload, clients, requests)
-    }
-
-    fn floor<'n>(&self, relay: &'n str) -> &'n str {
-        match self.options.beside {
-            Some(_) => "the other build",
-            None => relay,
-        }
+        let server = Server::start(self)?;
+        let loads = [(&server, payload), (&floor, payload)];
+        let [program, floor] = self.alternate(loads, clients, requests)?;
+        let what = format!("{what}; floor: {name}");
+        let line = Line::new(what, to_reach, rate(program.rate));
+        Ok(vec![line.compared(
+            program.cpu,
+            floor.cpu,
+            |cpu| match relay {
+                Kind::Plain => ms_fine(cpu),
+                Kind::Keeping => s_per_gb(cpu, payload.file_bytes),
+            },
+        )])
     }
 
     /// The redirect to a private file, beside the answer of a route that does nothing.
@@ -256,26 +252,12 @@ impl Bench {
         ];
         let server = Server::start_build(self, &self.options.binary, &self.sink, private)?;
         let path = format!("/f/{}/{PICTURE}", signature(PICTURE));
-        let payloads = [Payload::get(&path), Payload::get("/healthz")];
-        let bounds = self.options.at_most(100_000).split(TURNS);
-        let mut best = [Turn::WORST; 2];
-        for payload in &payloads {
-            server.upload(payload, CLIENTS, warm_up(CLIENTS))?;
-        }
-        for _ in 0..TURNS {
-            for (payload, best) in payloads.iter().zip(&mut best) {
-                best.improve(server.turn(payload, CLIENTS, bounds)?);
-            }
-        }
-        let [redirect, bare] = best;
-        Ok(vec![Line {
-            what: "redirect to a private file, 16 clients; floor: /healthz".to_owned(),
-            to_reach: "CPU ≤ floor + 0.030 ms",
-            measured: rate(redirect.rate),
-            cpu: ms_fine(redirect.cpu),
-            floor: ms_fine(bare.cpu),
-            ratio: times(redirect.cpu, bare.cpu),
-        }])
+        let [file, healthz] = [Payload::get(&path), Payload::get("/healthz")];
+        let loads = [(&server, &file), (&server, &healthz)];
+        let [redirect, bare] = self.alternate(loads, CLIENTS, 100_000)?;
+        let what = "redirect to a private file, 16 clients; floor: /healthz";
+        let line = Line::new(what, "CPU ≤ floor + 0.030 ms", rate(redirect.rate));
+        Ok(vec![line.compared(redirect.cpu, bare.cpu, ms_fine)])
     }
 
     /// The cost of TLS to the store, beside the encryption of the file's bytes alone.
@@ -296,43 +278,38 @@ impl Bench {
             ("100 MB, one after the other", LARGE, 1, 20),
         ] {
             let payload = Payload::of_size(size);
-            let [plain, tls_128, tls_256] =
-                self.alternate(&servers, &payload, clients, requests)?;
+            let loads = servers.each_ref().map(|server| (server, &payload));
+            let [plain, tls_128, tls_256] = self.alternate(loads, clients, requests)?;
             for (cipher, algorithm, tls) in [
                 ("AES-128-GCM", &AES_128_GCM, tls_128),
                 ("AES-256-GCM", &AES_256_GCM, tls_256),
             ] {
                 let more = tls.cpu.saturating_sub(plain.cpu);
                 let floor = limits::aes_gcm(algorithm, size)?;
-                lines.push(Line {
-                    what: format!("TLS to the store, more than without: {name}; floor: {cipher}"),
-                    to_reach: ["", "CPU ≤ 1.5 × floor"][usize::from(size == MEDIUM)],
-                    measured: rate(tls.rate),
-                    cpu: s_per_gb(more, size),
-                    floor: s_per_gb(floor, size),
-                    ratio: times(more, floor),
-                });
+                let what = format!("TLS to the store, more than without: {name}; floor: {cipher}");
+                let to_reach = ["", "CPU ≤ 1.5 × floor"][usize::from(size == MEDIUM)];
+                let line = Line::new(what, to_reach, rate(tls.rate));
+                lines.push(line.compared(more, floor, |cpu| s_per_gb(cpu, size)));
             }
         }
         Ok(lines)
     }
 
-    /// Measures uploads of one file to warm servers, which take turns. The cheapest turn of each
-    /// counts, as the others were disturbed by other programs.
+    /// Measures loads of warm servers, which take turns. The cheapest turn of each counts, as the
+    /// others were disturbed by other programs.
     fn alternate<const N: usize>(
         &self,
-        servers: &[Server<'_>; N],
-        payload: &Payload,
+        loads: [(&Server<'_>, &Payload); N],
         clients: usize,
         requests: u64,
     ) -> io::Result<[Turn; N]> {
         let bounds = self.options.at_most(requests).split(TURNS);
-        for server in servers {
+        for (server, payload) in loads {
             server.upload(payload, clients, warm_up(clients))?;
         }
         let mut best = [Turn::WORST; N];
         for _ in 0..TURNS {
-            for (server, best) in servers.iter().zip(&mut best) {
+            for ((server, payload), best) in loads.iter().zip(&mut best) {
                 best.improve(server.turn(payload, clients, bounds)?);
             }
         }
@@ -349,7 +326,7 @@ impl Bench {
         let what = format!("peak RSS, one upload of {uploaded}, fresh process");
         Ok(vec![Line {
             cpu: s_per_gb(cpu, size),
-            ..memory(&what, "≤ 40 MiB", server.process.peak_rss()?)
+            ..Line::new(what, "≤ 40 MiB", mib(server.process.peak_rss()?))
         }])
     }
 
@@ -369,7 +346,7 @@ impl Bench {
             let to_reach = if uploads == 64 { "≤ 450 MiB" } else { "" };
             lines.push(Line {
                 cpu: s_per_gb(cpu, size),
-                ..memory(&what, to_reach, server.process.peak_rss()?)
+                ..Line::new(what, to_reach, mib(server.process.peak_rss()?))
             });
         }
         Ok(lines)
@@ -379,45 +356,39 @@ impl Bench {
     // Lambda's loop
 
     fn lambda_start(&self) -> Measured {
-        let mut times = (Vec::new(), Vec::new());
-        for _ in 0..self.options.starts() {
-            let function = Function::start(self)?;
-            times.0.push(function.asked_after);
-            times.1.push(function.process.cpu()?);
-        }
         let what = "Lambda: exec to first /next";
-        Ok(vec![medians(what, "≤ 3 ms", times)])
+        let line = self.medians(what, "≤ 3 ms", || {
+            let function = Function::start(self)?;
+            Ok((function.asked_after, function.process.cpu()?))
+        })?;
+        Ok(vec![line])
     }
 
     fn lambda_first(&self) -> Measured {
         let event = lambda::event(&Payload::of_size(SMALL));
-        let mut times = (Vec::new(), Vec::new());
-        for _ in 0..self.options.starts() {
+        let what = "Lambda: init and first invocation with 100 KB";
+        let line = self.medians(what, "≤ 4.5 ms", || {
             let function = Function::start(self)?;
             std::thread::sleep(self.options.pause);
             let invoked = function.api.invoke(&event)?;
-            times.0.push(function.asked_after + invoked);
-            times.1.push(function.process.cpu()?);
-        }
-        let what = "Lambda: init and first invocation with 100 KB";
-        Ok(vec![medians(what, "≤ 4.5 ms", times)])
+            Ok((function.asked_after + invoked, function.process.cpu()?))
+        })?;
+        Ok(vec![line])
     }
 
     fn lambda_warm(&self) -> Measured {
         let (times, cpu, _) = self.largest_events()?;
+        let what = "Lambda: event with 4.4 MB, warm, p50";
         Ok(vec![Line {
-            what: "Lambda: event with 4.4 MB, warm, p50".to_owned(),
-            to_reach: "≤ 9 ms",
-            measured: ms(median(times)),
             cpu: ms(cpu),
-            ..Line::default()
+            ..Line::new(what, "≤ 9 ms", ms(median(times)))
         }])
     }
 
     fn lambda_peak(&self) -> Measured {
         let (_, _, peak) = self.largest_events()?;
         let what = "Lambda: peak RSS after events with 4.4 MB";
-        Ok(vec![memory(what, "≤ 20 MiB", peak)])
+        Ok(vec![Line::new(what, "≤ 20 MiB", mib(peak))])
     }
 
     /// Wall time of each, processor time of one, peak memory.
@@ -437,12 +408,8 @@ impl Bench {
 
     fn size(&self) -> Measured {
         let size = std::fs::metadata(&self.options.binary)?.len();
-        Ok(vec![Line {
-            what: "the binary".to_owned(),
-            to_reach: "≤ 6 MB",
-            measured: format!("{:.2} MB", size as f64 / 1e6),
-            ..Line::default()
-        }])
+        let size = format!("{:.2} MB", size as f64 / 1e6);
+        Ok(vec![Line::new("the binary", "≤ 6 MB", size)])
     }
 
     // ---------------------------------------------------------------------------------------------
@@ -530,7 +497,7 @@ impl<'b> Server<'b> {
         Self::answering(bench.starter.run(command)?, address, sink)
     }
 
-    fn start_relay(bench: &'b Bench, kind: relay::Kind) -> io::Result<Self> {
+    fn start_relay(bench: &'b Bench, kind: Kind) -> io::Result<Self> {
         let (address, sink) = (free_address()?, &bench.sink);
         let command = Start {
             binary: std::env::current_exe()?,
@@ -541,7 +508,7 @@ impl<'b> Server<'b> {
     }
 
     fn answering(mut process: Process, address: SocketAddr, sink: &'b Sink) -> io::Result<Self> {
-        first_answer(address, "/healthz", || process.check())?;
+        first_answer(address, || process.check())?;
         Ok(Self {
             ready_after: process.started.elapsed(),
             process,
@@ -551,13 +518,7 @@ impl<'b> Server<'b> {
     }
 
     fn upload(&self, payload: &Payload, clients: usize, bounds: Bounds) -> io::Result<Done> {
-        let load = Load {
-            to: self.address,
-            payload: payload.clone(),
-            clients,
-            bounds,
-        };
-        load.run()
+        send(self.address, payload, clients, bounds)
     }
 
     fn turn(&self, payload: &Payload, clients: usize, bounds: Bounds) -> io::Result<Turn> {
@@ -637,41 +598,6 @@ fn warm_up(clients: usize) -> Bounds {
 fn rate(per_second: f64) -> String {
     let digits = if per_second < 100.0 { 1 } else { 0 };
     format!("{per_second:.digits$} req/s")
-}
-
-/// The columns of a program and its floor that both uploaded a file of `size` bytes.
-fn turns_beside([program, floor]: [Turn; 2], size: usize) -> Line {
-    Line {
-        measured: rate(program.rate),
-        cpu: s_per_gb(program.cpu, size),
-        floor: s_per_gb(floor.cpu, size),
-        ratio: times(program.cpu, floor.cpu),
-        ..Line::default()
-    }
-}
-
-/// The medians of wall times and of processor times.
-fn medians(
-    what: &str,
-    to_reach: &'static str,
-    (wall, cpu): (Vec<Duration>, Vec<Duration>),
-) -> Line {
-    Line {
-        what: what.to_owned(),
-        to_reach,
-        measured: ms(median(wall)),
-        cpu: ms(median(cpu)),
-        ..Line::default()
-    }
-}
-
-fn memory(what: &str, to_reach: &'static str, bytes: u64) -> Line {
-    Line {
-        what: what.to_owned(),
-        to_reach,
-        measured: mib(bytes),
-        ..Line::default()
-    }
 }
 
 /// Prints processors and load, without which no figure means anything.

@@ -16,6 +16,32 @@ pub(crate) struct Line {
     pub(crate) ratio: String,
 }
 
+impl Line {
+    pub(crate) fn new(what: impl Into<String>, to_reach: &'static str, measured: String) -> Self {
+        Self {
+            what: what.into(),
+            to_reach,
+            measured,
+            ..Self::default()
+        }
+    }
+
+    /// Adds processor times: the program's, its floor's, and how many times that it is.
+    pub(crate) fn compared(
+        self,
+        cpu: Duration,
+        floor: Duration,
+        shown: impl Fn(Duration) -> String,
+    ) -> Self {
+        Self {
+            cpu: shown(cpu),
+            floor: shown(floor),
+            ratio: format!("{:.2}", cpu.as_secs_f64() / floor.as_secs_f64()),
+            ..self
+        }
+    }
+}
+
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let or_dash = |text: &str| if text.is_empty() { "–" } else { text }.to_owned();
@@ -55,10 +81,6 @@ pub(crate) fn gb_per_s(bytes_per_s: f64) -> String {
 /// Seconds for 10⁹ bytes, from the time for `bytes`.
 pub(crate) fn s_per_gb(time: Duration, bytes: usize) -> String {
     format!("{:.2} s/GB", time.as_secs_f64() * 1e9 / bytes as f64)
-}
-
-pub(crate) fn times(a: Duration, b: Duration) -> String {
-    format!("{:.2}", a.as_secs_f64() / b.as_secs_f64())
 }
 
 pub(crate) fn median(mut times: Vec<Duration>) -> Duration {
