@@ -23,7 +23,7 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, task::LocalSet};
 
-pub(crate) const UPLOAD: &str = "/api/chat/uploadAliyun";
+const UPLOAD: &str = "/api/chat/uploadAliyun";
 const BOUNDARY: &str = "------------------------bench0123456789";
 /// Largest chunk that a client writes to its socket.
 const CHUNK: usize = 1024 * 1024;

@@ -3,7 +3,6 @@
 //! <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>
 
 use std::{
-    convert::Infallible,
     io,
     net::SocketAddr,
     sync::{Arc, mpsc},
@@ -12,15 +11,15 @@ use std::{
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
-use hyper::{
-    Method, Request, Response, StatusCode, body::Incoming, server::conn::http1, service::service_fn,
-};
-use hyper_util::rt::TokioIo;
-use serde_json::json;
-use tokio::{net::TcpListener, sync::Mutex};
+use hyper::{Method, Request, Response, StatusCode, body::Incoming};
+use serde_json::{Value, json};
+use tokio::sync::Mutex;
 use uuid::Uuid;
 
-use crate::client::{Payload, UPLOAD};
+use crate::{
+    client::Payload,
+    listener::{listen, speak},
+};
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -42,19 +41,16 @@ enum Seen {
 
 impl RuntimeApi {
     pub(crate) fn start() -> io::Result<Self> {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
-        listener.set_nonblocking(true)?;
-        let address = listener.local_addr()?;
         let (events, queued) = tokio::sync::mpsc::unbounded_channel();
         let (tell, seen) = mpsc::channel();
         let shared = Arc::new(Shared {
             queued: Mutex::new(queued),
             tell,
         });
-        let runtime = crate::process::runtime()?;
-        std::thread::Builder::new()
-            .name("runtime-api".to_owned())
-            .spawn(move || runtime.block_on(serve(listener, shared)))?;
+        let address = listen("runtime-api", move |stream| {
+            let shared = Arc::clone(&shared);
+            async move { speak(stream, |request| shared.answer(request)).await }
+        })?;
         Ok(Self {
             address,
             events,
@@ -90,63 +86,20 @@ impl RuntimeApi {
     }
 }
 
-/// An upload as an HTTP API hands it over (payload format 2.0).
-pub(crate) fn event(form: &Payload) -> Bytes {
-    let event = json!({
-        "version": "2.0",
-        "routeKey": "$default",
-        "rawPath": UPLOAD,
-        "rawQueryString": "",
-        "headers": {
-            "accept": "*/*",
-            "content-length": form.whole().len().to_string(),
-            "content-type": form.content_type(),
-            "host": "abcdef1234.execute-api.us-east-1.amazonaws.com",
-            "user-agent": "bench",
-            "x-forwarded-for": "203.0.113.7",
-            "x-forwarded-proto": "https",
-        },
-        "requestContext": {
-            "accountId": "123456789012",
-            "apiId": "abcdef1234",
-            "domainName": "abcdef1234.execute-api.us-east-1.amazonaws.com",
-            "domainPrefix": "abcdef1234",
-            "http": {
-                "method": "POST",
-                "path": UPLOAD,
-                "protocol": "HTTP/1.1",
-                "sourceIp": "203.0.113.7",
-                "userAgent": "bench",
-            },
-            "requestId": "6a1f3c52-8d0e-4b7a-9c15-2e4d7f90ab31",
-            "routeKey": "$default",
-            "stage": "$default",
-            "time": "17/Apr/2025:05:12:12 +0000",
-            "timeEpoch": 1_744_866_732_481_u64,
-        },
-        "body": base64_simd::STANDARD.encode_to_string(form.whole()),
-        "isBase64Encoded": true,
-    });
-    event.to_string().into()
+/// An upload as an HTTP API hands it over: the sample event, with this form.
+pub(crate) fn event(form: &Payload) -> io::Result<Bytes> {
+    const SAMPLE: &str = include_str!("../../events/apigw-v2-upload.json");
+    let whole = form.whole();
+    let mut event: Value = serde_json::from_str(SAMPLE)?;
+    event["headers"]["content-length"] = json!(whole.len().to_string());
+    event["headers"]["content-type"] = json!(form.content_type());
+    event["body"] = json!(base64_simd::STANDARD.encode_to_string(whole));
+    Ok(event.to_string().into())
 }
 
 struct Shared {
     queued: Mutex<tokio::sync::mpsc::UnboundedReceiver<Bytes>>,
     tell: mpsc::Sender<(Instant, Seen)>,
-}
-
-async fn serve(listener: std::net::TcpListener, shared: Arc<Shared>) -> io::Result<()> {
-    let listener = TcpListener::from_std(listener)?;
-    loop {
-        let (stream, _) = listener.accept().await?;
-        stream.set_nodelay(true)?;
-        let shared = Arc::clone(&shared);
-        let service = service_fn(move |request| {
-            let shared = Arc::clone(&shared);
-            async move { Ok::<_, Infallible>(shared.answer(request).await) }
-        });
-        tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
-    }
 }
 
 impl Shared {
@@ -162,9 +115,8 @@ impl Shared {
         let text = || String::from_utf8_lossy(&body).into_owned();
         let is_200 = succeeded && text().contains(r#""statusCode":200"#);
         self.tell(Seen::Answered(if is_200 { Ok(()) } else { Err(text()) }));
-        let mut response = Response::new(Full::default());
-        *response.status_mut() = StatusCode::ACCEPTED;
-        response
+        let response = Response::builder().status(StatusCode::ACCEPTED);
+        response.body(Full::default()).expect("a response")
     }
 
     async fn next(&self) -> Response<Full<Bytes>> {
@@ -172,24 +124,15 @@ impl Shared {
         let event = self.queued.lock().await.recv().await.unwrap_or_default();
         let deadline = SystemTime::now() + TIMEOUT;
         let deadline = deadline.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let mut response = Response::new(Full::new(event));
-        for (name, value) in [
-            ("content-type", "application/json".to_owned()),
-            ("lambda-runtime-aws-request-id", Uuid::new_v4().to_string()),
-            (
-                "lambda-runtime-deadline-ms",
-                deadline.as_millis().to_string(),
-            ),
-            (
-                "lambda-runtime-invoked-function-arn",
-                "arn:aws:lambda:us-east-1:123456789012:function:bench".to_owned(),
-            ),
-        ] {
-            if let Ok(value) = value.parse() {
-                response.headers_mut().insert(name, value);
-            }
-        }
-        response
+        let deadline = deadline.as_millis().to_string();
+        let arn = "arn:aws:lambda:us-east-1:123456789012:function:bench";
+        Response::builder()
+            .header("content-type", "application/json")
+            .header("lambda-runtime-aws-request-id", Uuid::new_v4().to_string())
+            .header("lambda-runtime-deadline-ms", deadline)
+            .header("lambda-runtime-invoked-function-arn", arn)
+            .body(Full::new(event))
+            .expect("a response")
     }
 
     fn tell(&self, seen: Seen) {

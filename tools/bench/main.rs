@@ -9,6 +9,7 @@
 mod client;
 mod lambda;
 mod limits;
+mod listener;
 mod options;
 mod process;
 mod relay;
@@ -365,7 +366,7 @@ impl Bench {
     }
 
     fn lambda_first(&self) -> Measured {
-        let event = lambda::event(&Payload::of_size(SMALL));
+        let event = lambda::event(&Payload::of_size(SMALL))?;
         let what = "Lambda: init and first invocation with 100 KB";
         let line = self.medians(what, "≤ 4.5 ms", || {
             let function = Function::start(self)?;
@@ -393,7 +394,7 @@ impl Bench {
 
     /// Wall time of each, processor time of one, peak memory.
     fn largest_events(&self) -> io::Result<(Vec<Duration>, Duration, u64)> {
-        let event = lambda::event(&Payload::of_size(LARGEST_IN_AN_EVENT));
+        let event = lambda::event(&Payload::of_size(LARGEST_IN_AN_EVENT))?;
         let function = Function::start(self)?;
         for _ in 0..3 {
             function.api.invoke(&event)?;

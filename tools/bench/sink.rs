@@ -2,7 +2,6 @@
 //! measured cost is the server's own.
 
 use std::{
-    convert::Infallible,
     io,
     net::SocketAddr,
     sync::{
@@ -13,19 +12,14 @@ use std::{
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
-use hyper::{
-    Method, Request, Response, StatusCode, body::Incoming, server::conn::http1, service::service_fn,
-};
-use hyper_util::rt::TokioIo;
+use hyper::{Method, Request, Response, StatusCode, body::Incoming, header::ETAG};
 use rustls::{
     ServerConfig, SupportedCipherSuite, crypto::CryptoProvider, pki_types::PrivateKeyDer,
 };
 use tempfile::NamedTempFile;
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::TcpListener,
-};
 use tokio_rustls::TlsAcceptor;
+
+use crate::listener::{listen, speak};
 
 const CREATED: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
 <InitiateMultipartUploadResult><Bucket>bench</Bucket><Key>k</Key><UploadId>bench</UploadId></InitiateMultipartUploadResult>"#;
@@ -44,20 +38,27 @@ pub(crate) struct Sink {
 impl Sink {
     /// Starts it on a thread of its own.
     pub(crate) fn start(tls: Option<SupportedCipherSuite>) -> io::Result<Self> {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
-        listener.set_nonblocking(true)?;
         let (certificate, acceptor) = tls.map(self_signed).transpose()?.unzip();
-        let sink = Self {
-            address: listener.local_addr()?,
+        let taken = Arc::<AtomicU64>::default();
+        let counted = Arc::clone(&taken);
+        let address = listen("sink", move |stream| {
+            let (tls, taken) = (acceptor.clone(), Arc::clone(&counted));
+            async move {
+                let answer = |request| answer(request, &taken);
+                match tls {
+                    None => speak(stream, answer).await,
+                    Some(tls) => match tls.accept(stream).await {
+                        Ok(stream) => speak(stream, answer).await,
+                        Err(error) => eprintln!("the sink's handshake failed: {error}"),
+                    },
+                }
+            }
+        })?;
+        Ok(Self {
+            address,
             certificate,
-            taken: Arc::default(),
-        };
-        let taken = Arc::clone(&sink.taken);
-        let runtime = crate::process::runtime()?;
-        std::thread::Builder::new()
-            .name("sink".to_owned())
-            .spawn(move || runtime.block_on(serve(listener, acceptor, taken)))?;
-        Ok(sink)
+            taken,
+        })
     }
 
     /// For `UPLOAD_ENDPOINT`.
@@ -95,39 +96,6 @@ fn self_signed(suite: SupportedCipherSuite) -> io::Result<(NamedTempFile, TlsAcc
     Ok((file, TlsAcceptor::from(Arc::new(config))))
 }
 
-async fn serve(
-    listener: std::net::TcpListener,
-    tls: Option<TlsAcceptor>,
-    taken: Arc<AtomicU64>,
-) -> io::Result<()> {
-    let listener = TcpListener::from_std(listener)?;
-    loop {
-        let (stream, _) = listener.accept().await?;
-        stream.set_nodelay(true)?;
-        let (tls, taken) = (tls.clone(), Arc::clone(&taken));
-        tokio::spawn(async move {
-            match tls {
-                None => speak(stream, taken).await,
-                Some(tls) => match tls.accept(stream).await {
-                    Ok(stream) => speak(stream, taken).await,
-                    Err(error) => eprintln!("the sink's handshake failed: {error}"),
-                },
-            }
-        });
-    }
-}
-
-async fn speak(stream: impl AsyncRead + AsyncWrite + Unpin, taken: Arc<AtomicU64>) {
-    let service = service_fn(move |request| {
-        let taken = Arc::clone(&taken);
-        async move { Ok::<_, Infallible>(answer(request, &taken).await) }
-    });
-    // A connection that breaks is its client's loss.
-    let _ = http1::Builder::new()
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
-}
-
 async fn answer(request: Request<Incoming>, taken: &AtomicU64) -> Response<Full<Bytes>> {
     let method = request.method().clone();
     let creates = request.uri().query().is_some_and(|query| {
@@ -159,9 +127,6 @@ async fn discard(mut body: Incoming) -> Option<u64> {
 }
 
 fn reply(status: StatusCode, body: &'static str) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::from(body));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert("etag", hyper::header::HeaderValue::from_static("\"0\""));
-    response
+    let response = Response::builder().status(status).header(ETAG, "\"0\"");
+    response.body(Full::from(body)).expect("a response")
 }
