@@ -33,17 +33,12 @@ impl Vars {
         // On FC they come with each request.
         let come_later = on_fc && dialect == Dialect::Oss;
         if credentials.is_none() && self.problems.len() == noted && !come_later {
-            let (variable, expected) = match dialect {
-                Dialect::S3 => (
-                    AWS_KEYS[0],
-                    "credentials for the bucket, with AWS_SECRET_ACCESS_KEY",
-                ),
-                Dialect::Oss => (
-                    ALIYUN_KEYS[0],
-                    "credentials for the bucket, with ALIBABA_CLOUD_ACCESS_KEY_SECRET",
-                ),
+            let [id, secret, _] = match dialect {
+                Dialect::S3 => AWS_KEYS,
+                Dialect::Oss => ALIYUN_KEYS,
             };
-            self.refuse(variable, None, expected);
+            let expected = format!("credentials for the bucket, with {secret}");
+            self.refuse(id, None, expected);
         }
         let path_style = self.parse("UPLOAD_PATH_STYLE", "true or false", false);
         bucket::Settings {

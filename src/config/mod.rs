@@ -147,10 +147,7 @@ impl Vars {
 
     /// Warns of private files whose `url` leads to the bucket, which knows no `/f/…`. A CDN in front of
     /// it has a name of the operator's own and cannot be told from the function.
-    fn look_for_a_bucket_at(&mut self, public_url: &str, store: Option<&store::Settings>) {
-        let Some(store::Settings::Bucket(bucket)) = store else {
-            return;
-        };
+    fn look_for_a_bucket_at(&mut self, public_url: &str, bucket: &store::bucket::Settings) {
         let is_below = |base: &String| {
             let rest = public_url.strip_prefix(base.as_str());
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -198,41 +195,29 @@ impl Vars {
     fn store(&mut self, runtime: Runtime, request_limit: Duration) -> Option<store::Settings> {
         const VARIABLE: &str = "UPLOAD_STORE";
         const EXPECTED: &str = "disk:<folder>, s3://<bucket> or oss://<bucket>";
-        let held = match (self.get(VARIABLE), runtime) {
-            (Some(held), _) => held,
-            (None, Runtime::Local) => "disk:./data".to_owned(),
-            (None, Runtime::Lambda | Runtime::FunctionCompute) => {
-                self.refuse(VARIABLE, None, EXPECTED);
-                return None;
-            }
+        const LONGER: &str = "a bucket's name of 3 to 63 characters; this one is too short";
+        let by_default = (runtime == Runtime::Local).then(|| "disk:./data".to_owned());
+        let Some(held) = self.get(VARIABLE).or(by_default) else {
+            self.refuse(VARIABLE, None, EXPECTED);
+            return None;
         };
-        let (dialect, bucket) = match (held.strip_prefix("disk:"), held.split_once("://")) {
-            (Some(folder), _) if !folder.is_empty() => {
-                let folder = PathBuf::from(folder);
-                return Some(store::Settings::Disk(disk::Settings {
-                    folder,
-                    cache_control: self.cache_control(),
-                    request_limit,
-                }));
+        if let Some(folder) = held.strip_prefix("disk:").filter(|it| !it.is_empty()) {
+            return Some(store::Settings::Disk(disk::Settings {
+                folder: PathBuf::from(folder),
+                cache_control: self.cache_control(),
+                request_limit,
+            }));
+        }
+        let mut dialects = [("s3://", Dialect::S3), ("oss://", Dialect::Oss)].into_iter();
+        match dialects.find_map(|(scheme, it)| Some((it, held.strip_prefix(scheme)?))) {
+            Some((dialect, name)) if is_bucket_name(name) => {
+                let bucket = self.bucket(runtime, dialect, name.to_owned());
+                return Some(store::Settings::Bucket(Box::new(bucket)));
             }
-            (None, Some(("s3", bucket))) if is_bucket_name(bucket) => (Dialect::S3, bucket),
-            (None, Some(("oss", bucket))) if is_bucket_name(bucket) => (Dialect::Oss, bucket),
-            (None, Some(("s3" | "oss", bucket))) if bucket.len() < 3 => {
-                const EXPECTED: &str =
-                    "a bucket's name of 3 to 63 characters; this one is too short";
-                self.refuse(VARIABLE, Some(held), EXPECTED);
-                return None;
-            }
-            _ => {
-                self.refuse(VARIABLE, Some(held), EXPECTED);
-                return None;
-            }
-        };
-        Some(store::Settings::Bucket(Box::new(self.bucket(
-            runtime,
-            dialect,
-            bucket.to_owned(),
-        ))))
+            Some((_, name)) if name.len() < 3 => self.refuse(VARIABLE, Some(held), LONGER),
+            _ => self.refuse(VARIABLE, Some(held), EXPECTED),
+        }
+        None
     }
 
     fn api(
@@ -264,11 +249,24 @@ impl Vars {
             |text| base_url(text).map(Some),
         );
         let auth = self.auth();
-        let page = self.page(runtime, addr, public_url.as_deref(), store);
-        let own_url = store.and_then(|store| self.own_url(store));
+        let bucket = match store {
+            Some(store::Settings::Bucket(bucket)) => Some(&**bucket),
+            Some(store::Settings::Disk(_)) | None => None,
+        };
+        let page = self.page(runtime, addr, public_url.as_deref(), bucket);
+        // A folder has no address.
+        let own_url = bucket.and_then(|bucket| {
+            let url = bucket.public_url().inspect_err(|error| {
+                let problem = format!("UPLOAD_STORE: the bucket has no usable address: {error}");
+                self.problems.push(problem);
+            });
+            url.ok()
+        });
         let read = self.reading();
-        if let (ReadSettings::Signed { .. }, Some(url)) = (read, &public_url) {
-            self.look_for_a_bucket_at(url, store);
+        if let (ReadSettings::Signed { .. }, Some(url)) = (read, &public_url)
+            && let Some(bucket) = bucket
+        {
+            self.look_for_a_bucket_at(url, bucket);
         }
         api::Settings {
             page,
@@ -321,21 +319,6 @@ impl Vars {
         })
     }
 
-    /// The address of a bucket; a folder has none.
-    fn own_url(&mut self, store: &store::Settings) -> Option<String> {
-        let store::Settings::Bucket(bucket) = store else {
-            return None;
-        };
-        match bucket.public_url() {
-            Ok(url) => Some(url),
-            Err(error) => {
-                let problem = format!("UPLOAD_STORE: the bucket has no usable address: {error}");
-                self.problems.push(problem);
-                None
-            }
-        }
-    }
-
     /// A time-out; on Function Compute none may be shorter than the platform's own.
     fn time_out(&mut self, variable: &'static str, runtime: Runtime, default: u64) -> Duration {
         if runtime != Runtime::FunctionCompute {
@@ -348,14 +331,10 @@ impl Vars {
     }
 
     fn auth(&mut self) -> AuthSettings {
+        let guests = [("allow", true), ("deny", false)];
         AuthSettings {
             secrets: self.secrets("UPLOAD_JWT_SECRET").unwrap_or_default(),
-            guests_may_upload: self.word(
-                "UPLOAD_GUESTS",
-                "allow or deny",
-                true,
-                &[("allow", true), ("deny", false)],
-            ),
+            guests_may_upload: self.word("UPLOAD_GUESTS", "allow or deny", true, &guests),
             guest_max_bytes: self.read("UPLOAD_GUEST_MAX_BYTES", A_SIZE, u64::MAX, size),
             guest_kinds: self.parse("UPLOAD_GUEST_TYPES", SOME_KINDS, Kinds::ALL),
         }
@@ -405,19 +384,21 @@ impl Vars {
         runtime: Runtime,
         addr: SocketAddr,
         public_url: Option<&str>,
-        store: Option<&store::Settings>,
+        bucket: Option<&store::bucket::Settings>,
     ) -> Option<PageSettings> {
         let is_on = self.on_or_off("UPLOAD_PAGE", addr.ip().is_loopback());
-        let mut urls: Vec<_> = public_url.map(str::to_owned).into_iter().collect();
-        if let Some(store::Settings::Bucket(bucket)) = store {
-            // One without an address is refused elsewhere.
-            urls.extend(bucket.upload_urls().into_iter().flatten());
-        }
+        // A bucket without an address is refused elsewhere.
+        let urls = bucket.and_then(|bucket| bucket.upload_urls().ok());
+        let urls = urls.iter().flatten().map(String::as_str);
         (runtime == Runtime::Local).then(|| PageSettings {
             is_on,
             public_host: public_url
                 .and_then(|url| Some(url.parse::<Uri>().ok()?.host()?.to_owned())),
-            origins: urls.iter().filter_map(|url| origin_of(url)).collect(),
+            origins: public_url
+                .into_iter()
+                .chain(urls)
+                .filter_map(origin_of)
+                .collect(),
         })
     }
 
@@ -672,33 +653,24 @@ mod tests {
 
     #[test]
     fn every_bad_variable_is_named_at_once_and_no_secret_is() {
-        let mut vars = shell(
-            "AWS_LAMBDA_RUNTIME_API=x AWS_SECRET_ACCESS_KEY=s3cr3t UPLOAD_STORE=s3://bucket \
-             UPLOAD_MAX_BYTES=50mb UPLOAD_MAX_FILES=0 UPLOAD_TYPES=image,films \
-             UPLOAD_UTC_OFFSET=Shanghai UPLOAD_PREFIX=../x \
-             UPLOAD_PUBLIC_URL=https://me:s3cr3t@cdn.example.com \
-             UPLOAD_CORS_ORIGINS=https://a.example,b UPLOAD_PATH_STYLE=yes UPLOAD_ENDPOINT=ftp://x \
-             SSL_CERT_FILE=/nowhere/ca.pem UPLOAD_ADDR=9000",
+        let good =
+            shell("AWS_LAMBDA_RUNTIME_API=x AWS_SECRET_ACCESS_KEY=s3cr3t UPLOAD_STORE=s3://bucket");
+        let url = ("UPLOAD_PUBLIC_URL", "https://me:s3cr3t@cdn.example.com");
+        let mut bad = shell(
+            "UPLOAD_MAX_BYTES=50mb UPLOAD_MAX_FILES=0 UPLOAD_TYPES=image,films \
+             UPLOAD_UTC_OFFSET=Shanghai UPLOAD_PREFIX=../x UPLOAD_CORS_ORIGINS=https://a.example,b \
+             UPLOAD_PATH_STYLE=yes UPLOAD_ENDPOINT=ftp://x SSL_CERT_FILE=/nowhere/ca.pem \
+             UPLOAD_ADDR=9000",
         );
-        vars.push(("UPLOAD_BASE_PATH", "/a b"));
-        let error = refusal(&vars);
-        for named in [
-            "UPLOAD_REGION is not set",
-            "AWS_ACCESS_KEY_ID is not set",
-            "UPLOAD_MAX_BYTES=\"50mb\"",
-            "UPLOAD_MAX_FILES=\"0\"",
-            "UPLOAD_TYPES=\"image,films\"",
-            "UPLOAD_UTC_OFFSET=\"Shanghai\"",
-            "UPLOAD_PREFIX=\"../x\"",
-            "UPLOAD_PUBLIC_URL=\"https://…@cdn.example.com\"",
-            "UPLOAD_CORS_ORIGINS",
-            "UPLOAD_PATH_STYLE=\"yes\"",
-            "UPLOAD_ENDPOINT=\"ftp://x\"",
-            "SSL_CERT_FILE=\"/nowhere/ca.pem\"",
-            "UPLOAD_BASE_PATH=\"/a b\"",
-            "UPLOAD_ADDR=\"9000\"",
-        ] {
-            assert!(error.contains(named), "{named} in {error}");
+        bad.push(("UPLOAD_BASE_PATH", "/a b"));
+        let error = refusal(&[&good[..], &[url], &bad].concat());
+        let held = bad.iter().map(|(name, held)| format!("{name}={held:?}"));
+        for named in held.chain([
+            "UPLOAD_REGION is not set".into(),
+            "AWS_ACCESS_KEY_ID is not set".into(),
+            "UPLOAD_PUBLIC_URL=\"https://…@cdn.example.com\"".into(),
+        ]) {
+            assert!(error.contains(&named), "{named} in {error}");
         }
         assert!(!error.contains("s3cr3t"));
     }
