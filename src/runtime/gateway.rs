@@ -21,7 +21,7 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::{
     Deserialize, Deserializer, Serialize,
     de::{
-        self, DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor,
+        self, DeserializeSeed, IgnoredAny, MapAccess, Unexpected, Visitor,
         value::MapAccessDeserializer,
     },
 };
@@ -391,7 +391,6 @@ impl<'de> Deserialize<'de> for Flag {
 }
 
 /// A map of names to one value or several, in the event's order.
-#[derive(Default)]
 struct Pairs(Vec<(String, String)>);
 
 /// The map of several values, if it holds any; else that of single ones.
@@ -410,12 +409,9 @@ impl Pairs {
 
     /// `name=value&…` of names and values that are encoded already.
     fn joined(&self) -> String {
-        let pairs: Vec<_> = self
-            .0
-            .iter()
-            .map(|(name, value)| format!("{name}={value}"))
-            .collect();
-        pairs.join("&")
+        let pairs = self.0.iter();
+        let pairs = pairs.map(|(name, value)| format!("{name}={value}"));
+        pairs.collect::<Vec<_>>().join("&")
     }
 }
 
@@ -431,8 +427,8 @@ impl<'de> Deserialize<'de> for Pairs {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Pairs, A::Error> {
                 let mut pairs = Vec::new();
-                while let Some((name, Values(values))) = map.next_entry::<String, Values>()? {
-                    pairs.extend(values.into_iter().map(|value| (name.clone(), value)));
+                while let Some((name, value)) = map.next_entry::<String, Value>()? {
+                    add_values(&mut pairs, &name, value)?;
                 }
                 Ok(Pairs(pairs))
             }
@@ -441,45 +437,31 @@ impl<'de> Deserialize<'de> for Pairs {
     }
 }
 
-/// No value, one, or several.
-struct Values(Vec<String>);
-
-impl<'de> Deserialize<'de> for Values {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ValuesVisitor;
-        impl<'de> Visitor<'de> for ValuesVisitor {
-            type Value = Values;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string, a list of strings or null")
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Values, E> {
-                Ok(Values(vec![text.to_owned()]))
-            }
-
-            fn visit_bool<E>(self, flag: bool) -> Result<Values, E> {
-                Ok(Values(vec![flag.to_string()]))
-            }
-
-            fn visit_u64<E>(self, number: u64) -> Result<Values, E> {
-                Ok(Values(vec![number.to_string()]))
-            }
-
-            fn visit_unit<E>(self) -> Result<Values, E> {
-                Ok(Values(Vec::new()))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Values, A::Error> {
-                let mut values = Vec::new();
-                while let Some(Values(mut value)) = seq.next_element()? {
-                    values.append(&mut value);
-                }
-                Ok(Values(values))
-            }
+/// Adds one value, or those of a list; null is none.
+fn add_values<E: de::Error>(
+    pairs: &mut Vec<(String, String)>,
+    name: &str,
+    value: Value,
+) -> Result<(), E> {
+    let text = match value {
+        Value::Null => return Ok(()),
+        Value::Array(values) => {
+            let mut values = values.into_iter();
+            return values.try_for_each(|value| add_values(pairs, name, value));
         }
-        deserializer.deserialize_any(ValuesVisitor)
-    }
+        Value::String(text) => text,
+        Value::Bool(flag) => flag.to_string(),
+        Value::Number(number) if number.is_u64() => number.to_string(),
+        Value::Number(_) | Value::Object(_) => {
+            let found = Unexpected::Other("another value");
+            return Err(E::invalid_type(
+                found,
+                &"a string, a list of strings or null",
+            ));
+        }
+    };
+    pairs.push((name.to_owned(), text));
+    Ok(())
 }
 
 /// An answer in the shape that a gateway wants.
@@ -502,23 +484,20 @@ pub struct Answer {
 
 impl Answer {
     fn new(gateway: Gateway, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
+        let (body, is_base64_encoded) = match text_of(headers, body) {
+            Some(text) => (text.to_owned(), false),
+            None => (base64_simd::STANDARD.encode_to_string(body), true),
+        };
         let mut answer = Self {
             status_code: status.as_u16(),
             status_description: (gateway == Gateway::Alb).then(|| status.to_string()),
             headers: BTreeMap::new(),
             multi_value_headers: BTreeMap::new(),
             cookies: (gateway == Gateway::ApiV2).then(Vec::new),
-            body: String::new(),
-            is_base64_encoded: false,
+            body,
+            is_base64_encoded,
         };
         answer.set_headers(gateway, headers);
-        match text_of(headers, body) {
-            Some(text) => text.clone_into(&mut answer.body),
-            None => {
-                answer.body = base64_simd::STANDARD.encode_to_string(body);
-                answer.is_base64_encoded = true;
-            }
-        }
         answer
     }
 
