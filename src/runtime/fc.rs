@@ -42,42 +42,79 @@ pub fn service(
 + Clone
 + Send
 + 'static {
-    let events = Events {
+    let platform = Platform {
+        router,
         places: Arc::new(Semaphore::new(limits.max_in_flight)),
         time: limits.request,
     };
     service_fn(move |request| {
-        let (router, events) = (router.clone(), events.clone());
-        async move { Ok(call(router, events, request).await) }
+        let platform = platform.clone();
+        async move { Ok(platform.call(request).await) }
     })
 }
 
-/// Limits of events, whose bodies are read before there is a request for the router to limit.
+/// The router, and limits of events, whose bodies are read before there is a request for the router to
+/// limit.
 #[derive(Clone)]
-struct Events {
+struct Platform {
+    router: Router,
     /// As many as there may be requests.
     places: Arc<Semaphore>,
     /// Longest time until a body is there.
     time: Duration,
 }
 
-async fn call(router: Router, events: Events, mut request: Request<Body>) -> Response {
-    let arrival = arrival(&request);
-    let mut response = match Call::from_request(&request) {
-        Call::Web => {
-            request.extensions_mut().insert(arrival);
-            let Ok(response) = router.oneshot(request).await;
-            response
+impl Platform {
+    async fn call(self, mut request: Request<Body>) -> Response {
+        let arrival = arrival(&request);
+        let mut response = match Call::from_request(&request) {
+            Call::Web => {
+                request.extensions_mut().insert(arrival);
+                let Ok(response) = self.router.oneshot(request).await;
+                response
+            }
+            Call::Event => self.invoke(request, arrival).await,
+            Call::Hook => StatusCode::OK.into_response(),
+        };
+        if response.status().is_server_error() {
+            let failed = HeaderValue::from_static("404");
+            response.headers_mut().insert(STATUS, failed);
         }
-        Call::Event => invoke(router, events, request, arrival).await,
-        Call::Hook => StatusCode::OK.into_response(),
-    };
-    if response.status().is_server_error() {
         response
-            .headers_mut()
-            .insert(STATUS, HeaderValue::from_static("404"));
     }
-    response
+
+    async fn invoke(self, request: Request<Body>, arrival: Arrival) -> Response {
+        let Ok(_place) = self.places.try_acquire() else {
+            return refused(StatusCode::SERVICE_UNAVAILABLE, "too many events at a time");
+        };
+        let body = Limited::new(request.into_body(), MAX_EVENT_BYTES).collect();
+        let ours = Instant::now() + self.time;
+        let until = arrival.ends_at.map_or(ours, |theirs| theirs.min(ours));
+        let body = match tokio::time::timeout_at(until, body).await {
+            Ok(Ok(body)) => body.to_bytes(),
+            Ok(Err(_)) => return refused(StatusCode::BAD_REQUEST, "the event could not be read"),
+            Err(_) => return refused(StatusCode::REQUEST_TIMEOUT, "the event came too slowly"),
+        };
+        let event: GatewayEvent = match serde_json::from_slice(&body) {
+            Ok(event) => event,
+            Err(error) => {
+                let reason = format!("not a gateway event: {error}");
+                return refused(StatusCode::BAD_REQUEST, &reason);
+            }
+        };
+        let answer = gateway::answer(self.router, event, arrival).await;
+        let answer = answer.map_err(|error| error.to_string());
+        match answer.and_then(|it| serde_json::to_vec(&it).map_err(|error| error.to_string())) {
+            Ok(json) => {
+                let kind = HeaderValue::from_static("application/json");
+                ([(CONTENT_TYPE, kind)], json).into_response()
+            }
+            Err(error) => {
+                tracing::error!(error, "an event could not be answered");
+                StatusCode::INTERNAL_SERVER_ERROR.into_response()
+            }
+        }
+    }
 }
 
 /// Purpose of a request from Function Compute.
@@ -92,55 +129,13 @@ enum Call {
 
 impl Call {
     fn from_request(request: &Request<Body>) -> Self {
-        let control = request
-            .headers()
-            .get(CONTROL_PATH)
-            .map(HeaderValue::as_bytes);
+        let control = request.headers().get(CONTROL_PATH);
+        let control = control.map(HeaderValue::as_bytes);
         match (control, request.method(), request.uri().path()) {
             // `s local invoke` sends no control path.
             (Some(b"/invoke"), ..) | (None, &Method::POST, "/invoke") => Self::Event,
             (Some(b"/initialize" | b"/pre-stop"), ..) => Self::Hook,
             _ => Self::Web,
-        }
-    }
-}
-
-async fn invoke(
-    router: Router,
-    events: Events,
-    request: Request<Body>,
-    arrival: Arrival,
-) -> Response {
-    let Ok(_place) = events.places.try_acquire() else {
-        return refused(StatusCode::SERVICE_UNAVAILABLE, "too many events at a time");
-    };
-    let body = Limited::new(request.into_body(), MAX_EVENT_BYTES).collect();
-    let ours = Instant::now() + events.time;
-    let until = arrival
-        .ends_at
-        .map_or(ours, |platforms| platforms.min(ours));
-    let body = match tokio::time::timeout_at(until, body).await {
-        Ok(Ok(body)) => body.to_bytes(),
-        Ok(Err(_)) => return refused(StatusCode::BAD_REQUEST, "the event could not be read"),
-        Err(_) => return refused(StatusCode::REQUEST_TIMEOUT, "the event came too slowly"),
-    };
-    let event: GatewayEvent = match serde_json::from_slice(&body) {
-        Ok(event) => event,
-        Err(error) => {
-            let reason = format!("not a gateway event: {error}");
-            return refused(StatusCode::BAD_REQUEST, &reason);
-        }
-    };
-    let answer = gateway::answer(router, event, arrival).await;
-    let answer = answer.map_err(|error| error.to_string());
-    match answer.and_then(|it| serde_json::to_vec(&it).map_err(|error| error.to_string())) {
-        Ok(json) => {
-            let kind = HeaderValue::from_static("application/json");
-            ([(CONTENT_TYPE, kind)], json).into_response()
-        }
-        Err(error) => {
-            tracing::error!(error, "an event could not be answered");
-            StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
     }
 }
@@ -152,31 +147,23 @@ fn refused(status: StatusCode, reason: &str) -> Response {
 }
 
 fn arrival(request: &Request<Body>) -> Arrival {
-    let text = |name| {
-        request
-            .headers()
-            .get(name)
-            .and_then(|value: &HeaderValue| value.to_str().ok())
-    };
+    let text = |name: HeaderName| request.headers().get(name)?.to_str().ok();
     let text_or_empty = |name| text(name).unwrap_or_default();
-    let timeout = text(TIMEOUT).and_then(|seconds| seconds.parse().ok());
+    let id = text(REQUEST_ID).filter(|id| !id.is_empty());
+    let seconds = text(TIMEOUT).and_then(|seconds| seconds.parse().ok());
+    let timeout = seconds.map(Duration::from_secs);
+    let of_server: Option<&Arrival> = request.extensions().get();
     Arrival {
-        request_id: text(REQUEST_ID)
-            .filter(|id| !id.is_empty())
-            .map(str::to_owned),
+        request_id: id.map(str::to_owned),
         client: text(CLIENT_IP).and_then(|address| address.parse().ok()),
         credentials: Credentials::new(
             text_or_empty(KEY_ID),
             text_or_empty(KEY_SECRET),
             text(SESSION_TOKEN).map(str::to_owned),
         ),
-        ends_at: timeout
-            .and_then(|seconds| Instant::now().checked_add(Duration::from_secs(seconds))),
+        ends_at: timeout.and_then(|timeout| Instant::now().checked_add(timeout)),
         // The server's own knowledge of it goes on to count.
-        given_up: request
-            .extensions()
-            .get()
-            .and_then(|of_server: &Arrival| of_server.given_up.clone()),
+        given_up: of_server.and_then(|arrival| arrival.given_up.clone()),
         ..Arrival::default()
     }
 }
