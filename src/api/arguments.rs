@@ -45,9 +45,8 @@ impl Arguments {
         }
         let body = collect(body, max_bytes, timeout).await?;
         let mut arguments = parse_body(&parts.headers, &body)?;
-        for (name, value) in pairs(parts.uri.query().unwrap_or_default().as_bytes()) {
-            arguments.entry(name).or_insert(value);
-        }
+        let query = parts.uri.query().unwrap_or_default();
+        add_pairs(&mut arguments, query.as_bytes());
         Ok(Self(arguments))
     }
 
@@ -111,11 +110,8 @@ fn json_text(json: &str) -> Option<String> {
 fn parse_json(text: &[u8]) -> Option<Named> {
     let members: BTreeMap<String, Box<RawValue>> = serde_json::from_slice(text).ok()?;
     let arguments = members.into_iter();
-    Some(
-        arguments
-            .map(|(name, json)| (name, Argument::Json(json)))
-            .collect(),
-    )
+    let arguments = arguments.map(|(name, json)| (name, Argument::Json(json)));
+    Some(arguments.collect())
 }
 
 async fn collect(body: Body, max_bytes: usize, timeout: Duration) -> Result<Bytes, Error> {
@@ -143,18 +139,19 @@ fn parse_body(headers: &HeaderMap, body: &[u8]) -> Result<Named, Error> {
         parse_json(body).ok_or(BODY)
     } else if kind.starts_with(b"application/x-www-form-urlencoded") {
         let mut arguments = Named::new();
-        for (name, value) in pairs(body) {
-            arguments.entry(name).or_insert(value);
-        }
+        add_pairs(&mut arguments, body);
         Ok(arguments)
     } else {
         Err(BODY)
     }
 }
 
-fn pairs(text: &[u8]) -> impl Iterator<Item = (String, Argument)> {
-    form_urlencoded::parse(text)
-        .map(|(name, value)| (name.into_owned(), Argument::Text(value.into_owned())))
+/// Adds urlencoded pairs whose names are not there yet.
+fn add_pairs(arguments: &mut Named, text: &[u8]) {
+    for (name, value) in form_urlencoded::parse(text) {
+        let value = Argument::Text(value.into_owned());
+        arguments.entry(name.into_owned()).or_insert(value);
+    }
 }
 
 #[cfg(test)]

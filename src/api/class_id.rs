@@ -19,16 +19,11 @@ pub(super) fn parse(value: &[u8]) -> Result<Option<u64>, Error> {
     if ABSENT.contains(&value) {
         return Ok(None);
     }
-    if !value.iter().all(u8::is_ascii_digit) {
-        return Err(Error::ClassIdInvalid);
-    }
-    let id = std::str::from_utf8(value)
-        .ok()
-        .and_then(|digits| digits.parse().ok());
-    match id {
-        Some(id @ ..=MAX) => Ok(Some(id)),
-        _ => Err(Error::ClassIdInvalid),
-    }
+    let is_number = value.iter().all(u8::is_ascii_digit);
+    let digits = std::str::from_utf8(value).ok().filter(|_| is_number);
+    let id = digits.and_then(|digits| digits.parse().ok());
+    let id = id.filter(|id| *id <= MAX);
+    id.map(Some).ok_or(Error::ClassIdInvalid)
 }
 
 pub(super) fn from_query(query: Option<&str>) -> Result<Option<u64>, Error> {

@@ -9,7 +9,6 @@ use axum::{
     http::{
         HeaderValue, Method, Uri,
         header::{ACCEPT_RANGES, CONTENT_RANGE, ETAG, RETRY_AFTER},
-        uri::PathAndQuery,
     },
     middleware::Next,
     response::{IntoResponse as _, Response},
@@ -54,10 +53,8 @@ pub(super) async fn check_host(request: Request, next: Next) -> Response {
 /// Answers a panic like every other failure.
 pub(super) fn panic_response(panic: Box<dyn Any + Send + 'static>) -> Response {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    let text = text
-        .or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_default();
-    Error::Internal(text).into_response()
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    Error::Internal(text.unwrap_or_default()).into_response()
 }
 
 /// Strips `base_path` from every request's path before routing. A gateway may have removed it
@@ -76,15 +73,11 @@ pub(super) fn strip_base_path(routes: Router, base_path: String) -> Router {
 }
 
 fn stripped(uri: &Uri, base_path: &str) -> Option<Uri> {
-    let rest = uri.path().strip_prefix(base_path)?;
+    let rest = uri.path_and_query()?.as_str().strip_prefix(base_path)?;
     if !rest.starts_with('/') {
         return None;
     }
-    let query = uri
-        .query()
-        .map(|query| format!("?{query}"))
-        .unwrap_or_default();
     let mut parts = uri.clone().into_parts();
-    parts.path_and_query = Some(PathAndQuery::try_from(format!("{rest}{query}")).ok()?);
+    parts.path_and_query = Some(rest.parse().ok()?);
     Uri::from_parts(parts).ok()
 }

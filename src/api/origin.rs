@@ -91,15 +91,8 @@ fn forwarded_for(headers: &HeaderMap, hop: usize) -> Option<IpAddr> {
     const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
     // Each proxy appends the address it saw; everything before is the client's own word. What is no
     // text counts as an entry, too: otherwise a client could make the proxy's line disappear.
-    let lines: Vec<&[u8]> = headers
-        .get_all(FORWARDED_FOR)
-        .iter()
-        .map(HeaderValue::as_bytes)
-        .collect();
-    let mut entries = lines
-        .iter()
-        .rev()
-        .flat_map(|line| line.rsplit(|byte| *byte == b','));
+    let lines = headers.get_all(FORWARDED_FOR).iter().rev();
+    let mut entries = lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
     let entry = entries.nth(hop)?;
     std::str::from_utf8(entry).ok()?.trim().parse().ok()
 }
@@ -115,12 +108,7 @@ pub(super) fn has_plain_host(headers: &HeaderMap, uri: &Uri) -> bool {
 /// Scheme and host of the client's request, `""` where it named no host.
 pub(super) fn requested_origin(parts: &Parts) -> String {
     const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-    let header = |name| {
-        parts
-            .headers
-            .get(name)
-            .and_then(|value: &HeaderValue| value.to_str().ok())
-    };
+    let header = |name: HeaderName| parts.headers.get(name)?.to_str().ok();
     let https = header(FORWARDED_PROTO).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"));
     let scheme = if https { "https" } else { "http" };
     let authority = header(HOST).and_then(|host| host.parse::<Authority>().ok());

@@ -54,11 +54,8 @@ impl Secrets {
 
     /// One that nobody knows, for as long as this process runs.
     pub fn random() -> Self {
-        Self(vec![
-            [Uuid::new_v4(), Uuid::new_v4()]
-                .map(Uuid::into_bytes)
-                .concat(),
-        ])
+        let halves = [Uuid::new_v4(), Uuid::new_v4()].map(Uuid::into_bytes);
+        Self(vec![halves.concat()])
     }
 
     /// Whether one is short enough to deserve a warning.

@@ -13,7 +13,7 @@ use axum::{
 };
 use chrono::Utc;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, json};
+use serde_json::{Value, json};
 
 use crate::api::{
     Api, Error,
@@ -69,11 +69,7 @@ async fn params(Beginning(mut caller, parts, arguments): Beginning) -> Result<Re
     let form = caller.api.form(&parts, &stem, ticket.max_bytes).await?;
     let expires = form.expires_at.signed_duration_since(Utc::now());
     let ticket = ticket.sign(&caller, form.expires_at)?;
-    let fields: Map<_, _> = form
-        .fields
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value.into()))
-        .collect();
+    let fields: Value = form.fields.into_iter().collect();
     reply::bare(json!({
         "method": "POST",
         "url": form.url,
@@ -132,9 +128,9 @@ async fn sign_batch(upload: OwnedUpload) -> Result<Response, Error> {
         return Err(Error::ParameterInvalid { name: NAME });
     }
     let urls = upload.sign_urls(&numbers).await?;
-    let urls: Map<_, _> = urls
-        .into_iter()
-        .map(|(number, url)| (number.to_string(), url.into()))
+    let urls = urls.into_iter();
+    let urls: Value = urls
+        .map(|(number, url)| (number.to_string(), url))
         .collect();
     reply::bare(json!({"presignedUrls": urls}))
 }
@@ -272,7 +268,7 @@ fn part_uploads(session: &Session) -> Result<ClientMultipart<'_>, Error> {
     session.client_multipart().ok_or(Error::DirectDisabled)
 }
 
-fn listed(part: ListedPart) -> serde_json::Value {
+fn listed(part: ListedPart) -> Value {
     json!({"PartNumber": part.number, "Size": part.size, "ETag": part.etag})
 }
 
@@ -293,22 +289,16 @@ fn parse_parts(arguments: &Arguments) -> Result<Vec<(i32, String)>, Error> {
         #[serde(rename = "ETag")]
         etag: String,
     }
-    const INVALID: Error = Error::ParameterInvalid { name: "parts" };
     let named: Vec<Named> = arguments.value("parts")?;
-    let mut parts: Vec<_> = named
-        .into_iter()
-        .map(|part| (part.part_number, part.etag))
-        .collect();
+    let parts = named.into_iter();
+    let mut parts: Vec<_> = parts.map(|part| (part.part_number, part.etag)).collect();
     parts.sort();
-    let in_range = |(number, _): &(i32, String)| (1..=MAX_PARTS).contains(number);
-    let once = parts
-        .iter()
-        .zip(parts.iter().skip(1))
-        .all(|(part, next)| part.0 != next.0);
-    if parts.is_empty() || !once || !parts.iter().all(in_range) {
-        return Err(INVALID);
+    let are_in_range = parts.iter().all(|part| (1..=MAX_PARTS).contains(&part.0));
+    let each_once = parts.is_sorted_by(|part, next| part.0 < next.0);
+    match are_in_range && each_once && !parts.is_empty() {
+        true => Ok(parts),
+        false => Err(Error::ParameterInvalid { name: "parts" }),
     }
-    Ok(parts)
 }
 
 /// The bucket does not know an upload that has ended or was never begun.

@@ -7,7 +7,7 @@ use axum::{
     body::Body,
     extract::{Request, State},
     http::{
-        HeaderMap, HeaderValue, Method, StatusCode,
+        HeaderMap, HeaderValue, Method,
         header::{
             CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG,
             IF_RANGE, LAST_MODIFIED, RANGE, X_CONTENT_TYPE_OPTIONS,
@@ -70,7 +70,8 @@ pub(in crate::api) async fn send(
     }
     let response = ServeFile::new(path).try_call(request).await;
     let mut response = response.map_err(failure)?.into_response();
-    if is_answer(response.status()) {
+    // The file, a part of it, "you have it", or "it is another one by now".
+    if matches!(response.status().as_u16(), 200..=299 | 304 | 412) {
         set_headers(response.headers_mut(), media, disk.cache_control());
         Ok(response)
     } else {
@@ -145,15 +146,6 @@ fn failure(error: io::Error) -> Error {
             source: error,
         }),
     }
-}
-
-/// The file, a part of it, "you have it", or "it is another one by now".
-fn is_answer(status: StatusCode) -> bool {
-    status.is_success()
-        || matches!(
-            status,
-            StatusCode::NOT_MODIFIED | StatusCode::PRECONDITION_FAILED
-        )
 }
 
 fn set_headers(headers: &mut HeaderMap, media: Media, cache_control: &HeaderValue) {
