@@ -130,12 +130,12 @@ impl Form {
     /// is skipped.
     pub async fn next(&mut self) -> Result<Option<Part<'_>>, ReadError> {
         loop {
-            let Some(about) = self.next_headers().await? else {
+            let Some((field, file_name)) = self.next_headers().await? else {
                 return Ok(None);
             };
-            let Some(name) = about.file_name else {
+            let Some(name) = file_name else {
                 return Ok(Some(Part::Text {
-                    name: about.field,
+                    name: field,
                     value: self.text().await?,
                 }));
             };
@@ -143,7 +143,7 @@ impl Form {
                 continue;
             }
             return Ok(Some(Part::File(FilePart {
-                field: about.field,
+                field,
                 name,
                 at_most: self.max_file_bytes.min(self.reader.at_most()),
                 content: Box::pin(Content::new(&mut self.reader, self.max_file_bytes)),
@@ -151,8 +151,8 @@ impl Form {
         }
     }
 
-    /// The headers of the next part; its content is read next.
-    async fn next_headers(&mut self) -> Result<Option<About>, ReadError> {
+    /// Field and file's name of the next part; its content is read next.
+    async fn next_headers(&mut self) -> Result<Option<(String, Option<String>)>, ReadError> {
         poll_fn(|cx| self.reader.poll_boundary(cx)).await?;
         let Some(field) = poll_fn(|cx| self.poll_field(cx)).await? else {
             return Ok(None);
@@ -162,7 +162,7 @@ impl Form {
             return Err(ReadError::malformed(TOO_MANY_PARTS));
         }
         self.reader.begin_content();
-        About::read(field.headers())
+        field_and_file(field.headers())
             .map(Some)
             .map_err(|rule| ReadError::malformed_part(self.parts, rule))
     }
@@ -202,6 +202,12 @@ impl Form {
     }
 }
 
+/// A Content-Type without its parameters.
+fn essence(value: &[u8]) -> &[u8] {
+    let essence = value.split(|byte| *byte == b';').next();
+    essence.unwrap_or_default().trim_ascii()
+}
+
 /// The boundary that Content-Type names.
 fn boundary(headers: &HeaderMap) -> Result<String, Error> {
     let malformed = |rule| Error::Read(ReadError::malformed(rule));
@@ -210,11 +216,7 @@ fn boundary(headers: &HeaderMap) -> Result<String, Error> {
         return Err(Error::NotMultipart);
     };
     let value = value.as_bytes();
-    let essence = value.split(|byte| *byte == b';').next().unwrap_or_default();
-    if !essence
-        .trim_ascii()
-        .eq_ignore_ascii_case(b"multipart/form-data")
-    {
+    if !essence(value).eq_ignore_ascii_case(b"multipart/form-data") {
         return Err(Error::NotMultipart);
     }
     if second.is_some() {
@@ -238,39 +240,29 @@ fn boundary(headers: &HeaderMap) -> Result<String, Error> {
     }
 }
 
-/// Headers of a part.
-struct About {
-    field: String,
-    /// `Some` when the part is a file, `""` when the client gave it no name.
-    file_name: Option<String>,
-}
-
-impl About {
-    /// # Errors
-    /// The rule that the headers break.
-    fn read(headers: &HeaderMap) -> Result<Self, &'static str> {
-        const UNREADABLE: &str = "its Content-Disposition cannot be read";
-        let disposition = headers
-            .get(CONTENT_DISPOSITION)
-            .ok_or("it has no Content-Disposition")?;
-        let params = Params::parse(disposition.as_bytes()).map_err(|Broken| UNREADABLE)?;
-        let field = params.text("name").map_err(|Broken| UNREADABLE)?;
-        // Some clients write `attachment` or `file` there; what counts is the field's name.
-        if field.is_none() && !params.value.eq_ignore_ascii_case(b"form-data") {
-            return Err("its Content-Disposition is not form-data and has no name");
-        }
-        refuse_encoded_part(headers)?;
-        let field = field.unwrap_or_default();
-        let file_name = params
-            .extended_text("filename")
-            .map_err(|Broken| UNREADABLE)?;
-        let is_file = !TEXT_FIELDS.contains(&field.as_str())
-            && (file_name.is_some() || has_type_of_file(headers));
-        Ok(Self {
-            field,
-            file_name: is_file.then(|| file_name.unwrap_or_default()),
-        })
+/// The field of a part, and the file's name when the part is one, `""` when the client gave it none.
+///
+/// # Errors
+/// The rule that the headers break.
+fn field_and_file(headers: &HeaderMap) -> Result<(String, Option<String>), &'static str> {
+    const UNREADABLE: &str = "its Content-Disposition cannot be read";
+    let disposition = headers
+        .get(CONTENT_DISPOSITION)
+        .ok_or("it has no Content-Disposition")?;
+    let params = Params::parse(disposition.as_bytes()).map_err(|Broken| UNREADABLE)?;
+    let field = params.text("name").map_err(|Broken| UNREADABLE)?;
+    // Some clients write `attachment` or `file` there; what counts is the field's name.
+    if field.is_none() && !params.value.eq_ignore_ascii_case(b"form-data") {
+        return Err("its Content-Disposition is not form-data and has no name");
     }
+    refuse_encoded_part(headers)?;
+    let field = field.unwrap_or_default();
+    let file_name = params
+        .extended_text("filename")
+        .map_err(|Broken| UNREADABLE)?;
+    let is_file = !TEXT_FIELDS.contains(&field.as_str())
+        && (file_name.is_some() || has_type_of_file(headers));
+    Ok((field, is_file.then(|| file_name.unwrap_or_default())))
 }
 
 /// Whether a part without a file's name is a file by its own Content-Type. Many clients put one on
@@ -279,9 +271,7 @@ fn has_type_of_file(headers: &HeaderMap) -> bool {
     let Some(value) = headers.get(CONTENT_TYPE) else {
         return false;
     };
-    let value = value.as_bytes().to_ascii_lowercase();
-    let essence = value.split(|byte| *byte == b';').next();
-    let essence = essence.unwrap_or_default().trim_ascii();
+    let essence = essence(value.as_bytes()).to_ascii_lowercase();
     let is_text = essence.starts_with(b"text/") || essence.starts_with(b"multipart/");
     !(is_text || essence.is_empty() || essence == b"application/json")
 }
