@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::{
     Error,
     access::{caller::Caller, recall_token},
-    links::{Addresses, Links},
+    links::Links,
 };
 use crate::upload::{
     Stored,
@@ -54,7 +54,7 @@ impl Item {
         caller: &Caller,
     ) -> Result<Self, Error> {
         let recall_token = recall_token::sign(&file, caller)?;
-        let Addresses { url, signed } = links.to(&file.key)?;
+        let (url, signed) = links.to(&file.key)?;
         let signed_expires_at = signed.as_ref().map(|signed| signed.expires_at.timestamp());
         let create_time = class_id.map(|_| file.created.timestamp());
         let Facts {

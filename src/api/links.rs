@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use axum::http::request::Parts;
-
 use super::{Api, Error, access::signed};
-use crate::store::{ObjectKey, Read, ReadSigner, Session, SignedRead, Store};
+use crate::store::{ObjectKey, Read, ReadSigner, Session, SignedRead};
 
 /// How the paths begin of files that are read with a signed address.
 pub(super) const PREFIX: &str = "/f/";
@@ -30,34 +28,9 @@ pub(super) struct Links {
     signer: Option<ReadSigner>,
 }
 
-/// The addresses of one file.
-pub(super) struct Addresses {
-    /// Lasts as long as the file.
-    pub(super) url: String,
-    /// Leads to the bucket itself, for a while.
-    pub(super) signed: Option<SignedRead>,
-}
-
 impl Links {
-    /// Absolute addresses.
-    pub(super) async fn new(api: &Api, parts: &Parts, session: &Session) -> Result<Self, Error> {
-        Self::at(api.base_url(parts), api, session).await
-    }
-
-    /// For the route whose clients prepend the host themselves.
-    pub(super) async fn relative(
-        api: &Api,
-        parts: &Parts,
-        session: &Session,
-    ) -> Result<Self, Error> {
-        let base_url = match &api.store {
-            Store::Disk(_) => api.base_path(parts),
-            Store::Bucket(_) => api.base_url(parts),
-        };
-        Self::at(base_url, api, session).await
-    }
-
-    async fn at(base_url: String, api: &Api, session: &Session) -> Result<Self, Error> {
+    /// Addresses that begin with `base_url`.
+    pub(super) async fn new(base_url: String, api: &Api, session: &Session) -> Result<Self, Error> {
         let signer = match api.settings.read {
             Settings::Public => None,
             Settings::Signed { life } => session.read_signer(life).await?,
@@ -69,8 +42,9 @@ impl Links {
         })
     }
 
-    /// The addresses of the file with this key.
-    pub(super) fn to(&self, key: &ObjectKey) -> Result<Addresses, Error> {
+    /// The address of the file with this key, which lasts as long as the file, and one that leads to the
+    /// bucket itself for a while.
+    pub(super) fn to(&self, key: &ObjectKey) -> Result<(String, Option<SignedRead>), Error> {
         let url = match self.api.settings.read {
             Settings::Public => format!("{}/{key}", self.base_url),
             Settings::Signed { .. } => {
@@ -85,6 +59,6 @@ impl Links {
             process: None,
         };
         let signed = self.signer.as_ref().map(|signer| signer.sign(read));
-        Ok(Addresses { url, signed })
+        Ok((url, signed))
     }
 }

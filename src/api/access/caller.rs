@@ -3,7 +3,10 @@
 
 use std::net::IpAddr;
 
-use axum::{body::Body, extract::FromRequestParts, http::request::Parts};
+use axum::{
+    extract::{FromRequestParts, Request},
+    http::request::Parts,
+};
 use chrono::{DateTime, Utc};
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -107,14 +110,14 @@ impl Caller {
     /// Reads a body of arguments, which may hold the token, and authorises the caller.
     pub(in crate::api) async fn read_arguments(
         &mut self,
-        parts: &Parts,
-        body: Body,
-    ) -> Result<Arguments, Error> {
+        request: Request,
+    ) -> Result<(Parts, Arguments), Error> {
+        let (parts, body) = request.into_parts();
         let idle = self.api.settings.idle;
-        let arguments = Arguments::read(parts, body, MAX_BODY_BYTES, idle).await?;
+        let arguments = Arguments::read(&parts, body, MAX_BODY_BYTES, idle).await?;
         self.use_form_token(arguments.text(auth::TOKEN)?.as_bytes())?;
         self.authorize()?;
-        Ok(arguments)
+        Ok((parts, arguments))
     }
 
     /// The rules for this caller's files. The first success counts the upload.

@@ -86,8 +86,7 @@ pub(in crate::api) async fn policy(
     DirectCaller(mut caller): DirectCaller,
     request: Request,
 ) -> Result<Response, Error> {
-    let (parts, body) = request.into_parts();
-    let arguments = caller.read_arguments(&parts, body).await?;
+    let (parts, arguments) = caller.read_arguments(request).await?;
     let wanted = DirectRequest::parse(&arguments, "name")?;
     let (stem, ticket) = wanted.authorize(&mut caller)?;
     let form = caller.api.form(&parts, &stem, ticket.max_bytes).await?;
@@ -108,8 +107,7 @@ pub(in crate::api) async fn complete(
     ReturningCaller(mut caller): ReturningCaller,
     request: Request,
 ) -> Result<Response, Error> {
-    let (parts, body) = request.into_parts();
-    let arguments = caller.read_arguments(&parts, body).await?;
+    let (parts, arguments) = caller.read_arguments(request).await?;
     let ticket = caller.open(Purpose::Ticket, &arguments.text("ticket")?);
     let ticket = ticket.map_err(|_| Error::TicketInvalid)?;
     // A list, as on the main route.
@@ -133,7 +131,7 @@ pub(in crate::api) async fn complete_ticket(
     let api = caller.api.clone();
     let work = async |session: &Session| {
         let file = upload::direct::complete(rules, session, folder, pending).await?;
-        Ok((file, Links::new(&api, parts, session).await?))
+        Ok((file, Links::new(api.base_url(parts), &api, session).await?))
     };
     let (file, links) = api.with_store(parts, work).await?;
     caller.journal.stored(&file);

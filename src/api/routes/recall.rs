@@ -14,8 +14,7 @@ pub(in crate::api) async fn recall(
     ReturningCaller(mut caller): ReturningCaller,
     request: Request,
 ) -> Result<Response, Error> {
-    let (parts, body) = request.into_parts();
-    let arguments = caller.read_arguments(&parts, body).await?;
+    let (parts, arguments) = caller.read_arguments(request).await?;
     let key = recall_token::open(&arguments.text("recall_token")?, &caller)?;
     caller.journal.key(&key);
     let work = async |session: &Session| Ok(session.remove(&key).await?);

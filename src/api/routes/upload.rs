@@ -17,7 +17,7 @@ use crate::api::{
     reply,
 };
 use crate::{
-    store::{Kept, Session},
+    store::{Kept, Session, Store},
     upload::{
         self, File, Stored,
         naming::{self, Folder},
@@ -38,7 +38,7 @@ pub(in crate::api) async fn images(
     let from_query = class_id::from_query(parts.uri.query())?;
     let work = async |session: &Session| {
         let (files, class_id) = take_images(&mut caller, session, form, from_query).await?;
-        let links = Links::new(&api, &parts, session).await?;
+        let links = Links::new(api.base_url(&parts), &api, session).await?;
         let (mut items, mut kept) = (Vec::new(), Vec::new());
         for (file, object) in files {
             items.push(Item::new(file, Some(class_id), &links, &caller)?);
@@ -62,7 +62,12 @@ pub(in crate::api) async fn into_folder(
     let (parts, form) = api.open_form(request, api.settings.upload.max_bytes, 1)?;
     let work = async |session: &Session| {
         let (file, kept) = take_one(&mut caller, session, form, &folder).await?;
-        let links = Links::relative(&api, &parts, session).await?;
+        // The clients of this route prepend the host themselves.
+        let base_url = match &api.store {
+            Store::Disk(_) => api.base_path(&parts),
+            Store::Bucket(_) => api.base_url(&parts),
+        };
+        let links = Links::new(base_url, &api, session).await?;
         let item = Item::new(file, None, &links, &caller)?;
         session.keep(vec![kept]).await?;
         Ok(item)
