@@ -163,6 +163,7 @@ impl Error {
 
     /// Status, code and texts for the client.
     pub(super) fn row(&self) -> Row {
+        use upload::Error::Store;
         match self {
             Self::NotFound => row(404, "not_found")
                 .chinese("请求的地址不存在")
@@ -204,7 +205,7 @@ impl Error {
                  multipart/form-data to its binary media types (binaryMediaTypes) and deploy it \
                  again",
                 ),
-            Self::Read(error) => read_row(error),
+            Self::Read(error) | Self::Upload(upload::Error::Read(error)) => read_row(error),
             Self::FileMissing => row(400, "file_missing")
                 .chinese("上传失败: 请选择要上传的文件")
                 .english("Upload failed: the form holds no file"),
@@ -256,15 +257,52 @@ impl Error {
                 .english(format!(
                     "The range begins behind the end of the file, which has {size} bytes"
                 )),
-            Self::Upload(error) => upload_row(error),
+            Self::Upload(upload::Error::Empty) => row(400, "file_empty")
+                .chinese("上传失败: 文件是空的")
+                .english("Upload failed: the file is empty"),
+            Self::Upload(upload::Error::Type(refused)) => row(415, "type_refused")
+                .chinese(format!(
+                    "上传失败: 不支持的文件类型 ({})",
+                    refused.chinese()
+                ))
+                .english(format!(
+                    "Upload failed: this type of file is not accepted ({})",
+                    refused.looks_like
+                )),
+            Self::Upload(upload::Error::LocationKept) => row(415, "location_kept")
+                .chinese("上传失败: 文件可能含有无法清除的位置信息")
+                .english("Upload failed: the file may hold a location that cannot be removed"),
+            Self::Upload(upload::Error::Incomplete) => row(409, "upload_incomplete")
+                .chinese("上传失败: 文件还没有上传完成")
+                .english("Upload failed: the file has not been uploaded yet"),
+            Self::Upload(Store(store::Error::Refused { .. } | store::Error::NoCredentials)) => {
+                row(502, "store_refused")
+                    .chinese("上传失败: 存储服务拒绝了请求")
+                    .english("Upload failed: the storage service refused the request")
+            }
+            Self::Upload(Store(store::Error::Unavailable { .. } | store::Error::Disk { .. })) => {
+                row(502, "store_unavailable")
+                    .chinese("上传失败: 存储服务暂时不可用，请稍后重试")
+                    .english(
+                        "Upload failed: the storage service is not available now, try again later",
+                    )
+            }
+            Self::Upload(Store(store::Error::TimedOut { .. })) | Self::TimedOut => {
+                row(504, "store_timeout")
+                    .chinese("上传失败: 存储超时，请稍后重试")
+                    .english("Upload failed: the storage service took too long, try again later")
+            }
             Self::TooManyRequests { .. } => row(429, "too_many_requests")
                 .chinese("上传失败: 上传太频繁，请稍后再试")
                 .english("Upload failed: too many uploads, try again later"),
             Self::Busy => row(503, "busy")
                 .chinese("上传失败: 服务器繁忙，请稍后再试")
                 .english("Upload failed: the server is busy, try again later"),
-            Self::TimedOut => store_timeout(),
-            Self::Internal(_) => internal(),
+            Self::Upload(Store(store::Error::Interrupted)) | Self::Internal(_) => {
+                row(500, "internal")
+                    .chinese("上传失败: 服务器内部错误")
+                    .english("Upload failed: an error inside the server")
+            }
         }
     }
 
@@ -306,58 +344,6 @@ fn read_row(error: &ReadError) -> Row {
             .chinese("上传失败: 上传太慢，连接已关闭")
             .english("Upload failed: the body came too slowly, the connection is closed"),
     }
-}
-
-fn upload_row(error: &upload::Error) -> Row {
-    match error {
-        upload::Error::Empty => row(400, "file_empty")
-            .chinese("上传失败: 文件是空的")
-            .english("Upload failed: the file is empty"),
-        upload::Error::Type(refused) => row(415, "type_refused")
-            .chinese(format!(
-                "上传失败: 不支持的文件类型 ({})",
-                refused.chinese()
-            ))
-            .english(format!(
-                "Upload failed: this type of file is not accepted ({})",
-                refused.looks_like
-            )),
-        upload::Error::LocationKept => row(415, "location_kept")
-            .chinese("上传失败: 文件可能含有无法清除的位置信息")
-            .english("Upload failed: the file may hold a location that cannot be removed"),
-        upload::Error::Read(error) => read_row(error),
-        upload::Error::Incomplete => row(409, "upload_incomplete")
-            .chinese("上传失败: 文件还没有上传完成")
-            .english("Upload failed: the file has not been uploaded yet"),
-        upload::Error::Store(error) => store_row(error),
-    }
-}
-
-fn store_row(error: &store::Error) -> Row {
-    match error {
-        store::Error::Refused { .. } | store::Error::NoCredentials => row(502, "store_refused")
-            .chinese("上传失败: 存储服务拒绝了请求")
-            .english("Upload failed: the storage service refused the request"),
-        store::Error::Unavailable { .. } | store::Error::Disk { .. } => {
-            row(502, "store_unavailable")
-                .chinese("上传失败: 存储服务暂时不可用，请稍后重试")
-                .english("Upload failed: the storage service is not available now, try again later")
-        }
-        store::Error::TimedOut { .. } => store_timeout(),
-        store::Error::Interrupted => internal(),
-    }
-}
-
-fn store_timeout() -> Row {
-    row(504, "store_timeout")
-        .chinese("上传失败: 存储超时，请稍后重试")
-        .english("Upload failed: the storage service took too long, try again later")
-}
-
-fn internal() -> Row {
-    row(500, "internal")
-        .chinese("上传失败: 服务器内部错误")
-        .english("Upload failed: an error inside the server")
 }
 
 /// In minutes, where they are whole.
@@ -410,22 +396,18 @@ impl IntoResponse for Error {
     /// Status and headers only: the envelope needs the request id, so the journal writes it.
     fn into_response(self) -> Response {
         let mut response = self.row().status.into_response();
+        let headers = response.headers_mut();
         if let Some(after) = self.retry_after() {
             let seconds = after.as_secs_f64().ceil().max(1.0) as u64;
-            response.headers_mut().insert(RETRY_AFTER, seconds.into());
+            headers.insert(RETRY_AFTER, seconds.into());
         }
         if let Self::RangeNotSatisfiable { size } = &self
             && let Ok(range) = HeaderValue::try_from(format!("bytes */{size}"))
         {
-            response.headers_mut().insert(CONTENT_RANGE, range);
+            headers.insert(CONTENT_RANGE, range);
         }
-        if matches!(
-            self,
-            Self::Read(ReadError::TooSlow { .. } | ReadError::TooLong)
-        ) {
-            response
-                .headers_mut()
-                .insert(CONNECTION, HeaderValue::from_static("close"));
+        if let Self::Read(ReadError::TooSlow { .. } | ReadError::TooLong) = self {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response.extensions_mut().insert(Failure(Arc::new(self)));
         response
