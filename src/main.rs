@@ -101,13 +101,8 @@ fn start_log(config: &Config) {
     let for_people = config.runtime == Runtime::Local;
     if for_people {
         let colours = io::stdout().is_terminal();
-        registry
-            .with(
-                tracing_subscriber::fmt::layer()
-                    .with_target(false)
-                    .with_ansi(colours),
-            )
-            .init();
+        let words = tracing_subscriber::fmt::layer().with_target(false);
+        registry.with(words.with_ansi(colours)).init();
     } else {
         let json = tracing_subscriber::fmt::layer()
             .json()

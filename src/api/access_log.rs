@@ -106,10 +106,8 @@ struct Line {
 
 impl Line {
     fn begin(request: &Request) -> Self {
-        let given = request
-            .extensions()
-            .get::<Arrival>()
-            .and_then(|a| a.request_id.clone());
+        let arrival = request.extensions().get::<Arrival>();
+        let given = arrival.and_then(|arrival| arrival.request_id.clone());
         let route = request.extensions().get::<MatchedPath>();
         Self {
             request_id: given.unwrap_or_else(|| Uuid::new_v4().to_string()),

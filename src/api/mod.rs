@@ -200,11 +200,7 @@ impl Api {
     fn base_url(&self, parts: &Parts) -> String {
         match &self.settings.public_url {
             Some(url) => url.clone(),
-            None => format!(
-                "{}{}",
-                origin::requested_origin(parts),
-                self.base_path(parts)
-            ),
+            None => origin::requested_origin(parts) + &self.base_path(parts),
         }
     }
 

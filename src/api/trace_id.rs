@@ -9,9 +9,8 @@ const X_RAY: HeaderName = HeaderName::from_static("x-amzn-trace-id");
 /// 32 hexadecimal digits of `traceparent`, or X-Ray's `1-58406520-a006649127e371903a2de979`.
 pub(super) fn from_headers(headers: &HeaderMap) -> Option<String> {
     let text = |name| headers.get(name)?.to_str().ok();
-    let id = text(TRACEPARENT)
-        .and_then(of_traceparent)
-        .or_else(|| text(X_RAY).and_then(of_x_ray))?;
+    let w3c = text(TRACEPARENT).and_then(of_traceparent);
+    let id = w3c.or_else(|| text(X_RAY).and_then(of_x_ray))?;
     Some(id.to_owned())
 }
 
@@ -29,9 +28,8 @@ fn of_traceparent(text: &str) -> Option<&str> {
 
 /// `Root=1-<time>-<random>` among fields that a semicolon separates.
 fn of_x_ray(text: &str) -> Option<&str> {
-    let root = text
-        .split(';')
-        .find_map(|field| field.trim().strip_prefix("Root="))?;
+    let mut fields = text.split(';');
+    let root = fields.find_map(|field| field.trim().strip_prefix("Root="))?;
     let mut parts = root.split('-');
     let is_valid = parts.next()? == "1"
         && is_hex(parts.next()?, 8)

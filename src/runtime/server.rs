@@ -222,10 +222,8 @@ impl HttpBody for Lingering {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body
-            .as_ref()
-            .map(HttpBody::size_hint)
-            .unwrap_or_default()
+        let hint = self.body.as_ref().map(HttpBody::size_hint);
+        hint.unwrap_or_default()
     }
 }
 

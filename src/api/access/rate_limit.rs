@@ -80,14 +80,12 @@ impl Limiter {
         let bucket = clients.entry(client.to_owned()).or_insert(full);
         bucket.left = self.refilled(bucket, now);
         bucket.at = now;
-        if bucket.left >= 1.0 {
-            bucket.left -= 1.0;
-            Ok(())
-        } else {
-            Err(Duration::from_secs_f64(
-                (1.0 - bucket.left) * 60.0 / self.per_minute,
-            ))
+        if bucket.left < 1.0 {
+            let missing = 1.0 - bucket.left;
+            return Err(Duration::from_secs_f64(missing * 60.0 / self.per_minute));
         }
+        bucket.left -= 1.0;
+        Ok(())
     }
 
     fn refilled(&self, bucket: &Bucket, now: Instant) -> f64 {

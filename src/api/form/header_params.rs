@@ -15,7 +15,7 @@ pub struct Broken;
 pub struct Params<'h> {
     /// The bytes before the first semicolon.
     pub value: &'h [u8],
-    params: Vec<(&'h [u8], Cow<'h, [u8]>)>,
+    params: Vec<Param<'h>>,
 }
 
 /// More parameters than any header of a form has.
@@ -23,11 +23,7 @@ const MAX_PARAMS: usize = 16;
 
 impl<'h> Params<'h> {
     pub fn parse(header: &'h [u8]) -> Result<Self, Broken> {
-        let end = header
-            .iter()
-            .position(|byte| *byte == b';')
-            .unwrap_or(header.len());
-        let (value, mut rest) = header.split_at(end);
+        let (value, mut rest) = take_token(header);
         let mut params = Vec::new();
         while let Some((b';', after)) = rest.split_first() {
             rest = after.trim_ascii_start();
@@ -41,13 +37,9 @@ impl<'h> Params<'h> {
             params.push(param);
             rest = after.trim_ascii_start();
         }
-        if rest.is_empty() {
-            Ok(Self {
-                value: value.trim_ascii(),
-                params,
-            })
-        } else {
-            Err(Broken)
+        match rest {
+            [] => Ok(Self { value, params }),
+            _ => Err(Broken),
         }
     }
 
@@ -56,24 +48,18 @@ impl<'h> Params<'h> {
     /// # Errors
     /// [`Broken`] when it is there twice: two readers would not agree on it.
     pub fn get(&self, name: &str) -> Result<Option<&[u8]>, Broken> {
-        let mut found = self
-            .params
-            .iter()
-            .filter(|(param, _)| param.eq_ignore_ascii_case(name.as_bytes()))
-            .map(|(_, value)| &**value);
-        let first = found.next();
-        if found.next().is_some() {
-            Err(Broken)
-        } else {
-            Ok(first)
+        let is_named = |(param, _): &&Param<'_>| param.eq_ignore_ascii_case(name.as_bytes());
+        let mut found = self.params.iter().filter(is_named);
+        match (found.next(), found.next()) {
+            (_, Some(_)) => Err(Broken),
+            (first, None) => Ok(first.map(|(_, value)| &**value)),
         }
     }
 
     /// A parameter as text: UTF-8, else GBK, else with replacement characters.
     pub fn text(&self, name: &str) -> Result<Option<String>, Broken> {
-        Ok(self
-            .get(name)?
-            .map(|raw| unescape_form(&decode_guessed(raw))))
+        let raw = self.get(name)?;
+        Ok(raw.map(|raw| unescape_form(&decode_guessed(raw))))
     }
 
     /// A parameter that may also come as `name*=charset'language'percent-encoded` (RFC 5987), which
@@ -98,7 +84,10 @@ fn take_param(input: &[u8]) -> Result<(Param<'_>, &[u8]), Broken> {
     let may_hold_quotes = name.eq_ignore_ascii_case(b"filename");
     let (value, rest) = match value.strip_prefix(b"\"") {
         Some(quoted) => take_quoted(quoted, may_hold_quotes)?,
-        None => take_token(value),
+        None => {
+            let (token, rest) = take_token(value);
+            (Cow::Borrowed(token), rest)
+        }
     };
     Ok(((name, value), rest))
 }
@@ -110,10 +99,10 @@ fn split_at_byte(input: &[u8], byte: u8) -> Option<(&[u8], &[u8])> {
 }
 
 /// Reads up to the next semicolon, which stays.
-fn take_token(input: &[u8]) -> (Cow<'_, [u8]>, &[u8]) {
+fn take_token(input: &[u8]) -> (&[u8], &[u8]) {
     let end = memchr::memchr(b';', input).unwrap_or(input.len());
     let (token, rest) = input.split_at_checked(end).unwrap_or((input, &[]));
-    (Cow::Borrowed(token.trim_ascii()), rest)
+    (token.trim_ascii(), rest)
 }
 
 /// Reads up to the closing quote. Only `\"` and `\\` are escapes: old browsers send whole Windows

@@ -111,10 +111,8 @@ impl Form {
         let boundary = boundary(headers)?;
         refuse_encoded(headers)?;
         if body.size_hint().lower() > limits.max_body_bytes() {
-            return Err(ReadError::TooLarge {
-                limit: limits.max_file_bytes,
-            }
-            .into());
+            let limit = limits.max_file_bytes;
+            return Err(ReadError::TooLarge { limit }.into());
         }
         let feed = Feed::default();
         let reader = Reader::new(Source::new(body, limits), &boundary, feed.clone());

@@ -161,9 +161,8 @@ async fn complete(upload: OwnedUpload) -> Result<Response, Error> {
 /// that went no further.
 async fn abort(upload: OwnedUpload) -> Result<Response, Error> {
     let work = async |session: &Session| {
-        part_uploads(session)?
-            .abort(&upload.key, &upload.id)
-            .await?;
+        let uploads = part_uploads(session)?;
+        uploads.abort(&upload.key, &upload.id).await?;
         Ok(session.remove(&upload.key).await?)
     };
     upload.caller.api.with_store(&upload.parts, work).await?;

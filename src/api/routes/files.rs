@@ -45,10 +45,8 @@ pub(in crate::api) async fn send(
     key: &ObjectKey,
     mut request: Request,
 ) -> Result<Response, Error> {
-    let media = key
-        .extension()
-        .map(Media::of_stored)
-        .ok_or(Error::NotFound)?;
+    let media = key.extension().map(Media::of_stored);
+    let media = media.ok_or(Error::NotFound)?;
 
     // The service would begin an answer for a folder, too, and break off.
     let path = disk.path(key);
@@ -113,13 +111,12 @@ impl Part {
         let Some((first, last)) = spec.split_once('-') else {
             return Self::Whole;
         };
+        let end = size.saturating_sub(1);
         let (first, last) = match (number(first), number(last)) {
-            (Some(first), _) if last.is_empty() => (first, size.saturating_sub(1)),
-            (Some(first), Some(last)) if first <= last => (first, last.min(size.saturating_sub(1))),
-            (None, Some(suffix)) if first.is_empty() => match suffix {
-                0 => return Self::Missing,
-                suffix => (size.saturating_sub(suffix), size.saturating_sub(1)),
-            },
+            (Some(first), _) if last.is_empty() => (first, end),
+            (Some(first), Some(last)) if first <= last => (first, last.min(end)),
+            (None, Some(0)) if first.is_empty() => return Self::Missing,
+            (None, Some(suffix)) if first.is_empty() => (size.saturating_sub(suffix), end),
             _ => return Self::Whole,
         };
         if first >= size {
@@ -137,14 +134,14 @@ fn number(digits: &str) -> Option<u64> {
 }
 
 /// Only a file that does not exist is 404: a client may take that for good and forget the address.
-fn failure(error: io::Error) -> Error {
+fn failure(source: io::Error) -> Error {
     use io::ErrorKind::{InvalidFilename, NotADirectory, NotFound};
-    match error.kind() {
+    match source.kind() {
         NotFound | NotADirectory | InvalidFilename => Error::NotFound,
-        _ => Error::from(store::Error::Disk {
-            action: "read a file",
-            source: error,
-        }),
+        _ => {
+            let action = "read a file";
+            store::Error::Disk { action, source }.into()
+        }
     }
 }
 

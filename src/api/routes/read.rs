@@ -40,9 +40,8 @@ pub(in crate::api) async fn read(
     State(api): State<Api>,
     request: Request,
 ) -> Result<Response, Error> {
-    let key = api
-        .signed_key(request.uri().path())
-        .ok_or(Error::NotFound)?;
+    let key = api.signed_key(request.uri().path());
+    let key = key.ok_or(Error::NotFound)?;
     let mut response = match &api.store {
         Store::Disk(disk) => files::send(disk, &key, request).await?,
         Store::Bucket(bucket) => {
