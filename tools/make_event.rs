@@ -170,7 +170,16 @@ impl Wish {
 
     /// The event as JSON text, with a final newline.
     fn event(&self) -> Result<String, Mistake> {
-        let mut event = (self.gateway)(&self.request()?);
+        let form = self.multipart()?;
+        let body = form.as_ref().map(|form| (self.body_form)(&form.bytes));
+        let default_method = if form.is_some() { "POST" } else { "GET" };
+        let mut event = (self.gateway)(&Request {
+            wish: self,
+            method: self.method.as_deref().unwrap_or(default_method),
+            path: format!("{}{}", self.base_path, self.path),
+            body: body.transpose()?,
+            form,
+        });
         if self.sorted {
             event.0.sort_by_key(|(name, _)| *name);
         }
@@ -181,19 +190,6 @@ impl Wish {
             json = json.replace('/', "\\/");
         }
         Ok(json + "\n")
-    }
-
-    fn request(&self) -> Result<Request<'_>, Mistake> {
-        let form = self.multipart()?;
-        let body = form.as_ref().map(|form| (self.body_form)(&form.bytes));
-        let default_method = if form.is_some() { "POST" } else { "GET" };
-        Ok(Request {
-            wish: self,
-            method: self.method.as_deref().unwrap_or(default_method),
-            path: format!("{}{}", self.base_path, self.path),
-            body: body.transpose()?,
-            form,
-        })
     }
 
     /// The form as the client sends it, `None` without any part.

@@ -146,19 +146,19 @@ impl Bench {
 
     fn start(&self) -> Measured {
         let first_200 = "process start to first 200 (/healthz)";
-        let first_200 = self.medians(first_200, "≤ 8 ms, CPU ≤ 4 ms", || {
+        let mut lines = self.medians(first_200, "≤ 8 ms, CPU ≤ 4 ms", || {
             let server = Server::start(self)?;
             Ok((server.ready_after, server.process.cpu()?))
         })?;
         let first_upload = "process start to the first upload of 100 KB done";
-        let first_upload = self.medians(first_upload, "", || {
+        lines.extend(self.medians(first_upload, "", || {
             let server = Server::start(self)?;
             std::thread::sleep(self.options.pause);
             server.upload(&Payload::of_size(SMALL), 1, once())?;
             let wall = server.process.started.elapsed() - self.options.pause;
             Ok((wall, server.process.cpu()?))
-        })?;
-        Ok(vec![first_200, first_upload])
+        })?);
+        Ok(lines)
     }
 
     /// The medians of wall time and processor time of as many starts as are asked for.
@@ -167,13 +167,11 @@ impl Bench {
         what: &str,
         to_reach: &'static str,
         start: impl Fn() -> io::Result<(Duration, Duration)>,
-    ) -> io::Result<Line> {
+    ) -> Measured {
         let times = (0..self.options.starts()).map(|_| start());
         let (wall, cpu) = times.collect::<io::Result<(Vec<_>, Vec<_>)>>()?;
-        Ok(Line {
-            cpu: ms(median(cpu)),
-            ..Line::new(what, to_reach, ms(median(wall)))
-        })
+        let line = Line::new(what, to_reach, ms(median(wall)));
+        Ok(vec![line.with_cpu(ms(median(cpu)))])
     }
 
     fn idle(&self) -> Measured {
@@ -222,27 +220,26 @@ impl Bench {
         clients: usize,
         requests: u64,
     ) -> Measured {
-        let (floor, name) = match (&self.options.beside, relay) {
-            (Some(build), _) => (
-                Server::start_build(self, build, &self.sink, Vec::new())?,
-                "the other build",
-            ),
-            (None, Kind::Plain) => (Server::start_relay(self, relay)?, "relay"),
-            (None, Kind::Keeping) => (Server::start_relay(self, relay)?, "relay that keeps"),
+        let build = self.options.beside.as_ref();
+        let floor = match build {
+            Some(build) => Server::start_build(self, build, &self.sink, Vec::new())?,
+            None => Server::start_relay(self, relay)?,
+        };
+        let name = match (build, relay) {
+            (Some(_), _) => "the other build",
+            (None, Kind::Plain) => "relay",
+            (None, Kind::Keeping) => "relay that keeps",
         };
         let server = Server::start(self)?;
         let loads = [(&server, payload), (&floor, payload)];
         let [program, floor] = self.alternate(loads, clients, requests)?;
+        let shown = |cpu| match relay {
+            Kind::Plain => ms_fine(cpu),
+            Kind::Keeping => s_per_gb(cpu, payload.file_bytes),
+        };
         let what = format!("{what}; floor: {name}");
         let line = Line::new(what, to_reach, rate(program.rate));
-        Ok(vec![line.compared(
-            program.cpu,
-            floor.cpu,
-            |cpu| match relay {
-                Kind::Plain => ms_fine(cpu),
-                Kind::Keeping => s_per_gb(cpu, payload.file_bytes),
-            },
-        )])
+        Ok(vec![line.compared(program.cpu, floor.cpu, shown)])
     }
 
     /// The redirect to a private file, beside the answer of a route that does nothing.
@@ -325,10 +322,8 @@ impl Bench {
         let cpu = server.process.cpu()? - cpu;
         let uploaded = mib(size as u64);
         let what = format!("peak RSS, one upload of {uploaded}, fresh process");
-        Ok(vec![Line {
-            cpu: s_per_gb(cpu, size),
-            ..Line::new(what, "≤ 40 MiB", mib(server.process.peak_rss()?))
-        }])
+        let line = Line::new(what, "≤ 40 MiB", mib(server.process.peak_rss()?));
+        Ok(vec![line.with_cpu(s_per_gb(cpu, size))])
     }
 
     fn concurrency(&self) -> Measured {
@@ -339,16 +334,14 @@ impl Bench {
             let server = Server::start(self)?;
             let bounds = Bounds {
                 requests: uploads as u64,
-                time: Duration::from_secs(60),
+                ..once()
             };
             let done = server.upload(&payload, uploads, bounds)?;
             let cpu = server.process.cpu()?.div_f64(done.requests.max(1) as f64);
             let what = format!("peak RSS, {} MB × {uploads} at once", size / 1_000_000);
             let to_reach = if uploads == 64 { "≤ 450 MiB" } else { "" };
-            lines.push(Line {
-                cpu: s_per_gb(cpu, size),
-                ..Line::new(what, to_reach, mib(server.process.peak_rss()?))
-            });
+            let line = Line::new(what, to_reach, mib(server.process.peak_rss()?));
+            lines.push(line.with_cpu(s_per_gb(cpu, size)));
         }
         Ok(lines)
     }
@@ -358,32 +351,28 @@ impl Bench {
 
     fn lambda_start(&self) -> Measured {
         let what = "Lambda: exec to first /next";
-        let line = self.medians(what, "≤ 3 ms", || {
+        self.medians(what, "≤ 3 ms", || {
             let function = Function::start(self)?;
             Ok((function.asked_after, function.process.cpu()?))
-        })?;
-        Ok(vec![line])
+        })
     }
 
     fn lambda_first(&self) -> Measured {
         let event = lambda::event(&Payload::of_size(SMALL))?;
         let what = "Lambda: init and first invocation with 100 KB";
-        let line = self.medians(what, "≤ 4.5 ms", || {
+        self.medians(what, "≤ 4.5 ms", || {
             let function = Function::start(self)?;
             std::thread::sleep(self.options.pause);
             let invoked = function.api.invoke(&event)?;
             Ok((function.asked_after + invoked, function.process.cpu()?))
-        })?;
-        Ok(vec![line])
+        })
     }
 
     fn lambda_warm(&self) -> Measured {
         let (times, cpu, _) = self.largest_events()?;
         let what = "Lambda: event with 4.4 MB, warm, p50";
-        Ok(vec![Line {
-            cpu: ms(cpu),
-            ..Line::new(what, "≤ 9 ms", ms(median(times)))
-        }])
+        let line = Line::new(what, "≤ 9 ms", ms(median(times)));
+        Ok(vec![line.with_cpu(ms(cpu))])
     }
 
     fn lambda_peak(&self) -> Measured {

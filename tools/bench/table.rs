@@ -26,6 +26,10 @@ impl Line {
         }
     }
 
+    pub(crate) fn with_cpu(self, cpu: String) -> Self {
+        Self { cpu, ..self }
+    }
+
     /// Adds processor times: the program's, its floor's, and how many times that it is.
     pub(crate) fn compared(
         self,
