@@ -61,6 +61,26 @@ where
     let mut connections = Connections::new(limits);
     let (give_up, given_up) = watch::channel(false);
     let mut stop = std::pin::pin!(stop);
+    let hyper_service = move |arrival: Arrival, activity: Activity| {
+        let service = service.clone();
+        TowerToHyperService::new(service_fn(move |request: Request<Incoming>| {
+            let waits = request.headers().contains_key(EXPECT);
+            let mut request = request.map(|body| {
+                Body::new(Lingering {
+                    body: Some(body),
+                    started: !waits,
+                })
+            });
+            request.extensions_mut().insert(arrival.clone());
+            let handled = activity.handle();
+            let answer = service.clone().oneshot(request);
+            async move {
+                let answer = answer.await;
+                drop(handled);
+                answer
+            }
+        }))
+    };
     loop {
         tokio::select! {
             _ = &mut stop => break,
@@ -76,7 +96,7 @@ where
                     .header_read_timeout(limits.idle)
                     .serve_connection(
                         TokioIo::new(Watched::new(stream, activity.clone(), limits.idle)),
-                        hyper_service(service.clone(), arrival, activity.clone()),
+                        hyper_service(arrival, activity.clone()),
                     );
                 connections.add(graceful.watch(connection), activity);
             }
@@ -160,34 +180,6 @@ impl Connections {
             tracing::debug!("the longest idle connection was closed for another");
         }
     }
-}
-
-fn hyper_service<S>(
-    service: S,
-    arrival: Arrival,
-    activity: Activity,
-) -> impl hyper::service::Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send>
-where
-    S: Service<Request<Body>, Response = Response, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send,
-{
-    TowerToHyperService::new(service_fn(move |request: Request<Incoming>| {
-        let waits = request.headers().contains_key(EXPECT);
-        let mut request = request.map(|body| {
-            Body::new(Lingering {
-                body: Some(body),
-                started: !waits,
-            })
-        });
-        request.extensions_mut().insert(arrival.clone());
-        let handled = activity.handle();
-        let answer = service.clone().oneshot(request);
-        async move {
-            let answer = answer.await;
-            drop(handled);
-            answer
-        }
-    }))
 }
 
 /// A body whose rest is still read when nobody wants it: a client that is answered before it has
