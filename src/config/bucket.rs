@@ -16,12 +16,10 @@ impl Vars {
         dialect: Dialect,
         bucket: String,
     ) -> bucket::Settings {
-        let given_endpoint = self.read(
-            "UPLOAD_ENDPOINT",
-            "a URL of scheme and host such as https://s3.example.com",
-            None,
-            |text| base_url(text).map(Some),
-        );
+        let a_url = "a URL of scheme and host such as https://s3.example.com";
+        let given_endpoint = self.read("UPLOAD_ENDPOINT", a_url, None, |text| {
+            base_url(text).map(Some)
+        });
         let region = self.region(given_endpoint.is_some());
         let on_fc = runtime == Runtime::FunctionCompute;
         let endpoint = given_endpoint.or_else(|| match dialect {
@@ -41,30 +39,25 @@ impl Vars {
             self.refuse(id, None, expected);
         }
         let path_style = self.parse("UPLOAD_PATH_STYLE", "true or false", false);
+        let a_file = "a file of certificates in PEM";
+        let enough = "a size of 16MiB or more";
+        let memory = self.memory_for_parts();
         bucket::Settings {
             dialect,
             bucket,
             region,
             endpoint,
             path_style,
-            certificates: self.read(
-                "SSL_CERT_FILE",
-                "a file of certificates in PEM",
-                Certificates::default(),
-                |path| Certificates::from_file(path.as_ref()),
-            ),
+            certificates: self.read("SSL_CERT_FILE", a_file, Certificates::default(), |path| {
+                Certificates::from_file(path.as_ref())
+            }),
             credentials,
             timeouts: Timeouts::default(),
             one_copy_bytes: bucket::ONE_COPY_BYTES,
-            memory_bytes: self.read(
-                "UPLOAD_MEMORY_BYTES",
-                "a size of 16MiB or more",
-                self.memory_for_parts(),
-                |text| {
-                    let bytes = usize::try_from(size(text)?).ok();
-                    bytes.filter(|bytes| *bytes >= 16 << 20)
-                },
-            ),
+            memory_bytes: self.read("UPLOAD_MEMORY_BYTES", enough, memory, |text| {
+                let bytes = usize::try_from(size(text)?).ok();
+                bytes.filter(|bytes| *bytes >= LEAST_MEMORY)
+            }),
             cache_control: self.cache_control(),
         }
     }
@@ -73,18 +66,15 @@ impl Vars {
     /// is another MiB for each upload at a time.
     fn memory_for_parts(&self) -> usize {
         const NOT_ON_A_CLOUD: usize = 1 << 30;
-        const LEAST: usize = 16 << 20;
         let sizes = ["AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "FC_FUNCTION_MEMORY_SIZE"];
         let megabytes: Option<usize> = self.first_of(&sizes).and_then(|size| size.parse().ok());
-        megabytes.map_or(NOT_ON_A_CLOUD, |size| LEAST.max((size << 20) / 4))
+        megabytes.map_or(NOT_ON_A_CLOUD, |size| LEAST_MEMORY.max((size << 20) / 4))
     }
 
     fn region(&mut self, own_endpoint: bool) -> String {
         let held = self.first_of(&["UPLOAD_REGION", "AWS_REGION", "FC_REGION"]);
-        let region = held
-            .as_deref()
-            .map(|region| region.strip_prefix("oss-").unwrap_or(region));
-        match region {
+        let region = held.as_deref();
+        match region.map(|region| region.strip_prefix("oss-").unwrap_or(region)) {
             Some(region) if is_host_label(region) => region.to_owned(),
             // A server of one's own has no regions; this is what they all accept.
             None if own_endpoint => "us-east-1".to_owned(),
@@ -147,6 +137,8 @@ impl Vars {
     }
 }
 
+/// Least memory for parts, in bytes.
+const LEAST_MEMORY: usize = 16 << 20;
 /// Id, secret and session token.
 const AWS_KEYS: [&str; 3] = [
     "AWS_ACCESS_KEY_ID",

@@ -6,7 +6,7 @@
 mod bucket;
 mod vars;
 
-use std::{ffi::OsString, fmt, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
 
 use axum::http::{HeaderValue, Uri};
 use chrono::FixedOffset;
@@ -52,19 +52,9 @@ pub struct Config {
 }
 
 /// A sentence for each variable that cannot be used.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the environment cannot be used:\n  {}", .0.join("\n  "))]
 pub struct ConfigError(Vec<String>);
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the environment cannot be used:")?;
-        self.0
-            .iter()
-            .try_for_each(|problem| write!(f, "\n  {problem}"))
-    }
-}
-
-impl std::error::Error for ConfigError {}
 
 impl Config {
     /// Reads the process's environment.
@@ -99,11 +89,8 @@ impl Config {
             api.direct.secrets = Secrets::random();
         }
         let warm = vars.on_or_off("UPLOAD_WARM", true);
-        let log = vars.parse(
-            "RUST_LOG",
-            "levels such as info or warn,chat_upload=debug",
-            Targets::new().with_default(Level::INFO),
-        );
+        let levels = "levels such as info or warn,chat_upload=debug";
+        let log = vars.parse("RUST_LOG", levels, Targets::new().with_default(Level::INFO));
         vars.look_for_open_doors(runtime, addr, api.auth.secrets.is_empty());
         match (store, vars.problems) {
             (Some(store), problems) if problems.is_empty() => Ok(Self {
@@ -152,10 +139,8 @@ impl Vars {
             let rest = public_url.strip_prefix(base.as_str());
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         };
-        if bucket
-            .upload_urls()
-            .is_ok_and(|urls| urls.iter().any(is_below))
-        {
+        let urls = bucket.upload_urls();
+        if urls.is_ok_and(|urls| urls.iter().any(is_below)) {
             let warning = "UPLOAD_PUBLIC_URL is the bucket's own address: with UPLOAD_READ=signed \
                            files are read through this function, whose address belongs there, and \
                            no url will work";
@@ -164,12 +149,10 @@ impl Vars {
     }
 
     fn runtime(&self) -> Runtime {
+        const FC: [&str; 2] = ["FC_FUNCTION_NAME", "FC_INSTANCE_ID"];
         if self.get("AWS_LAMBDA_RUNTIME_API").is_some() {
             Runtime::Lambda
-        } else if self
-            .first_of(&["FC_FUNCTION_NAME", "FC_INSTANCE_ID"])
-            .is_some()
-        {
+        } else if self.first_of(&FC).is_some() {
             Runtime::FunctionCompute
         } else {
             Runtime::Local
@@ -185,11 +168,8 @@ impl Vars {
             }
             Runtime::Lambda | Runtime::Local => SocketAddr::from(([127, 0, 0, 1], 9000)),
         };
-        self.parse(
-            "UPLOAD_ADDR",
-            "an address and port such as 127.0.0.1:9000",
-            default,
-        )
+        let expected = "an address and port such as 127.0.0.1:9000";
+        self.parse("UPLOAD_ADDR", expected, default)
     }
 
     fn store(&mut self, runtime: Runtime, request_limit: Duration) -> Option<store::Settings> {
@@ -236,18 +216,12 @@ impl Vars {
             is_strict: self.strict(strip),
             sha256: self.on_or_off("UPLOAD_SHA256", false),
         };
-        let prefix = self.read(
-            "UPLOAD_PREFIX",
-            "a folder of letters, digits, - _ . and /, at most 400 bytes, its first level not pending, f, s3, api, shop or _…",
-            Folder::default(),
-            |text| Folder::parse(text).ok(),
-        );
-        let public_url = self.read(
-            "UPLOAD_PUBLIC_URL",
-            "a URL such as https://cdn.example.com, without ? or #",
-            None,
-            |text| base_url(text).map(Some),
-        );
+        let prefix = self.read("UPLOAD_PREFIX", A_FOLDER, Folder::default(), |text| {
+            Folder::parse(text).ok()
+        });
+        let public_url = self.read("UPLOAD_PUBLIC_URL", A_URL, None, |text| {
+            base_url(text).map(Some)
+        });
         let auth = self.auth();
         let bucket = match store {
             Some(store::Settings::Bucket(bucket)) => Some(&**bucket),
@@ -282,20 +256,12 @@ impl Vars {
             cors: self.cors_origins(),
             direct: self.direct(&auth.secrets),
             auth,
-            rate_per_minute: self.read(
-                "UPLOAD_RATE_PER_MIN",
-                "a number of uploads, 1 or more",
-                None,
-                |text| text.parse().ok().filter(|rate| *rate > 0).map(Some),
-            ),
+            rate_per_minute: self.read("UPLOAD_RATE_PER_MIN", A_RATE, None, |text| {
+                text.parse().ok().filter(|rate| *rate > 0).map(Some)
+            }),
             trusted_hops: self.number("UPLOAD_TRUSTED_HOPS", "a number", 0, 0..=10),
             max_in_flight: self.number("UPLOAD_MAX_IN_FLIGHT", "a number", 200, 1..=10_000),
-            base_path: self.read(
-                "UPLOAD_BASE_PATH",
-                "a path such as /prod",
-                String::new(),
-                base_path,
-            ),
+            base_path: self.read("UPLOAD_BASE_PATH", A_PATH, String::new(), base_path),
             idle: self.time_out("UPLOAD_IDLE_SECS", runtime, 30),
             request_limit,
         }
@@ -390,15 +356,12 @@ impl Vars {
         // A bucket without an address is refused elsewhere.
         let urls = bucket.and_then(|bucket| bucket.upload_urls().ok());
         let urls = urls.iter().flatten().map(String::as_str);
+        let urls = public_url.into_iter().chain(urls);
+        let host = |url: &str| Some(url.parse::<Uri>().ok()?.host()?.to_owned());
         (runtime == Runtime::Local).then(|| PageSettings {
             is_on,
-            public_host: public_url
-                .and_then(|url| Some(url.parse::<Uri>().ok()?.host()?.to_owned())),
-            origins: public_url
-                .into_iter()
-                .chain(urls)
-                .filter_map(origin_of)
-                .collect(),
+            public_host: public_url.and_then(host),
+            origins: urls.filter_map(origin_of).collect(),
         })
     }
 
@@ -407,29 +370,22 @@ impl Vars {
             Some("signed") => "private, max-age=300",
             _ => "public, max-age=300",
         };
-        self.read(
-            "UPLOAD_CACHE_CONTROL",
-            "the value of a Cache-Control header such as public, max-age=300",
-            HeaderValue::from_static(default),
-            |text| HeaderValue::from_str(text.trim()).ok(),
-        )
+        let default = HeaderValue::from_static(default);
+        let expected = "the value of a Cache-Control header such as public, max-age=300";
+        self.read("UPLOAD_CACHE_CONTROL", expected, default, |text| {
+            HeaderValue::from_str(text.trim()).ok()
+        })
     }
 
     fn cors_origins(&mut self) -> CorsOrigins {
-        self.read(
-            "UPLOAD_CORS_ORIGINS",
-            "* or origins such as https://chat.example.com, separated by commas",
-            CorsOrigins::Any,
-            |text| {
-                if text.trim() == "*" {
-                    return Some(CorsOrigins::Any);
-                }
-                text.split(',')
-                    .map(|entry| origin(entry.trim()))
-                    .collect::<Option<_>>()
-                    .map(CorsOrigins::List)
-            },
-        )
+        let expected = "* or origins such as https://chat.example.com, separated by commas";
+        self.read("UPLOAD_CORS_ORIGINS", expected, CorsOrigins::Any, |text| {
+            if text.trim() == "*" {
+                return Some(CorsOrigins::Any);
+            }
+            let origins = text.split(',').map(|entry| origin(entry.trim()));
+            origins.collect::<Option<_>>().map(CorsOrigins::List)
+        })
     }
 }
 
@@ -437,6 +393,15 @@ impl Vars {
 const FC_SECS: u64 = 15 * 60;
 
 const A_SIZE: &str = "a size such as 52428800, 50MB or 50MiB";
+
+const A_RATE: &str = "a number of uploads, 1 or more";
+
+const A_PATH: &str = "a path such as /prod";
+
+const A_URL: &str = "a URL such as https://cdn.example.com, without ? or #";
+
+const A_FOLDER: &str = "a folder of letters, digits, - _ . and /, at most 400 bytes, its first level \
+                        not pending, f, s3, api, shop or _…";
 
 const A_PORT: &str = "a port, 1 to 65535";
 
@@ -722,21 +687,15 @@ mod tests {
     fn the_variable_that_is_really_missing_is_named() {
         let s3 = "UPLOAD_STORE=s3://bucket AWS_REGION=eu-west-1";
         let oss = "UPLOAD_STORE=oss://bucket UPLOAD_REGION=cn-hangzhou";
+        let aliyun_id = "ALIBABA_CLOUD_ACCESS_KEY_ID";
+        let aliyun_secret = "ALIBABA_CLOUD_ACCESS_KEY_SECRET";
         for (store, given, missing) in [
             (s3, "", "AWS_ACCESS_KEY_ID"),
             (s3, "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
             (s3, "AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID"),
-            (oss, "", "ALIBABA_CLOUD_ACCESS_KEY_ID"),
-            (
-                oss,
-                "ALIBABA_CLOUD_ACCESS_KEY_ID",
-                "ALIBABA_CLOUD_ACCESS_KEY_SECRET",
-            ),
-            (
-                oss,
-                "ALIBABA_CLOUD_ACCESS_KEY_SECRET",
-                "ALIBABA_CLOUD_ACCESS_KEY_ID",
-            ),
+            (oss, "", aliyun_id),
+            (oss, aliyun_id, aliyun_secret),
+            (oss, aliyun_secret, aliyun_id),
             (oss, "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
         ] {
             let mut vars = shell(store);
