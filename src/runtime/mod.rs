@@ -99,14 +99,11 @@ pub async fn run(
     if runtime == Runtime::Local {
         tracing::info!("try: {}", first_upload(addr, greeting.needs_token));
     }
-    match runtime {
-        Runtime::FunctionCompute => {
-            serve(fc_service(router, limits), listener, limits, stop).await;
-        }
-        Runtime::Local | Runtime::Lambda => {
-            let router = router.layer(middleware::map_response(end_json_with_newline));
-            serve(router, listener, limits, stop).await;
-        }
+    if runtime == Runtime::FunctionCompute {
+        serve(fc_service(router, limits), listener, limits, stop).await;
+    } else {
+        let router = router.layer(middleware::map_response(end_json_with_newline));
+        serve(router, listener, limits, stop).await;
     }
     Ok(())
 }

@@ -117,10 +117,8 @@ mod tests {
         assert_eq!(limiter.take("a", start + Duration::from_secs(1)), Ok(()));
         assert!(limiter.take("a", start + Duration::from_secs(1)).is_err());
         let much_later = start + Duration::from_secs(3600);
-        let taken = (0..100)
-            .filter(|_| limiter.take("a", much_later).is_ok())
-            .count();
-        assert_eq!(taken, 60);
+        let taken = (0..100).filter(|_| limiter.take("a", much_later).is_ok());
+        assert_eq!(taken.count(), 60);
     }
 
     #[test]
