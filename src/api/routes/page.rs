@@ -81,7 +81,7 @@ fn kind(path: &str) -> &'static str {
 /// The routes of the page.
 pub(in crate::api) fn routes() -> Router<Api> {
     Router::new()
-        .route("/", get(index))
+        .route("/", get(file))
         .route("/_/{*file}", get(file))
         .method_not_allowed_fallback(|| async { Error::MethodNotAllowed })
 }
@@ -92,21 +92,15 @@ pub(in crate::api) async fn description() -> Response {
     (headers, include_str!("../../../docs/openapi.yaml")).into_response()
 }
 
-async fn index(State(api): State<Api>, headers: HeaderMap) -> Result<Response, Error> {
-    serve(&api, &headers, "")
-}
-
+/// The file that is named, or the page itself.
 async fn file(
     State(api): State<Api>,
-    Path(name): Path<String>,
+    name: Option<Path<String>>,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
-    serve(&api, &headers, &name)
-}
-
-fn serve(api: &Api, headers: &HeaderMap, name: &str) -> Result<Response, Error> {
+    let name = name.map(|Path(name)| name).unwrap_or_default();
     let settings = api.settings.page.as_ref().ok_or(Error::NotFound)?;
-    if !is_asked_by_address(headers, settings.public_host.as_deref()) {
+    if !is_asked_by_address(&headers, settings.public_host.as_deref()) {
         return Err(Error::NotFound);
     }
     let found = FILES.iter().find(|(path, _)| *path == name);
