@@ -35,7 +35,7 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 pub(crate) struct Payload {
     method: Method,
     path: Rc<str>,
-    content_type: String,
+    pub(crate) content_type: String,
     chunks: Rc<[Bytes]>,
     len: u64,
     /// Size of the file alone.
@@ -89,10 +89,6 @@ impl Payload {
         }
     }
 
-    pub(crate) fn content_type(&self) -> &str {
-        &self.content_type
-    }
-
     /// All of it in one piece.
     pub(crate) fn whole(&self) -> Vec<u8> {
         self.chunks.concat()
@@ -114,18 +110,14 @@ fn picture(size: usize) -> Vec<Bytes> {
     let mut noise = vec![0; CHUNK.min(size)];
     fastrand::Rng::with_seed(1).fill(&mut noise);
     let noise = Bytes::from(noise);
-    let beginning = BEGINNING.len().min(size);
     let mut first = noise.to_vec();
-    if let (Some(there), Some(png)) = (first.get_mut(..beginning), BEGINNING.get(..beginning)) {
-        there.copy_from_slice(png);
+    for (byte, png) in first.iter_mut().zip(BEGINNING) {
+        *byte = *png;
     }
-    let mut left = size - first.len();
+    let rest = (first.len()..size).step_by(CHUNK);
+    let rest = rest.map(|at| noise.slice(..CHUNK.min(size - at)));
     let mut chunks = vec![first.into()];
-    while left > 0 {
-        let len = left.min(CHUNK);
-        chunks.push(noise.slice(..len));
-        left -= len;
-    }
+    chunks.extend(rest);
     chunks
 }
 
@@ -230,10 +222,10 @@ impl Payload {
         let body = body.map_err(io::Error::other)?.to_bytes();
         match status.as_u16() {
             200 | 302 => Ok(()),
-            status => Err(io::Error::other(format!(
-                "{status}: {}",
-                String::from_utf8_lossy(&body)
-            ))),
+            status => {
+                let body = String::from_utf8_lossy(&body);
+                Err(io::Error::other(format!("{status}: {body}")))
+            }
         }
     }
 }
@@ -241,9 +233,8 @@ impl Payload {
 async fn connect(to: SocketAddr) -> io::Result<SendRequest<Sending>> {
     let stream = TcpStream::connect(to).await?;
     stream.set_nodelay(true)?;
-    let (connection, driver) = handshake(TokioIo::new(stream))
-        .await
-        .map_err(io::Error::other)?;
+    let connected = handshake(TokioIo::new(stream)).await;
+    let (connection, driver) = connected.map_err(io::Error::other)?;
     tokio::task::spawn_local(driver);
     Ok(connection)
 }

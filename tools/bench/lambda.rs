@@ -92,7 +92,7 @@ pub(crate) fn event(form: &Payload) -> io::Result<Bytes> {
     let whole = form.whole();
     let mut event: Value = serde_json::from_str(SAMPLE)?;
     event["headers"]["content-length"] = json!(whole.len().to_string());
-    event["headers"]["content-type"] = json!(form.content_type());
+    event["headers"]["content-type"] = json!(form.content_type);
     event["body"] = json!(base64_simd::STANDARD.encode_to_string(whole));
     Ok(event.to_string().into())
 }
