@@ -1,7 +1,7 @@
 //! Every failure a client can see: its status, its stable code, and its text in two languages. The
 //! client's own mistakes are told precisely, ours vaguely.
 
-use std::{borrow::Cow, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     http::{
@@ -150,9 +150,9 @@ pub(super) struct Row {
     pub(super) status: StatusCode,
     pub(super) code: &'static str,
     /// For the person who sends the file.
-    pub(super) chinese: Cow<'static, str>,
+    pub(super) chinese: String,
     /// For the person who writes the client.
-    pub(super) english: Cow<'static, str>,
+    pub(super) english: String,
 }
 
 impl Error {
@@ -187,69 +187,58 @@ impl Error {
             Self::GuestDenied => row(403, "guest_denied")
                 .chinese("您没有权限访问，请先注册或登录")
                 .english("Guests may not upload: register or log in first"),
-            Self::NotMultipart => row(415, "not_multipart")
-                .chinese("上传失败: 请求类型必须是 multipart/form-data")
-                .english("Upload failed: the Content-Type must be multipart/form-data"),
-            Self::EncodingRefused => row(415, "encoding_refused")
-                .chinese("上传失败: 请求内容不能压缩，请去掉 Content-Encoding")
-                .english(
-                    "Upload failed: a body with a Content-Encoding (such as gzip) is not accepted",
-                ),
-            Self::BodyMangled => row(422, "body_mangled")
+            Self::NotMultipart => upload_row(415, "not_multipart")
+                .chinese("请求类型必须是 multipart/form-data")
+                .english("the Content-Type must be multipart/form-data"),
+            Self::EncodingRefused => upload_row(415, "encoding_refused")
+                .chinese("请求内容不能压缩，请去掉 Content-Encoding")
+                .english("a body with a Content-Encoding (such as gzip) is not accepted"),
+            Self::BodyMangled => upload_row(422, "body_mangled")
                 .chinese(
-                    "上传失败: 网关把二进制内容转成了文本，请在网关的二进制媒体类型 \
+                    "网关把二进制内容转成了文本，请在网关的二进制媒体类型 \
                  (binaryMediaTypes) 中加入 multipart/form-data 并重新部署",
                 )
                 .english(
-                    "Upload failed: a gateway turned the binary body into text; add \
+                    "a gateway turned the binary body into text; add \
                  multipart/form-data to its binary media types (binaryMediaTypes) and deploy it \
                  again",
                 ),
             Self::Read(error) | Self::Upload(upload::Error::Read(error)) => read_row(error),
-            Self::FileMissing => row(400, "file_missing")
-                .chinese("上传失败: 请选择要上传的文件")
-                .english("Upload failed: the form holds no file"),
-            Self::WrongField { wanted, got } => row(400, "wrong_field")
-                .chinese(format!(
-                    "上传失败: Expected field '{wanted}', but got '{got}'"
-                ))
-                .english(format!(
-                    "Upload failed: Expected field '{wanted}', but got '{got}'"
-                )),
-            Self::TooManyFiles { limit } => row(400, "too_many_files")
-                .chinese(format!("上传失败: 一次最多上传 {limit} 个文件"))
-                .english(format!("Upload failed: at most {limit} files at a time")),
-            Self::ClassIdInvalid => row(400, "class_id_invalid")
-                .chinese("上传失败: imageClassId 必须是非负整数")
-                .english("Upload failed: imageClassId must be a whole number, 0 or more"),
-            Self::FolderInvalid => row(400, "folder_invalid")
-                .chinese("上传失败: 目录名不合法")
-                .english("Upload failed: the folder's name is not allowed"),
+            Self::FileMissing => upload_row(400, "file_missing")
+                .chinese("请选择要上传的文件")
+                .english("the form holds no file"),
+            Self::WrongField { wanted, got } => upload_row(400, "wrong_field")
+                .chinese(format!("Expected field '{wanted}', but got '{got}'"))
+                .english(format!("Expected field '{wanted}', but got '{got}'")),
+            Self::TooManyFiles { limit } => upload_row(400, "too_many_files")
+                .chinese(format!("一次最多上传 {limit} 个文件"))
+                .english(format!("at most {limit} files at a time")),
+            Self::ClassIdInvalid => upload_row(400, "class_id_invalid")
+                .chinese("imageClassId 必须是非负整数")
+                .english("imageClassId must be a whole number, 0 or more"),
+            Self::FolderInvalid => upload_row(400, "folder_invalid")
+                .chinese("目录名不合法")
+                .english("the folder's name is not allowed"),
             Self::TextTooLong { limit } => row(400, "text_too_long")
                 .chinese(format!("文本不能超过 {limit} 字节"))
                 .english(format!("The text may have at most {limit} bytes")),
-            Self::DirectDisabled => row(404, "direct_disabled")
-                .chinese("上传失败: 没有开启大文件直传")
-                .english("Upload failed: direct uploads are not switched on"),
-            Self::TicketInvalid => row(401, "ticket_invalid")
-                .chinese("上传失败: 上传凭证不合法或已过期")
-                .english("Upload failed: the ticket is not valid or has expired"),
+            Self::DirectDisabled => upload_row(404, "direct_disabled")
+                .chinese("没有开启大文件直传")
+                .english("direct uploads are not switched on"),
+            Self::TicketInvalid => upload_row(401, "ticket_invalid")
+                .chinese("上传凭证不合法或已过期")
+                .english("the ticket is not valid or has expired"),
             Self::RecallExpired { life } => recall_expired(*life),
-            Self::ParameterInvalid { name } => row(400, "parameter_invalid")
-                .chinese(format!("上传失败: 参数 {name} 不正确"))
-                .english(format!(
-                    "Upload failed: parameter {name} is missing or not valid"
-                )),
-            Self::AlreadyUploaded => row(409, "already_uploaded")
-                .chinese("上传失败: 文件已经上传过")
-                .english("Upload failed: the file was uploaded before"),
-            Self::PartTooSmall => row(400, "part_too_small")
-                .chinese(
-                    "上传失败: 除最后一块外，每块不能小于存储桶的下限\
-                     （S3 为 5 MiB，OSS 为 100 KiB）",
-                )
+            Self::ParameterInvalid { name } => upload_row(400, "parameter_invalid")
+                .chinese(format!("参数 {name} 不正确"))
+                .english(format!("parameter {name} is missing or not valid")),
+            Self::AlreadyUploaded => upload_row(409, "already_uploaded")
+                .chinese("文件已经上传过")
+                .english("the file was uploaded before"),
+            Self::PartTooSmall => upload_row(400, "part_too_small")
+                .chinese("除最后一块外，每块不能小于存储桶的下限（S3 为 5 MiB，OSS 为 100 KiB）")
                 .english(
-                    "Upload failed: a part other than the last is smaller than the bucket takes \
+                    "a part other than the last is smaller than the bucket takes \
                      (S3: 5 MiB, OSS: 100 KiB)",
                 ),
             Self::RangeNotSatisfiable { size } => row(416, "range_not_satisfiable")
@@ -257,51 +246,46 @@ impl Error {
                 .english(format!(
                     "The range begins behind the end of the file, which has {size} bytes"
                 )),
-            Self::Upload(upload::Error::Empty) => row(400, "file_empty")
-                .chinese("上传失败: 文件是空的")
-                .english("Upload failed: the file is empty"),
-            Self::Upload(upload::Error::Type(refused)) => row(415, "type_refused")
-                .chinese(format!(
-                    "上传失败: 不支持的文件类型 ({})",
-                    refused.chinese()
-                ))
+            Self::Upload(upload::Error::Empty) => upload_row(400, "file_empty")
+                .chinese("文件是空的")
+                .english("the file is empty"),
+            Self::Upload(upload::Error::Type(refused)) => upload_row(415, "type_refused")
+                .chinese(format!("不支持的文件类型 ({})", refused.chinese()))
                 .english(format!(
-                    "Upload failed: this type of file is not accepted ({})",
+                    "this type of file is not accepted ({})",
                     refused.looks_like
                 )),
-            Self::Upload(upload::Error::LocationKept) => row(415, "location_kept")
-                .chinese("上传失败: 文件可能含有无法清除的位置信息")
-                .english("Upload failed: the file may hold a location that cannot be removed"),
-            Self::Upload(upload::Error::Incomplete) => row(409, "upload_incomplete")
-                .chinese("上传失败: 文件还没有上传完成")
-                .english("Upload failed: the file has not been uploaded yet"),
+            Self::Upload(upload::Error::LocationKept) => upload_row(415, "location_kept")
+                .chinese("文件可能含有无法清除的位置信息")
+                .english("the file may hold a location that cannot be removed"),
+            Self::Upload(upload::Error::Incomplete) => upload_row(409, "upload_incomplete")
+                .chinese("文件还没有上传完成")
+                .english("the file has not been uploaded yet"),
             Self::Upload(Store(store::Error::Refused { .. } | store::Error::NoCredentials)) => {
-                row(502, "store_refused")
-                    .chinese("上传失败: 存储服务拒绝了请求")
-                    .english("Upload failed: the storage service refused the request")
+                upload_row(502, "store_refused")
+                    .chinese("存储服务拒绝了请求")
+                    .english("the storage service refused the request")
             }
             Self::Upload(Store(store::Error::Unavailable { .. } | store::Error::Disk { .. })) => {
-                row(502, "store_unavailable")
-                    .chinese("上传失败: 存储服务暂时不可用，请稍后重试")
-                    .english(
-                        "Upload failed: the storage service is not available now, try again later",
-                    )
+                upload_row(502, "store_unavailable")
+                    .chinese("存储服务暂时不可用，请稍后重试")
+                    .english("the storage service is not available now, try again later")
             }
             Self::Upload(Store(store::Error::TimedOut { .. })) | Self::TimedOut => {
-                row(504, "store_timeout")
-                    .chinese("上传失败: 存储超时，请稍后重试")
-                    .english("Upload failed: the storage service took too long, try again later")
+                upload_row(504, "store_timeout")
+                    .chinese("存储超时，请稍后重试")
+                    .english("the storage service took too long, try again later")
             }
-            Self::TooManyRequests { .. } => row(429, "too_many_requests")
-                .chinese("上传失败: 上传太频繁，请稍后再试")
-                .english("Upload failed: too many uploads, try again later"),
-            Self::Busy => row(503, "busy")
-                .chinese("上传失败: 服务器繁忙，请稍后再试")
-                .english("Upload failed: the server is busy, try again later"),
+            Self::TooManyRequests { .. } => upload_row(429, "too_many_requests")
+                .chinese("上传太频繁，请稍后再试")
+                .english("too many uploads, try again later"),
+            Self::Busy => upload_row(503, "busy")
+                .chinese("服务器繁忙，请稍后再试")
+                .english("the server is busy, try again later"),
             Self::Upload(Store(store::Error::Interrupted)) | Self::Internal(_) => {
-                row(500, "internal")
-                    .chinese("上传失败: 服务器内部错误")
-                    .english("Upload failed: an error inside the server")
+                upload_row(500, "internal")
+                    .chinese("服务器内部错误")
+                    .english("an error inside the server")
             }
         }
     }
@@ -321,28 +305,21 @@ const FULL_FOR: Duration = Duration::from_secs(1);
 
 fn read_row(error: &ReadError) -> Row {
     match error {
-        ReadError::TooLarge { limit } => row(413, "too_large")
-            .chinese(format!("上传失败: 文件不能超过 {}", size(*limit, "字节")))
-            .english(format!(
-                "Upload failed: a file may have at most {}",
-                size(*limit, "bytes")
-            )),
-        ReadError::FieldTooLarge { limit } => row(400, "field_too_large")
-            .chinese(format!("上传失败: 表单字段不能超过 {limit} 字节"))
-            .english(format!(
-                "Upload failed: a field may have at most {limit} bytes"
-            )),
-        ReadError::Malformed(fault) => row(400, "body_malformed")
-            .chinese("上传失败: 请求内容不是有效的 multipart 表单")
-            .english(format!(
-                "Upload failed: not a valid multipart form: {fault}"
-            )),
-        ReadError::Truncated => row(400, "body_truncated")
-            .chinese("上传失败: 请求内容不完整，上传中途断开")
-            .english("Upload failed: the body ended before the form's closing boundary"),
-        ReadError::TooSlow { .. } | ReadError::TooLong => row(408, "client_too_slow")
-            .chinese("上传失败: 上传太慢，连接已关闭")
-            .english("Upload failed: the body came too slowly, the connection is closed"),
+        ReadError::TooLarge { limit } => upload_row(413, "too_large")
+            .chinese(format!("文件不能超过 {}", size(*limit, "字节")))
+            .english(format!("a file may have at most {}", size(*limit, "bytes"))),
+        ReadError::FieldTooLarge { limit } => upload_row(400, "field_too_large")
+            .chinese(format!("表单字段不能超过 {limit} 字节"))
+            .english(format!("a field may have at most {limit} bytes")),
+        ReadError::Malformed(fault) => upload_row(400, "body_malformed")
+            .chinese("请求内容不是有效的 multipart 表单")
+            .english(format!("not a valid multipart form: {fault}")),
+        ReadError::Truncated => upload_row(400, "body_truncated")
+            .chinese("请求内容不完整，上传中途断开")
+            .english("the body ended before the form's closing boundary"),
+        ReadError::TooSlow { .. } | ReadError::TooLong => upload_row(408, "client_too_slow")
+            .chinese("上传太慢，连接已关闭")
+            .english("the body came too slowly, the connection is closed"),
     }
 }
 
@@ -364,19 +341,26 @@ fn row(status: u16, code: &'static str) -> Row {
     Row {
         status: StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
         code,
-        chinese: "".into(),
-        english: "".into(),
+        chinese: String::new(),
+        english: String::new(),
     }
 }
 
+/// A row whose texts begin with the words for a failed upload.
+fn upload_row(status: u16, code: &'static str) -> Row {
+    row(status, code)
+        .chinese("上传失败: ")
+        .english("Upload failed: ")
+}
+
 impl Row {
-    fn chinese(mut self, text: impl Into<Cow<'static, str>>) -> Self {
-        self.chinese = text.into();
+    fn chinese(mut self, text: impl AsRef<str>) -> Self {
+        self.chinese += text.as_ref();
         self
     }
 
-    fn english(mut self, text: impl Into<Cow<'static, str>>) -> Self {
-        self.english = text.into();
+    fn english(mut self, text: impl AsRef<str>) -> Self {
+        self.english += text.as_ref();
         self
     }
 }
