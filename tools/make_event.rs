@@ -88,6 +88,7 @@ type Mistake = String;
 // The command line
 
 /// The parsed command line.
+#[derive(Default)]
 struct Wish {
     method: Option<String>,
     path: String,
@@ -98,8 +99,8 @@ struct Wish {
     field: String,
     file_name: Option<String>,
     form: Vec<Input>,
-    gateway: Gateway,
-    body_form: BodyForm,
+    gateway: Option<Gateway>,
+    body_form: Option<BodyForm>,
     sorted: bool,
     escaped_slashes: bool,
     flag_as_text: bool,
@@ -117,20 +118,9 @@ impl Wish {
     /// Reads the arguments; `None` means that help was asked for.
     fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Option<Self>, Mistake> {
         let mut wish = Self {
-            method: None,
             path: "/api/chat/uploadAliyun".into(),
-            base_path: String::new(),
-            query: Vec::new(),
-            header_changes: Vec::new(),
-            upper_case_headers: false,
             field: "img".into(),
-            file_name: None,
-            form: Vec::new(),
-            gateway: apigw_v2,
-            body_form: base64,
-            sorted: false,
-            escaped_slashes: false,
-            flag_as_text: false,
+            ..Self::default()
         };
         let mut arguments = arguments.into_iter();
         while let Some(argument) = arguments.next() {
@@ -148,10 +138,10 @@ impl Wish {
                 "--path" => wish.path = rooted(value()?)?,
                 "--query" => wish.query.push(split(&value()?, '=')?),
                 "--header" => wish.header_changes.push(split(&value()?, ':')?),
-                "--gateway" => wish.gateway = choose("gateway", &value()?, &GATEWAYS)?,
+                "--gateway" => wish.gateway = Some(choose("gateway", &value()?, &GATEWAYS)?),
                 "--base-path" => wish.base_path = rooted(value()?)?,
-                "--body-as" => wish.body_form = choose("body form", &value()?, &BODY_FORMS)?,
-                "--mangled" => wish.body_form = mangled,
+                "--body-as" => wish.body_form = Some(choose("body form", &value()?, &BODY_FORMS)?),
+                "--mangled" => wish.body_form = Some(mangled),
                 "--upper-case-headers" => wish.upper_case_headers = true,
                 "--sorted" => wish.sorted = true,
                 "--escaped-slashes" => wish.escaped_slashes = true,
@@ -171,9 +161,11 @@ impl Wish {
     /// The event as JSON text, with a final newline.
     fn event(&self) -> Result<String, Mistake> {
         let form = self.multipart()?;
-        let body = form.as_ref().map(|form| (self.body_form)(&form.bytes));
+        let body_form = self.body_form.unwrap_or(base64);
+        let body = form.as_ref().map(|form| body_form(&form.bytes));
         let default_method = if form.is_some() { "POST" } else { "GET" };
-        let mut event = (self.gateway)(&Request {
+        let gateway = self.gateway.unwrap_or(apigw_v2);
+        let mut event = gateway(&Request {
             wish: self,
             method: self.method.as_deref().unwrap_or(default_method),
             path: format!("{}{}", self.base_path, self.path),
@@ -249,9 +241,8 @@ impl Request<'_> {
             changed.any(|name| name.eq_ignore_ascii_case(header))
         };
         headers.retain(|(name, _)| !is_changed(name));
-        let headers = headers
-            .into_iter()
-            .map(|(name, value)| (name.into(), value));
+        let headers = headers.into_iter();
+        let headers = headers.map(|(name, value)| (name.into(), value));
         let added = changes.iter().filter(|(_, value)| !value.is_empty());
         let mut headers: Vec<Pair> = headers.chain(added.cloned()).collect();
         for (name, _) in headers.iter_mut().filter(|_| self.wish.upper_case_headers) {

@@ -25,7 +25,7 @@ Usage: cargo build --release && cargo measure [OPTIONS]
   --help                this text
 ";
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Options {
     pub(crate) binary: PathBuf,
     /// Another build of it.
@@ -49,17 +49,10 @@ impl Options {
     pub(crate) fn parse(mut words: impl Iterator<Item = String>) -> Result<Option<Self>, String> {
         let mut options = Self {
             binary: beside_this_program()?,
-            beside: None,
-            files: Vec::new(),
-            pin: false,
-            only: Vec::new(),
-            quick: false,
             concurrency: vec![1, 16, 64],
             concurrent_mb: 100,
             memory_mb: 1024,
-            tls: false,
-            pause: Duration::ZERO,
-            variables: Vec::new(),
+            ..Self::default()
         };
         while let Some(word) = words.next() {
             let mut value = || words.next().ok_or(format!("{word} needs a value"));
