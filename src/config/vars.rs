@@ -47,6 +47,7 @@ pub const VARIABLES: &[&str] = &[
 ];
 
 /// The variables, and what there is to say about them.
+#[derive(Default)]
 pub(super) struct Vars {
     held: BTreeMap<String, String>,
     pub(super) problems: Vec<String>,
@@ -58,8 +59,7 @@ impl Vars {
     pub(super) fn new(vars: impl Iterator<Item = (String, String)>) -> Self {
         Self {
             held: vars.filter(|(_, value)| !value.is_empty()).collect(),
-            problems: Vec::new(),
-            warnings: Vec::new(),
+            ..Self::default()
         }
     }
 

@@ -465,7 +465,7 @@ fn add_values<E: de::Error>(
 }
 
 /// An answer in the shape that a gateway wants.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Answer {
     status_code: u16,
@@ -491,11 +491,10 @@ impl Answer {
         let mut answer = Self {
             status_code: status.as_u16(),
             status_description: (gateway == Gateway::Alb).then(|| status.to_string()),
-            headers: BTreeMap::new(),
-            multi_value_headers: BTreeMap::new(),
             cookies: (gateway == Gateway::ApiV2).then(Vec::new),
             body,
             is_base64_encoded,
+            ..Self::default()
         };
         answer.set_headers(gateway, headers);
         answer
@@ -530,9 +529,8 @@ impl Answer {
 
 /// The body, if a gateway may pass it as text without changing a byte.
 fn text_of<'b>(headers: &HeaderMap, body: &'b [u8]) -> Option<&'b str> {
-    let mime = headers
-        .get(CONTENT_TYPE)
-        .map_or(&b"text/"[..], HeaderValue::as_bytes);
+    let mime = headers.get(CONTENT_TYPE);
+    let mime = mime.map_or(&b"text/"[..], HeaderValue::as_bytes);
     let is_text = mime.starts_with(b"text/") || mime.starts_with(b"application/json");
     if !is_text || headers.contains_key(CONTENT_ENCODING) {
         return None;

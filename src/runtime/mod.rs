@@ -136,10 +136,8 @@ fn addresses(addr: SocketAddr) -> Vec<SocketAddr> {
         socket.local_addr()
     });
     let outward = outward.map(|from| at(from.ip()));
-    [Ok(at(Ipv4Addr::LOCALHOST.into())), outward]
-        .into_iter()
-        .flatten()
-        .collect()
+    let own = [at(Ipv4Addr::LOCALHOST.into())].into_iter();
+    own.chain(outward).collect()
 }
 
 /// A terminal puts its prompt behind what curl prints.

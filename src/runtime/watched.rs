@@ -90,9 +90,8 @@ impl<S> Watched<S> {
             return written;
         }
         let idle = self.idle;
-        let stalled = self
-            .stalled
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep(idle)));
+        let stalled = &mut self.stalled;
+        let stalled = stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(idle)));
         ready!(stalled.as_mut().poll(cx));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
@@ -156,10 +155,8 @@ mod tests {
         let mut watched = Watched::new(ours, Activity::new(), IDLE);
         let writing = async {
             let start = Instant::now();
-            let error = watched
-                .write_all(&[7; 100])
-                .await
-                .expect_err("nobody reads");
+            let written = watched.write_all(&[7; 100]).await;
+            let error = written.expect_err("nobody reads");
             (error.kind(), start.elapsed())
         };
         // It takes a little in time, and then nothing.
