@@ -97,6 +97,11 @@ impl Contents {
         self.requests.len() - 1
     }
 
+    /// Writes down how many bytes of a request's body have arrived.
+    pub(super) fn record_received(&mut self, number: usize, bytes: u64) {
+        self.requests[number].received = bytes;
+    }
+
     /// Writes down how a request was answered.
     pub(super) fn record_status(&mut self, number: usize, status: u16) {
         self.requests[number].status = Some(status);

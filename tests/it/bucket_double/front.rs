@@ -4,15 +4,15 @@
 use std::fmt;
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use chrono::Utc;
 use futures_util::{StreamExt, stream};
-use http_body::{Frame, SizeHint};
+use http_body::{Body as _, Frame};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_ENCODING, CONTENT_LENGTH, HOST, HeaderValue};
@@ -150,11 +150,11 @@ pub(crate) struct Recorded {
     pub(crate) status: Option<u16>,
     /// Whether the double still works on it.
     pub(crate) under_way: bool,
-    received: Arc<AtomicU64>,
+    pub(super) received: u64,
 }
 
 impl Recorded {
-    fn new(request: &Request<Incoming>, received: Arc<AtomicU64>) -> Self {
+    fn new(request: &Request<Incoming>) -> Self {
         let key = key_of(host(request.headers()), request.uri());
         let (method, uri, headers) = (request.method(), request.uri(), request.headers());
         Self {
@@ -166,13 +166,13 @@ impl Recorded {
             key_id: key_id(headers, uri),
             status: None,
             under_way: true,
-            received,
+            received: 0,
         }
     }
 
-    /// Bytes of the body that have arrived by now.
+    /// Bytes of the body that had arrived by then.
     pub(crate) fn received(&self) -> u64 {
-        self.received.load(Ordering::Relaxed)
+        self.received
     }
 
     /// The header as text, `None` when it was not sent.
@@ -272,8 +272,7 @@ impl Front {
         request: Request<Incoming>,
         line: &Line,
     ) -> Result<Response<Body>, Cut> {
-        let received = Arc::default();
-        let recorded = Recorded::new(&request, Arc::clone(&received));
+        let recorded = Recorded::new(&request);
         let operation = recorded.operation;
         let number = self.record(recorded);
         let call = Call { number, operation };
@@ -281,8 +280,9 @@ impl Front {
             front: self,
             number,
         };
-        let request = request.map(|body| Upload::new(body, received, self.contents.clone()));
         let fault = self.strike(operation);
+        let (head, body) = request.into_parts();
+        let request = Request::from_parts(head, self.receive(body, number, fault).await?);
         let mut response = match fault {
             None if self.gate.is_closed() && operation != Operation::PostForm => {
                 self.pass_the_gate(request, call).await?
@@ -306,25 +306,42 @@ impl Front {
         number
     }
 
-    /// Refuses or performs a request, by `s3s`.
-    async fn serve(&self, request: Request<Body>, call: Call) -> Response<Body> {
-        if let Some(refusal) = self.refusal(call.operation, &request) {
-            return refusal.into_response(&request_id(call.number));
+    /// Reads a body before anything is done, as an answer that comes earlier may be lost with the
+    /// connection; of one that is to be cut, half and at least a chunk.
+    async fn receive(
+        &self,
+        mut body: Incoming,
+        number: usize,
+        fault: Option<Fault>,
+    ) -> Result<Bytes, Cut> {
+        let announced = body.size_hint().lower() as usize;
+        let enough = match fault {
+            Some(Fault::CutMidBody) => announced / 2,
+            _ => usize::MAX,
+        };
+        let mut bytes = BytesMut::with_capacity(announced);
+        while let Some(frame) = body.frame().await {
+            if let Ok(data) = frame.map_err(|_| Cut)?.into_data() {
+                bytes.extend_from_slice(&data);
+            }
+            self.contents
+                .send_modify(|now| now.record_received(number, bytes.len() as u64));
+            if bytes.len() >= enough {
+                break;
+            }
         }
-        let answer = self.service.call(request).await;
-        answer.expect("s3s turns errors into answers")
+        Ok(bytes.freeze())
     }
 
     async fn suffer(
         &self,
         fault: Fault,
-        request: Request<Upload>,
+        request: Request<Bytes>,
         call: Call,
         line: &Line,
     ) -> Result<Response<Body>, Cut> {
         match fault {
             Fault::Status(status, code) => {
-                request.into_body().drain().await;
                 Ok(planned_refusal(status, code).into_response(&request_id(call.number)))
             }
             Fault::Slow(time) => {
@@ -332,18 +349,11 @@ impl Front {
                 tokio::time::sleep(time).await;
                 Ok(response)
             }
-            Fault::CutMidBody => {
-                request.into_body().read_half().await;
-                Err(Cut)
-            }
+            Fault::CutMidBody => Err(Cut),
             Fault::HalfAnswer if !call.operation.only_reads() => {
-                request.into_body().drain().await;
                 half(Response::new(Body::empty()), line).await
             }
-            Fault::Hang => {
-                request.into_body().drain().await;
-                std::future::pending().await
-            }
+            Fault::Hang => std::future::pending().await,
             Fault::SwapFirst(bytes) => {
                 self.swap(request.headers(), request.uri(), bytes);
                 Ok(self.perform(request, call).await)
@@ -354,38 +364,36 @@ impl Front {
         }
     }
 
-    /// Answers as a healthy cloud would, once the whole body has arrived: an
-    /// answer that comes earlier may be lost with the connection.
-    async fn perform(&self, request: Request<Upload>, call: Call) -> Response<Body> {
-        let upload = request.body().clone();
-        let response = match call.operation {
-            Operation::PostForm => {
-                let taken = self.take_form(request, call).await;
-                taken.unwrap_or_else(|refusal| refusal.into_response(&request_id(call.number)))
+    /// Refuses or performs a request: a form by itself, all others by `s3s`.
+    async fn perform(&self, request: Request<Bytes>, call: Call) -> Response<Body> {
+        let refusal = match self.refusal(call.operation, request.headers()) {
+            Some(refusal) => refusal,
+            None if call.operation == Operation::PostForm => match self.take_form(request).await {
+                Ok(response) => return response,
+                Err(refusal) => refusal,
+            },
+            None => {
+                let answer = self.service.call(request.map(Body::from)).await;
+                return answer.expect("s3s turns errors into answers");
             }
-            _ => self.serve(request.map(Body::http_body), call).await,
         };
-        upload.drain().await;
-        response
+        refusal.into_response(&request_id(call.number))
     }
 
     /// Performs a request once the test lets it, and answers once the test lets it, too. That it has
     /// arrived is enough: nobody need wait for its answer any more.
     async fn pass_the_gate(
         self: &Arc<Self>,
-        request: Request<Upload>,
+        request: Request<Bytes>,
         call: Call,
     ) -> Result<Response<Body>, Cut> {
-        let (head, body) = request.into_parts();
-        let body = BodyExt::collect(body).await.map_err(|_| Cut)?.to_bytes();
-        let request = Request::from_parts(head, Body::from(body));
         let front = Arc::clone(self);
         let passing = tokio::spawn(async move {
             let gate = &front.gate;
             let key = key_of(host(request.headers()), request.uri());
             let Call { number, operation } = call;
             gate.pass(number, operation, &key, Stage::Arrived).await;
-            let response = front.serve(request, call).await;
+            let response = front.perform(request, call).await;
             gate.pass(number, operation, &key, Stage::Performed).await;
             response
         });
@@ -393,14 +401,7 @@ impl Front {
     }
 
     /// Reads a POST form, holds it to its policy and stores its file.
-    async fn take_form(
-        &self,
-        request: Request<Upload>,
-        call: Call,
-    ) -> Result<Response<Body>, Refusal> {
-        if let Some(refusal) = self.refusal(call.operation, &request) {
-            return Err(refusal);
-        }
+    async fn take_form(&self, request: Request<Bytes>) -> Result<Response<Body>, Refusal> {
         let (head, body) = request.into_parts();
         let bucket = bucket_of(host(&head.headers), &head.uri);
         let form = PostForm::read(&head.headers, body).await?;
@@ -422,11 +423,10 @@ impl Front {
     }
 
     /// Refuses all that OSS's S3-compatible API does not take.
-    fn refusal<B>(&self, operation: Operation, request: &Request<B>) -> Option<Refusal> {
+    fn refusal(&self, operation: Operation, headers: &HeaderMap) -> Option<Refusal> {
         if self.dialect == Dialect::S3 {
             return None;
         }
-        let headers = request.headers();
         let host = host(headers);
         if host.ends_with(".aliyuncs.com") && bucket_in(host).is_none() {
             return Some(second_level_domain_forbidden());
@@ -560,74 +560,6 @@ async fn serve_connection(stream: TcpStream, front: Arc<Front>) {
     });
     // An error is a cut that was planned, or the client's own going away.
     let _ = http1::Builder::new().serve_connection(io, service).await;
-}
-
-/// A request's body, counted as it arrives. Clones share it, so that what `s3s`
-/// leaves unread can still be read.
-#[derive(Clone)]
-struct Upload {
-    incoming: Arc<Mutex<Incoming>>,
-    received: Arc<AtomicU64>,
-    contents: Arc<watch::Sender<Contents>>,
-}
-
-impl Upload {
-    fn new(
-        incoming: Incoming,
-        received: Arc<AtomicU64>,
-        contents: Arc<watch::Sender<Contents>>,
-    ) -> Self {
-        Self {
-            incoming: Arc::new(Mutex::new(incoming)),
-            received,
-            contents,
-        }
-    }
-
-    /// Reads and forgets the rest.
-    async fn drain(mut self) {
-        while let Some(Ok(_)) = self.frame().await {}
-    }
-
-    /// Reads a chunk and then until half is there.
-    async fn read_half(mut self) {
-        let half = http_body::Body::size_hint(&self).lower() / 2;
-        while let Some(Ok(_)) = self.frame().await {
-            if self.received.load(Ordering::Relaxed) >= half {
-                return;
-            }
-        }
-    }
-}
-
-impl http_body::Body for Upload {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let mut incoming = self.incoming.lock().expect("no panic while held");
-        let frame = ready!(Pin::new(&mut *incoming).poll_frame(context));
-        if let Some(Ok(frame)) = &frame {
-            let bytes = frame.data_ref().map_or(0, Bytes::len);
-            self.received.fetch_add(bytes as u64, Ordering::Relaxed);
-            // Tests may wait for bytes, which no other change announces.
-            self.contents.send_modify(|_| {});
-        }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        let incoming = self.incoming.lock().expect("no panic while held");
-        incoming.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        let incoming = self.incoming.lock().expect("no panic while held");
-        incoming.size_hint()
-    }
 }
 
 /// How many bytes a connection may still send; shared with the answers on it.

@@ -15,12 +15,12 @@
 //! and `not-in`.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 
 use bytes::{Bytes, BytesMut};
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
-use futures_util::TryStreamExt;
+use futures_util::{TryStreamExt, stream};
 use hmac::{Hmac, KeyInit, Mac};
-use http_body_util::BodyDataStream;
 use hyper::header::{CONTENT_TYPE, ETAG, LOCATION};
 use hyper::{HeaderMap, Response};
 use multer::Multipart;
@@ -51,20 +51,14 @@ pub(super) struct PostForm {
 }
 
 impl PostForm {
-    /// Reads the whole body.
-    pub(super) async fn read<B>(headers: &HeaderMap, body: B) -> Result<Self, Refusal>
-    where
-        B: http_body::Body<Data = Bytes, Error: std::error::Error + Send + Sync + 'static>
-            + Send
-            + 'static,
-    {
+    pub(super) async fn read(headers: &HeaderMap, body: Bytes) -> Result<Self, Refusal> {
         let content_type = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok());
         let boundary = multer::parse_boundary(content_type.unwrap_or_default());
         let boundary = boundary.map_err(|_| {
             let message = "Bucket POST must be of the enclosure-type multipart/form-data";
             Refusal::new(412, "PreconditionFailed", message)
         })?;
-        let mut parts = Multipart::new(BodyDataStream::new(body), boundary);
+        let mut parts = Multipart::new(stream::iter([Ok::<_, Infallible>(body)]), boundary);
         let mut form = Self {
             fields: BTreeMap::new(),
             file: Bytes::new(),
