@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use futures_util::TryStreamExt;
-use hyper::{HeaderMap, StatusCode, Uri};
+use hyper::{HeaderMap, Uri};
 use percent_encoding::percent_decode_str;
 use s3s::access::{S3Access, S3AccessContext};
 use s3s::auth::{S3Auth, SecretKey};
@@ -20,7 +20,7 @@ use s3s::{Body, S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_er
 use tokio::sync::watch;
 
 use super::contents::{Contents, Object};
-use super::refusal::file_already_exists;
+use super::refusal::{file_already_exists, refusal};
 use super::role::Role;
 use super::{BUCKET, Dialect};
 
@@ -123,7 +123,7 @@ impl Backend {
                 Err(s3_error!(PreconditionFailed))
             }
             Dialect::Oss if exists && has(headers, "x-oss-forbid-overwrite", "true") => {
-                Err(file_already_exists().into())
+                Err(file_already_exists())
             }
             Dialect::S3 | Dialect::Oss => Ok(()),
         }
@@ -596,15 +596,12 @@ impl S3Access for SessionTokens {
                 .get_bucket_name()
                 .map_or(Ok(()), check_bucket),
             (None, _) => Err(s3_error!(AccessDenied, "the session token is missing")),
-            (Some(_), _) => Err(invalid_token()),
+            (Some(_), _) => {
+                let message = "the session token is not this key's";
+                Err(refusal(403, "InvalidToken", message))
+            }
         }
     }
-}
-
-fn invalid_token() -> S3Error {
-    let mut error = s3_error!(InvalidToken, "the session token is not this key's");
-    error.set_status_code(StatusCode::FORBIDDEN);
-    error
 }
 
 /// The session token of a request, in its headers or in a presigned query.

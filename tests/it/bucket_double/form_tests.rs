@@ -169,7 +169,7 @@ impl Signed {
 
 #[track_caller]
 fn assert_refused(reply: &Reply, (status, code): (u16, &str), message: &str) {
-    let body = String::from_utf8_lossy(&reply.body);
+    let body = String::from_utf8_lossy(&reply.body).replace("&quot;", "\"");
     assert_eq!(reply.status, status, "{body}");
     assert!(body.contains(&format!("<Code>{code}</Code>")), "{body}");
     assert!(body.contains(message), "{message} is not in {body}");

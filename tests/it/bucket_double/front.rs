@@ -21,8 +21,8 @@ use hyper::service::service_fn;
 use hyper::{HeaderMap, Method, Request, Response, Uri};
 use hyper_util::rt::TokioIo;
 use percent_encoding::percent_decode_str;
-use s3s::Body;
 use s3s::service::S3Service;
+use s3s::{Body, S3Error, S3Result};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -32,9 +32,7 @@ use super::backend::{Keys, bucket_in};
 use super::contents::Contents;
 use super::gate::{Gate, Stage};
 use super::post_form::PostForm;
-use super::refusal::{
-    Refusal, chunked_not_supported, condition_not_implemented, second_level_domain_forbidden,
-};
+use super::refusal::refusal;
 
 /// How many bytes of an answer without a body are still sent by a cut: it ends
 /// within the headers.
@@ -287,8 +285,8 @@ impl Front {
             None if self.gate.is_closed() && operation != Operation::PostForm => {
                 self.pass_the_gate(request, call).await?
             }
-            None => self.perform(request, call).await,
-            Some(fault) => self.suffer(fault, request, call, line).await?,
+            None => self.perform(request, operation).await,
+            Some(fault) => self.suffer(fault, request, operation, line).await?,
         };
         self.sign(&mut response, number);
         if !fault.is_some_and(Fault::halves_the_answer) {
@@ -337,47 +335,52 @@ impl Front {
         &self,
         fault: Fault,
         request: Request<Bytes>,
-        call: Call,
+        operation: Operation,
         line: &Line,
     ) -> Result<Response<Body>, Cut> {
         match fault {
             Fault::Status(status, code) => {
-                Ok(planned_refusal(status, code).into_response(&request_id(call.number)))
+                let planned = refusal(status, code, "A fault the test has planned.");
+                Ok(planned.to_http_response().expect("an error is XML"))
             }
             Fault::Slow(time) => {
-                let response = self.perform(request, call).await;
+                let response = self.perform(request, operation).await;
                 tokio::time::sleep(time).await;
                 Ok(response)
             }
             Fault::CutMidBody => Err(Cut),
-            Fault::HalfAnswer if !call.operation.only_reads() => {
+            Fault::HalfAnswer if !operation.only_reads() => {
                 half(Response::new(Body::empty()), line).await
             }
             Fault::Hang => std::future::pending().await,
             Fault::SwapFirst(bytes) => {
                 self.swap(request.headers(), request.uri(), bytes);
-                Ok(self.perform(request, call).await)
+                Ok(self.perform(request, operation).await)
             }
             Fault::HalfAnswer | Fault::DoneButHalfAnswer => {
-                half(self.perform(request, call).await, line).await
+                half(self.perform(request, operation).await, line).await
             }
         }
     }
 
-    /// Refuses or performs a request: a form by itself, all others by `s3s`.
-    async fn perform(&self, request: Request<Bytes>, call: Call) -> Response<Body> {
-        let refusal = match self.refusal(call.operation, request.headers()) {
-            Some(refusal) => refusal,
-            None if call.operation == Operation::PostForm => match self.take_form(request).await {
-                Ok(response) => return response,
-                Err(refusal) => refusal,
-            },
-            None => {
-                let answer = self.service.call(request.map(Body::from)).await;
-                return answer.expect("s3s turns errors into answers");
-            }
-        };
-        refusal.into_response(&request_id(call.number))
+    async fn perform(&self, request: Request<Bytes>, operation: Operation) -> Response<Body> {
+        let answer = self.performed(request, operation).await;
+        let answer = answer.or_else(S3Error::to_http_response);
+        answer.expect("an error is XML")
+    }
+
+    /// The answer to a form by itself, to all others by `s3s`.
+    async fn performed(
+        &self,
+        request: Request<Bytes>,
+        operation: Operation,
+    ) -> S3Result<Response<Body>> {
+        self.check_dialect(operation, request.headers())?;
+        if operation == Operation::PostForm {
+            return self.take_form(request).await;
+        }
+        let answer = self.service.call(request.map(Body::from)).await;
+        Ok(answer.expect("s3s turns errors into answers"))
     }
 
     /// Performs a request once the test lets it, and answers once the test lets it, too. That it has
@@ -393,7 +396,7 @@ impl Front {
             let key = key_of(host(request.headers()), request.uri());
             let Call { number, operation } = call;
             gate.pass(number, operation, &key, Stage::Arrived).await;
-            let response = front.perform(request, call).await;
+            let response = front.perform(request, operation).await;
             gate.pass(number, operation, &key, Stage::Performed).await;
             response
         });
@@ -401,7 +404,7 @@ impl Front {
     }
 
     /// Reads a POST form, holds it to its policy and stores its file.
-    async fn take_form(&self, request: Request<Bytes>) -> Result<Response<Body>, Refusal> {
+    async fn take_form(&self, request: Request<Bytes>) -> S3Result<Response<Body>> {
         let (head, body) = request.into_parts();
         let bucket = bucket_of(host(&head.headers), &head.uri);
         let form = PostForm::read(&head.headers, body).await?;
@@ -423,24 +426,34 @@ impl Front {
     }
 
     /// Refuses all that OSS's S3-compatible API does not take.
-    fn refusal(&self, operation: Operation, headers: &HeaderMap) -> Option<Refusal> {
+    fn check_dialect(&self, operation: Operation, headers: &HeaderMap) -> S3Result<()> {
         if self.dialect == Dialect::S3 {
-            return None;
+            return Ok(());
         }
         let host = host(headers);
         if host.ends_with(".aliyuncs.com") && bucket_in(host).is_none() {
-            return Some(second_level_domain_forbidden());
+            // "Access OSS with an AWS SDK": virtual-hosted style only.
+            let message = "Please use virtual hosted style to access.";
+            return Err(refusal(403, "SecondLevelDomainForbidden", message));
         }
         if is_unknown_chunking(headers) {
-            return Some(chunked_not_supported());
+            // OSS's error page 0017-00000804.
+            let message = "aws-chunked encoding is not supported with the specified \
+                           x-amz-content-sha256 value.";
+            return Err(refusal(400, "InvalidArgument", message));
         }
         let conditional = headers.contains_key("if-none-match") || headers.contains_key("if-match");
-        (conditional && !operation.only_reads()).then(condition_not_implemented)
+        if conditional && !operation.only_reads() {
+            // Seen in practice: `apache/arrow-rs-object-store` issue 416.
+            let message = "A header you provided implies functionality that is not implemented.";
+            return Err(refusal(501, "NotImplemented", message));
+        }
+        Ok(())
     }
 
     /// Adds the request's number, as clouds do.
     fn sign(&self, response: &mut Response<Body>, number: usize) {
-        let id = HeaderValue::from_str(&request_id(number)).expect("hexadecimal");
+        let id = HeaderValue::from_str(&format!("{number:016X}")).expect("hexadecimal");
         let headers = response.headers_mut();
         if self.dialect == Dialect::Oss {
             headers.insert("x-oss-request-id", id.clone());
@@ -462,10 +475,6 @@ impl Drop for UnderWay<'_> {
     }
 }
 
-fn planned_refusal(status: u16, code: &'static str) -> Refusal {
-    Refusal::new(status, code, "A fault the test has planned.")
-}
-
 /// Whether the body is framed in a way OSS does not read: anything but signed
 /// chunks without a trailer.
 fn is_unknown_chunking(headers: &HeaderMap) -> bool {
@@ -474,10 +483,6 @@ fn is_unknown_chunking(headers: &HeaderMap) -> bool {
     let encoding = text(CONTENT_ENCODING.as_str()).unwrap_or_default();
     let framed = payload.starts_with("STREAMING-") || encoding.contains("aws-chunked");
     framed && payload != "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"
-}
-
-fn request_id(number: usize) -> String {
-    format!("{number:016X}")
 }
 
 /// The `Host` without its port.

@@ -24,13 +24,13 @@ use hmac::{Hmac, KeyInit, Mac};
 use hyper::header::{CONTENT_TYPE, ETAG, LOCATION};
 use hyper::{HeaderMap, Response};
 use multer::Multipart;
-use s3s::Body;
+use s3s::{Body, S3Error, S3Result};
 use serde_json::Value;
 use sha2::Sha256;
 
 use super::backend::Keys;
 use super::contents::{Contents, Object};
-use super::refusal::{Refusal, file_already_exists};
+use super::refusal::{file_already_exists, refusal};
 use super::{BUCKET, Dialect};
 
 /// Most that the fields before the file may hold together, in bytes; AWS's limit.
@@ -51,12 +51,12 @@ pub(super) struct PostForm {
 }
 
 impl PostForm {
-    pub(super) async fn read(headers: &HeaderMap, body: Bytes) -> Result<Self, Refusal> {
+    pub(super) async fn read(headers: &HeaderMap, body: Bytes) -> S3Result<Self> {
         let content_type = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok());
         let boundary = multer::parse_boundary(content_type.unwrap_or_default());
         let boundary = boundary.map_err(|_| {
             let message = "Bucket POST must be of the enclosure-type multipart/form-data";
-            Refusal::new(412, "PreconditionFailed", message)
+            refusal(412, "PreconditionFailed", message)
         })?;
         let mut parts = Multipart::new(stream::iter([Ok::<_, Infallible>(body)]), boundary);
         let mut form = Self {
@@ -77,7 +77,7 @@ impl PostForm {
             size += name.len() + value.len();
             if size > MAX_FIELDS_BYTES {
                 let message = "Your POST request fields preceding the upload file were too large.";
-                return Err(Refusal::new(400, "MaxPostPreDataLengthExceeded", message));
+                return Err(refusal(400, "MaxPostPreDataLengthExceeded", message));
             }
             if form.fields.insert(name.clone(), value).is_some() {
                 return Err(invalid_argument(format!("{name} is sent twice")));
@@ -91,7 +91,7 @@ impl PostForm {
         self.fields.get(name).map(String::as_str)
     }
 
-    fn required(&self, name: &str) -> Result<&str, Refusal> {
+    fn required(&self, name: &str) -> S3Result<&str> {
         self.field(name).ok_or_else(|| {
             invalid_argument(format!(
                 "Bucket POST must contain a field named '{name}'.  If it is specified, please \
@@ -107,10 +107,10 @@ impl PostForm {
         bucket: &str,
         keys: &Keys,
         now: DateTime<Utc>,
-    ) -> Result<(), Refusal> {
+    ) -> S3Result {
         if bucket != BUCKET {
             let message = "The specified bucket does not exist";
-            return Err(Refusal::new(404, "NoSuchBucket", message));
+            return Err(refusal(404, "NoSuchBucket", message));
         }
         self.required("key")?;
         self.check_signature(dialect, keys, now)?;
@@ -118,12 +118,7 @@ impl PostForm {
         policy.check(self, dialect, bucket, now)
     }
 
-    fn check_signature(
-        &self,
-        dialect: Dialect,
-        keys: &Keys,
-        now: DateTime<Utc>,
-    ) -> Result<(), Refusal> {
+    fn check_signature(&self, dialect: Dialect, keys: &Keys, now: DateTime<Utc>) -> S3Result {
         let terms = Terms::new(dialect);
         let named = |name: &str| format!("{}{name}", terms.prefix);
         if self.required(terms.version_field)? != terms.version {
@@ -134,17 +129,17 @@ impl PostForm {
         check_date(self.required(&named("date"))?, &scope, now)?;
         let Some((secret, token)) = keys.known(&scope.key_id) else {
             let message = "The access key id you provided does not exist in our records.";
-            return Err(Refusal::new(403, "InvalidAccessKeyId", message));
+            return Err(refusal(403, "InvalidAccessKeyId", message));
         };
         if self.field(&named("security-token")) != token.as_deref() {
             let message = "The provided token is malformed or otherwise invalid.";
-            return Err(Refusal::new(403, terms.invalid_token, message));
+            return Err(refusal(403, terms.invalid_token, message));
         }
         let signed = scope.signature(&secret, &terms, self.required("policy")?);
         if self.required(&named("signature"))? != signed {
             let message = "The request signature we calculated does not match the signature you \
                            provided.";
-            return Err(Refusal::new(403, "SignatureDoesNotMatch", message));
+            return Err(refusal(403, "SignatureDoesNotMatch", message));
         }
         Ok(())
     }
@@ -159,7 +154,7 @@ impl PostForm {
         &self,
         dialect: Dialect,
         contents: &mut Contents,
-    ) -> Result<Response<Body>, Refusal> {
+    ) -> S3Result<Response<Body>> {
         let key = self.required("key")?;
         match self.field("x-oss-forbid-overwrite") {
             Some("true") if dialect == Dialect::Oss && contents.objects().contains_key(key) => {
@@ -270,7 +265,7 @@ struct Scope {
 }
 
 impl Scope {
-    fn parse(credential: &str, terms: &Terms) -> Result<Self, Refusal> {
+    fn parse(credential: &str, terms: &Terms) -> S3Result<Self> {
         let parts: Vec<_> = credential.split('/').collect();
         match *parts.as_slice() {
             [key_id, day, region, service, terminator]
@@ -314,7 +309,7 @@ fn mac(key: &[u8], text: &str) -> Vec<u8> {
     mac.finalize().into_bytes().to_vec()
 }
 
-fn check_date(date: &str, scope: &Scope, now: DateTime<Utc>) -> Result<(), Refusal> {
+fn check_date(date: &str, scope: &Scope, now: DateTime<Utc>) -> S3Result {
     let at = NaiveDateTime::parse_from_str(date, "%Y%m%dT%H%M%SZ");
     let at = at.map_err(|_| invalid_argument(format!("the date {date}")))?;
     if at.format("%Y%m%d").to_string() != scope.day {
@@ -323,7 +318,7 @@ fn check_date(date: &str, scope: &Scope, now: DateTime<Utc>) -> Result<(), Refus
     let age = now - at.and_utc();
     if age < -MAX_SKEW || age > MAX_AGE {
         let message = "The difference between the request time and the current time is too large.";
-        return Err(Refusal::new(403, "RequestTimeTooSkewed", message));
+        return Err(refusal(403, "RequestTimeTooSkewed", message));
     }
     Ok(())
 }
@@ -351,7 +346,7 @@ enum Match {
 }
 
 impl Policy {
-    fn parse(base64: &str) -> Result<Self, Refusal> {
+    fn parse(base64: &str) -> S3Result<Self> {
         let json = base64_simd::STANDARD.decode_to_vec(base64);
         let json: Option<Value> = json.ok().and_then(|j| serde_json::from_slice(&j).ok());
         let json = json.ok_or_else(|| invalid_policy("Invalid JSON."))?;
@@ -374,7 +369,7 @@ impl Policy {
         dialect: Dialect,
         bucket: &str,
         now: DateTime<Utc>,
-    ) -> Result<(), Refusal> {
+    ) -> S3Result {
         if now >= self.expiration {
             return Err(not_by_policy("Policy expired."));
         }
@@ -385,7 +380,7 @@ impl Policy {
     }
 
     /// Whether every field that needs a condition has one.
-    fn check_coverage(&self, form: &PostForm, dialect: Dialect) -> Result<(), Refusal> {
+    fn check_coverage(&self, form: &PostForm, dialect: Dialect) -> S3Result {
         let is_covered = |name: &str| {
             let about = |condition: &Condition| matches!(&condition.rule, Rule::Is(field, _) if field == name);
             self.conditions.iter().any(about)
@@ -435,15 +430,15 @@ impl Condition {
         Some(Self { text, rule })
     }
 
-    fn check(&self, form: &PostForm, bucket: &str) -> Result<(), Refusal> {
+    fn check(&self, form: &PostForm, bucket: &str) -> S3Result {
         match &self.rule {
             Rule::SizeWithin(_, most) if form.size() > *most => {
                 let message = "Your proposed upload exceeds the maximum allowed size";
-                Err(Refusal::new(400, "EntityTooLarge", message))
+                Err(refusal(400, "EntityTooLarge", message))
             }
             Rule::SizeWithin(least, _) if form.size() < *least => {
                 let message = "Your proposed upload is smaller than the minimum allowed size";
-                Err(Refusal::new(400, "EntityTooSmall", message))
+                Err(refusal(400, "EntityTooSmall", message))
             }
             Rule::SizeWithin(..) => Ok(()),
             Rule::Is(field, wanted) => {
@@ -490,23 +485,23 @@ impl Match {
     }
 }
 
-fn malformed(_: multer::Error) -> Refusal {
+fn malformed(_: multer::Error) -> S3Error {
     let message = "The body of your POST request is not well-formed multipart/form-data.";
-    Refusal::new(400, "MalformedPOSTRequest", message)
+    refusal(400, "MalformedPOSTRequest", message)
 }
 
-fn invalid_argument(message: String) -> Refusal {
-    Refusal::new(400, "InvalidArgument", message)
+fn invalid_argument(message: String) -> S3Error {
+    refusal(400, "InvalidArgument", message)
 }
 
-fn invalid_policy(what: &str) -> Refusal {
+fn invalid_policy(what: &str) -> S3Error {
     let message = format!("Invalid Policy: {what}");
-    Refusal::new(400, "InvalidPolicyDocument", message)
+    refusal(400, "InvalidPolicyDocument", message)
 }
 
-fn not_by_policy(why: &str) -> Refusal {
+fn not_by_policy(why: &str) -> S3Error {
     let message = format!("Invalid according to Policy: {why}");
-    Refusal::new(403, "AccessDenied", message)
+    refusal(403, "AccessDenied", message)
 }
 
 #[cfg(test)]
