@@ -1,8 +1,7 @@
 //! Between `s3s`, which parses requests and checks signatures, and the contents:
 //! one method per S3 operation, the keys that may sign, and which bucket a host names.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex};
+use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use async_trait::async_trait;
@@ -17,69 +16,38 @@ use s3s::dto::*;
 use s3s::host::{S3Host, VirtualHost};
 use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s::{Body, S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
-use tokio::sync::watch;
 
-use super::contents::{Contents, Object};
+use super::contents::{Contents, Object, Shared, change};
 use super::refusal::{file_already_exists, refusal};
-use super::role::Role;
 use super::{BUCKET, Dialect};
 
 type Answer<T> = S3Result<S3Response<T>>;
 
-/// The S3 operations over [`Contents`].
+/// The S3 operations over [`Contents`], and the keys that may call them.
+#[derive(Clone)]
 pub(super) struct Backend {
     dialect: Dialect,
-    contents: Arc<watch::Sender<Contents>>,
-    role: Arc<Role>,
-}
-
-/// Everything behind the front: parsing, signatures, tokens, operations.
-pub(super) fn service(backend: Backend, keys: Arc<Keys>) -> S3Service {
-    let mut builder = S3ServiceBuilder::new(backend);
-    builder.set_auth(Signatures(keys.clone()));
-    builder.set_access(SessionTokens(keys));
-    builder.set_host(AnyHost);
-    builder.build()
+    contents: Shared,
 }
 
 impl Backend {
-    pub(super) fn new(
-        dialect: Dialect,
-        contents: Arc<watch::Sender<Contents>>,
-        role: Arc<Role>,
-    ) -> Self {
-        Self {
-            dialect,
-            contents,
-            role,
-        }
+    /// Everything behind the front: parsing, signatures, tokens, operations.
+    pub(super) fn service(dialect: Dialect, contents: Shared) -> S3Service {
+        let backend = Self { dialect, contents };
+        let mut builder = S3ServiceBuilder::new(backend.clone());
+        builder.set_auth(backend.clone());
+        builder.set_access(backend);
+        builder.set_host(AnyHost);
+        builder.build()
     }
 
-    /// An object to be read. Whoever may not list is not told that there is none.
-    fn object(&self, key: &str) -> S3Result<Object> {
-        self.read(|now| match now.object(key) {
-            Ok(object) => Ok(object.clone()),
-            Err(_) if !self.role.may_list_all() => Err(s3_error!(AccessDenied)),
-            Err(error) => Err(error),
-        })
-    }
-
-    /// Looks at the contents.
-    fn read<T>(&self, look: impl FnOnce(&Contents) -> T) -> T {
-        look(&self.contents.borrow())
-    }
-
-    /// Changes the contents and wakes whoever waits for a change.
-    fn change<T>(&self, change: impl FnOnce(&mut Contents) -> S3Result<T>) -> S3Result<T> {
-        let mut result = None;
-        self.contents.send_modify(|now| result = Some(change(now)));
-        result.expect("send_modify calls its closure")
+    fn change<T>(&self, what: impl FnOnce(&mut Contents) -> S3Result<T>) -> S3Result<T> {
+        change(&self.contents, what)
     }
 
     /// The object a copy reads, where it may be read and is still the one that was meant.
     /// `is_whole`: all of it is copied, however large.
     fn source<'a>(
-        &self,
         now: &'a Contents,
         source: &CopySource,
         if_match: Option<&ETagCondition>,
@@ -89,12 +57,9 @@ impl Backend {
             return Err(s3_error!(NotImplemented, "only bucket/key is a source"));
         };
         check_bucket(bucket)?;
-        let source = match now.object(key) {
-            Err(_) if !self.role.may_list_all() => return Err(s3_error!(AccessDenied)),
-            source => source?,
-        };
+        let source = now.object(key)?;
         check_etag(&source.etag, if_match)?;
-        if is_whole && source.bytes.len() > self.role.largest_copy() {
+        if is_whole && !now.role.may_copy(source.bytes.len()) {
             let message = "The specified copy source is larger than the maximum allowable size \
                            for a copy source";
             return Err(s3_error!(InvalidRequest, "{message}"));
@@ -202,7 +167,7 @@ impl S3 for Backend {
         let etag = self.change(|now| {
             let is_whole = input.copy_source_range.is_none();
             let if_match = input.copy_source_if_match.as_ref();
-            let source = self.source(now, &input.copy_source, if_match, is_whole)?;
+            let source = Self::source(now, &input.copy_source, if_match, is_whole)?;
             let bytes = range_of(source, input.copy_source_range.as_deref())?;
             now.put_part(&input.key, &input.upload_id, input.part_number, bytes)
         })?;
@@ -249,7 +214,7 @@ impl S3 for Backend {
         request: S3Request<ListMultipartUploadsInput>,
     ) -> Answer<ListMultipartUploadsOutput> {
         let prefix = request.input.prefix.unwrap_or_default();
-        let open = self.read(|now| now.uploads_below(&prefix)).into_iter();
+        let open = self.contents.borrow().uploads_below(&prefix).into_iter();
         let uploads = open.map(|(id, key)| MultipartUpload {
             upload_id: Some(id),
             key: Some(key),
@@ -265,7 +230,7 @@ impl S3 for Backend {
     async fn list_parts(&self, request: S3Request<ListPartsInput>) -> Answer<ListPartsOutput> {
         let input = request.input;
         let after = input.part_number_marker.unwrap_or(0);
-        let mut parts = self.read(|now| listed(now, &input.key, &input.upload_id, after))?;
+        let mut parts = listed(&self.contents.borrow(), &input.key, &input.upload_id, after)?;
         let most = page(input.max_parts)?;
         let is_truncated = parts.len() > most;
         parts.truncate(most);
@@ -288,7 +253,7 @@ impl S3 for Backend {
     ) -> Answer<ListObjectsV2Output> {
         let input = request.input;
         let prefix = input.prefix.unwrap_or_default();
-        if !self.role.may_list(&prefix) {
+        if !self.contents.borrow().role.may_list(&prefix) {
             return Err(s3_error!(AccessDenied));
         }
         if input.delimiter.is_some() {
@@ -299,7 +264,7 @@ impl S3 for Backend {
         }
         let after = input.continuation_token.or(input.start_after);
         let after = after.unwrap_or_default();
-        let mut found = self.read(|now| below(now, &prefix, &after));
+        let mut found = below(&self.contents.borrow(), &prefix, &after);
         let most = page(input.max_keys)?;
         let is_truncated = found.len() > most;
         found.truncate(most);
@@ -318,7 +283,7 @@ impl S3 for Backend {
 
     async fn head_object(&self, request: S3Request<HeadObjectInput>) -> Answer<HeadObjectOutput> {
         let input = request.input;
-        let object = self.object(&input.key)?;
+        let object = self.contents.borrow().object(&input.key)?.clone();
         check_etag(&object.etag, input.if_match.as_ref())?;
         Ok(S3Response::new(HeadObjectOutput {
             content_length: Some(length(&object.bytes)),
@@ -327,14 +292,14 @@ impl S3 for Backend {
             cache_control: object.cache_control,
             metadata: Some(object.metadata.into_iter().collect()),
             e_tag: Some(ETag::Strong(object.etag)),
-            last_modified: Some(self.read(|now| now.stored_at(&input.key)).into()),
+            last_modified: Some(self.contents.borrow().stored_at(&input.key).into()),
             ..Default::default()
         }))
     }
 
     async fn get_object(&self, request: S3Request<GetObjectInput>) -> Answer<GetObjectOutput> {
         let input = request.input;
-        let object = self.object(&input.key)?;
+        let object = self.contents.borrow().object(&input.key)?.clone();
         check_etag(&object.etag, input.if_match.as_ref())?;
         let (bytes, content_range) = slice(object.bytes, input.range)?;
         Ok(S3Response::new(GetObjectOutput {
@@ -347,7 +312,7 @@ impl S3 for Backend {
             cache_control: object.cache_control,
             metadata: Some(object.metadata.into_iter().collect()),
             e_tag: Some(ETag::Strong(object.etag)),
-            last_modified: Some(self.read(|now| now.stored_at(&input.key)).into()),
+            last_modified: Some(self.contents.borrow().stored_at(&input.key).into()),
             ..Default::default()
         }))
     }
@@ -357,7 +322,7 @@ impl S3 for Backend {
         let etag = self.change(|now| {
             self.check_overwrite(now, &input.key, &headers)?;
             let if_match = input.copy_source_if_match.as_ref();
-            let source = self.source(now, &input.copy_source, if_match, true)?;
+            let source = Self::source(now, &input.copy_source, if_match, true)?;
             Ok(now.put(input.key.clone(), copied(source, &input)))
         })?;
         let result = CopyObjectResult {
@@ -375,10 +340,7 @@ impl S3 for Backend {
         &self,
         request: S3Request<DeleteObjectInput>,
     ) -> Answer<DeleteObjectOutput> {
-        self.change(|now| {
-            now.delete(&request.input.key);
-            Ok(())
-        })?;
+        change(&self.contents, |now| now.delete(&request.input.key));
         Ok(S3Response::new(DeleteObjectOutput::default()))
     }
 }
@@ -535,68 +497,31 @@ fn range_of(source: &Object, range: Option<&str>) -> S3Result<Bytes> {
     Ok(source.bytes.slice(first..=last))
 }
 
-/// The keys that may sign, with their secrets and session tokens.
-#[derive(Default)]
-pub(super) struct Keys(Mutex<HashMap<String, Key>>);
-
-struct Key {
-    secret: String,
-    session_token: Option<String>,
-}
-
-impl Keys {
-    pub(super) fn allow(&self, key_id: &str, secret: &str, session_token: Option<&str>) {
-        let key = Key {
-            secret: secret.to_owned(),
-            session_token: session_token.map(str::to_owned),
-        };
-        let mut keys = self.0.lock().expect("no panic while held");
-        keys.insert(key_id.to_owned(), key);
-    }
-
-    /// Secret and session token of a key.
-    pub(super) fn known(&self, key_id: &str) -> Option<(String, Option<String>)> {
-        let both = |key: &Key| (key.secret.clone(), key.session_token.clone());
-        self.look_up(key_id, both).ok()
-    }
-
-    fn look_up<T>(&self, key_id: &str, look: impl FnOnce(&Key) -> T) -> S3Result<T> {
-        let keys = self.0.lock().expect("no panic while held");
-        let key = keys.get(key_id);
-        key.map(look).ok_or_else(|| s3_error!(InvalidAccessKeyId))
-    }
-}
-
 /// Gives `s3s` the secrets it checks signatures with.
-struct Signatures(Arc<Keys>);
-
 #[async_trait]
-impl S3Auth for Signatures {
+impl S3Auth for Backend {
     async fn get_secret_key(&self, key_id: &str) -> S3Result<SecretKey> {
-        self.0
-            .look_up(key_id, |key| SecretKey::from(key.secret.clone()))
+        let now = self.contents.borrow();
+        Ok(SecretKey::from(now.key(key_id)?.secret.clone()))
     }
 }
 
 /// Refuses unsigned requests, those whose session token is not the key's, and those to other buckets.
-struct SessionTokens(Arc<Keys>);
-
 #[async_trait]
-impl S3Access for SessionTokens {
+impl S3Access for Backend {
     async fn check(&self, request: &mut S3AccessContext<'_>) -> S3Result<()> {
         let Some(signer) = request.credentials() else {
             return Err(s3_error!(AccessDenied, "Signature is required"));
         };
-        let expected = self
-            .0
-            .look_up(&signer.access_key, |key| key.session_token.clone())?;
-        match (session_token(request.headers(), request.uri()), expected) {
-            (sent, expected) if sent == expected => request
+        let now = self.contents.borrow();
+        let expected = &now.key(&signer.access_key)?.session_token;
+        match session_token(request.headers(), request.uri()) {
+            sent if sent == *expected => request
                 .s3_path()
                 .get_bucket_name()
                 .map_or(Ok(()), check_bucket),
-            (None, _) => Err(s3_error!(AccessDenied, "the session token is missing")),
-            (Some(_), _) => {
+            None => Err(s3_error!(AccessDenied, "the session token is missing")),
+            Some(_) => {
                 let message = "the session token is not this key's";
                 Err(refusal(403, "InvalidToken", message))
             }

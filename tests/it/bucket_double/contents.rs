@@ -1,5 +1,5 @@
-//! All that the bucket holds and was asked: objects, part uploads, requests;
-//! and the rules of storing. No HTTP.
+//! All that the bucket holds, was asked and was told by tests: objects, part uploads, requests, keys,
+//! rights and faults; and the rules of storing. No HTTP.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,8 +8,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::{Bytes, BytesMut};
 use s3s::{S3Result, s3_error};
+use tokio::sync::watch;
 
-use super::front::Recorded;
+use super::front::{Planned, Recorded};
+use super::role::Role;
 
 /// One stored object, or the description of one whose parts are still coming.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -36,6 +38,12 @@ impl Object {
     }
 }
 
+/// A key that may sign.
+pub(super) struct Key {
+    pub(super) secret: String,
+    pub(super) session_token: Option<String>,
+}
+
 /// One part of an open upload.
 #[derive(Debug, Clone)]
 pub(super) struct Part {
@@ -60,6 +68,21 @@ pub(crate) struct Contents {
     uploads: BTreeMap<String, Upload>,
     uploads_created: usize,
     requests: Vec<Recorded>,
+    /// The keys that may sign.
+    pub(super) keys: BTreeMap<String, Key>,
+    pub(super) role: Role,
+    /// The faults that have not struck, those planned first at the front.
+    pub(super) planned: Vec<Planned>,
+}
+
+/// The contents, shared by all that answer requests and all that wait for them.
+pub(super) type Shared = watch::Sender<Contents>;
+
+/// Changes the contents and wakes whoever waits for a change.
+pub(super) fn change<T>(contents: &Shared, change: impl FnOnce(&mut Contents) -> T) -> T {
+    let mut result = None;
+    contents.send_modify(|now| result = Some(change(now)));
+    result.expect("send_modify calls its closure")
 }
 
 impl Contents {
@@ -112,8 +135,20 @@ impl Contents {
         self.requests[number].under_way = false;
     }
 
+    /// An object to be read. Whoever may not list is not told that there is none.
     pub(super) fn object(&self, key: &str) -> S3Result<&Object> {
-        self.objects.get(key).ok_or_else(|| s3_error!(NoSuchKey))
+        let missing = || match self.role.may_list_all() {
+            true => s3_error!(NoSuchKey),
+            false => s3_error!(AccessDenied),
+        };
+        self.objects.get(key).ok_or_else(missing)
+    }
+
+    pub(super) fn key(&self, id: &str) -> S3Result<&Key> {
+        self.keys.get(id).ok_or_else(|| {
+            let message = "The access key id you provided does not exist in our records.";
+            s3_error!(InvalidAccessKeyId, "{message}")
+        })
     }
 
     /// When an object was stored, to the second, as every cloud tells it.

@@ -4,8 +4,8 @@
 use std::fmt;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -25,12 +25,11 @@ use s3s::service::S3Service;
 use s3s::{Body, S3Error, S3Result};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
 
 use super::Dialect;
-use super::backend::{Keys, bucket_in};
-use super::contents::Contents;
-use super::gate::{Gate, Stage};
+use super::backend::{Backend, bucket_in};
+use super::contents::{Contents, Shared, change};
+use super::gate::{Gate, Held, Stage};
 use super::post_form::PostForm;
 use super::refusal::refusal;
 
@@ -190,18 +189,11 @@ impl fmt::Display for Recorded {
     }
 }
 
-/// One request by its number.
-#[derive(Clone, Copy)]
-struct Call {
-    number: usize,
-    operation: Operation,
-}
-
 /// A fault that waits for its requests.
-struct Planned {
-    on: Operation,
-    fault: Fault,
-    times: usize,
+pub(super) struct Planned {
+    pub(super) on: Operation,
+    pub(super) fault: Fault,
+    pub(super) times: usize,
 }
 
 /// The reason a connection ends without (the rest of) an answer.
@@ -218,50 +210,38 @@ impl std::error::Error for Cut {}
 
 /// The state that all connections share.
 pub(super) struct Front {
-    dialect: Dialect,
-    contents: Arc<watch::Sender<Contents>>,
-    keys: Arc<Keys>,
-    planned: Mutex<Vec<Planned>>,
+    pub(super) dialect: Dialect,
+    pub(super) contents: Shared,
     pub(super) gate: Gate,
     service: S3Service,
 }
 
 impl Front {
-    pub(super) fn new(
-        dialect: Dialect,
-        contents: Arc<watch::Sender<Contents>>,
-        keys: Arc<Keys>,
-        service: S3Service,
-    ) -> Self {
+    pub(super) fn new(dialect: Dialect, gate: Gate) -> Self {
+        let contents = Shared::new(Contents::default());
         Self {
             dialect,
-            contents,
-            keys,
-            planned: Mutex::default(),
-            gate: Gate::default(),
-            service,
+            contents: contents.clone(),
+            gate,
+            service: Backend::service(dialect, contents),
         }
     }
 
-    pub(super) fn plan(&self, on: Operation, fault: Fault, times: usize) {
-        let mut planned = self.planned.lock().expect("no panic while held");
-        planned.push(Planned { on, fault, times });
-    }
-
-    pub(super) fn heal(&self) {
-        self.planned.lock().expect("no panic while held").clear();
+    pub(super) fn change<T>(&self, what: impl FnOnce(&mut Contents) -> T) -> T {
+        change(&self.contents, what)
     }
 
     /// The first fault planned for this operation, used up by one.
     fn strike(&self, operation: Operation) -> Option<Fault> {
-        let mut planned = self.planned.lock().expect("no panic while held");
-        planned.retain(|plan| plan.times > 0);
         let meant = |plan: &&mut Planned| plan.on == operation || plan.on == Operation::Any;
-        let plan = planned.iter_mut().find(meant)?;
-        if plan.times != usize::MAX {
-            plan.times -= 1;
-        }
-        Some(plan.fault)
+        self.change(|now| {
+            now.planned.retain(|plan| plan.times > 0);
+            let plan = now.planned.iter_mut().find(meant)?;
+            if plan.times != usize::MAX {
+                plan.times -= 1;
+            }
+            Some(plan.fault)
+        })
     }
 
     /// From a request's head to its answer, or to the end of its connection.
@@ -271,9 +251,8 @@ impl Front {
         line: &Line,
     ) -> Result<Response<Body>, Cut> {
         let recorded = Recorded::new(&request);
-        let operation = recorded.operation;
-        let number = self.record(recorded);
-        let call = Call { number, operation };
+        let (operation, key) = (recorded.operation, recorded.key.clone());
+        let number = self.change(|now| now.record(recorded));
         let _under_way = UnderWay {
             front: self,
             number,
@@ -282,7 +261,14 @@ impl Front {
         let (head, body) = request.into_parts();
         let request = Request::from_parts(head, self.receive(body, number, fault).await?);
         let mut response = match fault {
-            None if self.gate.is_closed() && operation != Operation::PostForm => {
+            None if self.gate.is_closed && operation != Operation::PostForm => {
+                let stage = Stage::Arrived;
+                let call = Held {
+                    number,
+                    operation,
+                    key,
+                    stage,
+                };
                 self.pass_the_gate(request, call).await?
             }
             None => self.perform(request, operation).await,
@@ -291,17 +277,9 @@ impl Front {
         self.sign(&mut response, number);
         if !fault.is_some_and(Fault::halves_the_answer) {
             let status = response.status().as_u16();
-            self.contents
-                .send_modify(|now| now.record_status(number, status));
+            self.change(|now| now.record_status(number, status));
         }
         Ok(response)
-    }
-
-    fn record(&self, request: Recorded) -> usize {
-        let mut number = 0;
-        self.contents
-            .send_modify(|now| number = now.record(request));
-        number
     }
 
     /// Reads a body before anything is done, as an answer that comes earlier may be lost with the
@@ -322,8 +300,7 @@ impl Front {
             if let Ok(data) = frame.map_err(|_| Cut)?.into_data() {
                 bytes.extend_from_slice(&data);
             }
-            self.contents
-                .send_modify(|now| now.record_received(number, bytes.len() as u64));
+            self.change(|now| now.record_received(number, bytes.len() as u64));
             if bytes.len() >= enough {
                 break;
             }
@@ -388,16 +365,14 @@ impl Front {
     async fn pass_the_gate(
         self: &Arc<Self>,
         request: Request<Bytes>,
-        call: Call,
+        mut call: Held,
     ) -> Result<Response<Body>, Cut> {
         let front = Arc::clone(self);
         let passing = tokio::spawn(async move {
-            let gate = &front.gate;
-            let key = key_of(host(request.headers()), request.uri());
-            let Call { number, operation } = call;
-            gate.pass(number, operation, &key, Stage::Arrived).await;
-            let response = front.perform(request, operation).await;
-            gate.pass(number, operation, &key, Stage::Performed).await;
+            front.gate.pass(call.clone()).await;
+            let response = front.perform(request, call.operation).await;
+            call.stage = Stage::Performed;
+            front.gate.pass(call).await;
             response
         });
         passing.await.map_err(|_| Cut)
@@ -408,11 +383,10 @@ impl Front {
         let (head, body) = request.into_parts();
         let bucket = bucket_of(host(&head.headers), &head.uri);
         let form = PostForm::read(&head.headers, body).await?;
-        form.check(self.dialect, &bucket, &self.keys, Utc::now())?;
-        let mut answer = None;
-        self.contents
-            .send_modify(|now| answer = Some(form.store(self.dialect, now)));
-        answer.expect("send_modify calls its closure")
+        self.change(|now| {
+            form.check(self.dialect, &bucket, now, Utc::now())?;
+            form.store(self.dialect, now)
+        })
     }
 
     /// Puts other bytes in the place of the object that a request is about.
@@ -422,7 +396,7 @@ impl Front {
             Some((_, key)) => percent_decode_str(key).decode_utf8_lossy().into_owned(),
             None => key_of(host(headers), uri),
         };
-        self.contents.send_modify(|now| now.swap(&key, bytes));
+        self.change(|now| now.swap(&key, bytes));
     }
 
     /// Refuses all that OSS's S3-compatible API does not take.
@@ -470,8 +444,7 @@ struct UnderWay<'a> {
 
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
-        let contents = &self.front.contents;
-        contents.send_modify(|now| now.record_end(self.number));
+        self.front.change(|now| now.record_end(self.number));
     }
 }
 
@@ -543,7 +516,9 @@ async fn half(response: Response<Body>, line: &Line) -> Result<Response<Body>, C
 }
 
 /// Answers connections until the listener's runtime ends.
-pub(super) async fn serve(listener: TcpListener, front: Arc<Front>) {
+pub(super) async fn serve(listener: std::net::TcpListener, front: Arc<Front>) {
+    listener.set_nonblocking(true).expect("an idle listener");
+    let listener = TcpListener::from_std(listener).expect("a non-blocking listener");
     loop {
         if let Ok((stream, _)) = listener.accept().await {
             tokio::spawn(serve_connection(stream, front.clone()));

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::oneshot;
 
@@ -27,20 +26,19 @@ pub(crate) struct Held {
     pub(crate) stage: Stage,
 }
 
-/// Open until it is closed.
+/// Lets calls pass, or holds each of them.
 #[derive(Default)]
 pub(super) struct Gate {
-    closed: AtomicBool,
+    pub(super) is_closed: bool,
     held: Mutex<BTreeMap<usize, (Held, oneshot::Sender<()>)>>,
 }
 
 impl Gate {
-    pub(super) fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn close(&self) {
-        self.closed.store(true, Ordering::Relaxed);
+    pub(super) fn closed() -> Self {
+        Self {
+            is_closed: true,
+            ..Self::default()
+        }
     }
 
     /// In the order of arrival.
@@ -58,20 +56,11 @@ impl Gate {
     }
 
     /// Waits until the test lets the call go on.
-    pub(super) async fn pass(&self, number: usize, operation: Operation, key: &str, stage: Stage) {
+    pub(super) async fn pass(&self, call: Held) {
         let (go, gone) = oneshot::channel();
-        let held = Held {
-            number,
-            operation,
-            key: key.to_owned(),
-            stage,
-        };
-        self.hold(held, go);
+        let held = self.held.lock();
+        held.expect("no panic while held")
+            .insert(call.number, (call, go));
         let _ = gone.await;
-    }
-
-    fn hold(&self, call: Held, go: oneshot::Sender<()>) {
-        let mut held = self.held.lock().expect("no panic while held");
-        held.insert(call.number, (call, go));
     }
 }

@@ -34,20 +34,17 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::panic::Location;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
-use tokio::runtime::Runtime;
-use tokio::sync::{oneshot, watch};
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::time::timeout;
 
-use backend::{Backend, Keys};
+use contents::Key;
 pub(crate) use contents::{Contents, Object};
-use front::Front;
 pub(crate) use front::{DENIED, Fault, Operation, Recorded};
+use front::{Front, Planned};
+use gate::Gate;
 pub(crate) use gate::{Held, Stage};
-use role::Role;
 
 /// The one bucket there is.
 pub(crate) const BUCKET: &str = "chat-test";
@@ -73,60 +70,46 @@ pub(crate) enum Dialect {
 /// A running bucket on 127.0.0.1; it stops when dropped.
 pub(crate) struct BucketDouble {
     addr: SocketAddr,
-    dialect: Dialect,
-    contents: Arc<watch::Sender<Contents>>,
-    keys: Arc<Keys>,
-    role: Arc<Role>,
     front: Arc<Front>,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    /// `None` where the test runs it.
+    runtime: Option<Runtime>,
 }
 
 impl BucketDouble {
     /// Starts an empty bucket on a free port.
     pub(crate) async fn start(dialect: Dialect) -> Self {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let (stop, stopped) = oneshot::channel();
-        let mut double = Self::over(&listener, dialect);
-        double.thread = Some(spawn(listener, double.front.clone(), stopped));
-        double.stop = Some(stop);
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let mut double = Self::on(runtime.handle(), dialect, Gate::default());
+        double.runtime = Some(runtime);
         double
     }
 
     /// Starts an empty bucket that does nothing but while the test runs this runtime, and holds every
     /// call except forms until the test lets it go on.
     pub(crate) fn held(dialect: Dialect, runtime: &Runtime) -> Self {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let double = Self::over(&listener, dialect);
-        double.front.gate.close();
-        runtime.spawn(serve(listener, double.front.clone()));
-        double
+        Self::on(runtime.handle(), dialect, Gate::closed())
     }
 
-    fn over(listener: &std::net::TcpListener, dialect: Dialect) -> Self {
+    fn on(runtime: &Handle, dialect: Dialect, gate: Gate) -> Self {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
         let addr = listener.local_addr().expect("the port just bound");
-        let contents = Arc::new(watch::Sender::new(Contents::default()));
-        let keys = Arc::new(Keys::default());
-        keys.allow(KEY_ID, SECRET, None);
-        let role = Arc::new(Role::default());
-        let backend = Backend::new(dialect, contents.clone(), role.clone());
-        let service = backend::service(backend, keys.clone());
-        let front = Arc::new(Front::new(dialect, contents.clone(), keys.clone(), service));
-        Self {
+        let double = Self {
             addr,
-            dialect,
-            contents,
-            keys,
-            role,
-            front,
-            stop: None,
-            thread: None,
-        }
+            front: Arc::new(Front::new(dialect, gate)),
+            runtime: None,
+        };
+        double.allow(KEY_ID, SECRET, None);
+        runtime.spawn(front::serve(listener, double.front.clone()));
+        double
     }
 
     /// The cloud that it imitates.
     pub(crate) fn dialect(&self) -> Dialect {
-        self.dialect
+        self.front.dialect
     }
 
     /// The address in path style: the bucket is the first segment of the path.
@@ -143,37 +126,43 @@ impl BucketDouble {
     /// Accepts one more key. With a session token, requests signed by the key
     /// must carry exactly this token; without, they must carry none.
     pub(crate) fn allow(&self, key_id: &str, secret: &str, session_token: Option<&str>) {
-        self.keys.allow(key_id, secret, session_token);
+        let key = Key {
+            secret: secret.to_owned(),
+            session_token: session_token.map(str::to_owned),
+        };
+        self.front
+            .change(|now| now.keys.insert(key_id.to_owned(), key));
     }
 
     /// From now on nobody may list keys but those below one of these prefixes;
     /// and whoever asks for an object that is not there is answered 403, as AWS
     /// does to those who may not list the whole bucket.
     pub(crate) fn list_only(&self, prefixes: &[&str]) {
-        self.role.list_only(prefixes);
+        let prefixes = prefixes.iter().map(|&prefix| prefix.to_owned()).collect();
+        self.front.change(|now| now.role.listed = Some(prefixes));
     }
 
     /// From now on CopyObject takes sources of so many bytes at most, instead of
     /// 5 GiB.
     pub(crate) fn limit_copies(&self, bytes: usize) {
-        self.role.limit_copies(bytes);
+        self.front.change(|now| now.role.largest_copy = Some(bytes));
     }
 
     /// Puts an object there as if somebody had uploaded it.
     pub(crate) fn plant(&self, key: &str, object: Object) {
-        self.contents
-            .send_modify(|now| drop(now.put(key.to_owned(), object)));
+        self.front.change(|now| now.put(key.to_owned(), object));
     }
 
     /// Plans a fault for the next `times` requests of this kind (`usize::MAX`:
     /// for ever). Faults planned first strike first.
     pub(crate) fn fail(&self, on: Operation, fault: Fault, times: usize) {
-        self.front.plan(on, fault, times);
+        self.front
+            .change(|now| now.planned.push(Planned { on, fault, times }));
     }
 
     /// Forgets the faults that were planned and have not struck.
     pub(crate) fn heal(&self) {
-        self.front.heal();
+        self.front.change(|now| now.planned.clear());
     }
 
     /// The calls that wait for the test, see [`BucketDouble::held`].
@@ -188,28 +177,28 @@ impl BucketDouble {
 
     /// Everything stored, by key.
     pub(crate) fn objects(&self) -> BTreeMap<String, Object> {
-        self.contents.borrow().objects().clone()
+        self.front.contents.borrow().objects().clone()
     }
 
     /// Part uploads created, but neither completed nor aborted.
     pub(crate) fn open_uploads(&self) -> usize {
-        self.contents.borrow().open_uploads()
+        self.front.contents.borrow().open_uploads()
     }
 
     /// Bytes in the parts of open uploads: what a provider would charge for.
     pub(crate) fn parts_held(&self) -> usize {
-        self.contents.borrow().parts_held()
+        self.front.contents.borrow().parts_held()
     }
 
     /// Every request so far, in the order of arrival.
     pub(crate) fn requests(&self) -> Vec<Recorded> {
-        self.contents.borrow().requests().to_vec()
+        self.front.contents.borrow().requests().to_vec()
     }
 
     /// Asserts that no object and no part of one was left behind.
     #[track_caller]
     pub(crate) fn assert_nothing_left(&self) {
-        let contents = self.contents.borrow();
+        let contents = self.front.contents.borrow();
         assert!(
             contents.objects().is_empty() && contents.open_uploads() == 0,
             "the bucket should be empty, but has {contents:?}"
@@ -221,7 +210,7 @@ impl BucketDouble {
     #[track_caller]
     pub(crate) fn wait_until(&self, holds: impl Fn(&Contents) -> bool) -> impl Future<Output = ()> {
         let caller = Location::caller();
-        let mut contents = self.contents.subscribe();
+        let mut contents = self.front.contents.subscribe();
         async move {
             let settled = timeout(PATIENCE, contents.wait_for(|now| holds(now)))
                 .await
@@ -236,41 +225,8 @@ impl BucketDouble {
 
 impl Drop for BucketDouble {
     fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            // Its panic was already printed and must not become a second one here.
-            let _ = thread.join();
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
         }
     }
-}
-
-/// Serves on a thread of its own until `stopped` resolves; the connections end
-/// with the runtime.
-fn spawn(
-    listener: std::net::TcpListener,
-    front: Arc<Front>,
-    stopped: oneshot::Receiver<()>,
-) -> JoinHandle<()> {
-    let run = move || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .expect("a runtime");
-        runtime.block_on(async move {
-            tokio::select! {
-                () = serve(listener, front) => {}
-                _ = stopped => {}
-            }
-        });
-    };
-    std::thread::Builder::new()
-        .name("bucket-double".into())
-        .spawn(run)
-        .expect("a thread")
-}
-
-async fn serve(listener: std::net::TcpListener, front: Arc<Front>) {
-    listener.set_nonblocking(true).expect("an idle listener");
-    let listener = TcpListener::from_std(listener).expect("a non-blocking listener");
-    front::serve(listener, front).await;
 }

@@ -28,7 +28,6 @@ use s3s::{Body, S3Error, S3Result};
 use serde_json::Value;
 use sha2::Sha256;
 
-use super::backend::Keys;
 use super::contents::{Contents, Object};
 use super::refusal::{file_already_exists, refusal};
 use super::{BUCKET, Dialect};
@@ -105,7 +104,7 @@ impl PostForm {
         &self,
         dialect: Dialect,
         bucket: &str,
-        keys: &Keys,
+        contents: &Contents,
         now: DateTime<Utc>,
     ) -> S3Result {
         if bucket != BUCKET {
@@ -113,12 +112,17 @@ impl PostForm {
             return Err(refusal(404, "NoSuchBucket", message));
         }
         self.required("key")?;
-        self.check_signature(dialect, keys, now)?;
+        self.check_signature(dialect, contents, now)?;
         let policy = Policy::parse(self.required("policy")?)?;
         policy.check(self, dialect, bucket, now)
     }
 
-    fn check_signature(&self, dialect: Dialect, keys: &Keys, now: DateTime<Utc>) -> S3Result {
+    fn check_signature(
+        &self,
+        dialect: Dialect,
+        contents: &Contents,
+        now: DateTime<Utc>,
+    ) -> S3Result {
         let terms = Terms::new(dialect);
         let named = |name: &str| format!("{}{name}", terms.prefix);
         if self.required(terms.version_field)? != terms.version {
@@ -127,15 +131,12 @@ impl PostForm {
         }
         let scope = Scope::parse(self.required(&named("credential"))?, &terms)?;
         check_date(self.required(&named("date"))?, &scope, now)?;
-        let Some((secret, token)) = keys.known(&scope.key_id) else {
-            let message = "The access key id you provided does not exist in our records.";
-            return Err(refusal(403, "InvalidAccessKeyId", message));
-        };
-        if self.field(&named("security-token")) != token.as_deref() {
+        let key = contents.key(&scope.key_id)?;
+        if self.field(&named("security-token")) != key.session_token.as_deref() {
             let message = "The provided token is malformed or otherwise invalid.";
             return Err(refusal(403, terms.invalid_token, message));
         }
-        let signed = scope.signature(&secret, &terms, self.required("policy")?);
+        let signed = scope.signature(&key.secret, &terms, self.required("policy")?);
         if self.required(&named("signature"))? != signed {
             let message = "The request signature we calculated does not match the signature you \
                            provided.";
