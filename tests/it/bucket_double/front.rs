@@ -3,17 +3,14 @@
 
 use std::fmt;
 use std::io;
-use std::pin::Pin;
+use std::net::TcpStream as StdStream;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use chrono::Utc;
-use futures_util::{StreamExt, stream};
-use http_body::{Body as _, Frame};
-use http_body_util::{BodyExt, StreamBody};
+use http_body::Body as _;
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_ENCODING, CONTENT_LENGTH, HOST, HeaderValue};
 use hyper::server::conn::http1;
@@ -21,9 +18,11 @@ use hyper::service::service_fn;
 use hyper::{HeaderMap, Method, Request, Response, Uri};
 use hyper_util::rt::TokioIo;
 use percent_encoding::percent_decode_str;
+use s3s::dto::CopySource;
+use s3s::path::{S3Path, parse_virtual_hosted_style};
 use s3s::service::S3Service;
 use s3s::{Body, S3Error, S3Result};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 
 use super::Dialect;
@@ -125,12 +124,6 @@ pub(crate) enum Fault {
 /// A refusal that no second attempt changes.
 pub(crate) const DENIED: Fault = Fault::Status(403, "AccessDenied");
 
-impl Fault {
-    fn halves_the_answer(self) -> bool {
-        matches!(self, Self::HalfAnswer | Self::DoneButHalfAnswer)
-    }
-}
-
 /// One request as it arrived.
 #[derive(Debug, Clone)]
 pub(crate) struct Recorded {
@@ -152,8 +145,9 @@ pub(crate) struct Recorded {
 
 impl Recorded {
     fn new(request: &Request<Incoming>) -> Self {
-        let key = key_of(host(request.headers()), request.uri());
         let (method, uri, headers) = (request.method(), request.uri(), request.headers());
+        let path = path_of(headers, uri);
+        let key = path.get_object_key().unwrap_or_default().to_owned();
         Self {
             operation: Operation::detect(method, uri, headers, &key),
             method: method.clone(),
@@ -197,16 +191,9 @@ pub(super) struct Planned {
 }
 
 /// The reason a connection ends without (the rest of) an answer.
-#[derive(Debug)]
-struct Cut;
-
-impl fmt::Display for Cut {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("cut on purpose")
-    }
+fn cut() -> io::Error {
+    io::Error::other("cut on purpose")
 }
-
-impl std::error::Error for Cut {}
 
 /// The state that all connections share.
 pub(super) struct Front {
@@ -248,8 +235,8 @@ impl Front {
     async fn answer(
         self: &Arc<Self>,
         request: Request<Incoming>,
-        line: &Line,
-    ) -> Result<Response<Body>, Cut> {
+        line: &StdStream,
+    ) -> io::Result<Response<Body>> {
         let recorded = Recorded::new(&request);
         let (operation, key) = (recorded.operation, recorded.key.clone());
         let number = self.change(|now| now.record(recorded));
@@ -275,10 +262,8 @@ impl Front {
             Some(fault) => self.suffer(fault, request, operation, line).await?,
         };
         self.sign(&mut response, number);
-        if !fault.is_some_and(Fault::halves_the_answer) {
-            let status = response.status().as_u16();
-            self.change(|now| now.record_status(number, status));
-        }
+        let status = response.status().as_u16();
+        self.change(|now| now.record_status(number, status));
         Ok(response)
     }
 
@@ -289,7 +274,7 @@ impl Front {
         mut body: Incoming,
         number: usize,
         fault: Option<Fault>,
-    ) -> Result<Bytes, Cut> {
+    ) -> io::Result<Bytes> {
         let announced = body.size_hint().lower() as usize;
         let enough = match fault {
             Some(Fault::CutMidBody) => announced / 2,
@@ -297,7 +282,7 @@ impl Front {
         };
         let mut bytes = BytesMut::with_capacity(announced);
         while let Some(frame) = body.frame().await {
-            if let Ok(data) = frame.map_err(|_| Cut)?.into_data() {
+            if let Ok(data) = frame.map_err(io::Error::other)?.into_data() {
                 bytes.extend_from_slice(&data);
             }
             self.change(|now| now.record_received(number, bytes.len() as u64));
@@ -313,8 +298,8 @@ impl Front {
         fault: Fault,
         request: Request<Bytes>,
         operation: Operation,
-        line: &Line,
-    ) -> Result<Response<Body>, Cut> {
+        line: &StdStream,
+    ) -> io::Result<Response<Body>> {
         match fault {
             Fault::Status(status, code) => {
                 let planned = refusal(status, code, "A fault the test has planned.");
@@ -325,17 +310,22 @@ impl Front {
                 tokio::time::sleep(time).await;
                 Ok(response)
             }
-            Fault::CutMidBody => Err(Cut),
-            Fault::HalfAnswer if !operation.only_reads() => {
-                half(Response::new(Body::empty()), line).await
-            }
+            Fault::CutMidBody => Err(cut()),
             Fault::Hang => std::future::pending().await,
             Fault::SwapFirst(bytes) => {
-                self.swap(request.headers(), request.uri(), bytes);
+                let key = swapped(request.headers(), request.uri());
+                self.change(|now| now.swap(&key, bytes));
                 Ok(self.perform(request, operation).await)
             }
             Fault::HalfAnswer | Fault::DoneButHalfAnswer => {
-                half(self.perform(request, operation).await, line).await
+                let is_performed =
+                    matches!(fault, Fault::DoneButHalfAnswer) || operation.only_reads();
+                let answer = match is_performed {
+                    true => self.perform(request, operation).await,
+                    false => Response::default(),
+                };
+                send_half(answer, line).await?;
+                Err(cut())
             }
         }
     }
@@ -366,7 +356,7 @@ impl Front {
         self: &Arc<Self>,
         request: Request<Bytes>,
         mut call: Held,
-    ) -> Result<Response<Body>, Cut> {
+    ) -> io::Result<Response<Body>> {
         let front = Arc::clone(self);
         let passing = tokio::spawn(async move {
             front.gate.pass(call.clone()).await;
@@ -375,28 +365,19 @@ impl Front {
             front.gate.pass(call).await;
             response
         });
-        passing.await.map_err(|_| Cut)
+        Ok(passing.await?)
     }
 
     /// Reads a POST form, holds it to its policy and stores its file.
     async fn take_form(&self, request: Request<Bytes>) -> S3Result<Response<Body>> {
         let (head, body) = request.into_parts();
-        let bucket = bucket_of(host(&head.headers), &head.uri);
+        let path = path_of(&head.headers, &head.uri);
+        let bucket = path.get_bucket_name().unwrap_or_default();
         let form = PostForm::read(&head.headers, body).await?;
         self.change(|now| {
-            form.check(self.dialect, &bucket, now, Utc::now())?;
+            form.check(self.dialect, bucket, now, Utc::now())?;
             form.store(self.dialect, now)
         })
-    }
-
-    /// Puts other bytes in the place of the object that a request is about.
-    fn swap(&self, headers: &HeaderMap, uri: &Uri, bytes: &'static [u8]) {
-        let source = headers.get(COPY_SOURCE).and_then(|s| s.to_str().ok());
-        let key = match source.and_then(|s| s.trim_start_matches('/').split_once('/')) {
-            Some((_, key)) => percent_decode_str(key).decode_utf8_lossy().into_owned(),
-            None => key_of(host(headers), uri),
-        };
-        self.change(|now| now.swap(&key, bytes));
     }
 
     /// Refuses all that OSS's S3-compatible API does not take.
@@ -465,23 +446,22 @@ fn host(headers: &HeaderMap) -> &str {
     host.rsplit_once(':').map_or(host, |(name, _)| name)
 }
 
-/// The key in the path, after the bucket's name in path style.
-fn key_of(host: &str, uri: &Uri) -> String {
+/// The bucket and the key that a request is about, in either style.
+fn path_of(headers: &HeaderMap, uri: &Uri) -> S3Path {
     let path = percent_decode_str(uri.path()).decode_utf8_lossy();
-    let path = path.strip_prefix('/').unwrap_or_default();
-    match bucket_in(host) {
-        Some(_) => path.to_owned(),
-        None => {
-            let (_, key) = path.split_once('/').unwrap_or_default();
-            key.to_owned()
-        }
-    }
+    parse_virtual_hosted_style(bucket_in(host(headers)), &path).unwrap_or(S3Path::Root)
 }
 
-/// The bucket in the host, else the first segment of the path.
-fn bucket_of(host: &str, uri: &Uri) -> String {
-    let in_path = || uri.path().split('/').nth(1).unwrap_or_default();
-    bucket_in(host).unwrap_or_else(in_path).to_owned()
+/// The key of the object to swap: of a copy, its source.
+fn swapped(headers: &HeaderMap, uri: &Uri) -> String {
+    let source = headers.get(COPY_SOURCE).and_then(|s| s.to_str().ok());
+    match source.and_then(|source| CopySource::parse(source).ok()) {
+        Some(CopySource::Bucket { key, .. }) => key.into(),
+        _ => path_of(headers, uri)
+            .get_object_key()
+            .unwrap_or_default()
+            .to_owned(),
+    }
 }
 
 /// The key id in the `Authorization` header or in a presigned query.
@@ -495,24 +475,26 @@ fn key_id(headers: &HeaderMap, uri: &Uri) -> Option<String> {
     Some(credential[..end].to_owned())
 }
 
-/// The answer, and a connection that ends in its middle: in the body if there
-/// is one, else in the headers.
-async fn half(response: Response<Body>, line: &Line) -> Result<Response<Body>, Cut> {
-    let (mut head, body) = response.into_parts();
-    let bytes = BodyExt::collect(body).await.map_err(|_| Cut)?.to_bytes();
-    if bytes.is_empty() {
-        line.allow(HALF_A_HEAD);
-        return Ok(Response::from_parts(head, Body::empty()));
+/// Sends half of an answer by hand: up to the middle of its body if it has one, else of its headers.
+async fn send_half(answer: Response<Body>, line: &StdStream) -> io::Result<()> {
+    let (mut head, body) = answer.into_parts();
+    let body = BodyExt::collect(body)
+        .await
+        .map_err(io::Error::other)?
+        .to_bytes();
+    head.headers.insert(CONTENT_LENGTH, body.len().into());
+    let mut bytes = format!("HTTP/1.1 {}\r\n", head.status).into_bytes();
+    for (name, value) in &head.headers {
+        bytes.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
     }
-    head.headers.insert(CONTENT_LENGTH, bytes.len().into());
-    let first = Frame::data(bytes.slice(..bytes.len() / 2));
-    let end = stream::once(async {
-        // Lets the connection send what it has before it ends.
-        tokio::task::yield_now().await;
-        Err(Cut)
-    });
-    let body = StreamBody::new(stream::iter([Ok(first)]).chain(end));
-    Ok(Response::from_parts(head, Body::http_body_unsync(body)))
+    if body.is_empty() {
+        bytes.truncate(HALF_A_HEAD);
+    } else {
+        bytes.extend_from_slice(b"\r\n");
+        bytes.extend_from_slice(&body[..body.len() / 2]);
+    }
+    let mut line = TcpStream::from_std(line.try_clone()?)?;
+    line.write_all(&bytes).await
 }
 
 /// Answers connections until the listener's runtime ends.
@@ -526,80 +508,17 @@ pub(super) async fn serve(listener: std::net::TcpListener, front: Arc<Front>) {
     }
 }
 
-async fn serve_connection(stream: TcpStream, front: Arc<Front>) {
+async fn serve_connection(stream: TcpStream, front: Arc<Front>) -> io::Result<()> {
     // Small answers must not wait for the client's acknowledgements.
-    let _ = stream.set_nodelay(true);
-    let line = Line::unlimited();
-    let io = TokioIo::new(Cuttable {
-        stream,
-        line: line.clone(),
-    });
+    stream.set_nodelay(true)?;
+    let line = stream.into_std()?;
+    let io = TokioIo::new(TcpStream::from_std(line.try_clone()?)?);
+    let line = Arc::new(line);
     let service = service_fn(move |request| {
         let (front, line) = (front.clone(), line.clone());
         async move { front.answer(request, &line).await }
     });
     // An error is a cut that was planned, or the client's own going away.
     let _ = http1::Builder::new().serve_connection(io, service).await;
-}
-
-/// How many bytes a connection may still send; shared with the answers on it.
-#[derive(Clone)]
-struct Line(Arc<AtomicUsize>);
-
-impl Line {
-    fn unlimited() -> Self {
-        Self(Arc::new(AtomicUsize::new(usize::MAX)))
-    }
-
-    fn allow(&self, bytes: usize) {
-        self.0.store(bytes, Ordering::Relaxed);
-    }
-
-    fn left(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-/// A connection that fails once its allowance is used up, which hyper cannot
-/// do: it has no way to send half of a response's head.
-struct Cuttable {
-    stream: TcpStream,
-    line: Line,
-}
-
-impl AsyncRead for Cuttable {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for Cuttable {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let left = self.line.left();
-        if left == 0 {
-            return Poll::Ready(Err(io::Error::other(Cut)));
-        }
-        let allowed = &bytes[..bytes.len().min(left)];
-        let written = ready!(Pin::new(&mut self.stream).poll_write(context, allowed))?;
-        if left != usize::MAX {
-            self.line.allow(left - written);
-        }
-        Poll::Ready(Ok(written))
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
+    Ok(())
 }
