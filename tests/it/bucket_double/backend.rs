@@ -1,17 +1,14 @@
 //! Between `s3s`, which parses requests and checks signatures, and the contents:
 //! one method per S3 operation, the keys that may sign, and which bucket a host names.
 
-use std::collections::BTreeMap;
-use std::time::SystemTime;
-
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use futures_util::TryStreamExt;
+use hyper::header::HeaderValue;
 use hyper::{HeaderMap, Uri};
 use percent_encoding::percent_decode_str;
 use s3s::access::{S3Access, S3AccessContext};
 use s3s::auth::{S3Auth, SecretKey};
-use s3s::crypto::{Checksum, Md5};
 use s3s::dto::*;
 use s3s::host::{S3Host, VirtualHost};
 use s3s::service::{S3Service, S3ServiceBuilder};
@@ -67,23 +64,15 @@ impl Backend {
         Ok(source)
     }
 
-    /// The smallest part that need not be the last, in bytes.
-    fn smallest_part(&self) -> usize {
-        match self.dialect {
-            Dialect::S3 => 5 * 1024 * 1024,
-            Dialect::Oss => 100 * 1024,
-        }
-    }
-
     /// Refuses to replace an object where the request forbids it, in the words
     /// of the dialect.
     fn check_overwrite(&self, now: &Contents, key: &str, headers: &HeaderMap) -> S3Result<()> {
         let exists = now.objects().contains_key(key);
         match self.dialect {
-            Dialect::S3 if headers.contains_key("if-match") => Err(s3_error!(
-                NotImplemented,
-                "the double does not know If-Match"
-            )),
+            Dialect::S3 if headers.contains_key("if-match") => {
+                let message = "the double does not know If-Match";
+                Err(s3_error!(NotImplemented, "{message}"))
+            }
             Dialect::S3 if exists && has(headers, "if-none-match", "*") => {
                 Err(s3_error!(PreconditionFailed))
             }
@@ -103,15 +92,9 @@ impl S3 for Backend {
 
     async fn put_object(&self, request: S3Request<PutObjectInput>) -> Answer<PutObjectOutput> {
         let (input, headers) = (request.input, request.headers);
-        let bytes = collect(input.body, input.content_length, input.content_md5).await?;
         let object = Object {
-            bytes,
-            content_type: input.content_type,
-            content_disposition: input.content_disposition,
-            cache_control: input.cache_control,
-            metadata: sorted(input.metadata),
-            acl: input.acl.map(|acl| acl.as_str().to_owned()),
-            etag: String::new(),
+            bytes: collect(input.body).await?,
+            ..described(&headers)
         };
         let etag = self.change(|now| {
             self.check_overwrite(now, &input.key, &headers)?;
@@ -128,21 +111,11 @@ impl S3 for Backend {
         request: S3Request<CreateMultipartUploadInput>,
     ) -> Answer<CreateMultipartUploadOutput> {
         let (input, headers) = (request.input, request.headers);
-        let blank = Object {
-            content_type: input.content_type,
-            content_disposition: input.content_disposition,
-            cache_control: input.cache_control,
-            metadata: sorted(input.metadata),
-            acl: input.acl.map(|acl| acl.as_str().to_owned()),
-            ..Default::default()
-        };
         let id = self.change(|now| {
             self.check_overwrite(now, &input.key, &headers)?;
-            Ok(now.create_upload(input.key.clone(), blank))
+            Ok(now.create_upload(input.key, described(&headers)))
         })?;
         Ok(S3Response::new(CreateMultipartUploadOutput {
-            bucket: Some(input.bucket),
-            key: Some(input.key),
             upload_id: Some(id),
             ..Default::default()
         }))
@@ -150,7 +123,7 @@ impl S3 for Backend {
 
     async fn upload_part(&self, request: S3Request<UploadPartInput>) -> Answer<UploadPartOutput> {
         let input = request.input;
-        let bytes = collect(input.body, input.content_length, input.content_md5).await?;
+        let bytes = collect(input.body).await?;
         let etag = self
             .change(|now| now.put_part(&input.key, &input.upload_id, input.part_number, bytes))?;
         Ok(S3Response::new(UploadPartOutput {
@@ -173,7 +146,6 @@ impl S3 for Backend {
         })?;
         let result = CopyPartResult {
             e_tag: Some(ETag::Strong(etag)),
-            last_modified: Some(Timestamp::from(SystemTime::now())),
             ..Default::default()
         };
         Ok(S3Response::new(UploadPartCopyOutput {
@@ -187,14 +159,18 @@ impl S3 for Backend {
         request: S3Request<CompleteMultipartUploadInput>,
     ) -> Answer<CompleteMultipartUploadOutput> {
         let (input, headers) = (request.input, request.headers);
-        let wanted = wanted_parts(input.multipart_upload)?;
+        let list = input.multipart_upload.and_then(|list| list.parts);
+        let wanted = list.unwrap_or_default();
+        // In bytes; the last one may be smaller.
+        let smallest_part = match self.dialect {
+            Dialect::S3 => 5 * 1024 * 1024,
+            Dialect::Oss => 100 * 1024,
+        };
         let etag = self.change(|now| {
             self.check_overwrite(now, &input.key, &headers)?;
-            now.complete(&input.key, &input.upload_id, &wanted, self.smallest_part())
+            now.complete(&input.key, &input.upload_id, &wanted, smallest_part)
         })?;
         Ok(S3Response::new(CompleteMultipartUploadOutput {
-            bucket: Some(input.bucket),
-            key: Some(input.key),
             e_tag: Some(ETag::Strong(etag)),
             ..Default::default()
         }))
@@ -230,19 +206,20 @@ impl S3 for Backend {
     async fn list_parts(&self, request: S3Request<ListPartsInput>) -> Answer<ListPartsOutput> {
         let input = request.input;
         let after = input.part_number_marker.unwrap_or(0);
-        let mut parts = listed(&self.contents.borrow(), &input.key, &input.upload_id, after)?;
-        let most = page(input.max_parts)?;
-        let is_truncated = parts.len() > most;
-        parts.truncate(most);
+        let now = self.contents.borrow();
+        let parts = now.parts(&input.key, &input.upload_id)?.iter();
+        let parts = parts.filter(|(number, _)| **number > after);
+        let parts = parts.map(|(number, part)| Part {
+            part_number: Some(*number),
+            size: Some(length(&part.bytes)),
+            e_tag: Some(ETag::Strong(part.etag.clone())),
+            ..Default::default()
+        });
+        let (page, is_truncated) = page(parts, input.max_parts)?;
         Ok(S3Response::new(ListPartsOutput {
-            bucket: Some(input.bucket),
-            key: Some(input.key),
-            upload_id: Some(input.upload_id),
             is_truncated: Some(is_truncated),
-            next_part_number_marker: parts.last().and_then(|part| part.part_number),
-            part_number_marker: Some(after),
-            max_parts: input.max_parts,
-            parts: Some(parts),
+            next_part_number_marker: page.last().and_then(|part| part.part_number),
+            parts: Some(page),
             ..Default::default()
         }))
     }
@@ -253,30 +230,31 @@ impl S3 for Backend {
     ) -> Answer<ListObjectsV2Output> {
         let input = request.input;
         let prefix = input.prefix.unwrap_or_default();
-        if !self.contents.borrow().role.may_list(&prefix) {
+        let now = self.contents.borrow();
+        if !now.role.may_list(&prefix) {
             return Err(s3_error!(AccessDenied));
         }
         if input.delimiter.is_some() {
-            return Err(s3_error!(
-                NotImplemented,
-                "the double does not know delimiters"
-            ));
+            let message = "the double does not know delimiters";
+            return Err(s3_error!(NotImplemented, "{message}"));
         }
         let after = input.continuation_token.or(input.start_after);
         let after = after.unwrap_or_default();
-        let mut found = below(&self.contents.borrow(), &prefix, &after);
-        let most = page(input.max_keys)?;
-        let is_truncated = found.len() > most;
-        found.truncate(most);
-        let last = found.last().and_then(|object| object.key.clone());
+        let objects = now.objects().iter();
+        let objects = objects.filter(|(key, _)| key.starts_with(&prefix) && **key > after);
+        let objects = objects.map(|(key, object)| s3s::dto::Object {
+            key: Some(key.clone()),
+            size: Some(length(&object.bytes)),
+            e_tag: Some(ETag::Strong(object.etag.clone())),
+            last_modified: Some(Timestamp::from(now.stored_at(key))),
+            ..Default::default()
+        });
+        let (page, is_truncated) = page(objects, input.max_keys)?;
+        let last = page.last().and_then(|object| object.key.clone());
         Ok(S3Response::new(ListObjectsV2Output {
-            name: Some(input.bucket),
-            prefix: Some(prefix),
-            max_keys: input.max_keys,
-            key_count: i32::try_from(found.len()).ok(),
             is_truncated: Some(is_truncated),
             next_continuation_token: last.filter(|_| is_truncated),
-            contents: Some(found),
+            contents: Some(page),
             ..Default::default()
         }))
     }
@@ -289,8 +267,6 @@ impl S3 for Backend {
             content_length: Some(length(&object.bytes)),
             content_type: object.content_type,
             content_disposition: object.content_disposition,
-            cache_control: object.cache_control,
-            metadata: Some(object.metadata.into_iter().collect()),
             e_tag: Some(ETag::Strong(object.etag)),
             last_modified: Some(self.contents.borrow().stored_at(&input.key).into()),
             ..Default::default()
@@ -303,14 +279,11 @@ impl S3 for Backend {
         check_etag(&object.etag, input.if_match.as_ref())?;
         let (bytes, content_range) = slice(object.bytes, input.range)?;
         Ok(S3Response::new(GetObjectOutput {
-            accept_ranges: Some("bytes".into()),
             content_length: Some(length(&bytes)),
             content_range,
             body: Some(StreamingBlob::from(Body::from(bytes))),
             content_type: object.content_type,
             content_disposition: object.content_disposition,
-            cache_control: object.cache_control,
-            metadata: Some(object.metadata.into_iter().collect()),
             e_tag: Some(ETag::Strong(object.etag)),
             last_modified: Some(self.contents.borrow().stored_at(&input.key).into()),
             ..Default::default()
@@ -323,11 +296,11 @@ impl S3 for Backend {
             self.check_overwrite(now, &input.key, &headers)?;
             let if_match = input.copy_source_if_match.as_ref();
             let source = Self::source(now, &input.copy_source, if_match, true)?;
-            Ok(now.put(input.key.clone(), copied(source, &input)))
+            let object = copied(source, &input, &headers);
+            Ok(now.put(input.key, object))
         })?;
         let result = CopyObjectResult {
             e_tag: Some(ETag::Strong(etag)),
-            last_modified: Some(Timestamp::from(SystemTime::now())),
             ..Default::default()
         };
         Ok(S3Response::new(CopyObjectOutput {
@@ -356,81 +329,45 @@ fn has(headers: &HeaderMap, name: &str, value: &str) -> bool {
     headers.get(name).is_some_and(|held| held == value)
 }
 
-/// The whole body, whose length and `Content-MD5` must be as announced.
-async fn collect(
-    body: Option<StreamingBlob>,
-    announced: Option<i64>,
-    md5: Option<String>,
-) -> S3Result<Bytes> {
-    let mut bytes = BytesMut::with_capacity(announced.unwrap_or(0).try_into().unwrap_or(0));
-    if let Some(mut body) = body {
-        // Also the end of a body whose SHA-256 is not the signed one.
-        let incomplete = |error| S3Error::with_source(S3ErrorCode::IncompleteBody, error);
-        while let Some(chunk) = body.try_next().await.map_err(incomplete)? {
-            bytes.extend_from_slice(&chunk);
-        }
-    }
-    if announced.is_some_and(|announced| announced != length(&bytes)) {
-        return Err(s3_error!(IncompleteBody));
-    }
-    if md5.is_some_and(|md5| md5 != base64_simd::STANDARD.encode_to_string(Md5::checksum(&bytes))) {
-        return Err(s3_error!(BadDigest));
-    }
+async fn collect(body: Option<StreamingBlob>) -> S3Result<Bytes> {
+    let Some(body) = body else {
+        return Ok(Bytes::new());
+    };
+    // The end of a body whose SHA-256 is not the signed one.
+    let incomplete = |error| S3Error::with_source(S3ErrorCode::IncompleteBody, error);
+    let bytes: BytesMut = body.try_collect().await.map_err(incomplete)?;
     Ok(bytes.freeze())
+}
+
+/// An object without its bytes, as the headers of a request describe it.
+fn described(headers: &HeaderMap) -> Object {
+    let text = |value: &HeaderValue| value.to_str().ok().map(str::to_owned);
+    let header = |name: &str| headers.get(name).and_then(text);
+    let metadata = headers.iter().filter_map(|(name, value)| {
+        let name = name.as_str().strip_prefix("x-amz-meta-")?;
+        Some((name.to_owned(), text(value)?))
+    });
+    Object {
+        content_type: header("content-type"),
+        content_disposition: header("content-disposition"),
+        cache_control: header("cache-control"),
+        metadata: metadata.collect(),
+        acl: header("x-amz-acl"),
+        ..Object::default()
+    }
 }
 
 fn length(bytes: &[u8]) -> i64 {
     i64::try_from(bytes.len()).expect("memory ends before")
 }
 
-fn sorted(metadata: Option<Metadata>) -> BTreeMap<String, String> {
-    metadata.into_iter().flatten().collect()
-}
-
-/// The part numbers and ETags a completion lists.
-fn wanted_parts(list: Option<CompletedMultipartUpload>) -> S3Result<Vec<(i32, Option<String>)>> {
-    let parts = list.and_then(|list| list.parts).unwrap_or_default();
-    let pair = |part: CompletedPart| {
-        let number = part.part_number.ok_or_else(|| s3_error!(MalformedXML))?;
-        Ok((number, part.e_tag.map(ETag::into_value)))
-    };
-    parts.into_iter().map(pair).collect()
-}
-
-/// The parts of an upload, from the one behind `after`.
-fn listed(now: &Contents, key: &str, id: &str, after: i32) -> S3Result<Parts> {
-    let parts = now.parts(key, id)?.iter();
-    let parts = parts.filter(|(number, _)| **number > after);
-    let parts = parts.map(|(number, part)| Part {
-        part_number: Some(*number),
-        size: Some(length(&part.bytes)),
-        e_tag: Some(ETag::Strong(part.etag.clone())),
-        last_modified: Some(Timestamp::from(SystemTime::now())),
-        ..Default::default()
-    });
-    Ok(parts.collect())
-}
-
-/// The objects whose keys begin with `prefix`, from the one behind `after`.
-fn below(now: &Contents, prefix: &str, after: &str) -> ObjectList {
-    let objects = now.objects().iter();
-    let objects = objects.filter(|(key, _)| key.starts_with(prefix) && key.as_str() > after);
-    let objects = objects.map(|(key, object)| s3s::dto::Object {
-        key: Some(key.clone()),
-        size: Some(length(&object.bytes)),
-        e_tag: Some(ETag::Strong(object.etag.clone())),
-        last_modified: Some(Timestamp::from(now.stored_at(key))),
-        ..Default::default()
-    });
-    objects.collect()
-}
-
-/// How many entries a page of a list has.
-fn page(asked: Option<i32>) -> S3Result<usize> {
+/// One page of a list, and whether another follows.
+fn page<T>(mut all: impl Iterator<Item = T>, asked: Option<i32>) -> S3Result<(Vec<T>, bool)> {
     const MOST: usize = 1000;
     let asked = asked.map_or(Ok(MOST), usize::try_from);
-    let asked = asked.map_err(|_| s3_error!(InvalidArgument, "a page has 0 to 1000 entries"))?;
-    Ok(asked.min(MOST))
+    let most = asked.map_err(|_| s3_error!(InvalidArgument, "a page has 0 to 1000 entries"))?;
+    let page = all.by_ref().take(most.min(MOST)).collect();
+    Ok((page, all.next().is_some()))
 }
 
 /// The bytes a `Range` asks for, and the `Content-Range` that says so.
@@ -447,23 +384,19 @@ fn slice(bytes: Bytes, range: Option<Range>) -> S3Result<(Bytes, Option<String>)
 
 /// The object a copy makes of `source`, described anew if the request replaces
 /// the description. The ACL is never copied.
-fn copied(source: &Object, input: &CopyObjectInput) -> Object {
-    let acl = input.acl.as_ref().map(|acl| acl.as_str().to_owned());
+fn copied(source: &Object, input: &CopyObjectInput, headers: &HeaderMap) -> Object {
+    let described = described(headers);
     let replaces = input.metadata_directive.as_ref();
-    if replaces.map(MetadataDirective::as_str) != Some(MetadataDirective::REPLACE) {
+    if replaces.map(MetadataDirective::as_str) == Some(MetadataDirective::REPLACE) {
         return Object {
-            acl,
-            ..source.clone()
+            bytes: source.bytes.clone(),
+            etag: source.etag.clone(),
+            ..described
         };
     }
     Object {
-        bytes: source.bytes.clone(),
-        content_type: input.content_type.clone(),
-        content_disposition: input.content_disposition.clone(),
-        cache_control: input.cache_control.clone(),
-        metadata: sorted(input.metadata.clone()),
-        acl,
-        etag: source.etag.clone(),
+        acl: described.acl,
+        ..source.clone()
     }
 }
 
@@ -481,20 +414,18 @@ fn range_of(source: &Object, range: Option<&str>) -> S3Result<Bytes> {
     let Some(range) = range else {
         return Ok(source.bytes.clone());
     };
-    let strange = || s3_error!(InvalidArgument, "the range must be bytes=first-last");
-    let (first, last) = range
-        .strip_prefix("bytes=")
-        .and_then(|range| range.split_once('-'))
-        .ok_or_else(strange)?;
-    let first: usize = first.parse().map_err(|_| strange())?;
-    let last: usize = last.parse().map_err(|_| strange())?;
-    if first > last || last >= source.bytes.len() {
-        return Err(s3_error!(
-            InvalidArgument,
-            "Range specified is not valid for source object"
-        ));
+    match Range::parse(range) {
+        Ok(Range::Int {
+            first,
+            last: Some(last),
+        }) if last < source.bytes.len() as u64 => {
+            Ok(source.bytes.slice(first as usize..=last as usize))
+        }
+        _ => {
+            let message = "Range specified is not valid for source object";
+            Err(s3_error!(InvalidArgument, "{message}"))
+        }
     }
-    Ok(source.bytes.slice(first..=last))
 }
 
 /// Gives `s3s` the secrets it checks signatures with.

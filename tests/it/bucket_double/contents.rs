@@ -7,6 +7,7 @@ use std::hash::{DefaultHasher, Hasher};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::{Bytes, BytesMut};
+use s3s::dto::{CompletedPart, ETag};
 use s3s::{S3Result, s3_error};
 use tokio::sync::watch;
 
@@ -238,7 +239,7 @@ impl Contents {
         &mut self,
         key: &str,
         id: &str,
-        wanted: &[(i32, Option<String>)],
+        wanted: &[CompletedPart],
         smallest_part: usize,
     ) -> S3Result<String> {
         let upload = self.upload(key, id)?;
@@ -274,19 +275,17 @@ impl fmt::Debug for Contents {
 }
 
 /// The parts a completion names, which must exist, unchanged and in order.
-fn chosen<'a>(
-    parts: &'a BTreeMap<i32, Part>,
-    wanted: &[(i32, Option<String>)],
-) -> S3Result<Vec<&'a Part>> {
+fn chosen<'a>(parts: &'a BTreeMap<i32, Part>, wanted: &[CompletedPart]) -> S3Result<Vec<&'a Part>> {
     if wanted.is_empty() {
         return Err(s3_error!(MalformedXML, "a completion names its parts"));
     }
-    if !wanted.is_sorted_by(|(a, _), (b, _)| a < b) {
+    if !wanted.is_sorted_by(|a, b| a.part_number < b.part_number) {
         return Err(s3_error!(InvalidPartOrder));
     }
-    let find = |(number, etag): &(i32, Option<String>)| {
-        let part = parts.get(number);
-        part.filter(|part| etag.as_ref() == Some(&part.etag))
+    let find = |wanted: &CompletedPart| {
+        let part = wanted.part_number.and_then(|number| parts.get(&number));
+        let etag = wanted.e_tag.as_ref().map(ETag::value);
+        part.filter(|part| etag == Some(&part.etag))
             .ok_or_else(|| s3_error!(InvalidPart))
     };
     wanted.iter().map(find).collect()
