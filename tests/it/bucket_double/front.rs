@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use chrono::Utc;
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -375,7 +374,7 @@ impl Front {
         let bucket = path.get_bucket_name().unwrap_or_default();
         let form = PostForm::read(&head.headers, body).await?;
         self.change(|now| {
-            form.check(self.dialect, bucket, now, Utc::now())?;
+            form.check(self.dialect, bucket, now)?;
             form.store(self.dialect, now)
         })
     }

@@ -100,29 +100,17 @@ impl PostForm {
     }
 
     /// Whether the form may be stored in `bucket`.
-    pub(super) fn check(
-        &self,
-        dialect: Dialect,
-        bucket: &str,
-        contents: &Contents,
-        now: DateTime<Utc>,
-    ) -> S3Result {
+    pub(super) fn check(&self, dialect: Dialect, bucket: &str, contents: &Contents) -> S3Result {
         if bucket != BUCKET {
             let message = "The specified bucket does not exist";
             return Err(refusal(404, "NoSuchBucket", message));
         }
         self.required("key")?;
-        self.check_signature(dialect, contents, now)?;
-        let policy = Policy::parse(self.required("policy")?)?;
-        policy.check(self, dialect, bucket, now)
+        self.check_signature(dialect, contents)?;
+        self.check_policy(dialect, bucket)
     }
 
-    fn check_signature(
-        &self,
-        dialect: Dialect,
-        contents: &Contents,
-        now: DateTime<Utc>,
-    ) -> S3Result {
+    fn check_signature(&self, dialect: Dialect, contents: &Contents) -> S3Result {
         let terms = Terms::new(dialect);
         let named = |name: &str| format!("{}{name}", terms.prefix);
         if self.required(terms.version_field)? != terms.version {
@@ -130,7 +118,7 @@ impl PostForm {
             return Err(invalid_argument(message));
         }
         let scope = Scope::parse(self.required(&named("credential"))?, &terms)?;
-        check_date(self.required(&named("date"))?, &scope, now)?;
+        check_date(self.required(&named("date"))?, &scope)?;
         let key = contents.key(&scope.key_id)?;
         if self.field(&named("security-token")) != key.session_token.as_deref() {
             let message = "The provided token is malformed or otherwise invalid.";
@@ -145,9 +133,55 @@ impl PostForm {
         Ok(())
     }
 
-    /// The size of the file, in bytes.
-    fn size(&self) -> u64 {
-        self.file.len() as u64
+    /// Whether the form is all that its signer wants.
+    fn check_policy(&self, dialect: Dialect, bucket: &str) -> S3Result {
+        let json = base64_simd::STANDARD.decode_to_vec(self.required("policy")?);
+        let policy: Option<Value> = json.ok().and_then(|j| serde_json::from_slice(&j).ok());
+        let policy = policy.ok_or_else(|| invalid_policy("Invalid JSON."))?;
+        let expiration = policy["expiration"].as_str();
+        let expiration = expiration.and_then(|text| DateTime::parse_from_rfc3339(text).ok());
+        let expiration = expiration.ok_or_else(|| invalid_policy("Invalid 'expiration' value."))?;
+        let conditions = policy["conditions"].as_array();
+        let conditions = conditions.ok_or_else(|| invalid_policy("Policy missing conditions."))?;
+        let rules: Option<Vec<_>> = conditions.iter().map(Rule::parse).collect();
+        let rules = rules.ok_or_else(|| invalid_policy("Invalid Condition."))?;
+        if Utc::now() >= expiration {
+            return Err(not_by_policy("Policy expired."));
+        }
+        let is_covered = |name: &str| rules.iter().any(|rule| rule.field() == Some(name));
+        // The bucket counts as a field of the form.
+        let names = self.fields.keys().map(String::as_str).chain(["bucket"]);
+        let extra = names.filter(|name| needs_condition(dialect, name) && !is_covered(name));
+        let extra: Vec<_> = extra.collect();
+        if !extra.is_empty() {
+            let names = extra.join(", ");
+            return Err(not_by_policy(&format!("Extra input fields: {names}")));
+        }
+        let mut rules = rules.iter().zip(conditions);
+        rules.try_for_each(|(rule, text)| self.check_rule(rule, text, bucket))
+    }
+
+    fn check_rule(&self, rule: &Rule, text: &Value, bucket: &str) -> S3Result {
+        let size = self.file.len() as u64;
+        let sent = |field: &str| match field {
+            "bucket" => Some(bucket),
+            field => self.field(field),
+        };
+        let is_kept = match rule {
+            Rule::SizeWithin(_, most) if size > *most => {
+                let message = "Your proposed upload exceeds the maximum allowed size";
+                return Err(refusal(400, "EntityTooLarge", message));
+            }
+            Rule::SizeWithin(least, _) if size < *least => {
+                let message = "Your proposed upload is smaller than the minimum allowed size";
+                return Err(refusal(400, "EntityTooSmall", message));
+            }
+            Rule::SizeWithin(..) => true,
+            Rule::Is(field, wanted) => sent(field) == Some(wanted),
+            Rule::Begins(field, prefix) => sent(field).is_some_and(|it| it.starts_with(prefix)),
+        };
+        let failed = || not_by_policy(&format!("Policy Condition failed: {text}"));
+        is_kept.then_some(()).ok_or_else(failed)
     }
 
     /// Stores the form's file; whether it may be stored was checked before.
@@ -197,27 +231,18 @@ impl PostForm {
     /// The answer to a form whose file is stored.
     fn stored(&self, key: &str, etag: &str) -> Response<Body> {
         let response = Response::builder().header(ETAG, format!("\"{etag}\""));
-        let response = match self.field("success_action_redirect") {
-            Some(page) => {
+        let redirect = self.field("success_action_redirect");
+        let response = match (redirect, self.field("success_action_status")) {
+            (Some(page), _) => {
                 let page = format!("{page}?bucket={BUCKET}&key={key}");
-                return response
-                    .status(303)
-                    .header(LOCATION, page)
-                    .body(Body::empty())
-                    .expect("tests redirect to valid addresses");
+                response.status(303).header(LOCATION, page)
             }
-            None => response,
+            (None, Some("200")) => response.status(200),
+            (None, Some("201")) => response.status(201),
+            (None, _) => response.status(204),
         };
-        let created = format!(
-            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<PostResponse><Bucket>{BUCKET}</Bucket>\
-             <Key>{key}</Key><ETag>\"{etag}\"</ETag></PostResponse>"
-        );
-        let (status, body) = match self.field("success_action_status") {
-            Some("200") => (200, Body::empty()),
-            Some("201") => (201, Body::from(created)),
-            _ => (204, Body::empty()),
-        };
-        response.status(status).body(body).expect("a valid answer")
+        let response = response.body(Body::empty());
+        response.expect("tests redirect to valid addresses")
     }
 }
 
@@ -227,8 +252,8 @@ struct Terms {
     version_field: &'static str,
     version: &'static str,
     secret_prefix: &'static str,
-    service: &'static str,
-    terminator: &'static str,
+    /// The end of a credential: service and terminator.
+    scope: &'static str,
     invalid_token: &'static str,
 }
 
@@ -240,8 +265,7 @@ impl Terms {
                 version_field: "x-amz-algorithm",
                 version: "AWS4-HMAC-SHA256",
                 secret_prefix: "AWS4",
-                service: "s3",
-                terminator: "aws4_request",
+                scope: "s3/aws4_request",
                 invalid_token: "InvalidToken",
             },
             Dialect::Oss => Self {
@@ -249,8 +273,7 @@ impl Terms {
                 version_field: "x-oss-signature-version",
                 version: "OSS4-HMAC-SHA256",
                 secret_prefix: "aliyun_v4",
-                service: "oss",
-                terminator: "aliyun_v4_request",
+                scope: "oss/aliyun_v4_request",
                 // Of a temporary key without its token, too: it is in no record then.
                 invalid_token: "InvalidAccessKeyId",
             },
@@ -267,11 +290,10 @@ struct Scope {
 
 impl Scope {
     fn parse(credential: &str, terms: &Terms) -> S3Result<Self> {
-        let parts: Vec<_> = credential.split('/').collect();
+        let parts: Vec<_> = credential.splitn(4, '/').collect();
         match *parts.as_slice() {
-            [key_id, day, region, service, terminator]
-                if service == terms.service
-                    && terminator == terms.terminator
+            [key_id, day, region, scope]
+                if scope == terms.scope
                     // OSS: `cn-hangzhou`, unlike its host names.
                     && !region.is_empty()
                     && !region.starts_with("oss-") =>
@@ -288,10 +310,9 @@ impl Scope {
 
     fn signature(&self, secret: &str, terms: &Terms, policy: &str) -> String {
         let secret = format!("{}{secret}", terms.secret_prefix);
-        let steps = [&self.day, &self.region, terms.service, terms.terminator];
-        let key = steps
-            .iter()
-            .fold(secret.into_bytes(), |key, step| mac(&key, step));
+        let steps = [&*self.day, &*self.region].into_iter();
+        let steps = steps.chain(terms.scope.split('/'));
+        let key = steps.fold(secret.into_bytes(), |key, step| mac(&key, step));
         let signature = mac(&key, policy);
         signature.iter().map(|byte| format!("{byte:02x}")).collect()
     }
@@ -310,13 +331,13 @@ fn mac(key: &[u8], text: &str) -> Vec<u8> {
     mac.finalize().into_bytes().to_vec()
 }
 
-fn check_date(date: &str, scope: &Scope, now: DateTime<Utc>) -> S3Result {
+fn check_date(date: &str, scope: &Scope) -> S3Result {
     let at = NaiveDateTime::parse_from_str(date, "%Y%m%dT%H%M%SZ");
     let at = at.map_err(|_| invalid_argument(format!("the date {date}")))?;
     if at.format("%Y%m%d").to_string() != scope.day {
         return Err(invalid_argument(format!("{date} is not {}", scope.day)));
     }
-    let age = now - at.and_utc();
+    let age = Utc::now() - at.and_utc();
     if age < -MAX_SKEW || age > MAX_AGE {
         let message = "The difference between the request time and the current time is too large.";
         return Err(refusal(403, "RequestTimeTooSkewed", message));
@@ -324,79 +345,11 @@ fn check_date(date: &str, scope: &Scope, now: DateTime<Utc>) -> S3Result {
     Ok(())
 }
 
-/// All that a form must be, as its signer wants.
-struct Policy {
-    expiration: DateTime<Utc>,
-    conditions: Vec<Condition>,
-}
-
-/// One of a policy's conditions, and its text for the refusal.
-struct Condition {
-    text: String,
-    rule: Rule,
-}
-
+/// One of a policy's conditions; fields are in lower case.
 enum Rule {
-    Is(String, Match),
+    Is(String, String),
+    Begins(String, String),
     SizeWithin(u64, u64),
-}
-
-enum Match {
-    Exactly(String),
-    Begins(String),
-}
-
-impl Policy {
-    fn parse(base64: &str) -> S3Result<Self> {
-        let json = base64_simd::STANDARD.decode_to_vec(base64);
-        let json: Option<Value> = json.ok().and_then(|j| serde_json::from_slice(&j).ok());
-        let json = json.ok_or_else(|| invalid_policy("Invalid JSON."))?;
-        let expiration = json["expiration"].as_str();
-        let expiration = expiration.and_then(|text| DateTime::parse_from_rfc3339(text).ok());
-        let expiration = expiration.ok_or_else(|| invalid_policy("Invalid 'expiration' value."))?;
-        let conditions = json["conditions"].as_array();
-        let conditions = conditions.ok_or_else(|| invalid_policy("Policy missing conditions."))?;
-        let strange = || invalid_policy("Invalid Condition.");
-        let parse = |value| Condition::parse(value).ok_or_else(strange);
-        Ok(Self {
-            expiration: expiration.to_utc(),
-            conditions: conditions.iter().map(parse).collect::<Result<_, _>>()?,
-        })
-    }
-
-    fn check(
-        &self,
-        form: &PostForm,
-        dialect: Dialect,
-        bucket: &str,
-        now: DateTime<Utc>,
-    ) -> S3Result {
-        if now >= self.expiration {
-            return Err(not_by_policy("Policy expired."));
-        }
-        self.check_coverage(form, dialect)?;
-        self.conditions
-            .iter()
-            .try_for_each(|condition| condition.check(form, bucket))
-    }
-
-    /// Whether every field that needs a condition has one.
-    fn check_coverage(&self, form: &PostForm, dialect: Dialect) -> S3Result {
-        let is_covered = |name: &str| {
-            let about = |condition: &Condition| matches!(&condition.rule, Rule::Is(field, _) if field == name);
-            self.conditions.iter().any(about)
-        };
-        // The bucket counts as a field of the form.
-        let names = form.fields.keys().map(String::as_str).chain(["bucket"]);
-        let extra = names.filter(|name| needs_condition(dialect, name) && !is_covered(name));
-        match extra.collect::<Vec<_>>().as_slice() {
-            [] => Ok(()),
-            extra => Err(not_by_policy(&format!(
-                "Extra input fields: {}",
-                extra.join(", ")
-            ))),
-        }
-    }
 }
 
 fn needs_condition(dialect: Dialect, field: &str) -> bool {
@@ -416,72 +369,36 @@ fn needs_condition(dialect: Dialect, field: &str) -> bool {
     }
 }
 
-impl Condition {
-    fn parse(value: &Value) -> Option<Self> {
-        let rule = match value {
+impl Rule {
+    fn parse(condition: &Value) -> Option<Self> {
+        let words = match condition {
             Value::Object(pair) if pair.len() == 1 => {
                 let (field, wanted) = pair.iter().next()?;
-                let wanted = Match::Exactly(wanted.as_str()?.to_owned());
-                Rule::Is(field.to_ascii_lowercase(), wanted)
+                let wanted = wanted.as_str()?.to_owned();
+                return Some(Self::Is(field.to_ascii_lowercase(), wanted));
             }
-            Value::Array(words) => Rule::parse(words)?,
-            _ => return None,
+            condition => condition.as_array()?,
         };
-        let text = value.to_string();
-        Some(Self { text, rule })
-    }
-
-    fn check(&self, form: &PostForm, bucket: &str) -> S3Result {
-        match &self.rule {
-            Rule::SizeWithin(_, most) if form.size() > *most => {
-                let message = "Your proposed upload exceeds the maximum allowed size";
-                Err(refusal(400, "EntityTooLarge", message))
-            }
-            Rule::SizeWithin(least, _) if form.size() < *least => {
-                let message = "Your proposed upload is smaller than the minimum allowed size";
-                Err(refusal(400, "EntityTooSmall", message))
-            }
-            Rule::SizeWithin(..) => Ok(()),
-            Rule::Is(field, wanted) => {
-                let sent = match field.as_str() {
-                    "bucket" => Some(bucket),
-                    field => form.field(field),
-                };
-                if sent.is_some_and(|sent| wanted.takes(sent)) {
-                    return Ok(());
-                }
-                let text = format!("Policy Condition failed: {}", self.text);
-                Err(not_by_policy(&text))
-            }
-        }
-    }
-}
-
-impl Rule {
-    fn parse(words: &[Value]) -> Option<Self> {
-        let [kind, first, second] = words else {
+        let [kind, first, second] = words.as_slice() else {
             return None;
         };
         let kind = kind.as_str()?.to_ascii_lowercase();
         if kind == "content-length-range" {
             return Some(Self::SizeWithin(first.as_u64()?, second.as_u64()?));
         }
-        let text = second.as_str()?.to_owned();
-        let wanted = match kind.as_str() {
-            "eq" => Match::Exactly(text),
-            "starts-with" => Match::Begins(text),
-            _ => return None,
-        };
-        let field = first.as_str()?.strip_prefix('$')?;
-        Some(Self::Is(field.to_ascii_lowercase(), wanted))
+        let field = first.as_str()?.strip_prefix('$')?.to_ascii_lowercase();
+        let wanted = second.as_str()?.to_owned();
+        match kind.as_str() {
+            "eq" => Some(Self::Is(field, wanted)),
+            "starts-with" => Some(Self::Begins(field, wanted)),
+            _ => None,
+        }
     }
-}
 
-impl Match {
-    fn takes(&self, sent: &str) -> bool {
+    fn field(&self) -> Option<&str> {
         match self {
-            Self::Exactly(wanted) => sent == wanted,
-            Self::Begins(prefix) => sent.starts_with(prefix),
+            Self::Is(field, _) | Self::Begins(field, _) => Some(field),
+            Self::SizeWithin(..) => None,
         }
     }
 }
