@@ -1,10 +1,7 @@
 //! How an input of a few bytes becomes a long content in odd chunks: a line of free use, a line whose
 //! bytes are chunk sizes, and the content.
 
-use std::{
-    pin::Pin,
-    task::{Context, Poll},
-};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures_util::{Stream, stream};
@@ -104,9 +101,4 @@ pub(crate) fn gently(chunks: Vec<Bytes>) -> impl Stream<Item = Bytes> + Send + '
         cx.waker().wake_by_ref();
         Poll::Pending
     })
-}
-
-/// Chunks that are all there already.
-pub(crate) fn at_once(chunks: Vec<Bytes>) -> Pin<Box<dyn Stream<Item = Bytes> + Send>> {
-    Box::pin(stream::iter(chunks))
 }

@@ -6,11 +6,11 @@
 
 use axum::http::HeaderValue;
 use chat_upload::body::ReadError;
-use futures_util::StreamExt as _;
+use futures_util::{StreamExt as _, stream};
 use multer::Multipart;
 
 use super::{
-    chopped::{Chopped, at_once, gently},
+    chopped::{Chopped, gently},
     form::{MAX_FILE_BYTES, MAX_PARTS, MAX_TEXT_BYTES, MAX_UNPARSED, Read, Reading, read, run},
     reference_form::{End, RawForm, RawParams, RawPart},
 };
@@ -22,7 +22,7 @@ pub(crate) fn check(input: &[u8]) {
         return;
     };
     let content_type = content_type(boundary);
-    let ours = read(&content_type, at_once(input.as_asked())).expect("a boundary that may be");
+    let ours = read(&content_type, stream::iter(input.as_asked())).expect("a boundary that may be");
     let multers = read_by_multer(boundary, &input);
     let reference = RawForm::parse(&input.content, boundary.as_bytes());
 
@@ -60,11 +60,7 @@ fn content_type(boundary: &str) -> HeaderValue {
 fn read_by_multer(boundary: &str, input: &Chopped<'_>) -> RawForm {
     let stream = gently(input.as_asked()).map(Ok::<_, std::convert::Infallible>);
     let mut multipart = Multipart::new(stream, boundary);
-    let mut form = RawForm {
-        parts: Vec::new(),
-        unfinished: None,
-        end: End::Whole,
-    };
+    let mut form = RawForm::default();
     run(async {
         loop {
             let mut field = match multipart.next_field().await {
@@ -73,10 +69,7 @@ fn read_by_multer(boundary: &str, input: &Chopped<'_>) -> RawForm {
                 // It has one error for an early end and for a broken boundary.
                 Err(_) => return form.end = End::Unsaid,
             };
-            let mut part = RawPart {
-                headers: Default::default(),
-                content: Vec::new(),
-            };
+            let mut part = RawPart::default();
             for (name, value) in field.headers() {
                 let value = value.as_bytes().to_vec();
                 part.headers.insert(name.to_string(), value);
@@ -122,22 +115,26 @@ fn assert_same_parts(multers: &RawForm, reference: &RawForm) {
 /// A form as `api::form` should read it.
 struct Expected {
     parts: Vec<Part>,
-    end: Ending,
+    ends: Ends,
 }
 
-/// How reading should end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ending {
+/// An end of reading.
+#[derive(Debug, PartialEq, Eq)]
+enum Ended {
     Whole,
     Truncated,
     Malformed,
-    /// multer does not tell one from the other.
-    TruncatedOrMalformed,
-    Limit,
-    LimitOrTruncated,
-    /// All that comes now depends on a name that this parser cannot read.
-    Unsure,
+    AtLimit,
 }
+
+use Ended::{AtLimit, Malformed, Truncated, Whole};
+
+/// The ends that reading may come to; several where multer does not tell one from the other.
+type Ends = &'static [Ended];
+
+const BROKEN: Ends = &[Malformed];
+/// All that comes now depends on a name that this parser cannot read.
+const UNSURE: Ends = &[];
 
 struct Part {
     is_file: bool,
@@ -157,32 +154,27 @@ enum Name {
 
 impl Expected {
     fn from_form(form: &RawForm) -> Self {
-        let (mut parts, mut end) = (Vec::new(), None);
+        let mut parts = Vec::new();
         for (index, raw) in form.parts.iter().enumerate() {
             match judge(index, raw, false) {
                 Ok(part) => parts.extend(part),
-                Err(ending) => {
-                    end = Some(ending);
-                    break;
-                }
+                Err(ends) => return Self { parts, ends },
             }
         }
-        let last = || {
-            let raw = form.unfinished.as_ref()?;
-            judge(form.parts.len(), raw, true).err()
-        };
-        let end = end.or_else(last).unwrap_or(match form.end {
-            End::Whole => Ending::Whole,
-            End::Truncated => Ending::Truncated,
-            End::Uncounted => Ending::LimitOrTruncated,
-            End::Broken => Ending::Malformed,
-            End::Unsaid | End::LineFeeds => Ending::TruncatedOrMalformed,
+        let last = form.unfinished.as_ref();
+        let last = last.and_then(|raw| judge(form.parts.len(), raw, true).err());
+        let ends = last.unwrap_or(match form.end {
+            End::Whole => &[Whole],
+            End::Truncated => &[Truncated],
+            End::Uncounted => &[AtLimit, Truncated],
+            End::Broken => BROKEN,
+            End::Unsaid | End::LineFeeds => &[Truncated, Malformed],
         });
-        Self { parts, end }
+        Self { parts, ends }
     }
 
     fn assert(&self, ours: &Reading) {
-        if self.end == Ending::Unsure {
+        if self.ends == UNSURE {
             return assert!(ours.parts.len() >= self.parts.len());
         }
         assert_eq!(ours.parts.len(), self.parts.len(), "{:?}", ours.end);
@@ -190,43 +182,25 @@ impl Expected {
             expected.assert(ours);
         }
         let end = match &ours.end {
-            Ok(()) => Ending::Whole,
-            Err(ReadError::Truncated) => Ending::Truncated,
-            Err(ReadError::Malformed(_)) => Ending::Malformed,
-            Err(ReadError::TooLarge { .. } | ReadError::FieldTooLarge { .. }) => Ending::Limit,
+            Ok(()) => Whole,
+            Err(ReadError::Truncated) => Truncated,
+            Err(ReadError::Malformed(_)) => Malformed,
+            Err(ReadError::TooLarge { .. } | ReadError::FieldTooLarge { .. }) => AtLimit,
             Err(other) => panic!("no such error can be: {other}"),
         };
-        match self.end {
-            Ending::TruncatedOrMalformed => {
-                assert!(matches!(end, Ending::Truncated | Ending::Malformed));
-            }
-            Ending::LimitOrTruncated => {
-                assert!(matches!(end, Ending::Truncated | Ending::Limit));
-            }
-            expected => assert_eq!(end, expected, "{:?}", ours.end),
-        }
+        let ends = self.ends;
+        assert!(ends.contains(&end), "{:?} is not {ends:?}", ours.end);
     }
 }
 
 impl Part {
     fn assert(&self, ours: &Read) {
-        match ours {
-            Read::Text { field, value } => {
-                assert!(!self.is_file, "a file read as text");
-                self.field.assert(field);
-                assert_eq!(*value, self.content);
-            }
-            Read::File {
-                field,
-                name,
-                content,
-            } => {
-                assert!(self.is_file, "a text read as a file");
-                self.field.assert(field);
-                self.name.assert(name);
-                assert_eq!(*content, self.content);
-            }
+        assert_eq!(ours.is_file, self.is_file, "a file or a text");
+        self.field.assert(&ours.field);
+        if self.is_file {
+            self.name.assert(&ours.name);
         }
+        assert_eq!(ours.content, self.content);
     }
 }
 
@@ -242,17 +216,17 @@ impl Name {
 
 /// A part as it is to `api::form`; `None` when it is an empty file input. `is_cut`: its content does
 /// not end.
-fn judge(index: usize, raw: &RawPart, is_cut: bool) -> Result<Option<Part>, Ending> {
+fn judge(index: usize, raw: &RawPart, is_cut: bool) -> Result<Option<Part>, Ends> {
     if index >= MAX_PARTS {
-        return Err(Ending::Malformed);
+        return Err(BROKEN);
     }
     let disposition = raw.headers.get("content-disposition");
     let params = disposition.and_then(|header| RawParams::parse(header));
-    let params = params.ok_or(Ending::Malformed)?;
+    let params = params.ok_or(BROKEN)?;
     let field = plain_name(&params, "name")?;
     let is_form_data = params.value.eq_ignore_ascii_case(b"form-data");
     if !is_form_data && field == Name::Absent || is_encoded(raw) {
-        return Err(Ending::Malformed);
+        return Err(BROKEN);
     }
     let name = match extended_name(&params)? {
         Name::Absent => plain_name(&params, "filename")?,
@@ -260,7 +234,7 @@ fn judge(index: usize, raw: &RawPart, is_cut: bool) -> Result<Option<Part>, Endi
     };
     let has_type = has_type_of_file(raw);
     if name == Name::Unsure && !has_type && params.all("filename").is_empty() {
-        return Err(Ending::Unsure);
+        return Err(UNSURE);
     }
     let is_text_field = match &field {
         Name::Is(field) => ["imageClassId", "image_class_id", "token"].contains(&field.as_str()),
@@ -270,12 +244,12 @@ fn judge(index: usize, raw: &RawPart, is_cut: bool) -> Result<Option<Part>, Endi
     let limit = [MAX_TEXT_BYTES, MAX_FILE_BYTES][usize::from(is_file)];
     match is_cut {
         _ if raw.content.len() <= limit => {}
-        true => return Err(Ending::LimitOrTruncated),
-        false => return Err(Ending::Limit),
+        true => return Err(&[AtLimit, Truncated]),
+        false => return Err(&[AtLimit]),
     }
     let is_empty_input = is_file && raw.content.is_empty();
     match &name {
-        Name::Unsure if is_empty_input => return Err(Ending::Unsure),
+        Name::Unsure if is_empty_input => return Err(UNSURE),
         Name::Absent if is_empty_input => return Ok(None),
         Name::Is(name) if is_empty_input && name.is_empty() => return Ok(None),
         _ => {}
@@ -288,23 +262,23 @@ fn judge(index: usize, raw: &RawPart, is_cut: bool) -> Result<Option<Part>, Endi
     }))
 }
 
-fn plain_name(params: &RawParams, name: &str) -> Result<Name, Ending> {
+fn plain_name(params: &RawParams, name: &str) -> Result<Name, Ends> {
     match *params.all(name) {
         [] => Ok(Name::Absent),
         [raw] => Ok(std::str::from_utf8(raw).map_or(Name::Unsure, |text| {
             let text = text.replace("%22", "\"");
             Name::Is(text.replace("%0D", "\r").replace("%0A", "\n"))
         })),
-        _ => Err(Ending::Malformed),
+        _ => Err(BROKEN),
     }
 }
 
 /// `filename*=UTF-8''%e7%8c%ab.png`; absent when it is broken too.
-fn extended_name(params: &RawParams) -> Result<Name, Ending> {
+fn extended_name(params: &RawParams) -> Result<Name, Ends> {
     let raw = match *params.all("filename*") {
         [] => return Ok(Name::Absent),
         [raw] => raw,
-        _ => return Err(Ending::Malformed),
+        _ => return Err(BROKEN),
     };
     let pieces: Vec<_> = raw.splitn(3, |byte| *byte == b'\'').collect();
     let [charset, _, encoded] = *pieces else {
@@ -338,12 +312,9 @@ fn has_type_of_file(raw: &RawPart) -> bool {
         return false;
     };
     let value = String::from_utf8_lossy(value).to_ascii_lowercase();
-    let essence = value.split(';').next().unwrap_or_default();
-    let texts = ["text/", "multipart/"];
-    !texts
-        .iter()
-        .any(|text| essence.trim_ascii().starts_with(text))
-        && !["", "application/json"].contains(&essence.trim_ascii())
+    let essence = value.split(';').next().unwrap_or_default().trim_ascii();
+    let is_text = essence.starts_with("text/") || essence.starts_with("multipart/");
+    !is_text && !["", "application/json"].contains(&essence)
 }
 
 /// Forms in forms and the encodings of mail, which `api::form` refuses and the others pass on.

@@ -21,10 +21,10 @@ use chat_upload::{
     api::form::{Form, Limits, Part},
     body::ReadError,
 };
-use futures_util::{Stream, StreamExt as _};
+use futures_util::{Stream, StreamExt as _, stream};
 use tokio::runtime::{Builder, Runtime};
 
-use super::chopped::{Chopped, at_once, gently};
+use super::chopped::{Chopped, gently};
 
 /// Largest text field, in bytes; `form.rs` has the same number for itself.
 pub(crate) const MAX_TEXT_BYTES: usize = 64 * 1024;
@@ -36,7 +36,7 @@ pub(crate) const MAX_FILE_BYTES: usize = 200_000;
 /// preamble counts too.
 pub(crate) const MAX_UNPARSED: usize = 128 * 1024;
 
-const LIMITS: Limits = Limits {
+pub(crate) const LIMITS: Limits = Limits {
     max_file_bytes: MAX_FILE_BYTES as u64,
     max_files: 9,
     idle: Duration::from_secs(60),
@@ -49,12 +49,12 @@ pub(crate) fn check(input: &[u8]) {
     let Ok(content_type) = HeaderValue::from_bytes(input.line) else {
         return;
     };
-    let first = read(&content_type, at_once(input.whole()));
+    let first = read(&content_type, stream::iter(input.whole()));
     if let Ok(reading) = &first {
         assert!(reading.parts.len() <= MAX_PARTS, "too many parts");
     }
     let others = [
-        read(&content_type, at_once(input.as_asked())),
+        read(&content_type, stream::iter(input.as_asked())),
         read(&content_type, gently(input.as_asked())),
         read(&content_type, gently(input.minced())),
     ];
@@ -68,16 +68,12 @@ pub(crate) fn check(input: &[u8]) {
 
 /// A part that was read to its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Read {
-    Text {
-        field: String,
-        value: Vec<u8>,
-    },
-    File {
-        field: String,
-        name: String,
-        content: Vec<u8>,
-    },
+pub(crate) struct Read {
+    pub(crate) is_file: bool,
+    pub(crate) field: String,
+    /// Of a file.
+    pub(crate) name: String,
+    pub(crate) content: Vec<u8>,
 }
 
 /// The outcome of a form.
@@ -129,13 +125,19 @@ async fn read_parts(mut form: Form) -> Reading {
         match part {
             Part::Text { name, value } => {
                 assert!(value.len() <= MAX_TEXT_BYTES, "a text over its limit");
-                parts.push(Read::Text { field: name, value });
+                parts.push(Read {
+                    is_file: false,
+                    field: name,
+                    name: String::new(),
+                    content: value,
+                });
             }
             Part::File(file) => {
                 if let Err(error) = read_content(file.content, &mut begun).await {
                     break Err(error);
                 }
-                parts.push(Read::File {
+                parts.push(Read {
+                    is_file: true,
                     field: file.field,
                     name: file.name,
                     content: std::mem::take(&mut begun),

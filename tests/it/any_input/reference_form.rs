@@ -11,7 +11,7 @@ const MAX_HEADER_NAME_BYTES: usize = u16::MAX as usize;
 const MAX_PARAMS: usize = 16;
 
 /// A part as it stands in the form.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct RawPart {
     /// By name in lower case. The last of a name counts: multer shows no other.
     pub(crate) headers: BTreeMap<String, Vec<u8>>,
@@ -19,9 +19,10 @@ pub(crate) struct RawPart {
 }
 
 /// How a form ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum End {
     /// With its closing boundary.
+    #[default]
     Whole,
     /// Too early.
     Truncated,
@@ -39,7 +40,7 @@ pub(crate) enum End {
 }
 
 /// A form taken apart.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct RawForm {
     pub(crate) parts: Vec<RawPart>,
     /// The part whose content does not end.
@@ -49,11 +50,7 @@ pub(crate) struct RawForm {
 
 impl RawForm {
     pub(crate) fn parse(body: &[u8], boundary: &[u8]) -> Self {
-        let mut form = Self {
-            parts: Vec::new(),
-            unfinished: None,
-            end: End::Whole,
-        };
+        let mut form = Self::default();
         form.end = form.read(body, boundary);
         form
     }

@@ -39,8 +39,8 @@ pub(crate) fn check(input: &[u8]) {
         assert!(is_signed(input), "accepted without a signature");
     }
     let mut pieces = input.splitn(2, |byte| *byte == b'\n');
-    let (header, claims) = (pieces.next(), pieces.next());
-    let (header, claims) = (header.unwrap_or_default(), claims.unwrap_or_default());
+    let mut next = || pieces.next().unwrap_or_default();
+    let (header, claims) = (next(), next());
 
     let token = signed(header, claims);
     let user = verify(token.as_bytes(), &secrets, NOW);
