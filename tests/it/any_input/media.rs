@@ -16,72 +16,46 @@ const fn rules(strip: Strip) -> Rules {
     }
 }
 
-/// How files of one family of formats begin, and the extension of each.
-type Family = &'static [(&'static str, &'static [u8])];
-
-/// The families by their walkers.
-pub(crate) const FAMILIES: [(&str, Family); 8] = [
-    (
-        "jpeg_tiff",
-        &[
-            ("jpg", b"\xFF\xD8\xFF"),
-            ("tiff", b"II*\0\x08\0\0\0"),
-            ("tiff", b"MM\0*\0\0\0\x08"),
-        ],
-    ),
-    ("png", &[("png", b"\x89PNG\r\n\x1A\n\0\0\0\x0DIHDR")]),
-    (
-        "gif_riff_bmp",
-        &[
-            ("gif", b"GIF89a"),
-            ("webp", b"RIFF\xFF\0\0\0WEBPVP8X"),
-            ("avi", b"RIFF\xFF\0\0\0AVI LIST"),
-            ("wav", b"RIFF\xFF\0\0\0WAVEfmt "),
-            ("bmp", b"BM"),
-        ],
-    ),
-    (
-        "boxes",
-        &[
-            ("heic", b"\0\0\0\x10ftypheic\0\0\0\0"),
-            ("avif", b"\0\0\0\x10ftypavif\0\0\0\0"),
-            ("mp4", b"\0\0\0\x10ftypisom\0\0\0\0"),
-            ("mov", b"\0\0\0\x10ftypqt  \0\0\0\0"),
-        ],
-    ),
+/// How the files begin that one walker reads: their family, an extension and first bytes.
+pub(crate) const BEGINNINGS: [(&str, &str, &[u8]); 22] = [
+    ("jpeg_tiff", "jpg", b"\xFF\xD8\xFF"),
+    ("jpeg_tiff", "tiff", b"II*\0\x08\0\0\0"),
+    ("jpeg_tiff", "tiff", b"MM\0*\0\0\0\x08"),
+    ("png", "png", b"\x89PNG\r\n\x1A\n\0\0\0\x0DIHDR"),
+    ("gif_riff_bmp", "gif", b"GIF89a"),
+    ("gif_riff_bmp", "webp", b"RIFF\xFF\0\0\0WEBPVP8X"),
+    ("gif_riff_bmp", "avi", b"RIFF\xFF\0\0\0AVI LIST"),
+    ("gif_riff_bmp", "wav", b"RIFF\xFF\0\0\0WAVEfmt "),
+    ("gif_riff_bmp", "bmp", b"BM"),
+    ("boxes", "heic", b"\0\0\0\x10ftypheic\0\0\0\0"),
+    ("boxes", "avif", b"\0\0\0\x10ftypavif\0\0\0\0"),
+    ("boxes", "mp4", b"\0\0\0\x10ftypisom\0\0\0\0"),
+    ("boxes", "mov", b"\0\0\0\x10ftypqt  \0\0\0\0"),
+    ("matroska", "webm", b"\x1A\x45\xDF\xA3\x87\x42\x82\x84webm"),
     (
         "matroska",
-        &[
-            ("webm", b"\x1A\x45\xDF\xA3\x87\x42\x82\x84webm"),
-            ("mkv", b"\x1A\x45\xDF\xA3\x8B\x42\x82\x88matroska"),
-        ],
+        "mkv",
+        b"\x1A\x45\xDF\xA3\x8B\x42\x82\x88matroska",
     ),
-    (
-        "ogg_flac",
-        &[("ogg", b"OggS\0\x02"), ("flac", b"fLaC\0\0\0\x22")],
-    ),
-    (
-        "frames",
-        &[
-            ("mp3", b"ID3\x03\0\0\0\0\0"),
-            ("mp3", b"\xFF\xFB\x90"),
-            ("aac", b"\xFF\xF1\x50\x80"),
-            ("amr", b"#!AMR\n"),
-        ],
-    ),
-    ("xmp", &[("jpg", b"")]),
+    ("ogg_flac", "ogg", b"OggS\0\x02"),
+    ("ogg_flac", "flac", b"fLaC\0\0\0\x22"),
+    ("frames", "mp3", b"ID3\x03\0\0\0\0\0"),
+    ("frames", "mp3", b"\xFF\xFB\x90"),
+    ("frames", "aac", b"\xFF\xF1\x50\x80"),
+    ("frames", "amr", b"#!AMR\n"),
+    ("xmp", "jpg", b""),
 ];
 
 /// The input is what chooses a beginning, chunk sizes, and a content whose first bytes are replaced by
 /// that beginning. The content of family `xmp` is a packet in a picture.
 pub(crate) fn check_family(name: &str, input: &[u8]) {
-    let found = FAMILIES.iter().find(|(family, _)| *family == name);
-    let (_, beginnings) = found.expect("a family of the table");
+    let of_family = BEGINNINGS.iter().filter(|(family, ..)| *family == name);
+    let beginnings: Vec<_> = of_family.collect();
     let mut pieces = input.splitn(3, |byte| *byte == b'\n');
     let mut next = || pieces.next().unwrap_or_default();
     let (choice, sizes, content) = (next(), next(), next());
     let choice = choice.first().map_or(0, |byte| usize::from(*byte));
-    let (extension, beginning) = beginnings[choice % beginnings.len()];
+    let &&(_, extension, beginning) = &beginnings[choice % beginnings.len()];
     let file = match name {
         "xmp" => with_packet(content),
         _ => {
