@@ -3,8 +3,9 @@
 use crate::{
     builders::{compound, joined, zip, zip_with},
     drivers::{Case, Stored, Way::Lambda, rows, unescaped},
-    support::Form,
 };
+
+use super::{attachment, file};
 
 /// Extension and Content-Type of documents that are zips: office files, then others.
 const OFFICE: &str = "
@@ -44,18 +45,9 @@ pub(super) fn cases() -> Vec<Case> {
 /// A document of this name, which must be kept under this extension, and saved under its name.
 fn kept(number: &str, name: &str, content: &[u8], mime: &str, extension: &str) -> Case {
     let stored = Stored::new(&format!("document {mime} {extension}"), content.to_vec());
-    let stored = match name {
-        "" => stored.saved_as("attachment"),
-        // Their characters are those of both forms of a name.
-        _ => stored.saved_as(&format!(
-            "attachment; filename=\"{name}\"; filename*=UTF-8''{name}"
-        )),
-    };
-    let case = Case::form(
-        format!("{number} {name} is {extension}"),
-        &Form::img(name, content),
-    );
-    case.stores([stored.named(name)])
+    let about = format!("{number} {name} of {} bytes is {extension}", content.len());
+    let stored = stored.saved_as(&attachment(name)).named(name);
+    file(about, name, content).stores([stored])
 }
 
 /// Compound files whose directory stands at the end, as LibreOffice and WPS write them: size, the
@@ -90,17 +82,15 @@ fn compounds() -> Vec<Case> {
     ) {
         let content = ending(bytes.parse().unwrap(), stream);
         let mime = format!("application/{mime}");
-        let case = kept(&format!("compound {bytes} {stream}"), name, &content, &mime, extension);
+        let case = kept(&format!("compound {stream}"), name, &content, &mime, extension);
         cases.push(match bytes {
             // More than can be held: by its name, else the usual one.
             "9000000" => case.not_on(Lambda, "an event has at most 6 MB"),
             _ => case,
         });
     }
-    let class = [
-        0x84, 0x10, 0x0C, 0, 0, 0, 0, 0, 0xC0, 0, 0, 0, 0, 0, 0, 0x46,
-    ];
-    let installer = compound(3_000_000 / 512, class, "x");
+    let class = b"\x84\x10\x0C\0\0\0\0\0\xC0\0\0\0\0\0\0\x46";
+    let installer = compound(3_000_000 / 512, *class, "x");
     let header = ending(40_000, "Workbook")[..100].to_vec();
     for (name, content, looks_like) in [
         ("setup.msi", &installer, "Windows installer"),
@@ -115,10 +105,7 @@ fn compounds() -> Vec<Case> {
 
 fn refused(number: &str, name: &str, content: &[u8], looks_like: &str) -> Case {
     let shown = content[..content.len().min(40)].escape_ascii();
-    let case = Case::form(
-        format!("{number} {shown} as {name:?}"),
-        &Form::img(name, content),
-    );
+    let case = file(format!("{number} {shown} as {name:?}"), name, content);
     case.refused(format!("type_refused {looks_like}"))
 }
 
@@ -127,13 +114,8 @@ fn archives() -> Vec<Case> {
     let plain = zip(&["mimetype", "content.xml"]);
     let mut cases = Vec::new();
     for [extension, mime] in rows(ZIPPED) {
-        cases.push(kept(
-            "zip",
-            &format!("x.{extension}"),
-            &plain,
-            mime,
-            extension,
-        ));
+        let name = format!("x.{extension}");
+        cases.push(kept("zip", &name, &plain, mime, extension));
     }
     for [extension, mime] in rows(OFFICE) {
         let folder = match extension.as_bytes()[0] {
@@ -146,14 +128,9 @@ fn archives() -> Vec<Case> {
         let large = zip_with(&[("docProps/thumbnail.jpeg", &picture), (folder, b"data")]);
         let small = zip(&["[Content_Types].xml", "_rels/.rels", folder]);
         let name = format!("x.{extension}");
-        cases.push(kept("office", &name, &small, mime, extension));
-        cases.push(kept(
-            "office, a large first entry",
-            &name,
-            &large,
-            mime,
-            extension,
-        ));
+        for (number, content) in [("office", small), ("office, a large first entry", large)] {
+            cases.push(kept(number, &name, &content, mime, extension));
+        }
     }
     // Archives within archives are not looked at; a program itself is refused.
     let apk = include_bytes!("../../media/tiny.apk").as_slice();
@@ -167,9 +144,8 @@ fn archives() -> Vec<Case> {
         (plain, "x.html", "zip", "zip"),
         (nested, "x.zip", "zip", "zip"),
     ] {
-        let number = format!("zip of {} bytes", content.len());
         let mime = format!("application/{mime}");
-        cases.push(kept(&number, name, &content, &mime, extension));
+        cases.push(kept("zip", name, &content, &mime, extension));
     }
     for (name, content, looks_like) in [
         ("app.zip", apk, "APK"),
@@ -206,21 +182,17 @@ fn texts() -> Vec<Case> {
     )
     .map(|[name, content, extension]| (name, unescaped(content), extension));
     let hello = "你好".as_bytes();
+    let script = joined(&[&far, b"<script>alert(1)</script>"]);
     // All that follows the beginning is stored unread.
     let long = [
         ("x.log", "你".repeat(16 * 1024 / 3 + 10).into_bytes(), "log"),
         ("x.log", joined(&[&far, b"\0\x07"]), "log"),
-        (
-            "x.txt",
-            joined(&[&far, b"<script>alert(1)</script>"]),
-            "txt",
-        ),
+        ("x.txt", script, "txt"),
         ("x.txt", joined(&[hello, &far, b"\xC4\xE3\xBA\xC3"]), "txt"),
         ("letter.eml", unescaped(page), "eml"),
     ];
     for (name, content, extension) in short.chain(long) {
-        let number = format!("text {} bytes", content.len());
-        cases.push(kept(&number, name, &content, "text/plain", extension));
+        cases.push(kept("text", name, &content, "text/plain", extension));
     }
     for [content, looks_like] in rows(
         r"
@@ -268,23 +240,15 @@ fn others() -> Vec<Case> {
         ",
     );
     let short = short.map(|[name, content, mime, end]| (name, unescaped(content), mime, end));
-    let long = [
-        ("x.tar", tar, "x-tar", "tar"),
-        (
-            "x.pdf",
-            joined(&[b"\0\xFF\x80 a scanner\n", pdf]),
-            "pdf",
-            "pdf",
-        ),
-        ("x.pdf", joined(&[b"\xEF\xBB\xBF\r\n", pdf]), "pdf", "pdf"),
-        ("x.pdf", joined(&[&[b' '; 1000], pdf]), "pdf", "pdf"),
-        ("x.pdf", joined(&[&[b' '; 1024], pdf]), "pdf", "pdf"),
-    ];
+    let tar = [("x.tar", tar, "x-tar", "tar")];
+    let spaces = [b' '; 1024];
+    let scanner = b"\0\xFF\x80 a scanner\n".as_slice();
+    let before = [scanner, b"\xEF\xBB\xBF\r\n", &spaces[..1000], &spaces];
+    let pdfs = before.map(|before| ("x.pdf", joined(&[before, pdf]), "pdf", "pdf"));
     let mut cases = Vec::new();
-    for (name, content, mime, extension) in short.chain(long) {
-        let number = format!("other {} bytes", content.len());
+    for (name, content, mime, extension) in short.chain(tar).chain(pdfs) {
         let mime = format!("application/{mime}");
-        cases.push(kept(&number, name, &content, &mime, extension));
+        cases.push(kept("other", name, &content, &mime, extension));
     }
     for (before, looks_like) in [
         ("<html>", "HTML"),
@@ -314,7 +278,7 @@ fn names() -> Vec<Case> {
         let mime = if extension == "csv" { "csv" } else { "plain" };
         let saved_as = format!("attachment; filename=\"{fallback}\"; filename*=UTF-8''{encoded}");
         let stored = Stored::new(&format!("document text/{mime} {extension}"), "# Rent");
-        let case = Case::form(format!("saved as {name}"), &Form::img(name, "# Rent"));
+        let case = file(format!("saved as {name}"), name, "# Rent");
         cases.push(case.stores([stored.named(shown).saved_as(&saved_as)]));
     }
     cases

@@ -3,27 +3,37 @@
 use crate::{
     builders::{branded, id3, joined},
     drivers::{Case, Stored, Way::Lambda},
-    support::Form,
 };
 
-const MP3: &[u8] = include_bytes!("../../media/mpeg1.mp3");
-const AAC: &[u8] = include_bytes!("../../media/adts.aac");
-const FLAC: &[u8] = include_bytes!("../../media/tone.flac");
+use super::file;
+
+/// A sound, and what it is stored as.
+type Sound = (&'static [u8], &'static str);
+
+const MP3: Sound = (
+    include_bytes!("../../media/mpeg1.mp3"),
+    "audio audio/mpeg mp3",
+);
+const AAC: Sound = (
+    include_bytes!("../../media/adts.aac"),
+    "audio audio/aac aac",
+);
+const FLAC: Sound = (
+    include_bytes!("../../media/tone.flac"),
+    "audio audio/flac flac",
+);
 
 pub(super) fn cases() -> Vec<Case> {
     [sounds(), brands()].concat()
 }
 
 fn taken(number: &str, name: &str, content: &[u8], about: &str) -> Case {
-    let case = Case::form(format!("{number} as {name:?}"), &Form::img(name, content));
+    let case = file(format!("{number} as {name:?}"), name, content);
     case.stores([Stored::new(about, content.to_vec()).named(name)])
 }
 
 /// Behind tags of any length and version, and behind junk; none of these is damaged.
 fn sounds() -> Vec<Case> {
-    let [mp3, aac, flac] =
-        ["mpeg mp3", "aac aac", "flac flac"].map(|it| format!("audio audio/{it}"));
-    let (mp3, aac, flac) = (&*mp3, &*aac, &*flac);
     let frame = |name: &str, bytes: usize| joined(&[name.as_bytes(), &vec![0x55; bytes]]);
     let cover = |bytes: usize| id3(2, 0, &frame("PIC\0", bytes));
     let title = |bytes: usize| id3(3, 0, &frame("TIT2", bytes));
@@ -40,27 +50,18 @@ fn sounds() -> Vec<Case> {
             ("two tags", joined(&[&title(bytes), &second])),
             ("zeros behind it", joined(&[&title(bytes), &[0; 20_000]])),
         ] {
-            for (sound, name, about) in [
-                (MP3, "x.mp3", mp3),
-                (AAC, "x.aac", aac),
-                (FLAC, "x.flac", flac),
-            ] {
+            for (name, (sound, about)) in [("x.mp3", MP3), ("x.aac", AAC), ("x.flac", FLAC)] {
                 let number = format!("sound behind {tag_name} of {bytes}");
                 cases.push(taken(&number, name, &joined(&[&tag, sound]), about));
             }
         }
     }
     // By what they are, whatever they are called.
-    for (sound, name, about) in [
-        (FLAC, "x.mp3", flac),
-        (AAC, "x.mp3", aac),
-        (MP3, "voice", mp3),
-        (FLAC, "", flac),
-    ] {
+    for (name, (sound, about)) in [("x.mp3", FLAC), ("x.mp3", AAC), ("voice", MP3), ("", FLAC)] {
         let content = joined(&[&title(300_000), sound]);
         cases.push(taken("sound behind a large tag", name, &content, about));
     }
-    for (sound, name, about) in [(MP3, "x.mp3", mp3), (AAC, "x.aac", aac)] {
+    for (name, (sound, about)) in [("x.mp3", MP3), ("x.aac", AAC)] {
         for junk in [1, 100, 200] {
             let number = format!("sound cut at {junk}");
             cases.push(taken(&number, name, &sound[junk..], about));
@@ -72,19 +73,18 @@ fn sounds() -> Vec<Case> {
     }
     // More than can be held: by name, else MP3.
     let huge = id3(3, 0, &frame("APIC", 9_000_000));
-    for (sound, name, about) in [
-        (MP3, "x.mp3", mp3),
-        (FLAC, "x.flac", flac),
-        (AAC, "x.aac", aac),
-        (MP3, "x.png", mp3),
-        (MP3, "", mp3),
+    for (name, (sound, about)) in [
+        ("x.mp3", MP3),
+        ("x.flac", FLAC),
+        ("x.aac", AAC),
+        ("x.png", MP3),
+        ("", MP3),
     ] {
         let case = taken("sound behind 9 MB", name, &joined(&[&huge, sound]), about);
         cases.push(case.not_on(Lambda, "an event has at most 6 MB"));
     }
     for bytes in [100, 20_000, 300_000] {
-        let form = Form::img("x.mp3", title(bytes));
-        let case = Case::form(format!("a tag of {bytes} alone"), &form);
+        let case = file(format!("a tag of {bytes} alone"), "x.mp3", title(bytes));
         cases.push(case.refused("type_refused damaged MP3"));
     }
     cases
@@ -134,7 +134,7 @@ fn brands() -> Vec<Case> {
         ([b"jp2 ", b"jp2 "], "unknown"),
     ] {
         let name = format!("brand {}", brands[0].escape_ascii());
-        let case = Case::form(name, &Form::img("x.mp4", branded(&brands)));
+        let case = file(name, "x.mp4", branded(&brands));
         cases.push(case.refused(format!("type_refused {looks_like}")));
     }
     cases

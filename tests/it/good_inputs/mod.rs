@@ -7,7 +7,24 @@ mod forms;
 mod media;
 mod unknown;
 
-use crate::drivers::{Case, Way, run};
+use crate::{
+    drivers::{Case, Way, run},
+    support::Form,
+};
+
+/// A file of this name, sent in the usual form.
+fn file(about: String, name: &str, content: impl AsRef<[u8]>) -> Case {
+    Case::form(about, &Form::img(name, content))
+}
+
+/// The disposition under which a bucket hands out a file; a name's characters are those of both forms
+/// of a name.
+fn attachment(name: &str) -> String {
+    match name {
+        "" => "attachment".to_owned(),
+        _ => format!("attachment; filename=\"{name}\"; filename*=UTF-8''{name}"),
+    }
+}
 
 /// Every case; each stands for itself and can be sent in any order.
 fn cases() -> Vec<Case> {

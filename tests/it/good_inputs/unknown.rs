@@ -6,6 +6,8 @@ use crate::{
     tokens::of_guest,
 };
 
+use super::{attachment, file};
+
 const EXE: &[u8] = b"MZ\x90\0\x03\0\0\0";
 const PAGE: &[u8] = b"<html><script>alert(1)</script>";
 
@@ -40,21 +42,17 @@ pub(super) fn cases() -> Vec<Case> {
     ) {
         let content = unescaped(content);
         let about = format!("file application/octet-stream {extension}");
-        let saved_as = match name {
-            "" => "attachment".to_owned(),
-            _ => format!("attachment; filename=\"{name}\"; filename*=UTF-8''{name}"),
-        };
-        let case = Case::form(format!("file {name:?}"), &Form::img(name, &content));
+        let case = file(format!("file {name:?}"), name, &content);
         let stored = Stored::new(&about, content).named(name);
-        cases.push(case.stores([stored.saved_as(&saved_as)]));
+        cases.push(case.stores([stored.saved_as(&attachment(name))]));
     }
     let apk = include_bytes!("../../media/tiny.apk").as_slice();
     let stored = Stored::new("file application/octet-stream apk", apk);
     cases.push(Case::form("file, a whole app", &Form::img("app.apk", apk)).stores([stored]));
     // A kind that the bytes show stays what the list says.
     let film = include_bytes!("../../media/isom.mp4").as_slice();
-    for (name, content) in [("a.mp4", film), ("a.exe", film), ("", film)] {
-        let case = Case::form(format!("a film as {name:?}"), &Form::img(name, content));
+    for name in ["a.mp4", "a.exe", ""] {
+        let case = file(format!("a film as {name:?}"), name, film);
         cases.push(case.refused("type_refused mp4"));
     }
     let text = Stored::new("document text/plain txt", "plain words");
@@ -69,17 +67,15 @@ pub(super) fn cases() -> Vec<Case> {
 }
 
 fn guest(name: &str, content: &[u8]) -> Case {
-    let case = Case::form(format!("a guest's {name}"), &Form::img(name, content));
+    let case = file(format!("a guest's {name}"), name, content);
     case.header("token", of_guest("g"))
 }
 
 /// Where `UPLOAD_GUEST_TYPES` names pictures and files.
 pub(super) fn of_guests() -> Vec<Case> {
-    let stored = |extension: &str, content: &[u8]| {
-        Stored::new(
-            &format!("file application/octet-stream {extension}"),
-            content.to_vec(),
-        )
+    let stored = |extension: &str, content: &'static [u8]| {
+        let about = format!("file application/octet-stream {extension}");
+        Stored::new(&about, content)
     };
     vec![
         guest("setup.exe", EXE).stores([stored("exe", EXE)]),
