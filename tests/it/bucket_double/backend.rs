@@ -14,7 +14,7 @@ use s3s::host::{S3Host, VirtualHost};
 use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s::{Body, S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
 
-use super::contents::{Contents, Object, Shared, change};
+use super::contents::{Contents, Object, Shared, Upload, change};
 use super::refusal::{file_already_exists, refusal};
 use super::{BUCKET, Dialect};
 
@@ -190,10 +190,12 @@ impl S3 for Backend {
         request: S3Request<ListMultipartUploadsInput>,
     ) -> Answer<ListMultipartUploadsOutput> {
         let prefix = request.input.prefix.unwrap_or_default();
-        let open = self.contents.borrow().uploads_below(&prefix).into_iter();
-        let uploads = open.map(|(id, key)| MultipartUpload {
-            upload_id: Some(id),
-            key: Some(key),
+        let now = self.contents.borrow();
+        let below = |(_, upload): &(&String, &Upload)| upload.key.starts_with(&prefix);
+        let uploads = now.uploads.iter().filter(below);
+        let uploads = uploads.map(|(id, upload)| MultipartUpload {
+            upload_id: Some(id.clone()),
+            key: Some(upload.key.clone()),
             ..Default::default()
         });
         Ok(S3Response::new(ListMultipartUploadsOutput {
@@ -207,7 +209,7 @@ impl S3 for Backend {
         let input = request.input;
         let after = input.part_number_marker.unwrap_or(0);
         let now = self.contents.borrow();
-        let parts = now.parts(&input.key, &input.upload_id)?.iter();
+        let parts = now.upload(&input.key, &input.upload_id)?.parts.iter();
         let parts = parts.filter(|(number, _)| **number > after);
         let parts = parts.map(|(number, part)| Part {
             part_number: Some(*number),
@@ -268,7 +270,6 @@ impl S3 for Backend {
             content_type: object.content_type,
             content_disposition: object.content_disposition,
             e_tag: Some(ETag::Strong(object.etag)),
-            last_modified: Some(self.contents.borrow().stored_at(&input.key).into()),
             ..Default::default()
         }))
     }
@@ -285,7 +286,6 @@ impl S3 for Backend {
             content_type: object.content_type,
             content_disposition: object.content_disposition,
             e_tag: Some(ETag::Strong(object.etag)),
-            last_modified: Some(self.contents.borrow().stored_at(&input.key).into()),
             ..Default::default()
         }))
     }

@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{DefaultHasher, Hasher};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use s3s::dto::{CompletedPart, ETag};
 use s3s::{S3Result, s3_error};
 use tokio::sync::watch;
@@ -45,19 +45,13 @@ pub(super) struct Key {
     pub(super) session_token: Option<String>,
 }
 
-/// One part of an open upload.
-#[derive(Debug, Clone)]
-pub(super) struct Part {
-    pub(super) bytes: Bytes,
-    pub(super) etag: String,
-}
-
 /// An upload in parts, neither completed nor aborted.
-struct Upload {
-    key: String,
+pub(super) struct Upload {
+    pub(super) key: String,
     /// The object as it will be, without its bytes: only the creation says it.
     blank: Object,
-    parts: BTreeMap<i32, Part>,
+    /// By number; they have no description.
+    pub(super) parts: BTreeMap<i32, Object>,
 }
 
 /// Everything the double knows; tests wait on it and look at it.
@@ -66,9 +60,10 @@ pub(crate) struct Contents {
     objects: BTreeMap<String, Object>,
     /// When each object was stored.
     times: BTreeMap<String, SystemTime>,
-    uploads: BTreeMap<String, Upload>,
+    /// By id, the open ones.
+    pub(super) uploads: BTreeMap<String, Upload>,
     uploads_created: usize,
-    requests: Vec<Recorded>,
+    pub(super) requests: Vec<Recorded>,
     /// The keys that may sign.
     pub(super) keys: BTreeMap<String, Key>,
     pub(super) role: Role,
@@ -98,10 +93,8 @@ impl Contents {
 
     /// Bytes in the parts of open uploads.
     pub(crate) fn parts_held(&self) -> usize {
-        let parts = self
-            .uploads
-            .values()
-            .flat_map(|upload| upload.parts.values());
+        let uploads = self.uploads.values();
+        let parts = uploads.flat_map(|upload| upload.parts.values());
         parts.map(|part| part.bytes.len()).sum()
     }
 
@@ -121,21 +114,6 @@ impl Contents {
         self.requests.len() - 1
     }
 
-    /// Writes down how many bytes of a request's body have arrived.
-    pub(super) fn record_received(&mut self, number: usize, bytes: u64) {
-        self.requests[number].received = bytes;
-    }
-
-    /// Writes down how a request was answered.
-    pub(super) fn record_status(&mut self, number: usize, status: u16) {
-        self.requests[number].status = Some(status);
-    }
-
-    /// Writes down that a request is over, answered or not.
-    pub(super) fn record_end(&mut self, number: usize) {
-        self.requests[number].under_way = false;
-    }
-
     /// An object to be read. Whoever may not list is not told that there is none.
     pub(super) fn object(&self, key: &str) -> S3Result<&Object> {
         let missing = || match self.role.may_list_all() {
@@ -152,11 +130,9 @@ impl Contents {
         })
     }
 
-    /// When an object was stored, to the second, as every cloud tells it.
+    /// When an object was stored.
     pub(super) fn stored_at(&self, key: &str) -> SystemTime {
-        let time = self.times.get(key).copied().unwrap_or(UNIX_EPOCH);
-        let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-        UNIX_EPOCH + Duration::from_secs(since.as_secs())
+        self.times[key]
     }
 
     /// Stores an object and returns its ETag.
@@ -205,25 +181,14 @@ impl Contents {
             return Err(s3_error!(InvalidArgument, "part numbers are 1 to 10000"));
         }
         let etag = etag(&bytes);
-        let part = Part {
-            bytes,
+        let part = Object {
             etag: etag.clone(),
+            ..Object::with(bytes)
         };
         self.upload(key, id)?;
         let upload = self.uploads.get_mut(id).expect("just looked up");
         upload.parts.insert(number, part);
         Ok(etag)
-    }
-
-    pub(super) fn parts(&self, key: &str, id: &str) -> S3Result<&BTreeMap<i32, Part>> {
-        Ok(&self.upload(key, id)?.parts)
-    }
-
-    /// Id and key of every open upload whose key begins so.
-    pub(super) fn uploads_below(&self, prefix: &str) -> Vec<(String, String)> {
-        let below = |(_, upload): &(&String, &Upload)| upload.key.starts_with(prefix);
-        let pair = |(id, upload): (&String, &Upload)| (id.clone(), upload.key.clone());
-        self.uploads.iter().filter(below).map(pair).collect()
     }
 
     /// Forgets an upload and its parts.
@@ -249,7 +214,7 @@ impl Contents {
         Ok(self.put(key.to_owned(), object))
     }
 
-    fn upload(&self, key: &str, id: &str) -> S3Result<&Upload> {
+    pub(super) fn upload(&self, key: &str, id: &str) -> S3Result<&Upload> {
         let upload = self.uploads.get(id).filter(|upload| upload.key == key);
         upload.ok_or_else(|| s3_error!(NoSuchUpload))
     }
@@ -275,7 +240,10 @@ impl fmt::Debug for Contents {
 }
 
 /// The parts a completion names, which must exist, unchanged and in order.
-fn chosen<'a>(parts: &'a BTreeMap<i32, Part>, wanted: &[CompletedPart]) -> S3Result<Vec<&'a Part>> {
+fn chosen<'a>(
+    parts: &'a BTreeMap<i32, Object>,
+    wanted: &[CompletedPart],
+) -> S3Result<Vec<&'a Object>> {
     if wanted.is_empty() {
         return Err(s3_error!(MalformedXML, "a completion names its parts"));
     }
@@ -292,16 +260,13 @@ fn chosen<'a>(parts: &'a BTreeMap<i32, Part>, wanted: &[CompletedPart]) -> S3Res
 }
 
 /// One object out of parts, of which only the last may be small.
-fn joined(blank: &Object, parts: &[&Part], smallest_part: usize) -> S3Result<Object> {
+fn joined(blank: &Object, parts: &[&Object], smallest_part: usize) -> S3Result<Object> {
     let all_but_last = &parts[..parts.len() - 1];
     if all_but_last.iter().any(|p| p.bytes.len() < smallest_part) {
         return Err(s3_error!(EntityTooSmall));
     }
-    let mut bytes = BytesMut::with_capacity(parts.iter().map(|part| part.bytes.len()).sum());
-    for part in parts {
-        bytes.extend_from_slice(&part.bytes);
-    }
-    let bytes = bytes.freeze();
+    let bytes: Vec<_> = parts.iter().map(|part| &*part.bytes).collect();
+    let bytes = Bytes::from(bytes.concat());
     Ok(Object {
         etag: format!("{}-{}", etag(&bytes), parts.len()),
         bytes,

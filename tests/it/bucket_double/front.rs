@@ -262,7 +262,7 @@ impl Front {
         };
         self.sign(&mut response, number);
         let status = response.status().as_u16();
-        self.change(|now| now.record_status(number, status));
+        self.change(|now| now.requests[number].status = Some(status));
         Ok(response)
     }
 
@@ -284,7 +284,7 @@ impl Front {
             if let Ok(data) = frame.map_err(io::Error::other)?.into_data() {
                 bytes.extend_from_slice(&data);
             }
-            self.change(|now| now.record_received(number, bytes.len() as u64));
+            self.change(|now| now.requests[number].received = bytes.len() as u64);
             if bytes.len() >= enough {
                 break;
             }
@@ -424,7 +424,9 @@ struct UnderWay<'a> {
 
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
-        self.front.change(|now| now.record_end(self.number));
+        let number = self.number;
+        self.front
+            .change(|now| now.requests[number].under_way = false);
     }
 }
 
