@@ -117,14 +117,15 @@ impl PostForm {
             let message = format!("{} must be {}", terms.version_field, terms.version);
             return Err(invalid_argument(message));
         }
-        let scope = Scope::parse(self.required(&named("credential"))?, &terms)?;
-        check_date(self.required(&named("date"))?, &scope)?;
-        let key = contents.key(&scope.key_id)?;
+        let credential = self.required(&named("credential"))?;
+        let (key_id, day) = key_and_day(credential, &terms)?;
+        check_date(self.required(&named("date"))?, day)?;
+        let key = contents.key(key_id)?;
         if self.field(&named("security-token")) != key.session_token.as_deref() {
             let message = "The provided token is malformed or otherwise invalid.";
             return Err(refusal(403, terms.invalid_token, message));
         }
-        let signed = scope.signature(&key.secret, &terms, self.required("policy")?);
+        let signed = sign(dialect, credential, &key.secret, self.required("policy")?);
         if self.required(&named("signature"))? != signed {
             let message = "The request signature we calculated does not match the signature you \
                            provided.";
@@ -281,48 +282,27 @@ impl Terms {
     }
 }
 
-/// The key that signs, for which day and region.
-struct Scope {
-    key_id: String,
-    day: String,
-    region: String,
-}
-
-impl Scope {
-    fn parse(credential: &str, terms: &Terms) -> S3Result<Self> {
-        let parts: Vec<_> = credential.splitn(4, '/').collect();
-        match *parts.as_slice() {
-            [key_id, day, region, scope]
-                if scope == terms.scope
-                    // OSS: `cn-hangzhou`, unlike its host names.
-                    && !region.is_empty()
-                    && !region.starts_with("oss-") =>
-            {
-                Ok(Self {
-                    key_id: key_id.to_owned(),
-                    day: day.to_owned(),
-                    region: region.to_owned(),
-                })
-            }
-            _ => Err(invalid_argument(format!("the credential {credential}"))),
+/// The key that signs, and for which day.
+fn key_and_day<'c>(credential: &'c str, terms: &Terms) -> S3Result<(&'c str, &'c str)> {
+    let parts: Vec<_> = credential.splitn(4, '/').collect();
+    match *parts {
+        // OSS: `cn-hangzhou`, unlike its host names.
+        [key_id, day, region, scope]
+            if scope == terms.scope && !region.is_empty() && !region.starts_with("oss-") =>
+        {
+            Ok((key_id, day))
         }
-    }
-
-    fn signature(&self, secret: &str, terms: &Terms, policy: &str) -> String {
-        let secret = format!("{}{secret}", terms.secret_prefix);
-        let steps = [&*self.day, &*self.region].into_iter();
-        let steps = steps.chain(terms.scope.split('/'));
-        let key = steps.fold(secret.into_bytes(), |key, step| mac(&key, step));
-        let signature = mac(&key, policy);
-        signature.iter().map(|byte| format!("{byte:02x}")).collect()
+        _ => Err(invalid_argument(format!("the credential {credential}"))),
     }
 }
 
-/// The signature of a policy, for forms that tests make.
+/// The signature of a policy: each part of the credential but its key id goes into the signing key.
 pub(super) fn sign(dialect: Dialect, credential: &str, secret: &str, policy: &str) -> String {
-    let terms = Terms::new(dialect);
-    let scope = Scope::parse(credential, &terms).expect("a credential");
-    scope.signature(secret, &terms, policy)
+    let secret = format!("{}{secret}", Terms::new(dialect).secret_prefix);
+    let steps = credential.split('/').skip(1);
+    let key = steps.fold(secret.into_bytes(), |key, step| mac(&key, step));
+    let signature = mac(&key, policy);
+    signature.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn mac(key: &[u8], text: &str) -> Vec<u8> {
@@ -331,11 +311,11 @@ fn mac(key: &[u8], text: &str) -> Vec<u8> {
     mac.finalize().into_bytes().to_vec()
 }
 
-fn check_date(date: &str, scope: &Scope) -> S3Result {
+fn check_date(date: &str, day: &str) -> S3Result {
     let at = NaiveDateTime::parse_from_str(date, "%Y%m%dT%H%M%SZ");
     let at = at.map_err(|_| invalid_argument(format!("the date {date}")))?;
-    if at.format("%Y%m%d").to_string() != scope.day {
-        return Err(invalid_argument(format!("{date} is not {}", scope.day)));
+    if at.format("%Y%m%d").to_string() != day {
+        return Err(invalid_argument(format!("{date} is not {day}")));
     }
     let age = Utc::now() - at.and_utc();
     if age < -MAX_SKEW || age > MAX_AGE {
