@@ -6,18 +6,10 @@ pub(crate) fn joined(parts: &[&[u8]]) -> Vec<u8> {
 
 /// An `ftyp` box with these brands, the first of them the major one, and an empty box behind it.
 pub(crate) fn branded(brands: &[&[u8; 4]]) -> Vec<u8> {
-    let bytes = 12 + 4 * brands.len() as u32;
-    let major = brands[0].as_slice();
+    let size = (12 + 4 * brands.len() as u32).to_be_bytes();
+    let start = joined(&[&size, b"ftyp", brands[0], &[0; 4]]);
     let compatible: Vec<u8> = brands[1..].iter().flat_map(|brand| **brand).collect();
-    let free = b"\0\0\0\x08free";
-    joined(&[
-        &bytes.to_be_bytes(),
-        b"ftyp",
-        major,
-        &[0; 4],
-        &compatible,
-        free,
-    ])
+    joined(&[&start, &compatible, b"\0\0\0\x08free"])
 }
 
 /// A compound file: its header, empty space, and a directory of a root with this class id and one
@@ -50,22 +42,14 @@ fn zip_entry(name: &str, data: &[u8]) -> Vec<u8> {
 
 /// An archive of these entries, stored, with its directory.
 pub(crate) fn zip_with(entries: &[(&str, &[u8])]) -> Vec<u8> {
-    let files = entries.iter();
-    let mut bytes: Vec<u8> = files
-        .flat_map(|(name, data)| zip_entry(name, data))
-        .collect();
+    let files = entries.iter().map(|(name, data)| zip_entry(name, data));
+    let mut bytes = files.collect::<Vec<_>>().concat();
     for (name, _) in entries {
         let length = (name.len() as u16).to_le_bytes();
-        let start = b"PK\x01\x02".as_slice();
-        bytes.extend(joined(&[
-            start,
-            &[0; 24],
-            &length,
-            &[0; 16],
-            name.as_bytes(),
-        ]));
+        bytes.extend(joined(&[b"PK\x01\x02", &[0; 24], &length, &[0; 16]]));
+        bytes.extend_from_slice(name.as_bytes());
     }
-    bytes.extend([b"PK\x05\x06".as_slice(), &[0; 18]].concat());
+    bytes.extend(joined(&[b"PK\x05\x06", &[0; 18]]));
     bytes
 }
 
