@@ -248,12 +248,11 @@ impl Front {
         let request = Request::from_parts(head, self.receive(body, number, fault).await?);
         let mut response = match fault {
             None if self.gate.is_closed && operation != Operation::PostForm => {
-                let stage = Stage::Arrived;
                 let call = Held {
                     number,
                     operation,
                     key,
-                    stage,
+                    stage: Stage::Arrived,
                 };
                 self.pass_the_gate(request, call).await?
             }

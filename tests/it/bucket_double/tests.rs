@@ -162,6 +162,9 @@ async fn what_is_put_is_got_byte_for_byte() {
 async fn a_wrong_secret_key_or_session_token_is_403() {
     let bucket = BucketDouble::start(Dialect::S3).await;
     bucket.allow("STS.key", "its-secret", Some("its+token/="));
+    let client = |key_id: &str, secret: &str, token: Option<&str>| {
+        Client::from_conf(settings(&bucket.endpoint(), key_id, secret, token).build())
+    };
     let table = [
         (KEY_ID, "wrong", None, "SignatureDoesNotMatch"),
         ("NOBODY", SECRET, None, "InvalidAccessKeyId"),
@@ -170,16 +173,13 @@ async fn a_wrong_secret_key_or_session_token_is_403() {
         ("STS.key", "its-secret", Some("other"), "InvalidToken"),
     ];
     for (key_id, secret, token, code) in table {
-        let settings = settings(&bucket.endpoint(), key_id, secret, token);
-        let client = Client::from_conf(settings.build());
+        let client = client(key_id, secret, token);
         // More than the connection's buffers hold.
         assert_refused(put(&client, vec![1; 4 * MIB]).send().await, 403, code);
     }
     bucket.assert_nothing_left();
 
-    let token = Some("its+token/=");
-    let settings = settings(&bucket.endpoint(), "STS.key", "its-secret", token);
-    let client = Client::from_conf(settings.build());
+    let client = client("STS.key", "its-secret", Some("its+token/="));
     put(&client, "x").send().await.expect("stored");
 }
 
@@ -448,9 +448,9 @@ async fn who_may_not_list_is_not_told_what_is_missing() {
         let head = head(&client).key("no").send().await;
         let get = get(&client).key("no").send().await;
         let copied = copy(&client).send().await;
-        let code = answered(get).expect("an answer").1;
-        let status = |answer: Option<(u16, String)>| answer.expect("an answer").0;
-        (status(answered(head)), code, status(answered(copied)))
+        let answers = [answered(head), answered(get), answered(copied)];
+        let [head, get, copied] = answers.map(|answer| answer.expect("an answer"));
+        (head.0, get.1, copied.0)
     };
     let list = |prefix: &str| {
         let list = client.list_objects_v2().bucket(BUCKET);
