@@ -70,10 +70,9 @@ fn read_by_multer(boundary: &str, input: &Chopped<'_>) -> RawForm {
                 Err(_) => return form.end = End::Unsaid,
             };
             let mut part = RawPart::default();
-            for (name, value) in field.headers() {
-                let value = value.as_bytes().to_vec();
-                part.headers.insert(name.to_string(), value);
-            }
+            let headers = field.headers().iter();
+            let owned = headers.map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()));
+            part.headers.extend(owned);
             loop {
                 match field.chunk().await {
                     Ok(Some(chunk)) => part.content.extend_from_slice(&chunk),

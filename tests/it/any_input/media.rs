@@ -9,13 +9,6 @@ use chat_upload::upload::media::{HEAD_BYTES, Kinds, Media, Refused, Report, Rule
 
 use super::chopped::Chopped;
 
-const fn rules(strip: Strip) -> Rules {
-    Rules {
-        kinds: Kinds::ALL,
-        strip,
-    }
-}
-
 /// How the files begin that one walker reads: their family, an extension and first bytes.
 pub(crate) const BEGINNINGS: [(&str, &str, &[u8]); 22] = [
     ("jpeg_tiff", "jpg", b"\xFF\xD8\xFF"),
@@ -120,7 +113,8 @@ fn passed(
 ) -> (Vec<u8>, Result<(Media, Report), Refused>) {
     let mut stored = content.to_vec();
     let head = &content[..content.len().min(HEAD_BYTES)];
-    let mut watch = match judge(head, name, rules(strip)) {
+    let kinds = Kinds::ALL;
+    let mut watch = match judge(head, name, Rules { kinds, strip }) {
         Ok(watch) => watch,
         Err(refused) => return (stored, Err(refused)),
     };

@@ -141,10 +141,8 @@ fn header(line: &[u8]) -> Result<(String, Vec<u8>), End> {
     let value = value[1..].trim_ascii();
     let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
     let is_control = |byte: &u8| *byte != b'\t' && byte.is_ascii_control();
-    if name.is_empty() || name.len() > MAX_HEADER_NAME_BYTES {
-        return Err(End::Broken);
-    }
-    if !name.iter().all(is_token) || line.iter().any(is_control) {
+    let is_name = (1..=MAX_HEADER_NAME_BYTES).contains(&name.len()) && name.iter().all(is_token);
+    if !is_name || line.iter().any(is_control) {
         return Err(End::Broken);
     }
     let name = String::from_utf8_lossy(name).to_ascii_lowercase();

@@ -213,7 +213,7 @@ impl S3 for Backend {
         let parts = parts.filter(|(number, _)| **number > after);
         let parts = parts.map(|(number, part)| Part {
             part_number: Some(*number),
-            size: Some(length(&part.bytes)),
+            size: Some(part.bytes.len() as i64),
             e_tag: Some(ETag::Strong(part.etag.clone())),
             ..Default::default()
         });
@@ -246,7 +246,7 @@ impl S3 for Backend {
         let objects = objects.filter(|(key, _)| key.starts_with(&prefix) && **key > after);
         let objects = objects.map(|(key, object)| s3s::dto::Object {
             key: Some(key.clone()),
-            size: Some(length(&object.bytes)),
+            size: Some(object.bytes.len() as i64),
             e_tag: Some(ETag::Strong(object.etag.clone())),
             last_modified: Some(Timestamp::from(now.stored_at(key))),
             ..Default::default()
@@ -266,7 +266,7 @@ impl S3 for Backend {
         let object = self.contents.borrow().object(&input.key)?.clone();
         check_etag(&object.etag, input.if_match.as_ref())?;
         Ok(S3Response::new(HeadObjectOutput {
-            content_length: Some(length(&object.bytes)),
+            content_length: Some(object.bytes.len() as i64),
             content_type: object.content_type,
             content_disposition: object.content_disposition,
             e_tag: Some(ETag::Strong(object.etag)),
@@ -280,7 +280,7 @@ impl S3 for Backend {
         check_etag(&object.etag, input.if_match.as_ref())?;
         let (bytes, content_range) = slice(object.bytes, input.range)?;
         Ok(S3Response::new(GetObjectOutput {
-            content_length: Some(length(&bytes)),
+            content_length: Some(bytes.len() as i64),
             content_range,
             body: Some(StreamingBlob::from(Body::from(bytes))),
             content_type: object.content_type,
@@ -357,10 +357,6 @@ fn described(headers: &HeaderMap) -> Object {
     }
 }
 
-fn length(bytes: &[u8]) -> i64 {
-    i64::try_from(bytes.len()).expect("memory ends before")
-}
-
 /// One page of a list, and whether another follows.
 fn page<T>(mut all: impl Iterator<Item = T>, asked: Option<i32>) -> S3Result<(Vec<T>, bool)> {
     const MOST: usize = 1000;
@@ -401,11 +397,9 @@ fn copied(source: &Object, input: &CopyObjectInput, headers: &HeaderMap) -> Obje
 }
 
 fn check_etag(etag: &str, wanted: Option<&ETagCondition>) -> S3Result<()> {
-    match wanted {
-        Some(ETagCondition::ETag(wanted)) if wanted.value() != etag => {
-            Err(s3_error!(PreconditionFailed))
-        }
-        Some(_) | None => Ok(()),
+    match wanted.and_then(ETagCondition::as_etag) {
+        Some(wanted) if wanted.value() != etag => Err(s3_error!(PreconditionFailed)),
+        _ => Ok(()),
     }
 }
 
