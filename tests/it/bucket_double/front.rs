@@ -20,7 +20,7 @@ use percent_encoding::percent_decode_str;
 use s3s::dto::CopySource;
 use s3s::path::{S3Path, parse_virtual_hosted_style};
 use s3s::service::S3Service;
-use s3s::{Body, S3Error, S3Result};
+use s3s::{Body, S3Error, S3Result, s3_error};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 
@@ -393,13 +393,13 @@ impl Front {
             // OSS's error page 0017-00000804.
             let message = "aws-chunked encoding is not supported with the specified \
                            x-amz-content-sha256 value.";
-            return Err(refusal(400, "InvalidArgument", message));
+            return Err(s3_error!(InvalidArgument, "{message}"));
         }
         let conditional = headers.contains_key("if-none-match") || headers.contains_key("if-match");
         if conditional && !operation.only_reads() {
             // Seen in practice: `apache/arrow-rs-object-store` issue 416.
             let message = "A header you provided implies functionality that is not implemented.";
-            return Err(refusal(501, "NotImplemented", message));
+            return Err(s3_error!(NotImplemented, "{message}"));
         }
         Ok(())
     }

@@ -10,7 +10,8 @@
 //!    the native forms of both clouds.
 //! 3. `backend` looks at the session token and translates between S3's
 //!    messages and the contents.
-//! 4. `contents` holds objects and part uploads, and knows the rules about them.
+//! 4. `contents` holds objects and part uploads, and knows the rules about them. The keys, rights and
+//!    faults that a test sets are there, too.
 //!
 //! The double is stricter than clouds are where that finds mistakes: parts of
 //! an upload that was completed or aborted are gone, and a second completion is

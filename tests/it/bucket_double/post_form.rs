@@ -24,7 +24,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use hyper::header::{CONTENT_TYPE, ETAG, LOCATION};
 use hyper::{HeaderMap, Response};
 use multer::Multipart;
-use s3s::{Body, S3Error, S3Result};
+use s3s::{Body, S3Error, S3Result, s3_error};
 use serde_json::Value;
 use sha2::Sha256;
 
@@ -42,6 +42,7 @@ const MAX_SKEW: TimeDelta = TimeDelta::minutes(15);
 const MAX_AGE: TimeDelta = TimeDelta::days(7);
 
 /// A form as it was read: what stands behind the file does not count.
+#[derive(Default)]
 pub(super) struct PostForm {
     /// By lower-case name, without `file`.
     fields: BTreeMap<String, String>,
@@ -55,14 +56,10 @@ impl PostForm {
         let boundary = multer::parse_boundary(content_type.unwrap_or_default());
         let boundary = boundary.map_err(|_| {
             let message = "Bucket POST must be of the enclosure-type multipart/form-data";
-            refusal(412, "PreconditionFailed", message)
+            s3_error!(PreconditionFailed, "{message}")
         })?;
         let mut parts = Multipart::new(stream::iter([Ok::<_, Infallible>(body)]), boundary);
-        let mut form = Self {
-            fields: BTreeMap::new(),
-            file: Bytes::new(),
-            file_type: None,
-        };
+        let mut form = Self::default();
         let mut size = 0;
         while let Some(part) = parts.next_field().await.map_err(malformed)? {
             let name = part.name().unwrap_or_default().to_ascii_lowercase();
@@ -79,11 +76,11 @@ impl PostForm {
                 return Err(refusal(400, "MaxPostPreDataLengthExceeded", message));
             }
             if form.fields.insert(name.clone(), value).is_some() {
-                return Err(invalid_argument(format!("{name} is sent twice")));
+                return Err(s3_error!(InvalidArgument, "{name} is sent twice"));
             }
         }
         let message = "POST requires exactly one file upload per request.";
-        Err(invalid_argument(message.to_owned()))
+        Err(s3_error!(InvalidArgument, "{message}"))
     }
 
     fn field(&self, name: &str) -> Option<&str> {
@@ -92,18 +89,21 @@ impl PostForm {
 
     fn required(&self, name: &str) -> S3Result<&str> {
         self.field(name).ok_or_else(|| {
-            invalid_argument(format!(
+            s3_error!(
+                InvalidArgument,
                 "Bucket POST must contain a field named '{name}'.  If it is specified, please \
                  check the order of the fields."
-            ))
+            )
         })
     }
 
     /// Whether the form may be stored in `bucket`.
     pub(super) fn check(&self, dialect: Dialect, bucket: &str, contents: &Contents) -> S3Result {
         if bucket != BUCKET {
-            let message = "The specified bucket does not exist";
-            return Err(refusal(404, "NoSuchBucket", message));
+            return Err(s3_error!(
+                NoSuchBucket,
+                "The specified bucket does not exist"
+            ));
         }
         self.required("key")?;
         self.check_signature(dialect, contents)?;
@@ -114,8 +114,8 @@ impl PostForm {
         let terms = Terms::new(dialect);
         let named = |name: &str| format!("{}{name}", terms.prefix);
         if self.required(terms.version_field)? != terms.version {
-            let message = format!("{} must be {}", terms.version_field, terms.version);
-            return Err(invalid_argument(message));
+            let (field, version) = (terms.version_field, terms.version);
+            return Err(s3_error!(InvalidArgument, "{field} must be {version}"));
         }
         let credential = self.required(&named("credential"))?;
         let (key_id, day) = key_and_day(credential, &terms)?;
@@ -129,7 +129,7 @@ impl PostForm {
         if self.required(&named("signature"))? != signed {
             let message = "The request signature we calculated does not match the signature you \
                            provided.";
-            return Err(refusal(403, "SignatureDoesNotMatch", message));
+            return Err(s3_error!(SignatureDoesNotMatch, "{message}"));
         }
         Ok(())
     }
@@ -147,7 +147,8 @@ impl PostForm {
         let rules: Option<Vec<_>> = conditions.iter().map(Rule::parse).collect();
         let rules = rules.ok_or_else(|| invalid_policy("Invalid Condition."))?;
         if Utc::now() >= expiration {
-            return Err(not_by_policy("Policy expired."));
+            let message = "Invalid according to Policy: Policy expired.";
+            return Err(s3_error!(AccessDenied, "{message}"));
         }
         let is_covered = |name: &str| rules.iter().any(|rule| rule.field() == Some(name));
         // The bucket counts as a field of the form.
@@ -156,7 +157,8 @@ impl PostForm {
         let extra: Vec<_> = extra.collect();
         if !extra.is_empty() {
             let names = extra.join(", ");
-            return Err(not_by_policy(&format!("Extra input fields: {names}")));
+            let message = "Invalid according to Policy: Extra input fields";
+            return Err(s3_error!(AccessDenied, "{message}: {names}"));
         }
         let mut rules = rules.iter().zip(conditions);
         rules.try_for_each(|(rule, text)| self.check_rule(rule, text, bucket))
@@ -171,17 +173,18 @@ impl PostForm {
         let is_kept = match rule {
             Rule::SizeWithin(_, most) if size > *most => {
                 let message = "Your proposed upload exceeds the maximum allowed size";
-                return Err(refusal(400, "EntityTooLarge", message));
+                return Err(s3_error!(EntityTooLarge, "{message}"));
             }
             Rule::SizeWithin(least, _) if size < *least => {
                 let message = "Your proposed upload is smaller than the minimum allowed size";
-                return Err(refusal(400, "EntityTooSmall", message));
+                return Err(s3_error!(EntityTooSmall, "{message}"));
             }
             Rule::SizeWithin(..) => true,
             Rule::Is(field, wanted) => sent(field) == Some(wanted),
             Rule::Begins(field, prefix) => sent(field).is_some_and(|it| it.starts_with(prefix)),
         };
-        let failed = || not_by_policy(&format!("Policy Condition failed: {text}"));
+        let message = "Invalid according to Policy: Policy Condition failed";
+        let failed = || s3_error!(AccessDenied, "{message}: {text}");
         is_kept.then_some(()).ok_or_else(failed)
     }
 
@@ -197,7 +200,7 @@ impl PostForm {
                 return Err(file_already_exists());
             }
             Some("true" | "false") | None => {}
-            Some(_) => return Err(invalid_argument("x-oss-forbid-overwrite".to_owned())),
+            Some(_) => return Err(s3_error!(InvalidArgument, "x-oss-forbid-overwrite")),
         }
         let etag = contents.put(key.to_owned(), self.object(dialect));
         Ok(self.stored(key, &etag))
@@ -292,7 +295,7 @@ fn key_and_day<'c>(credential: &'c str, terms: &Terms) -> S3Result<(&'c str, &'c
         {
             Ok((key_id, day))
         }
-        _ => Err(invalid_argument(format!("the credential {credential}"))),
+        _ => Err(s3_error!(InvalidArgument, "the credential {credential}")),
     }
 }
 
@@ -313,14 +316,14 @@ fn mac(key: &[u8], text: &str) -> Vec<u8> {
 
 fn check_date(date: &str, day: &str) -> S3Result {
     let at = NaiveDateTime::parse_from_str(date, "%Y%m%dT%H%M%SZ");
-    let at = at.map_err(|_| invalid_argument(format!("the date {date}")))?;
+    let at = at.map_err(|_| s3_error!(InvalidArgument, "the date {date}"))?;
     if at.format("%Y%m%d").to_string() != day {
-        return Err(invalid_argument(format!("{date} is not {day}")));
+        return Err(s3_error!(InvalidArgument, "{date} is not {day}"));
     }
     let age = Utc::now() - at.and_utc();
     if age < -MAX_SKEW || age > MAX_AGE {
         let message = "The difference between the request time and the current time is too large.";
-        return Err(refusal(403, "RequestTimeTooSkewed", message));
+        return Err(s3_error!(RequestTimeTooSkewed, "{message}"));
     }
     Ok(())
 }
@@ -385,21 +388,11 @@ impl Rule {
 
 fn malformed(_: multer::Error) -> S3Error {
     let message = "The body of your POST request is not well-formed multipart/form-data.";
-    refusal(400, "MalformedPOSTRequest", message)
-}
-
-fn invalid_argument(message: String) -> S3Error {
-    refusal(400, "InvalidArgument", message)
+    s3_error!(MalformedPOSTRequest, "{message}")
 }
 
 fn invalid_policy(what: &str) -> S3Error {
-    let message = format!("Invalid Policy: {what}");
-    refusal(400, "InvalidPolicyDocument", message)
-}
-
-fn not_by_policy(why: &str) -> S3Error {
-    let message = format!("Invalid according to Policy: {why}");
-    refusal(403, "AccessDenied", message)
+    s3_error!(InvalidPolicyDocument, "Invalid Policy: {what}")
 }
 
 #[cfg(test)]
