@@ -488,12 +488,18 @@ async fn what_is_swapped_while_it_is_read_is_judged_again() {
 #[tokio::test]
 async fn a_file_that_is_read_again_is_judged_as_a_whole() {
     for lane in Lane::each(&[]).await {
-        // The entry that makes a program of an archive stands behind its head.
+        // Its directory, far behind its head, alone tells what an archive is.
         let padding = vec![b'x'; 100_000];
-        let with = |name| zip_with(&[("a", padding.as_slice()), (name, b"")]);
-        let policy = lane.waiting(with("classes.dex")).await;
+        let with = |name: &str| {
+            let mut archive = zip_with(&[("a", &padding), (name, b"")]);
+            let entry = 30 + "a".len() + padding.len();
+            archive.drain(entry..entry + 30 + name.len());
+            archive
+        };
+        let policy = lane.policy("a.zip").await;
+        lane.put_well(&policy, with("classes.dex")).await;
         lane.assert_removes(&policy, "type_refused").await;
-        lane.upload("a.png", with("b")).await;
+        lane.upload("a.zip", with("b")).await;
     }
 }
 

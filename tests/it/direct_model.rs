@@ -304,7 +304,9 @@ impl History {
             match status.as_u16() {
                 200 => self.acknowledge(&answer.item(), completion.recalls_before),
                 // Its form is not there yet, or its file was recalled.
-                409 if !self.is_accepted || self.recalls_sent > 0 => {}
+                409 if !self.is_accepted || self.recalls_sent > 0 => {
+                    answer.assert_refused("upload_incomplete");
+                }
                 _ => self.fail(&format!("a completion has failed: {}", answer.json())),
             }
         }

@@ -153,9 +153,17 @@ impl Lane {
         self.bucket.as_ref().expect("a lane with a bucket")
     }
 
+    /// The host that the function is asked at: where its socket is, if a form may lead there.
+    fn host(&self) -> String {
+        match &self.door {
+            Door::Local(local) => local.addr.to_string(),
+            _ => "chat.example.com".to_owned(),
+        }
+    }
+
     /// Sends a request to the function, with the token if there is one and it has none.
     pub(crate) async fn send(&self, request: Request<Body>) -> Reply {
-        let mut request = request.header("host", "chat.example.com");
+        let mut request = request.header("host", self.host());
         if let Some(token) = &self.token {
             let token = token.parse().unwrap();
             request.headers_mut().entry("token").or_insert(token);
@@ -188,7 +196,7 @@ impl Lane {
                 send(addr, form.to(&format!("/{BUCKET}/"))).await
             }
             None => {
-                assert_eq!(url, format!("http://chat.example.com{PENDING}"));
+                assert_eq!(url, format!("http://{}{PENDING}", self.host()));
                 // The form is its own leave: no token goes along.
                 self.door.send(form.to(PENDING)).await.unwrap()
             }
