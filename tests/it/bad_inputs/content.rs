@@ -41,7 +41,7 @@ fn refused(name: &str) -> Vec<Case> {
         d47 | \x01\x02\x03\x04                          | unknown
         d47 | \x89PNG\r\n\x1A\n                         | damaged PNG
         d47 | \xFF\xD8\xFF                              | damaged JPEG
-        d51 | \xFF\xFF\xFF\xF0ftypheic\0\0\0\0mif1heic  | unknown
+        d51 | \xFF\xFF\xFF\xF0ftypheic\0\0\0\0mif1heic  | damaged HEIF
         d52 | \0\0\0\x04ftypisom\0\0\0\0isom            | damaged MP4
         d53 | ID3\x04\0\0\x7F\x7F\x7F\x7FTIT2           | damaged MP3
         d55 | #EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n | HLS playlist
