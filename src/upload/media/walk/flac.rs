@@ -4,7 +4,7 @@ use super::{
     super::field::be32,
     Facts, Strip, id3,
     input::{Input, Walked},
-    jpeg, movie, vorbis,
+    jpeg, vorbis,
 };
 
 /// Of STREAMINFO, the header of its block included.
@@ -40,7 +40,7 @@ async fn metadata(input: &mut Input) -> Walked {
             PICTURE => jpeg::cover(input).await,
             _ => Ok(()),
         };
-        movie::ended(input, inside);
+        input.ended(inside);
         input.leave(outer).await?;
         if is_last(block) {
             return Ok(());

@@ -7,7 +7,7 @@ use super::{
     super::audio,
     Strip,
     input::{Input, Stop, Walked},
-    jpeg, movie, words,
+    jpeg, words,
 };
 
 const HEADER: usize = 10;
@@ -30,7 +30,7 @@ pub(super) async fn skip(input: &mut Input) -> Bytes {
         let outer = input.enter((tag.ends - HEADER) as u64);
         if input.strip() != Strip::Off {
             let inside = frames(input, tag.version, tag.flags).await;
-            movie::ended(input, inside);
+            input.ended(inside);
         }
         // Behind the end of the file there is nothing to take.
         _ = input.leave(outer).await;
@@ -68,7 +68,7 @@ async fn frames(input: &mut Input, version: u8, flags: u8) -> Walked {
             }
             _ => Ok(()),
         };
-        movie::ended(input, inside);
+        input.ended(inside);
         input.leave(outer).await?;
     }
     Ok(())

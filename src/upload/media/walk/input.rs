@@ -331,6 +331,14 @@ impl Input {
         lock(&self.feed).edits.push(edit);
     }
 
+    /// Goes on behind a structure that contradicts itself: it spoils only itself, since its own size is
+    /// known; what it may have held stays.
+    pub(super) fn ended(&mut self, inside: Walked) {
+        if inside == Err(Stop::Broken) {
+            self.keeps_something();
+        }
+    }
+
     /// Something was left in the file that may tell where it was made.
     pub(super) fn keeps_something(&mut self) {
         self.geo = Geo::Kept;

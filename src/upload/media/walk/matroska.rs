@@ -204,10 +204,8 @@ impl Film {
                 ATTACHMENTS => list(input, element, at, |_| false).await,
                 _ => self.block(input, element).await,
             };
-            if inside == Err(Stop::Broken) {
-                // An element without a size in one that has none: nothing tells where it ends.
-                input.keeps_something();
-            }
+            // As an element without a size in one that has none: nothing tells where it ends.
+            input.ended(inside);
             input.leave(outer).await?;
         }
         Ok(())

@@ -41,7 +41,7 @@ use std::{
 
 use bytes::Bytes;
 
-use self::input::{Feed, Input, Stop};
+use self::input::{Feed, Input};
 use super::{Kind, format::Format};
 pub use crate::body::{Edit, Overwrite, REACH};
 
@@ -236,9 +236,7 @@ async fn walk(format: Format, mut input: Input) -> Report {
         Format::Flac => flac::walk(&mut input, &mut facts).await,
         _ => Ok(()),
     };
-    if walked == Err(Stop::Broken) {
-        input.keeps_something();
-    }
+    input.ended(walked);
     Report {
         facts,
         geo: input.geo(),

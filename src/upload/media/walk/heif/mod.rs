@@ -48,7 +48,7 @@ pub(super) async fn walk(input: &mut Input, facts: &mut Facts) -> Walked {
             }
             (b"moov", _) => {
                 let inside = movie::sequence(input, facts).await;
-                movie::ended(input, inside);
+                input.ended(inside);
             }
             _ if !strips => {}
             (b"meta", _) => input.keeps_something(),
@@ -59,7 +59,7 @@ pub(super) async fn walk(input: &mut Input, facts: &mut Facts) -> Walked {
             (b"mdat", Some(coming)) => clean_coming(input, coming).await?,
             _ => {
                 let inside = other_box(input, kind).await;
-                movie::ended(input, inside);
+                input.ended(inside);
             }
         }
         input.leave(outer).await?;

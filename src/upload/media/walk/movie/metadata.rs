@@ -11,7 +11,7 @@ use super::{
         jpeg,
         words::{clean, is_device, is_place},
     },
-    Header, Movie, ended,
+    Header, Movie,
 };
 
 /// Longest name of a key that is read.
@@ -42,7 +42,7 @@ async fn user_data(input: &mut Input, movie: &mut Movie) -> Walked {
             b"meta" => meta(input, movie).await,
             _ => leaf(input, header).await,
         };
-        ended(input, inside);
+        input.ended(inside);
     }
     Ok(())
 }
@@ -153,7 +153,7 @@ async fn meta(input: &mut Input, movie: &mut Movie) -> Walked {
             b"xml " => text(input).await,
             _ => leaf(input, header).await,
         };
-        ended(input, inside);
+        input.ended(inside);
         input.leave(outer).await?;
     }
     Ok(())
@@ -202,7 +202,7 @@ impl List {
                     _ => leaf(input, header).await,
                 }
             };
-            ended(input, inside);
+            input.ended(inside);
         }
         Ok(())
     }
@@ -213,7 +213,7 @@ async fn covers(input: &mut Input, movie: &mut Movie) -> Walked {
     let mut last = None;
     while Header::next(input, movie, &mut last).await?.is_some() {
         let inside = jpeg::cover(input).await;
-        ended(input, inside);
+        input.ended(inside);
     }
     Ok(())
 }

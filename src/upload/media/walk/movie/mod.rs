@@ -117,7 +117,7 @@ async fn boxes(input: &mut Input, movie: &mut Movie) -> Walked {
             b"moof" => fragment(input, movie).await,
             _ => metadata::walk(input, movie, header).await,
         };
-        ended(input, inside);
+        input.ended(inside);
         if input.leave(outer).await.is_err() {
             // A box that is cut off, or something else that a camera has put behind the last one.
             if &header.kind != b"mdat" {
@@ -129,14 +129,6 @@ async fn boxes(input: &mut Input, movie: &mut Movie) -> Walked {
     Ok(())
 }
 
-/// A box that contradicts itself spoils only itself, since its own size is known; what it may have
-/// held stays.
-pub(super) fn ended(input: &mut Input, inside: Walked) {
-    if inside == Err(Stop::Broken) {
-        input.keeps_something();
-    }
-}
-
 async fn moov(input: &mut Input, movie: &mut Movie) -> Walked {
     let mut last = None;
     while let Some(header) = Header::next(input, movie, &mut last).await? {
@@ -146,7 +138,7 @@ async fn moov(input: &mut Input, movie: &mut Movie) -> Walked {
             b"trak" => track::walk(input, movie, header).await,
             _ => metadata::walk(input, movie, header).await,
         };
-        ended(input, inside);
+        input.ended(inside);
     }
     Ok(())
 }
@@ -200,7 +192,7 @@ async fn fragment(input: &mut Input, movie: &mut Movie) -> Walked {
     while let Some(header) = Header::next(input, movie, &mut last).await? {
         if &header.kind == b"traf" {
             let inside = track::fragment(input, movie).await;
-            ended(input, inside);
+            input.ended(inside);
         }
     }
     Ok(())

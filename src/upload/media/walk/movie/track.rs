@@ -7,7 +7,7 @@ use super::{
         input::{Input, Stop, Walked},
         words,
     },
-    Header, MAX_TRACKS, Movie, ended, metadata, number, times,
+    Header, MAX_TRACKS, Movie, metadata, number, times,
 };
 
 #[derive(Debug, Default)]
@@ -81,7 +81,7 @@ async fn boxes(input: &mut Input, movie: &mut Movie, track: &mut Track) -> Walke
             b"mdia" => media(input, movie, track).await,
             _ => metadata::walk(input, movie, header).await,
         };
-        ended(input, inside);
+        input.ended(inside);
     }
     Ok(())
 }
@@ -140,7 +140,7 @@ async fn media(input: &mut Input, movie: &mut Movie, track: &mut Track) -> Walke
             b"hdlr" => track.handler = fourcc(&input.take(12).await, 8).unwrap_or_default(),
             b"minf" => {
                 let inside = media_information(input, movie, track).await;
-                ended(input, inside);
+                input.ended(inside);
             }
             _ => {}
         }
@@ -153,7 +153,7 @@ async fn media_information(input: &mut Input, movie: &mut Movie, track: &mut Tra
     while let Some(header) = Header::next(input, movie, &mut last).await? {
         if &header.kind == b"stbl" {
             let inside = samples(input, movie, track).await;
-            ended(input, inside);
+            input.ended(inside);
         }
     }
     Ok(())
@@ -210,7 +210,7 @@ pub(super) async fn fragment(input: &mut Input, movie: &mut Movie) -> Walked {
     while let Some(header) = Header::next(input, movie, &mut last).await? {
         match &header.kind {
             b"tfhd" => run.begin(&input.take(32).await, movie),
-            b"tfdt" => run.starts_at(&input.take(12).await),
+            b"tfdt" => run.start = number(&input.take(12).await, 0, 4),
             b"trun" => run.add(input).await.or_else(Stop::at_end)?,
             _ => {}
         }
@@ -248,10 +248,6 @@ impl Run {
         self.default_duration = own
             .or_else(|| of_track().map(|(_, duration)| *duration))
             .unwrap_or_default();
-    }
-
-    fn starts_at(&mut self, tfdt: &[u8]) {
-        self.start = number(tfdt, 0, 4);
     }
 
     async fn add(&mut self, input: &mut Input) -> Walked {
