@@ -138,13 +138,19 @@ fn the_tables_name_every_format_and_every_extension_that_is_kept() {
     }
 }
 
-/// Extensions of a kind, as `media(Kind::Image, extension, type)` gives them.
+/// Extensions of a kind, as the rows `("image/jpeg", &["jpg", "jpeg"])` of `TYPES` give them.
 fn extensions(kind: &str) -> BTreeSet<String> {
-    let start = format!("kind::{kind},");
-    let is_of_kind = |call: &&str| call.trim_start().to_ascii_lowercase().starts_with(&start);
-    let calls = FORMATS.split("media(").skip(1).filter(is_of_kind);
-    let names = calls.filter_map(|call| call.split('"').nth(1));
-    let found: BTreeSet<_> = names.map(str::to_owned).collect();
+    let (_, table) = FORMATS.split_once("const TYPES").unwrap();
+    let (table, _) = table.split_once("];").unwrap();
+    let is_of_kind = |mime: &str| match mime.split_once('/') {
+        Some(("application" | "text", _)) => kind == "document",
+        start => start.is_some_and(|(start, _)| start == kind),
+    };
+    let rows = table.split(']').filter_map(|row| {
+        let mut texts = row.split('"').skip(1).step_by(2);
+        is_of_kind(texts.next()?).then_some(texts)
+    });
+    let found: BTreeSet<_> = rows.flatten().map(str::to_owned).collect();
     assert!(found.len() > 5, "{found:?}");
     found
 }

@@ -137,7 +137,8 @@ impl Format {
 
 /// Every extension of our own table.
 pub(super) fn extensions() -> impl Iterator<Item = Extension> {
-    MEDIA.iter().map(|media| media.extension)
+    let extensions = TYPES.iter().flat_map(|(_, extensions)| *extensions);
+    extensions.filter_map(|text| Extension::parse(text))
 }
 
 /// Whether files of this extension are sounds.
@@ -148,9 +149,20 @@ pub(super) fn is_audio(extension: &str) -> bool {
 impl Media {
     /// The [`Media`] of a stored key's extension, given in lower case and without the dot.
     fn by_extension(extension: &str) -> Option<Self> {
-        let wanted = Extension::parse(extension)?;
-        let mut all = MEDIA.iter();
-        all.find(|media| media.extension == wanted).copied()
+        let parsed = Extension::parse(extension)?;
+        let mut types = TYPES.iter();
+        let (mime, _) = types.find(|(_, extensions)| extensions.contains(&extension))?;
+        let kind = match mime.split_once('/')? {
+            ("image", _) => Kind::Image,
+            ("video", _) => Kind::Video,
+            ("audio", _) => Kind::Audio,
+            _ => Kind::Document,
+        };
+        Some(Self {
+            kind,
+            mime,
+            extension: parsed,
+        })
     }
 
     /// A file that nothing is known of, under the client's extension unless that would give it a type
@@ -159,8 +171,9 @@ impl Media {
         let is_other = Self::by_extension(claimed).is_none() && !RENDERED.contains(&claimed);
         let claimed = Extension::parse(claimed).filter(|_| is_other);
         Self {
-            extension: claimed.unwrap_or(BIN.extension),
-            ..BIN
+            kind: Kind::File,
+            mime: "application/octet-stream",
+            extension: claimed.unwrap_or(BIN),
         }
     }
 
@@ -170,7 +183,8 @@ impl Media {
     }
 }
 
-const BIN: Media = media(Kind::File, "bin", "application/octet-stream");
+/// Of a file that nothing is known of.
+const BIN: Extension = Extension(*b"bin\0\0\0\0\0\0\0");
 
 /// Extensions by which a server or a browser may take a file for a page, a style or a script.
 const RENDERED: &[&str] = &[
@@ -179,182 +193,126 @@ const RENDERED: &[&str] = &[
     "xsd", "xsl", "xslt",
 ];
 
-const fn media(kind: Kind, extension: &str, mime: &'static str) -> Media {
-    let mut bytes = [0; Extension::MAX_BYTES];
-    let (start, _) = bytes.split_at_mut(extension.len());
-    start.copy_from_slice(extension.as_bytes());
-    Media {
-        kind,
-        mime,
-        extension: Extension(bytes),
-    }
-}
-
-/// Every extension of our own, and its Content-Type.
-const MEDIA: &[Media] = &[
-    media(Kind::Image, "jpg", "image/jpeg"),
-    media(Kind::Image, "jpeg", "image/jpeg"),
-    media(Kind::Image, "png", "image/png"),
-    media(Kind::Image, "gif", "image/gif"),
-    media(Kind::Image, "webp", "image/webp"),
-    media(Kind::Image, "bmp", "image/bmp"),
-    media(Kind::Image, "heic", "image/heic"),
-    media(Kind::Image, "heif", "image/heif"),
-    // The extension that cameras of Canon and Sony write.
-    media(Kind::Image, "hif", "image/heif"),
-    media(Kind::Image, "avif", "image/avif"),
-    media(Kind::Video, "mp4", "video/mp4"),
-    media(Kind::Video, "m4v", "video/x-m4v"),
-    media(Kind::Video, "mov", "video/quicktime"),
-    media(Kind::Video, "3gp", "video/3gpp"),
-    media(Kind::Video, "webm", "video/webm"),
-    media(Kind::Video, "avi", "video/x-msvideo"),
-    media(Kind::Video, "mkv", "video/x-matroska"),
+/// Every Content-Type that we give, and the extensions of its files.
+const TYPES: &[(&str, &[&str])] = &[
+    ("image/jpeg", &["jpg", "jpeg"]),
+    ("image/png", &["png"]),
+    ("image/gif", &["gif"]),
+    ("image/webp", &["webp"]),
+    ("image/bmp", &["bmp"]),
+    ("image/heic", &["heic"]),
+    // Cameras of Canon and Sony write `hif`.
+    ("image/heif", &["heif", "hif"]),
+    ("image/avif", &["avif"]),
+    ("video/mp4", &["mp4"]),
+    ("video/x-m4v", &["m4v"]),
+    ("video/quicktime", &["mov"]),
+    ("video/3gpp", &["3gp"]),
+    ("video/webm", &["webm"]),
+    ("video/x-msvideo", &["avi"]),
+    ("video/x-matroska", &["mkv"]),
     // Sound alone in a film's container.
-    media(Kind::Audio, "3ga", "audio/3gpp"),
-    media(Kind::Audio, "weba", "audio/webm"),
-    media(Kind::Audio, "mka", "audio/x-matroska"),
-    media(Kind::Audio, "mp3", "audio/mpeg"),
-    media(Kind::Audio, "m4a", "audio/mp4"),
-    media(Kind::Audio, "aac", "audio/aac"),
-    media(Kind::Audio, "amr", "audio/amr"),
-    media(Kind::Audio, "wav", "audio/wav"),
-    media(Kind::Audio, "ogg", "audio/ogg"),
-    media(Kind::Audio, "oga", "audio/ogg"),
+    ("audio/3gpp", &["3ga"]),
+    ("audio/webm", &["weba"]),
+    ("audio/x-matroska", &["mka"]),
+    ("audio/mpeg", &["mp3"]),
+    ("audio/mp4", &["m4a"]),
+    ("audio/aac", &["aac"]),
+    ("audio/amr", &["amr"]),
+    ("audio/wav", &["wav"]),
     // Not audio/opus: that is the type of RTP payloads (RFC 7587); a file is audio/ogg (RFC 7845),
     // which is also what browsers say they can play.
-    media(Kind::Audio, "opus", "audio/ogg"),
-    media(Kind::Audio, "flac", "audio/flac"),
-    media(Kind::Document, "pdf", "application/pdf"),
-    media(Kind::Document, "doc", "application/msword"),
-    media(
-        Kind::Document,
-        "docx",
+    ("audio/ogg", &["ogg", "oga", "opus"]),
+    ("audio/flac", &["flac"]),
+    ("application/pdf", &["pdf"]),
+    ("application/msword", &["doc", "dot"]),
+    (
         "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+        &["docx"],
     ),
-    media(Kind::Document, "xls", "application/vnd.ms-excel"),
-    media(
-        Kind::Document,
-        "xlsx",
+    ("application/vnd.ms-excel", &["xls", "xlt"]),
+    (
         "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+        &["xlsx"],
     ),
-    media(Kind::Document, "ppt", "application/vnd.ms-powerpoint"),
-    media(
-        Kind::Document,
-        "pptx",
+    ("application/vnd.ms-powerpoint", &["ppt", "pps", "pot"]),
+    (
         "application/vnd.openxmlformats-officedocument.presentationml.presentation",
+        &["pptx"],
     ),
-    media(Kind::Document, "dot", "application/msword"),
-    media(Kind::Document, "wps", "application/wps-office.wps"),
-    media(Kind::Document, "xlt", "application/vnd.ms-excel"),
-    media(Kind::Document, "et", "application/wps-office.et"),
-    media(Kind::Document, "pps", "application/vnd.ms-powerpoint"),
-    media(Kind::Document, "pot", "application/vnd.ms-powerpoint"),
-    media(Kind::Document, "dps", "application/wps-office.dps"),
-    media(
-        Kind::Document,
-        "docm",
+    ("application/wps-office.wps", &["wps"]),
+    ("application/wps-office.et", &["et"]),
+    ("application/wps-office.dps", &["dps"]),
+    (
         "application/vnd.ms-word.document.macroEnabled.12",
+        &["docm"],
     ),
-    media(
-        Kind::Document,
-        "dotx",
+    (
         "application/vnd.openxmlformats-officedocument.wordprocessingml.template",
+        &["dotx"],
     ),
-    media(
-        Kind::Document,
-        "dotm",
+    (
         "application/vnd.ms-word.template.macroEnabled.12",
+        &["dotm"],
     ),
-    media(
-        Kind::Document,
-        "xlsm",
-        "application/vnd.ms-excel.sheet.macroEnabled.12",
-    ),
-    media(
-        Kind::Document,
-        "xltx",
+    ("application/vnd.ms-excel.sheet.macroEnabled.12", &["xlsm"]),
+    (
         "application/vnd.openxmlformats-officedocument.spreadsheetml.template",
+        &["xltx"],
     ),
-    media(
-        Kind::Document,
-        "xltm",
+    (
         "application/vnd.ms-excel.template.macroEnabled.12",
+        &["xltm"],
     ),
-    media(
-        Kind::Document,
-        "pptm",
+    (
         "application/vnd.ms-powerpoint.presentation.macroEnabled.12",
+        &["pptm"],
     ),
-    media(
-        Kind::Document,
-        "ppsx",
+    (
         "application/vnd.openxmlformats-officedocument.presentationml.slideshow",
+        &["ppsx"],
     ),
-    media(
-        Kind::Document,
-        "ppsm",
+    (
         "application/vnd.ms-powerpoint.slideshow.macroEnabled.12",
+        &["ppsm"],
     ),
-    media(
-        Kind::Document,
-        "potx",
+    (
         "application/vnd.openxmlformats-officedocument.presentationml.template",
+        &["potx"],
     ),
-    media(
-        Kind::Document,
-        "potm",
+    (
         "application/vnd.ms-powerpoint.template.macroEnabled.12",
+        &["potm"],
     ),
-    media(Kind::Document, "rtf", "application/rtf"),
-    media(
-        Kind::Document,
-        "odt",
-        "application/vnd.oasis.opendocument.text",
-    ),
-    media(
-        Kind::Document,
-        "ods",
-        "application/vnd.oasis.opendocument.spreadsheet",
-    ),
-    media(
-        Kind::Document,
-        "odp",
-        "application/vnd.oasis.opendocument.presentation",
-    ),
-    media(Kind::Document, "ofd", "application/ofd"),
-    media(Kind::Document, "xmind", "application/vnd.xmind.workbook"),
-    media(Kind::Document, "vsdx", "application/vnd.ms-visio.drawing"),
-    media(Kind::Document, "pages", "application/vnd.apple.pages"),
-    media(Kind::Document, "numbers", "application/vnd.apple.numbers"),
-    media(Kind::Document, "key", "application/vnd.apple.keynote"),
-    media(Kind::Document, "epub", "application/epub+zip"),
-    media(Kind::Document, "kmz", "application/vnd.google-earth.kmz"),
-    media(Kind::Document, "sketch", "application/zip"),
-    media(Kind::Document, "gz", "application/gzip"),
-    media(Kind::Document, "tgz", "application/gzip"),
-    media(Kind::Document, "tar", "application/x-tar"),
-    media(Kind::Document, "xz", "application/x-xz"),
-    media(Kind::Document, "bz2", "application/x-bzip2"),
-    media(Kind::Document, "zst", "application/zstd"),
+    ("application/rtf", &["rtf"]),
+    ("application/vnd.oasis.opendocument.text", &["odt"]),
+    ("application/vnd.oasis.opendocument.spreadsheet", &["ods"]),
+    ("application/vnd.oasis.opendocument.presentation", &["odp"]),
+    ("application/ofd", &["ofd"]),
+    ("application/vnd.xmind.workbook", &["xmind"]),
+    ("application/vnd.ms-visio.drawing", &["vsdx"]),
+    ("application/vnd.apple.pages", &["pages"]),
+    ("application/vnd.apple.numbers", &["numbers"]),
+    ("application/vnd.apple.keynote", &["key"]),
+    ("application/epub+zip", &["epub"]),
+    ("application/vnd.google-earth.kmz", &["kmz"]),
+    ("application/zip", &["sketch", "zip"]),
+    ("application/gzip", &["gz", "tgz"]),
+    ("application/x-tar", &["tar"]),
+    ("application/x-xz", &["xz"]),
+    ("application/x-bzip2", &["bz2"]),
+    ("application/zstd", &["zst"]),
     // Served as what they are to a browser: text, whatever they are to another program.
-    media(Kind::Document, "md", "text/plain"),
-    media(Kind::Document, "json", "text/plain"),
-    media(Kind::Document, "log", "text/plain"),
-    media(Kind::Document, "srt", "text/plain"),
-    media(Kind::Document, "vcf", "text/plain"),
-    media(Kind::Document, "ics", "text/plain"),
-    media(Kind::Document, "lrc", "text/plain"),
-    media(Kind::Document, "eml", "text/plain"),
-    media(Kind::Document, "sql", "text/plain"),
-    media(Kind::Document, "yaml", "text/plain"),
-    media(Kind::Document, "yml", "text/plain"),
-    media(Kind::Document, "tsv", "text/plain"),
-    media(Kind::Document, "txt", "text/plain"),
-    media(Kind::Document, "csv", "text/csv"),
-    media(Kind::Document, "zip", "application/zip"),
-    media(Kind::Document, "rar", "application/vnd.rar"),
-    media(Kind::Document, "7z", "application/x-7z-compressed"),
+    (
+        "text/plain",
+        &[
+            "md", "json", "log", "srt", "vcf", "ics", "lrc", "eml", "sql", "yaml", "yml", "tsv",
+            "txt",
+        ],
+    ),
+    ("text/csv", &["csv"]),
+    ("application/vnd.rar", &["rar"]),
+    ("application/x-7z-compressed", &["7z"]),
 ];
 
 #[cfg(test)]
@@ -374,15 +332,13 @@ mod tests {
     }
 
     #[test]
-    fn every_row_of_the_table_is_used_and_stands_once() {
-        for (index, media) in MEDIA.iter().enumerate() {
-            let is_used = |format: &Format| format.media(&media.extension) == *media;
-            assert!(Format::ALL.iter().any(is_used), "{media:?}");
-            let mut before = MEDIA[..index].iter();
-            assert!(
-                before.all(|other| other.extension != media.extension),
-                "{media:?}"
-            );
+    fn every_extension_of_the_table_is_used_and_stands_once() {
+        let mut before = Vec::new();
+        for extension in extensions() {
+            let is_used = |format: &Format| format.media(&extension).extension == extension;
+            assert!(Format::ALL.iter().any(is_used), "{extension:?}");
+            assert!(!before.contains(&extension), "{extension:?}");
+            before.push(extension);
         }
     }
 
