@@ -1,7 +1,7 @@
 //! Numbers at an offset of the head; `None` where the head ends before them.
 
 /// Bytes as they stand there.
-fn array<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
+pub(super) fn array<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
     bytes.get(at..)?.first_chunk().copied()
 }
 

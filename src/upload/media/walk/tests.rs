@@ -211,19 +211,8 @@ fn facts_of_real_pictures() {
 }
 
 /// A TIFF block with one entry in its first directory.
-fn tiff(is_little: bool, tag: u16, kind: u16, count: u32, value: u16) -> Vec<u8> {
-    let short = |value: u16| match is_little {
-        true => value.to_le_bytes(),
-        false => value.to_be_bytes(),
-    };
-    let long = |value: u32| match is_little {
-        true => value.to_le_bytes(),
-        false => value.to_be_bytes(),
-    };
-    let magic: &[u8] = if is_little { b"II*\0" } else { b"MM\0*" };
-    let [tag, kind, value, one] = [tag, kind, value, 1].map(short);
-    let entry = [&tag[..], &kind, &long(count), &value, &[0, 0]].concat();
-    [magic, &long(8), &one, &entry, &long(0)].concat()
+fn tiff(is_little: bool, tag: u16, kind: u16, count: u32, value: u32) -> Vec<u8> {
+    tiff::tests::block(is_little, &[&[(tag, kind, count, value)]], &[])
 }
 
 fn jpeg(segments: &[&[u8]]) -> Vec<u8> {

@@ -2,10 +2,7 @@
 
 use std::ops::Range;
 
-use super::{
-    super::field::{be32, le32},
-    Strip, photoshop, xmp,
-};
+use super::{super::field::array, Strip, photoshop, xmp};
 
 const ORIENTATION: u16 = 0x0112;
 const XMP: u16 = 0x02BC;
@@ -180,10 +177,9 @@ impl Cleaner<'_> {
         directory.copy_within(entry + ENTRY.., entry);
         let len = directory.len();
         directory.get_mut(len - ENTRY..)?.fill(0);
-        let count = directory.first_chunk_mut::<2>()?;
-        *count = self
-            .tiff
-            .short_bytes(self.tiff.short_of(*count).checked_sub(1)?);
+        let count = directory.first_chunk_mut()?;
+        let left = u16::from_be_bytes(self.tiff.ordered(*count)).checked_sub(1)?;
+        *count = self.tiff.short_bytes(left);
         Some(())
     }
 }
@@ -314,29 +310,29 @@ impl<'b> Tiff<'b> {
         let exif = self.exif();
         let color_space = exif.and_then(|exif| self.only_short(exif, COLOR_SPACE));
         let mut entries = Vec::new();
-        entries.extend(orientation.map(|it| self.entry(ORIENTATION, SHORT, self.left(it))));
+        entries.extend(orientation.map(|it| self.short_entry(ORIENTATION, it)));
         if entries.is_empty() && color_space.is_none() {
             // A directory has at least one entry. This one says what holds without it: inches.
-            entries.push(self.entry(RESOLUTION_UNIT, SHORT, self.left(2)));
+            entries.push(self.short_entry(RESOLUTION_UNIT, 2));
         }
         let count = entries.len() + usize::from(color_space.is_some());
         let end = Directory { at: HEADER, count }.range().end;
         if color_space.is_some() {
-            entries.push(self.entry(EXIF, LONG, self.long_bytes(end as u32)));
+            entries.push(self.entry(EXIF, LONG, 1, self.long_bytes(end as u32)));
         }
         let magic = self.block.get(..4).unwrap_or_default();
         let mut rebuilt = [magic, &self.long_bytes(HEADER as u32)].concat();
         rebuilt.extend(self.directory_bytes(&entries));
         if let Some(color_space) = color_space {
-            let mut entries = vec![self.entry(COLOR_SPACE, SHORT, self.left(color_space))];
+            let mut entries = vec![self.short_entry(COLOR_SPACE, color_space)];
             let index = exif.and_then(|exif| self.interoperability(exif));
             let next = Directory { at: end, count: 2 }.range().end;
             if index.is_some() {
-                entries.push(self.entry(INTEROPERABILITY, LONG, self.long_bytes(next as u32)));
+                entries.push(self.entry(INTEROPERABILITY, LONG, 1, self.long_bytes(next as u32)));
             }
             rebuilt.extend(self.directory_bytes(&entries));
             if let Some(index) = index {
-                let entry = self.entry_of(INTEROPERABILITY_INDEX, ASCII, 4, index);
+                let entry = self.entry(INTEROPERABILITY_INDEX, ASCII, 4, index);
                 rebuilt.extend(self.directory_bytes(&[entry]));
             }
         }
@@ -356,7 +352,7 @@ impl<'b> Tiff<'b> {
         let directory = self.directory(at as usize)?;
         let entry = self.find(directory, INTEROPERABILITY_INDEX)?;
         let is_text = self.short(entry + 2)? == ASCII && self.long(entry + 4)? == 4;
-        let index = self.block.get(entry + 8..)?.first_chunk().copied()?;
+        let index = array(self.block, entry + 8)?;
         (is_text && matches!(&index, b"R98\0" | b"R03\0")).then_some(index)
     }
 
@@ -365,67 +361,56 @@ impl<'b> Tiff<'b> {
         [&count[..], &entries.concat(), &[0; 4]].concat()
     }
 
-    /// An entry with one value of up to four bytes.
-    fn entry(self, tag: u16, kind: u16, value: [u8; 4]) -> [u8; ENTRY] {
-        self.entry_of(tag, kind, 1, value)
-    }
-
-    fn entry_of(self, tag: u16, kind: u16, count: u32, value: [u8; 4]) -> [u8; ENTRY] {
+    /// An entry whose values have four bytes together, or are elsewhere.
+    fn entry(self, tag: u16, kind: u16, count: u32, value: [u8; 4]) -> [u8; ENTRY] {
         let ([a, b], [c, d]) = (self.short_bytes(tag), self.short_bytes(kind));
         let ([e, f, g, h], [i, j, k, l]) = (self.long_bytes(count), value);
         [a, b, c, d, e, f, g, h, i, j, k, l]
     }
 
-    /// A short number where an entry has room for a long one.
-    fn left(self, short: u16) -> [u8; 4] {
+    /// An entry that is one short number.
+    fn short_entry(self, tag: u16, short: u16) -> [u8; ENTRY] {
         let [a, b] = self.short_bytes(short);
-        [a, b, 0, 0]
+        self.entry(tag, SHORT, 1, [a, b, 0, 0])
+    }
+
+    /// Bytes of the block's order in that of the network, and the other way round.
+    fn ordered<const N: usize>(self, mut bytes: [u8; N]) -> [u8; N] {
+        if self.is_little {
+            bytes.reverse();
+        }
+        bytes
     }
 
     fn short_bytes(self, short: u16) -> [u8; 2] {
-        if self.is_little {
-            short.to_le_bytes()
-        } else {
-            short.to_be_bytes()
-        }
+        self.ordered(short.to_be_bytes())
     }
 
     fn long_bytes(self, long: u32) -> [u8; 4] {
-        if self.is_little {
-            long.to_le_bytes()
-        } else {
-            long.to_be_bytes()
-        }
-    }
-
-    fn short_of(self, bytes: [u8; 2]) -> u16 {
-        if self.is_little {
-            u16::from_le_bytes(bytes)
-        } else {
-            u16::from_be_bytes(bytes)
-        }
+        self.ordered(long.to_be_bytes())
     }
 
     fn short(self, at: usize) -> Option<u16> {
-        let bytes = self.block.get(at..)?.first_chunk().copied()?;
-        Some(self.short_of(bytes))
+        let bytes = array(self.block, at)?;
+        Some(u16::from_be_bytes(self.ordered(bytes)))
     }
 
     fn long(self, at: usize) -> Option<u32> {
-        if self.is_little {
-            le32(self.block, at)
-        } else {
-            be32(self.block, at)
-        }
+        let bytes = array(self.block, at)?;
+        Some(u32::from_be_bytes(self.ordered(bytes)))
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
+pub(super) mod tests {
+    use super::{super::tests::finds, *};
 
     /// Directories one behind the other, from offset 8 on: entries of tag, type, count and value.
-    fn block(is_little: bool, directories: &[&[(u16, u16, u32, u32)]], data: &[u8]) -> Vec<u8> {
+    pub(in super::super) fn block(
+        is_little: bool,
+        directories: &[&[(u16, u16, u32, u32)]],
+        data: &[u8],
+    ) -> Vec<u8> {
         let magic: &[u8] = if is_little { b"II*\0" } else { b"MM\0*" };
         let tiff = Tiff {
             block: &[],
@@ -433,17 +418,13 @@ mod tests {
         };
         let mut block = [magic, &tiff.long_bytes(8)].concat();
         for directory in directories {
-            let entries: Vec<_> = directory
+            let entries = directory
                 .iter()
-                .map(|(tag, kind, count, value)| {
-                    let value = match kind {
-                        3 if *count == 1 => tiff.left(*value as u16),
-                        _ => tiff.long_bytes(*value),
-                    };
-                    tiff.entry_of(*tag, *kind, *count, value)
-                })
-                .collect();
-            block.extend(tiff.directory_bytes(&entries));
+                .map(|&(tag, kind, count, value)| match (kind, count) {
+                    (SHORT, 1) => tiff.short_entry(tag, value as u16),
+                    _ => tiff.entry(tag, kind, count, tiff.long_bytes(value)),
+                });
+            block.extend(tiff.directory_bytes(&entries.collect::<Vec<_>>()));
         }
         [&block, data].concat()
     }
@@ -577,10 +558,11 @@ mod tests {
     #[test]
     fn what_tells_adobe_rgb_stays_without_the_device() {
         for is_little in [true, false] {
-            let order = |text: [u8; 4]| match is_little {
-                true => u32::from_le_bytes(text),
-                false => u32::from_be_bytes(text),
+            let block_order = Tiff {
+                block: &[],
+                is_little,
             };
+            let order = |text| u32::from_be_bytes(block_order.ordered(text));
             // A model, then EXIF with its colour space, then its interoperability.
             let (exif, interop) = (8 + 2 + 2 * 12 + 4, 8 + 2 + 2 * 12 + 4 + 2 + 2 * 12 + 4);
             let of = |index: [u8; 4]| {
@@ -594,16 +576,15 @@ mod tests {
                 ];
                 block(is_little, &directories, &[])
             };
-            let has = |block: &[u8], text: &[u8]| block.windows(text.len()).any(|it| it == text);
             let cleaned = clean(&of(*b"R03\0"), Strip::Device).expect("a model goes");
-            assert!(has(&cleaned, b"R03\0") && !has(&cleaned, b"Mod"));
+            assert!(finds(&cleaned, b"R03\0") && !finds(&cleaned, b"Mod"));
             let tiff = Tiff::new(&cleaned).expect("a block");
             let exif = tiff.exif().expect("a directory");
             assert_eq!(tiff.only_short(exif, COLOR_SPACE), Some(0xFFFF));
             assert_eq!(tiff.interoperability(exif), Some(*b"R03\0"));
             assert_eq!(clean(&cleaned, Strip::Device), None);
             let other = clean(&of(*b"Joe\0"), Strip::Device).expect("a name goes");
-            assert!(!has(&other, b"Joe"));
+            assert!(!finds(&other, b"Joe"));
         }
     }
 }
