@@ -3,6 +3,7 @@
 //! A sync word is two bytes and proves little, so a frame must also be followed by another of its
 //! kind, or by the end of what we see.
 
+use super::field::number;
 use super::format::Format;
 
 /// A sound as far as the head shows it.
@@ -226,9 +227,7 @@ pub(super) fn id3_tag(head: &[u8]) -> Option<Id3Tag> {
     if revision == 0xFF || size.iter().any(|&byte| byte >= 0x80) {
         return None;
     }
-    let size = size
-        .iter()
-        .fold(0, |size, &byte| size << 7 | usize::from(byte));
+    let size = number(&size, 7) as usize;
     let footer = if flags & HAS_FOOTER != 0 { HEADER } else { 0 };
     Some(Id3Tag {
         ends: HEADER + size + footer,

@@ -39,6 +39,12 @@ pub(super) fn be64(bytes: &[u8], at: usize) -> Option<u64> {
     array(bytes, at).map(u64::from_be_bytes)
 }
 
+/// A number of any length, its highest byte first, each of which holds so many bits.
+pub(super) fn number(bytes: &[u8], bits: u32) -> u64 {
+    let bytes = bytes.iter();
+    bytes.fold(0, |number, byte| number << bits | u64::from(*byte))
+}
+
 /// Whether a chunk's or a box's name is one that a writer would choose: printable, or QuickTime's
 /// leading `©`.
 pub(super) fn is_plain(fourcc: [u8; 4]) -> bool {

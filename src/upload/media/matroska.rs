@@ -1,14 +1,15 @@
 //! WebM and Matroska: one container (RFC 9559), told apart by the DocType in its EBML header.
 
+use super::field::number;
 use super::format::Format;
 
-const EBML: u32 = 0x1A45_DFA3;
+pub(super) const EBML: u32 = 0x1A45_DFA3;
 const DOC_TYPE: u32 = 0x4282;
-const SEGMENT: u32 = 0x1853_8067;
+pub(super) const SEGMENT: u32 = 0x1853_8067;
 const VOID: u32 = 0xEC;
-const TRACKS: u32 = 0x1654_AE6B;
-const TRACK_ENTRY: u32 = 0xAE;
-const TRACK_TYPE: u32 = 0x83;
+pub(super) const TRACKS: u32 = 0x1654_AE6B;
+pub(super) const TRACK_ENTRY: u32 = 0xAE;
+pub(super) const TRACK_TYPE: u32 = 0x83;
 
 /// An element's id, how many bytes of data it has, and where they start.
 struct Element {
@@ -58,7 +59,7 @@ fn is_sound_alone(head: &[u8], mut at: usize) -> Option<bool> {
         (id, size_at) = element_id(head, at)?;
     }
     // A recorder does not know how long its segment will be, so the size does not count.
-    let size_bytes = head.get(size_at)?.leading_zeros() as usize + 1;
+    let size_bytes = length(*head.get(size_at)?);
     let tracks = child(head, size_at + size_bytes, TRACKS).filter(|_| id == SEGMENT)?;
     let types: Vec<&[u8]> = children(tracks, 0)
         .filter(|(id, _)| *id == TRACK_ENTRY)
@@ -85,15 +86,12 @@ fn child(bytes: &[u8], at: usize, id: u32) -> Option<&[u8]> {
 
 fn element(bytes: &[u8], at: usize) -> Option<Element> {
     let (id, size_at) = element_id(bytes, at)?;
-    let length = bytes.get(size_at)?.leading_zeros() as usize + 1;
+    let length = length(*bytes.get(size_at)?);
     let size = bytes
         .get(size_at..size_at.checked_add(length)?)
         .filter(|_| length <= 8)?;
     let marker = 0x80_u64 << (7 * (length - 1));
-    let value = size
-        .iter()
-        .fold(0, |value, &byte| value << 8 | u64::from(byte))
-        & (marker - 1);
+    let value = number(size, 8) & (marker - 1);
     Some(Element {
         id,
         bytes: usize::try_from(value).ok()?,
@@ -103,12 +101,14 @@ fn element(bytes: &[u8], at: usize) -> Option<Element> {
 
 /// The id at `at`, its marker bit included as is usual, and where the size follows.
 fn element_id(bytes: &[u8], at: usize) -> Option<(u32, usize)> {
-    let length = bytes.get(at)?.leading_zeros() as usize + 1;
+    let length = length(*bytes.get(at)?);
     let id = bytes
         .get(at..at.checked_add(length)?)
         .filter(|_| length <= 4)?;
-    Some((
-        id.iter().fold(0, |id, &byte| id << 8 | u32::from(byte)),
-        at + length,
-    ))
+    Some((number(id, 8) as u32, at + length))
+}
+
+/// How many bytes a number has that begins with this one; above 8 when none does.
+pub(super) fn length(first: u8) -> usize {
+    first.leading_zeros() as usize + 1
 }

@@ -1,7 +1,7 @@
 //! FLAC (RFC 9639): the first block of metadata tells rate and number of samples.
 
 use super::{
-    super::field::be32,
+    super::field::{be32, number},
     Facts, Strip, id3,
     input::{Input, Walked},
     jpeg, vorbis,
@@ -33,8 +33,7 @@ async fn metadata(input: &mut Input) -> Walked {
     const PICTURE: u8 = 6;
     loop {
         let [block, size @ ..] = input.array::<4>().await?;
-        let [x, y, z] = size.map(u64::from);
-        let outer = input.enter(x << 16 | y << 8 | z);
+        let outer = input.enter(number(&size, 8));
         let inside = match block & 0x7F {
             COMMENTS => comments(input).await,
             PICTURE => jpeg::cover(input).await,

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 
 use super::{
-    super::audio,
+    super::{audio, field::number},
     Strip,
     input::{Input, Stop, Walked},
     jpeg, words,
@@ -90,22 +90,17 @@ impl Frame {
     async fn read(input: &mut Input, version: u8) -> Walked<Self> {
         if version == 2 {
             let [a, b, c, size @ ..] = input.array::<6>().await?;
-            let [x, y, z] = size.map(u32::from);
             return Ok(Self {
                 name: [a, b, c, 0],
-                size: (x << 16 | y << 8 | z).into(),
+                size: number(&size, 8),
                 is_plain: true,
             });
         }
         let [a, b, c, d, p, q, r, s, _, format] = input.array::<10>().await?;
         let bits = if version == 4 { 7 } else { 8 };
-        let size = [p, q, r, s];
-        let size = size
-            .iter()
-            .fold(0, |size, byte| size << bits | u64::from(*byte));
         Ok(Self {
             name: [a, b, c, d],
-            size,
+            size: number(&[p, q, r, s], bits),
             is_plain: format == 0,
         })
     }

@@ -6,7 +6,12 @@
 use bytes::Bytes;
 
 use super::{
-    super::{Kind, field::be16, format::Format},
+    super::{
+        Kind,
+        field::{self, be16},
+        format::Format,
+        matroska::{EBML, SEGMENT, TRACK_ENTRY, TRACK_TYPE, TRACKS, length},
+    },
     Facts, Strip,
     input::{Input, Stop, Walked},
     words::is_place,
@@ -19,18 +24,13 @@ const MAX_TRACKS: usize = 128;
 /// Most of a list of tags, or of attached files, that is looked at before it is taken out.
 const MAX_LIST: usize = 64 * 1024;
 
-const EBML: u32 = 0x1A45_DFA3;
 const MAX_ID_LENGTH: u32 = 0x42F2;
-const SEGMENT: u32 = 0x1853_8067;
 const INFO: u32 = 0x1549_A966;
 const TIMESTAMP_SCALE: u32 = 0x2A_D7B1;
 const DURATION: u32 = 0x4489;
 const MUXING_APP: u32 = 0x4D80;
 const WRITING_APP: u32 = 0x5741;
-const TRACKS: u32 = 0x1654_AE6B;
-const TRACK_ENTRY: u32 = 0xAE;
 const TRACK_NUMBER: u32 = 0xD7;
-const TRACK_TYPE: u32 = 0x83;
 const CODEC: u32 = 0x86;
 const DEFAULT_DURATION: u32 = 0x23_E383;
 const VIDEO: u32 = 0xE0;
@@ -130,10 +130,9 @@ impl Element {
         };
         // The bit that tells the length is part of an id, but not of a size.
         let mask = (1_u64 << (7 * size_bytes)) - 1;
-        let size = unsigned(size) & mask;
-        let id = bytes.get(..id_bytes).map(unsigned);
-        Ok(id.and_then(|id| u32::try_from(id).ok()).map(|id| Self {
-            id,
+        let size = field::number(size, 8) & mask;
+        Ok(bytes.get(..id_bytes).map(|id| Self {
+            id: field::number(id, 8) as u32,
             size: (size != mask).then_some(size),
             header_bytes,
         }))
@@ -142,17 +141,6 @@ impl Element {
     fn known_size(self) -> Walked<u64> {
         self.size.ok_or(Stop::Broken)
     }
-}
-
-/// How many bytes a number has that begins with this one; above 8 when none does.
-fn length(first: u8) -> usize {
-    first.leading_zeros() as usize + 1
-}
-
-fn unsigned(bytes: &[u8]) -> u64 {
-    bytes
-        .iter()
-        .fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
 impl Film {
@@ -364,7 +352,7 @@ impl Film {
         else {
             return;
         };
-        let number = unsigned(number) & !(1 << (7 * number_bytes));
+        let number = field::number(number, 8) & !(1 << (7 * number_bytes));
         let scale = self.scale();
         let start = self
             .cluster_time
@@ -469,7 +457,7 @@ async fn number(input: &mut Input) -> Walked<u64> {
     if input.left() > 8 {
         return Err(Stop::Broken);
     }
-    Ok(unsigned(&input.take(8).await))
+    Ok(field::number(&input.take(8).await, 8))
 }
 
 /// The payload as a float.

@@ -88,7 +88,7 @@ fn without_place(block: &[u8]) -> Option<Vec<u8>> {
     Some(cleaner.cleaned)
 }
 
-fn overlap(one: &Range<usize>, other: &Range<usize>) -> bool {
+pub(super) fn overlap<N: Copy + Ord>(one: &Range<N>, other: &Range<N>) -> bool {
     one.start.max(other.start) < one.end.min(other.end)
 }
 

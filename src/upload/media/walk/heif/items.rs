@@ -4,11 +4,12 @@ use std::ops::Range;
 
 use super::{
     super::{
-        super::field::{be16, be32, fourcc},
+        super::field::{self, be16, be32, fourcc},
         MAX_ELEMENTS,
         input::Input,
         jpeg::EXIF,
-        tiff, xmp,
+        tiff::{self, overlap},
+        xmp,
     },
     VERSION_AND_FLAGS, boxes, find,
 };
@@ -78,8 +79,6 @@ pub(super) fn metadata(meta: &[u8], at: u64) -> Option<Vec<Item>> {
     }
     items.sort_by_key(|item| (item.range.start, item.range.end));
     items.dedup();
-    let overlap =
-        |one: &Range<u64>, other: &Range<u64>| one.start.max(other.start) < one.end.min(other.end);
     // Other data that lies there is not to be destroyed.
     let is_metadata = |id: u32| kinds.iter().any(|(its, _)| *its == id);
     let others = places.iter().filter(|place| !is_metadata(place.id));
@@ -147,34 +146,33 @@ struct Place {
 
 /// By the content of `iloc`, and where the content of `idat` is; `None` when it cannot be read.
 fn places(iloc: &[u8], idat: Option<Range<u64>>) -> Option<Vec<Place>> {
-    let mut reader = Reader { bytes: iloc };
-    let version = reader.number(1)?;
-    reader.number(3)?;
-    let sizes = reader.number(2)?;
+    let mut rest = iloc;
+    // A number of so many bytes, up to eight.
+    let mut next = |bytes: usize| {
+        let number = rest.split_off(..bytes).filter(|_| bytes <= 8);
+        number.map(|number| field::number(number, 8))
+    };
+    let version = next(1)?;
+    next(3)?;
+    let sizes = next(2)?;
     let size = |shift: u32| (sizes >> shift & 0xF) as usize;
     let (offset_size, length_size, base_size) = (size(12), size(8), size(4));
     let index_size = if version == 0 { 0 } else { size(0) };
     let id_size = if version < 2 { 2 } else { 4 };
-    let count = reader.number(id_size)?;
+    let count = next(id_size)?;
     let mut places = Vec::new();
     let mut left = MAX_ELEMENTS;
     for _ in 0..count {
-        let id = u32::try_from(reader.number(id_size)?).ok()?;
-        let method = if version == 0 {
-            0
-        } else {
-            reader.number(2)? & 0xF
-        };
-        let other_file = reader.number(2)?;
-        let base = reader.number(base_size)?;
+        let id = u32::try_from(next(id_size)?).ok()?;
+        let method = if version == 0 { 0 } else { next(2)? & 0xF };
+        let other_file = next(2)?;
+        let base = next(base_size)?;
         let mut ranges = Vec::new();
-        for _ in 0..reader.number(2)? {
+        for _ in 0..next(2)? {
             left = left.checked_sub(1)?;
-            reader.number(index_size)?;
-            let offset = reader.number(offset_size)?;
-            let length = reader.number(length_size)?;
-            let start = base.checked_add(offset)?;
-            let end = start.checked_add(length)?;
+            next(index_size)?;
+            let start = base.checked_add(next(offset_size)?)?;
+            let end = start.checked_add(next(length_size)?)?;
             match (method, &idat) {
                 (0, _) if other_file == 0 => ranges.push(start..end),
                 (1, Some(idat)) => {
@@ -188,26 +186,4 @@ fn places(iloc: &[u8], idat: Option<Range<u64>>) -> Option<Vec<Place>> {
         places.push(Place { id, ranges });
     }
     Some(places)
-}
-
-/// Numbers one after the other.
-#[derive(Debug)]
-struct Reader<'b> {
-    bytes: &'b [u8],
-}
-
-impl Reader<'_> {
-    /// A number of so many bytes, up to eight.
-    fn number(&mut self, size: usize) -> Option<u64> {
-        let (number, rest) = self.bytes.split_at_checked(size)?;
-        self.bytes = rest;
-        match size {
-            0..=8 => Some(
-                number
-                    .iter()
-                    .fold(0, |all, byte| all << 8 | u64::from(*byte)),
-            ),
-            _ => None,
-        }
-    }
 }

@@ -14,7 +14,8 @@ use super::{
     },
     Facts, MAX_ELEMENTS, Strip,
     input::{Input, Stop, Walked},
-    movie, samsung,
+    movie::{self, Header},
+    samsung,
 };
 
 /// Largest `meta` box that is held. A picture of 200 megapixels has one of 39 KB.
@@ -30,14 +31,16 @@ pub(super) async fn walk(input: &mut Input, facts: &mut Facts) -> Walked {
     let mut media = Held::default();
     let mut coming = None;
     for _ in 0..MAX_ELEMENTS {
-        let Some(BoxHeader { kind, bytes }) = BoxHeader::read(input).await? else {
+        if input.is_at_end().await {
             return Ok(());
-        };
+        }
+        let start = input.array().await?;
+        let Header { kind, payload, .. } = Header::starting(input, start).await?;
         let strips = input.strip() != Strip::Off;
-        let outer = input.enter(bytes);
+        let outer = input.enter(payload);
         match (&kind, &mut coming) {
-            (b"meta", None) if bytes <= MAX_META => {
-                let meta = Held::take(input, bytes as usize).await;
+            (b"meta", None) if payload <= MAX_META => {
+                let meta = Held::take(input, payload as usize).await;
                 if let Some((width, height)) = primary_size(&meta.bytes) {
                     facts.set_size(width, height, false);
                 }
@@ -136,33 +139,6 @@ impl Held {
         let start = usize::try_from(range.start.checked_sub(self.at)?).ok()?;
         let end = usize::try_from(range.end.checked_sub(self.at)?).ok()?;
         (end <= self.bytes.len()).then(|| self.bytes.slice(start..end))
-    }
-}
-
-/// A box's type, and how many bytes follow its header.
-#[derive(Clone, Copy, Debug)]
-struct BoxHeader {
-    kind: [u8; 4],
-    bytes: u64,
-}
-
-impl BoxHeader {
-    /// `None` at the end of the file.
-    async fn read(input: &mut Input) -> Walked<Option<Self>> {
-        if input.is_at_end().await {
-            return Ok(None);
-        }
-        let size = u32::from_be_bytes(input.array().await?);
-        let kind = input.array().await?;
-        let bytes = match size {
-            // To the end of the file.
-            0 => u64::MAX,
-            1 => u64::from_be_bytes(input.array().await?)
-                .checked_sub(16)
-                .ok_or(Stop::Broken)?,
-            size => u64::from(size).checked_sub(8).ok_or(Stop::Broken)?,
-        };
-        Ok(Some(Self { kind, bytes }))
     }
 }
 

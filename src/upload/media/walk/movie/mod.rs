@@ -61,21 +61,27 @@ struct Movie {
 
 /// The header of a box; its payload follows.
 #[derive(Clone, Copy, Debug)]
-struct Header {
-    kind: [u8; 4],
+pub(super) struct Header {
+    pub(super) kind: [u8; 4],
     at: u64,
-    payload: u64,
+    pub(super) payload: u64,
 }
 
 impl Header {
     async fn read(input: &mut Input, movie: &mut Movie) -> Walked<Self> {
-        let at = input.position();
-        let [a, b, c, d, kind @ ..] = input.array::<8>().await?;
+        let start = input.array().await?;
         movie.boxes += 1;
         if movie.boxes > MAX_BOXES {
             input.keeps_something();
             return Err(Stop::Broken);
         }
+        Self::starting(input, start).await
+    }
+
+    /// Of a box that starts with these bytes, which have passed.
+    pub(super) async fn starting(input: &mut Input, start: [u8; 8]) -> Walked<Self> {
+        let at = input.position() - 8;
+        let [a, b, c, d, kind @ ..] = start;
         let payload = match u32::from_be_bytes([a, b, c, d]) {
             // To the end of the file, or a zero that ends a list in QuickTime.
             0 => Some(input.left()),

@@ -283,11 +283,7 @@ impl Run {
 }
 
 fn pair(bytes: &[u8; 8]) -> [u32; 2] {
-    let [a, b, c, d, e, f, g, h] = *bytes;
-    [
-        u32::from_be_bytes([a, b, c, d]),
-        u32::from_be_bytes([e, f, g, h]),
-    ]
+    [0, 4].map(|at| be32(bytes, at).unwrap_or_default())
 }
 
 /// Hands each entry of a table to `add`, as many of a chunk at a time as are whole in it.
