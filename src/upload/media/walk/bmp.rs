@@ -14,17 +14,13 @@ const CORE_HEADER: u32 = 12;
 pub(super) async fn walk(input: &mut Input, facts: &mut Facts) -> Walked {
     let head = input.collect(HEAD).await?;
     let (width, height) = if le32(&head, 14) == Some(CORE_HEADER) {
-        (
-            le16(&head, 18).map(u32::from),
-            le16(&head, 20).map(u32::from),
-        )
+        let side = |at| le16(&head, at).map(u32::from);
+        (side(18), side(20))
     } else {
         // A negative height says that the rows go down.
         let height = le32(&head, 22).map(|height| height.cast_signed().unsigned_abs());
         (le32(&head, 18), height)
     };
-    if let (Some(width), Some(height)) = (width, height) {
-        facts.set_size(width, height, false);
-    }
+    facts.set_size(width.zip(height), false);
     Ok(())
 }

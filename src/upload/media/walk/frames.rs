@@ -10,14 +10,7 @@ use super::{
 /// MP3, with tags in front of it and between its frames.
 pub(super) async fn mp3(input: &mut Input, facts: &mut Facts) -> Walked {
     let mut sum = Sum::default();
-    let walked = mp3_frames(input, &mut sum).await;
-    sum.tell(facts);
-    walked
-}
-
-async fn mp3_frames(input: &mut Input, sum: &mut Sum) -> Walked {
-    let mut carry = Carry::<4>::default();
-    carry.put(&id3::skip(input).await);
+    let mut carry = Carry::<4>::new(&id3::skip(input).await);
     // Encoders write into the first frame how many follow, and no sound.
     let header = carry.whole();
     if let Some((header, frame)) = header.zip(header.as_ref().and_then(audio::mpeg_layer_3)) {
@@ -27,14 +20,15 @@ async fn mp3_frames(input: &mut Input, sum: &mut Sum) -> Walked {
             sum.step(Some(frame));
         }
     }
-    frames(input, carry, audio::mpeg_layer_3, sum).await
+    let walked = frames(input, carry, audio::mpeg_layer_3, &mut sum).await;
+    sum.tell(facts);
+    walked
 }
 
 /// AAC in ADTS, with tags in front of it.
 pub(super) async fn adts(input: &mut Input, facts: &mut Facts) -> Walked {
     let mut sum = Sum::default();
-    let mut carry = Carry::<7>::default();
-    carry.put(&id3::skip(input).await);
+    let carry = Carry::<7>::new(&id3::skip(input).await);
     let walked = frames(input, carry, audio::adts, &mut sum).await;
     sum.tell(facts);
     walked
@@ -100,16 +94,16 @@ struct Carry<const H: usize> {
     count: usize,
 }
 
-impl<const H: usize> Default for Carry<H> {
-    fn default() -> Self {
-        Self {
+impl<const H: usize> Carry<H> {
+    fn new(start: &[u8]) -> Self {
+        let mut carry = Self {
             bytes: [0; H],
             count: 0,
-        }
+        };
+        carry.put(start);
+        carry
     }
-}
 
-impl<const H: usize> Carry<H> {
     /// Adds as many as there is room for, and says how many.
     fn put(&mut self, bytes: &[u8]) -> usize {
         let room = self.bytes.get_mut(self.count..).unwrap_or_default();

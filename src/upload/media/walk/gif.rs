@@ -32,9 +32,7 @@ struct Frames {
 pub(super) async fn walk(input: &mut Input, facts: &mut Facts) -> Walked {
     input.skip(6).await?;
     let screen = input.array::<7>().await?;
-    if let (Some(width), Some(height)) = (le16(&screen, 0), le16(&screen, 2)) {
-        facts.set_size(width.into(), height.into(), false);
-    }
+    facts.set_size(le16(&screen, 0).zip(le16(&screen, 2)), false);
     skip_colours(input, screen[4]).await?;
     let mut frames = Frames::default();
     let walked = blocks(input, facts, &mut frames).await;
@@ -52,10 +50,8 @@ async fn blocks(input: &mut Input, facts: &mut Facts, frames: &mut Frames) -> Wa
                 let image = input.array::<9>().await?;
                 frames.add();
                 // Where the screen has no size, the first image has it.
-                if facts.width.is_none()
-                    && let (Some(width), Some(height)) = (le16(&image, 4), le16(&image, 6))
-                {
-                    facts.set_size(width.into(), height.into(), false);
+                if facts.width.is_none() {
+                    facts.set_size(le16(&image, 4).zip(le16(&image, 6)), false);
                 }
                 skip_colours(input, image[8]).await?;
                 // The smallest code of the compression.
@@ -85,11 +81,9 @@ async fn blocks(input: &mut Input, facts: &mut Facts, frames: &mut Frames) -> Wa
 
 impl Frames {
     fn add(&mut self) {
-        let delay = std::mem::take(&mut self.delay);
-        let delay = if delay < SHORTEST_DELAY {
-            USUAL_DELAY
-        } else {
-            delay
+        let delay = match std::mem::take(&mut self.delay) {
+            ..SHORTEST_DELAY => USUAL_DELAY,
+            delay => delay,
         };
         self.count += 1;
         self.duration += u64::from(delay);

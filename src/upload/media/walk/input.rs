@@ -38,27 +38,20 @@ pub(super) type Walked<T = ()> = Result<T, Stop>;
 /// Between a walk and whoever brings it bytes.
 #[derive(Debug, Default)]
 pub(super) struct Feed {
-    next: Option<Bytes>,
-    has_ended: bool,
+    pub(super) next: Option<Bytes>,
+    pub(super) has_ended: bool,
     /// How many bytes from here on the walk goes over without a look.
     pub(super) skipping: u64,
     /// How many of them will not come.
     left_out: u64,
+    /// Those not yet handed over.
     pub(super) edits: Vec<Edit>,
 }
 
 impl Feed {
-    pub(super) fn bring(&mut self, chunk: Bytes) {
-        self.next = Some(chunk);
-    }
-
     /// Leaves out bytes, at most those that the walk goes over without a look.
     pub(super) fn leave_out(&mut self, bytes: u64) {
         self.left_out = bytes.min(self.skipping);
-    }
-
-    pub(super) fn end(&mut self) {
-        self.has_ended = true;
     }
 }
 
@@ -110,7 +103,7 @@ impl Input {
         self.limit - self.position
     }
 
-    /// Edits not yet handed over.
+    /// Which metadata is overwritten.
     pub(super) fn strip(&self) -> Strip {
         self.strip
     }

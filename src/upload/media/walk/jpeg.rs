@@ -54,10 +54,7 @@ pub(super) async fn walk(input: &mut Input, facts: &mut Facts) -> Walked {
     // The start of the image, and of its first marker.
     input.skip(3).await?;
     let walked = before_scan(input, &mut picture).await;
-    if let Some((width, height)) = picture.sides {
-        let is_turned = picture.is_turned.unwrap_or_default();
-        facts.set_size(width.into(), height.into(), is_turned);
-    }
+    facts.set_size(picture.sides, picture.is_turned.unwrap_or_default());
     if input.strip() == Strip::Off {
         return walked.map(drop);
     }

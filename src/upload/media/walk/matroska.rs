@@ -383,9 +383,8 @@ impl Film {
         let largest = pictures.max_by_key(|track| track.sides().area());
         if let Some(picture) = largest {
             let Sides { width, height } = picture.sides();
-            if let (Ok(width), Ok(height)) = (width.try_into(), height.try_into()) {
-                facts.set_size(width, height, picture.is_turned);
-            }
+            let [width, height] = [width, height].map(|side| u32::try_from(side).ok());
+            facts.set_size(width.zip(height), picture.is_turned);
         } else if self.tracks.iter().any(|track| track.kind == SOUND) {
             let is_known = format.media("").kind == Kind::Audio;
             facts.kind = (!is_known).then_some(Kind::Audio);

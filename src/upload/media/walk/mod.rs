@@ -33,7 +33,6 @@ mod words;
 mod xmp;
 
 use std::{
-    fmt,
     pin::Pin,
     sync::{Arc, Mutex},
     task::{Context, Poll, Waker},
@@ -103,12 +102,12 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// The size of a picture; turned by a quarter, width and height change places.
-    fn set_size(&mut self, width: u32, height: u32, is_turned: bool) {
-        let (width, height) = if is_turned {
-            (height, width)
-        } else {
-            (width, height)
+    /// The size of a picture, where it is known; turned by a quarter, width and height change places.
+    fn set_size<N: Into<u32>>(&mut self, size: Option<(N, N)>, is_turned: bool) {
+        let (width, height) = match size.map(|(width, height)| (width.into(), height.into())) {
+            Some((width, height)) if is_turned => (height, width),
+            Some(size) => size,
+            None => return,
         };
         let believed = |side| (1..=MAX_SIDE).contains(&side);
         if believed(width) && believed(height) {
@@ -142,12 +141,9 @@ pub struct Report {
 /// Walks through one file, chunk by chunk.
 pub(super) struct Walker {
     feed: Arc<Mutex<Feed>>,
-    walking: Walking,
-}
-
-enum Walking {
-    Still(Pin<Box<dyn Future<Output = Report> + Send>>),
-    Done(Report),
+    /// `None` once it has ended.
+    walk: Option<Pin<Box<dyn Future<Output = Report> + Send>>>,
+    report: Report,
 }
 
 impl Walker {
@@ -157,22 +153,23 @@ impl Walker {
         let walk = walk(format, Input::new(Arc::clone(&feed), strip));
         (format.media("").kind != Kind::Document).then(|| Self {
             feed,
-            walking: Walking::Still(Box::pin(walk)),
+            walk: Some(Box::pin(walk)),
+            report: Report::default(),
         })
     }
 
     /// Takes the next chunk. Edits are of bytes of this chunk, or of up to [`REACH`] before it.
     pub(super) fn see(&mut self, chunk: &Bytes, edits: &mut Vec<Edit>) {
-        if matches!(self.walking, Walking::Still(_)) && !chunk.is_empty() {
-            input::lock(&self.feed).bring(chunk.clone());
+        if self.walk.is_some() && !chunk.is_empty() {
+            input::lock(&self.feed).next = Some(chunk.clone());
             self.go_on(edits);
         }
     }
 
     /// How many bytes from here on it need not see; `None` when it needs none at all any more.
     pub(super) fn skips(&self) -> Option<u64> {
-        let is_still = matches!(self.walking, Walking::Still(_));
-        is_still.then(|| input::lock(&self.feed).skipping)
+        let walk = self.walk.as_ref();
+        walk.map(|_| input::lock(&self.feed).skipping)
     }
 
     /// Says that so many bytes will not come, at most those it need not see.
@@ -181,31 +178,21 @@ impl Walker {
         self.go_on(edits);
     }
 
-    /// Says that the last chunk was seen.
+    /// Says that the last chunk was seen: no walk waits for more.
     pub(super) fn end(mut self, edits: &mut Vec<Edit>) -> Report {
-        input::lock(&self.feed).end();
+        input::lock(&self.feed).has_ended = true;
         self.go_on(edits);
-        match self.walking {
-            Walking::Done(report) => report,
-            // No walk waits for more behind the end.
-            Walking::Still(_) => Report::default(),
-        }
+        self.report
     }
 
     fn go_on(&mut self, edits: &mut Vec<Edit>) {
-        if let Walking::Still(walk) = &mut self.walking {
-            let polled = walk.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-            if let Poll::Ready(report) = polled {
-                self.walking = Walking::Done(report);
-            }
+        let mut context = Context::from_waker(Waker::noop());
+        if let Some(walk) = &mut self.walk
+            && let Poll::Ready(report) = walk.as_mut().poll(&mut context)
+        {
+            (self.walk, self.report) = (None, report);
         }
         edits.append(&mut input::lock(&self.feed).edits);
-    }
-}
-
-impl fmt::Debug for Walker {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Walker")
     }
 }
 

@@ -35,9 +35,8 @@ pub(super) async fn walk(input: &mut Input, facts: &mut Facts) -> Walked {
     input.skip(CHECKSUM).await?;
     let mut picture = Picture::default();
     let walked = chunks(input, &mut picture).await;
-    if let (Some(width), Some(height)) = (be32(&header, 0), be32(&header, 4)) {
-        facts.set_size(width, height, picture.is_turned);
-    }
+    let size = be32(&header, 0).zip(be32(&header, 4));
+    facts.set_size(size, picture.is_turned);
     facts.animated = picture.frames > 1;
     if facts.animated {
         facts.set_duration(picture.duration, 1_000_000);

@@ -221,7 +221,7 @@ impl Film {
 
     fn tell(&self, facts: &mut Facts) {
         const MILLION: u64 = 1_000_000;
-        facts.set_size(self.width, self.height, false);
+        facts.set_size(Some((self.width, self.height)), false);
         let Some([length, scale, rate]) = self.pictures else {
             if let Some([length, scale, rate]) = self.sound {
                 facts.kind = Some(Kind::Audio);

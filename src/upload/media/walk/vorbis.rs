@@ -4,13 +4,12 @@
 use std::ops::Range;
 
 use base64_simd::STANDARD_NO_PAD;
-use memchr::memmem;
 
 use super::{
     super::field::le32,
     MAX_ELEMENTS, Strip,
     jpeg::METADATA,
-    words::{is_device, is_place},
+    words::{contains_any, is_device, is_place},
 };
 
 /// Most of the comments that is looked at.
@@ -41,11 +40,8 @@ pub(super) fn has_cover_with_metadata(comments: &[u8]) -> bool {
         let whole = text.len() - text.len() % 4;
         let text = text.get(..whole).unwrap_or_default().trim_ascii_end();
         let text = text.split(|byte| *byte == b'=').next().unwrap_or_default();
-        let Ok(cover) = STANDARD_NO_PAD.decode_to_vec(text) else {
-            return true;
-        };
-        let mut found = METADATA.iter().map(|word| memmem::find(&cover, word));
-        found.any(|at| at.is_some())
+        let cover = STANDARD_NO_PAD.decode_to_vec(text);
+        cover.map_or(true, |cover| contains_any(&cover, &METADATA))
     })
 }
 

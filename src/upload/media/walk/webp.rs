@@ -45,9 +45,7 @@ pub(super) async fn walk(input: &mut Input, facts: &mut Facts) -> Walked {
             metadata(input, &head[..4] == b"EXIF", size).await;
         }
         // The canvas comes first where there is one.
-        if let Some((width, height)) = sides.filter(|_| facts.width.is_none()) {
-            facts.set_size(width, height, false);
-        }
+        facts.set_size(sides.filter(|_| facts.width.is_none()), false);
         if input.leave(outer).await.is_err() {
             break;
         }

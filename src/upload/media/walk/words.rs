@@ -28,49 +28,51 @@ pub(super) async fn clean(
 
 /// Whether it speaks of a place. Letters of 16 bits count as those of 8.
 pub(super) fn is_place(text: &[u8]) -> bool {
-    const WORDS: &[&str] = &[
-        "location",
-        "gps",
-        "latitude",
-        "longitude",
-        "direction",
-        "photoshop:city",
-        "photoshop:state",
-        "photoshop:country",
-        "countrycode",
+    const WORDS: &[&[u8]] = &[
+        b"location",
+        b"gps",
+        b"latitude",
+        b"longitude",
+        b"direction",
+        b"photoshop:city",
+        b"photoshop:state",
+        b"photoshop:country",
+        b"countrycode",
     ];
-    contains_any(text, WORDS)
+    contains_any(&letters(text), WORDS)
 }
 
 /// Whether it speaks of a phone, a camera, a program, their numbers or an owner.
 pub(super) fn is_device(text: &[u8]) -> bool {
-    const WORDS: &[&str] = &[
-        "make",
-        "manufacturer",
-        "model",
-        "software",
-        "encoder",
-        "android.version",
-        "author",
-        "artist",
-        "owner",
-        "serial",
-        "camera",
-        "lens",
-        "creationdate",
-        "content.identifier",
-        "xiaomi",
-        "samsung",
+    const WORDS: &[&[u8]] = &[
+        b"make",
+        b"manufacturer",
+        b"model",
+        b"software",
+        b"encoder",
+        b"android.version",
+        b"author",
+        b"artist",
+        b"owner",
+        b"serial",
+        b"camera",
+        b"lens",
+        b"creationdate",
+        b"content.identifier",
+        b"xiaomi",
+        b"samsung",
     ];
-    contains_any(text, WORDS)
+    contains_any(&letters(text), WORDS)
 }
 
-/// Whether any of the words, which are in lower case, stands in `text` in any case.
-fn contains_any(text: &[u8], words: &[&str]) -> bool {
+/// The text in lower case, in letters of 8 bits.
+fn letters(text: &[u8]) -> Vec<u8> {
     let letters = text.iter().filter(|byte| **byte != 0);
-    let text: Vec<u8> = letters.map(u8::to_ascii_lowercase).collect();
-    let mut found = words
-        .iter()
-        .map(|word| memchr::memmem::find(&text, word.as_bytes()));
-    found.any(|at| at.is_some())
+    letters.map(u8::to_ascii_lowercase).collect()
+}
+
+/// Whether any of the words stands in `text`.
+pub(super) fn contains_any(text: &[u8], words: &[&[u8]]) -> bool {
+    let mut words = words.iter();
+    words.any(|word| memchr::memmem::find(text, word).is_some())
 }

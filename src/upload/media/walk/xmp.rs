@@ -95,11 +95,8 @@ fn going(packet: &[u8], strip: Strip) -> Result<Vec<Range<usize>>, Malformed> {
             }
         };
     }
-    if reader.open.is_empty() {
-        Ok(reader.going)
-    } else {
-        Err(Malformed)
-    }
+    let is_closed = reader.open.is_empty();
+    is_closed.then_some(reader.going).ok_or(Malformed)
 }
 
 /// Where `text` stands next.
@@ -299,25 +296,20 @@ impl<'p> Reader<'p> {
     /// Whether a property stays even where all goes that tells a device.
     fn is_kept(&self, prefix: &[u8], local: &[u8]) -> bool {
         let declared = self.namespaces.iter().find(|(its, _)| *its == prefix);
-        let Some((_, namespace)) = declared else {
-            return false;
-        };
-        let namespace = *namespace;
-        [RDF, META].contains(&namespace)
-            || VIEWING.contains(&namespace)
-            || namespace == TIFF && local == b"Orientation"
-            || namespace == EXIF && local == b"ColorSpace"
+        declared.is_some_and(|(_, namespace)| {
+            [RDF, META].contains(namespace)
+                || VIEWING.contains(namespace)
+                || *namespace == TIFF && local == b"Orientation"
+                || *namespace == EXIF && local == b"ColorSpace"
+        })
     }
 }
 
 /// Prefix and local part of a name.
 fn split(name: &[u8]) -> (&[u8], &[u8]) {
-    match memchr(b':', name) {
-        Some(at) => (
-            name.get(..at).unwrap_or_default(),
-            name.get(at + 1..).unwrap_or_default(),
-        ),
-        None => (b"", name),
+    match memchr(b':', name).map(|at| name.split_at(at)) {
+        Some((prefix, [_, local @ ..])) => (prefix, local),
+        _ => (b"", name),
     }
 }
 
@@ -348,8 +340,7 @@ fn is_place(local: &[u8]) -> bool {
     ];
     let lower = local.to_ascii_lowercase();
     lower.starts_with(b"gps")
-        || memmem::find(&lower, b"latitude").is_some()
-        || memmem::find(&lower, b"longitude").is_some()
+        || words::contains_any(&lower, &[b"latitude", b"longitude"])
         || lower.ends_with(b"altitude")
         // Where in the picture its subject stands is no place.
         || local.ends_with(b"Location") && local != b"SubjectLocation"
@@ -371,8 +362,7 @@ pub(super) fn names_place(piece: &[u8]) -> bool {
         b"LocationShown",
         b"Iptc4xmpCore:Location",
     ];
-    let mut found = NAMES.iter().map(|name| memmem::find(piece, name));
-    found.any(|at| at.is_some())
+    words::contains_any(piece, NAMES)
 }
 
 #[cfg(test)]

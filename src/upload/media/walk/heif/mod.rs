@@ -41,9 +41,7 @@ pub(super) async fn walk(input: &mut Input, facts: &mut Facts) -> Walked {
         match (&kind, &mut coming) {
             (b"meta", None) if payload <= MAX_META => {
                 let meta = Held::take(input, payload as usize).await;
-                if let Some((width, height)) = primary_size(&meta.bytes) {
-                    facts.set_size(width, height, false);
-                }
+                facts.set_size(primary_size(&meta.bytes), false);
                 if strips {
                     let media = std::mem::take(&mut media);
                     coming = Some(clean_held(input, &[media, meta]));
@@ -163,9 +161,7 @@ fn boxes(bytes: &[u8], within: Range<usize>) -> impl Iterator<Item = ([u8; 4], R
 
 /// The content of the first box of this type.
 fn find(bytes: &[u8], within: Range<usize>, kind: &[u8; 4]) -> Option<Range<usize>> {
-    boxes(bytes, within)
-        .find(|(found, _)| found == kind)
-        .map(|(_, content)| content)
+    boxes(bytes, within).find_map(|(found, content)| (found == *kind).then_some(content))
 }
 
 /// Version and flags begin what `meta` and some of its boxes hold.

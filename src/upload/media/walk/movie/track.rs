@@ -44,8 +44,7 @@ impl Track {
     }
 
     pub(super) fn tell_size(&self, facts: &mut Facts) {
-        let (width, height) = self.sides();
-        facts.set_size(width, height, self.is_turned);
+        facts.set_size(Some(self.sides()), self.is_turned);
     }
 
     fn sides(&self) -> (u32, u32) {
