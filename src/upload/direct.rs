@@ -130,7 +130,8 @@ async fn run(
             }
         }
     }
-    completed_before(session, folder, pending, start).await
+    let found = find(session, folder, &pending).await?;
+    published_before(session, pending, found.ok_or(Error::Incomplete)?, start).await
 }
 
 /// One attempt to take a file to its key.
@@ -287,16 +288,6 @@ async fn find(
     session
         .find(folder, &pending.stem, extensions.iter().map(|it| &**it))
         .await
-}
-
-async fn completed_before(
-    session: &Session,
-    folder: &Folder,
-    pending: Pending,
-    start: Instant,
-) -> Result<Stored, Error> {
-    let found = find(session, folder, &pending).await?;
-    published_before(session, pending, found.ok_or(Error::Incomplete)?, start).await
 }
 
 async fn published_before(

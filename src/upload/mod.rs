@@ -134,9 +134,11 @@ struct Putting<'p, K> {
     created: DateTime<Utc>,
     /// The key, once its type is known.
     key: K,
-    writer: Timed,
+    writer: store::Writer,
     is_started: bool,
     size: u64,
+    /// How long the store took so far.
+    store_time: Duration,
 }
 
 impl<'p, K: Fn(Media) -> ObjectKey> Putting<'p, K> {
@@ -155,9 +157,10 @@ impl<'p, K: Fn(Media) -> ObjectKey> Putting<'p, K> {
             name,
             created,
             key,
-            writer: Timed::new(writer),
+            writer,
             is_started: false,
             size: 0,
+            store_time: Duration::ZERO,
         }
     }
 
@@ -180,18 +183,26 @@ impl<'p, K: Fn(Media) -> ObjectKey> Putting<'p, K> {
             if self.size + chunk.len() as u64 > limit {
                 return Err(ReadError::TooLarge { limit }.into());
             }
-            let media = self.known(&mut watch, chunk.len(), &mut edits)?;
+            // Held, where there is room, until more of it tells its type.
+            let media = match watch.media() {
+                None if !self.writer.can_hold(chunk.len()) => Some(watch.decide(&mut edits)?),
+                media => media,
+            };
             is_edited &= self.edit_written(&edits);
             if let Some(media) = media.filter(|_| !self.is_started) {
                 self.settings.admit(media.kind, Geo::None)?;
                 self.start(media);
             }
-            self.write(edited(chunk, self.size, &edits)).await?;
+            let chunk = edited(chunk, self.size, &edits);
             edits.clear();
+            self.size += chunk.len() as u64;
+            let start = Instant::now();
+            self.writer.write(chunk).await?;
+            self.store_time += start.elapsed();
             next = tokio::select! {
                 biased;
                 chunk = rest.try_next() => chunk?,
-                () = self.writer.writer.wanted_back() => {
+                () = self.writer.wanted_back() => {
                     let idle = store::Writer::PATIENCE;
                     return Err(ReadError::TooSlow { idle }.into());
                 }
@@ -206,7 +217,9 @@ impl<'p, K: Fn(Media) -> ObjectKey> Putting<'p, K> {
         if !self.is_started {
             self.start(media);
         }
-        let (kept, store_time) = self.writer.finish().await?;
+        let start = Instant::now();
+        let kept = self.writer.finish().await?;
+        let store_time = self.store_time + start.elapsed();
         let stored = Stored {
             key: (self.key)(media),
             media,
@@ -222,24 +235,10 @@ impl<'p, K: Fn(Media) -> ObjectKey> Putting<'p, K> {
         Ok((stored, kept))
     }
 
-    /// The type of a file whose next chunk has so many bytes; `None` while it can be held until more
-    /// of it tells.
-    fn known(
-        &self,
-        watch: &mut Watch,
-        chunk_bytes: usize,
-        edits: &mut Vec<Edit>,
-    ) -> Result<Option<Media>, Refused> {
-        match watch.media() {
-            None if !self.writer.writer.can_hold(chunk_bytes) => watch.decide(edits).map(Some),
-            media => Ok(media),
-        }
-    }
-
     fn start(&mut self, media: Media) {
         let key = (self.key)(media);
         let content = content_headers(media, self.name);
-        self.writer.writer.start(key, content);
+        self.writer.start(key, content);
         self.is_started = true;
     }
 
@@ -247,14 +246,9 @@ impl<'p, K: Fn(Media) -> ObjectKey> Putting<'p, K> {
     fn edit_written(&mut self, edits: &[Edit]) -> bool {
         let mut all = true;
         for edit in edits.iter().filter(|edit| edit.at < self.size) {
-            all &= self.writer.writer.edit(edit.clone());
+            all &= self.writer.edit(edit.clone());
         }
         all
-    }
-
-    async fn write(&mut self, chunk: Bytes) -> Result<(), store::Error> {
-        self.size += chunk.len() as u64;
-        self.writer.write(chunk).await
     }
 }
 
@@ -298,10 +292,9 @@ async fn read_head(content: &mut ByteStream<'_>) -> Result<Bytes, ReadError> {
         return Ok(first);
     }
     let mut head = BytesMut::from(first);
-    while head.len() < media::HEAD_BYTES {
-        let Some(chunk) = content.try_next().await? else {
-            break;
-        };
+    while head.len() < media::HEAD_BYTES
+        && let Some(chunk) = content.try_next().await?
+    {
         head.extend_from_slice(&chunk);
     }
     Ok(head.freeze())
@@ -314,33 +307,5 @@ fn content_headers(media: Media, name: &str) -> ContentHeaders {
     ContentHeaders {
         content_type: HeaderValue::from_static(media.mime),
         disposition: is_for_saving.then(|| naming::attachment(name)),
-    }
-}
-
-/// A writer that knows how long its store took.
-struct Timed {
-    writer: store::Writer,
-    spent: Duration,
-}
-
-impl Timed {
-    fn new(writer: store::Writer) -> Self {
-        Self {
-            writer,
-            spent: Duration::ZERO,
-        }
-    }
-
-    async fn write(&mut self, chunk: Bytes) -> Result<(), store::Error> {
-        let start = Instant::now();
-        let written = self.writer.write(chunk).await;
-        self.spent += start.elapsed();
-        written
-    }
-
-    async fn finish(self) -> Result<(Kept, Duration), store::Error> {
-        let start = Instant::now();
-        let kept = self.writer.finish().await?;
-        Ok((kept, self.spent + start.elapsed()))
     }
 }

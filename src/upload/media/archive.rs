@@ -37,10 +37,9 @@ pub(super) fn detect(head: &[u8], claimed: &str) -> Option<Format> {
         (is_bzip2(head), Format::Bzip2),
         (is_zstandard(head), Format::Zstandard),
     ];
-    if let Some((_, format)) = signed.into_iter().find(|(is_it, _)| *is_it) {
-        return Some(format);
-    }
-    is_zip(head).then(|| office(head, claimed).unwrap_or(Format::Zip))
+    let signed = signed.into_iter().find(|(is_it, _)| *is_it);
+    let zip = || is_zip(head).then(|| office(head, claimed).unwrap_or(Format::Zip));
+    signed.map(|(_, format)| format).or_else(zip)
 }
 
 /// The header with its version, at the start of a line within the first 1,024 bytes (ISO 32000-1,
@@ -177,10 +176,8 @@ fn office_folder(name: &[u8]) -> Option<Format> {
         (b"xl/", Format::Xlsx),
         (b"ppt/", Format::Pptx),
     ];
-    FOLDERS
-        .into_iter()
-        .find(|(folder, _)| name.starts_with(folder))
-        .map(|(_, format)| format)
+    let mut folders = FOLDERS.into_iter();
+    folders.find_map(|(folder, format)| name.starts_with(folder).then_some(format))
 }
 
 /// The program that the archive is by an entry of this name.
@@ -191,11 +188,8 @@ fn program(name: &[u8]) -> Option<&'static str> {
         (LONGEST_ENTRY, "JAR"),
     ];
     // Java finds its manifest in any case of letters.
-    let entry = |(entry, _): &(&[u8], _)| name.eq_ignore_ascii_case(entry);
-    ENTRIES
-        .into_iter()
-        .find(entry)
-        .map(|(_, looks_like)| looks_like)
+    let looks_like = |(entry, it): (&[u8], _)| name.eq_ignore_ascii_case(entry).then_some(it);
+    ENTRIES.into_iter().find_map(looks_like)
 }
 const LONGEST_ENTRY: &[u8] = b"META-INF/MANIFEST.MF";
 

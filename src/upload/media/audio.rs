@@ -44,17 +44,12 @@ fn bare(head: &[u8]) -> Option<Format> {
     if flac(head) {
         return Some(Format::Flac);
     }
-    if let found @ Some(_) = frames(head) {
-        return found;
-    }
-    let narrow = head
-        .strip_prefix(b"#!AMR\n")
-        .map(|frames| frames_follow(frames, amr_bytes));
-    let wide = || {
-        head.strip_prefix(b"#!AMR-WB\n")
-            .map(|frames| frames_follow(frames, amr_wb_bytes))
+    let is_amr = |start: &[u8], bytes_of| {
+        let frames = head.strip_prefix(start);
+        frames.is_some_and(|frames| frames_follow(frames, bytes_of))
     };
-    narrow.or_else(wide)?.then_some(Format::Amr)
+    let is_either = || is_amr(b"#!AMR\n", amr_bytes) || is_amr(b"#!AMR-WB\n", amr_wb_bytes);
+    frames(head).or_else(|| is_either().then_some(Format::Amr))
 }
 
 /// MP3 or AAC by the frames at the start of `bytes`.
@@ -211,20 +206,9 @@ pub(super) struct Id3Tag {
 pub(super) fn id3_tag(head: &[u8]) -> Option<Id3Tag> {
     const HEADER: usize = 10;
     const HAS_FOOTER: u8 = 0x10;
-    let header: [u8; HEADER] = *head.first_chunk()?;
-    let [
-        b'I',
-        b'D',
-        b'3',
-        version @ 2..=4,
-        revision,
-        flags,
-        size @ ..,
-    ] = header
-    else {
-        return None;
-    };
-    if revision == 0xFF || size.iter().any(|&byte| byte >= 0x80) {
+    let [version, revision, flags, size @ ..] = *head.strip_prefix(b"ID3")?.first_chunk::<7>()?;
+    let is_size = size.iter().all(|&byte| byte < 0x80);
+    if !matches!(version, 2..=4) || revision == 0xFF || !is_size {
         return None;
     }
     let size = number(&size, 7) as usize;

@@ -73,11 +73,8 @@ impl CompoundWatch {
     /// The format that the streams seen so far show. A document embedded in another brings its stream
     /// along, so several may be found.
     pub(super) fn found(&self) -> Option<Format> {
-        let by_name = self.by_name();
-        match by_name {
-            Some(format) if self.found.contains(&format) => by_name,
-            _ => self.found.first().copied(),
-        }
+        let by_name = self.by_name().filter(|it| self.found.contains(it));
+        by_name.or(self.found.first().copied())
     }
 
     /// The format, when the directory begins within the head and the head has passed.
@@ -109,28 +106,25 @@ fn directory_at(head: &[u8]) -> Option<u64> {
 /// The format whose main stream this directory entry is, if it is one ([MS-CFB] 2.6.1).
 fn main_stream(entry: &[u8]) -> Option<Format> {
     const STREAM: u8 = 2;
+    const NAMES: [(&str, Format); 5] = [
+        ("WordDocument", Format::Doc),
+        ("Workbook", Format::Xls),
+        ("Book", Format::Xls),
+        ("PowerPoint Document", Format::Ppt),
+        ("EncryptedPackage", Format::Encrypted),
+    ];
     if *entry.get(66)? != STREAM {
         return None;
     }
     // UTF-16 with its closing zero.
     let name_bytes = usize::from(le16(entry, 64)?).checked_sub(2)?;
     let name = entry.get(..name_bytes.min(64))?;
-    let is = |text: &str| {
-        name.iter()
-            .copied()
-            .eq(text.encode_utf16().flat_map(u16::to_le_bytes))
+    let is_it = |text: &str| {
+        let wanted = text.encode_utf16().flat_map(u16::to_le_bytes);
+        name.iter().copied().eq(wanted)
     };
-    if is("WordDocument") {
-        Some(Format::Doc)
-    } else if is("Workbook") || is("Book") {
-        Some(Format::Xls)
-    } else if is("PowerPoint Document") {
-        Some(Format::Ppt)
-    } else if is("EncryptedPackage") {
-        Some(Format::Encrypted)
-    } else {
-        None
-    }
+    let mut names = NAMES.into_iter();
+    names.find_map(|(text, format)| is_it(text).then_some(format))
 }
 
 /// Whether the root entry has the class {000C1084-0000-0000-C000-000000000046} of .msi, or 1082 or

@@ -16,10 +16,8 @@ const READERS: [(Reader, Format); 4] = [
 ];
 
 pub(super) fn detect(head: &[u8]) -> Option<Format> {
-    READERS
-        .into_iter()
-        .find(|(reads, _)| reads(head) == Some(true))
-        .map(|(_, format)| format)
+    let mut readers = READERS.into_iter();
+    readers.find_map(|(reads, format)| reads(head)?.then_some(format))
 }
 
 /// Start of image, then a marker that may stand there, then a segment that ends inside the file.

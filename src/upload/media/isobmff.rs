@@ -136,9 +136,7 @@ fn children(mut bytes: &[u8]) -> impl Iterator<Item = ([u8; 4], &[u8])> {
 }
 
 fn child(bytes: &[u8], kind: [u8; 4]) -> Option<&[u8]> {
-    children(bytes)
-        .find(|(each, _)| *each == kind)
-        .map(|(_, payload)| payload)
+    children(bytes).find_map(|(each, payload)| (each == kind).then_some(payload))
 }
 
 /// Whether the major brand is that of Canon's raw photos, which list `isom` as a compatible one.

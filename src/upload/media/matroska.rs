@@ -79,9 +79,7 @@ fn children(bytes: &[u8], mut at: usize) -> impl Iterator<Item = (u32, &[u8])> {
 }
 
 fn child(bytes: &[u8], at: usize, id: u32) -> Option<&[u8]> {
-    children(bytes, at)
-        .find(|(each, _)| *each == id)
-        .map(|(_, data)| data)
+    children(bytes, at).find_map(|(each, data)| (each == id).then_some(data))
 }
 
 fn element(bytes: &[u8], at: usize) -> Option<Element> {

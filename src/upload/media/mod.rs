@@ -100,13 +100,13 @@ fn detect_behind_junk(head: &[u8], claimed: &str) -> Result<Found, Refused> {
     found.map(Found::Is).ok_or(refused)
 }
 
-/// The end of `name` behind its last dot, in lower case; empty when it is longer than any we keep.
 /// Extensions that a file of this name may be stored under.
 pub(super) fn possible_extensions(name: &str) -> Vec<Extension> {
     let other = Media::unknown(&claimed_extension(name)).extension;
     format::extensions().chain([other]).collect()
 }
 
+/// The end of `name` behind its last dot, in lower case; empty when it is longer than any we keep.
 fn claimed_extension(name: &str) -> String {
     match name.rsplit_once('.') {
         Some((_, extension)) if extension.len() <= Extension::MAX_BYTES => {

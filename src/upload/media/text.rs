@@ -43,12 +43,9 @@ pub(super) fn known_beginning(head: &[u8], claimed: &str) -> Option<&'static str
     BEGINNINGS
         .iter()
         .find(|(beginning, _)| begins(beginning))
-        .map(|&(_, name)| {
-            if name == "XML" {
-                xml_dialect(start)
-            } else {
-                name
-            }
+        .map(|&(_, name)| match name {
+            "XML" => xml_dialect(start),
+            _ => name,
         })
         .or_else(|| is_markup(start).then_some("markup"))
         .or_else(|| (claimed != "eml" && is_mhtml(start)).then_some("MHTML"))

@@ -106,29 +106,21 @@ impl Watch {
     /// [`Refused`] when the file is not what its head promised; nothing more need be fed then.
     pub fn see(&mut self, chunk: &Bytes, edits: &mut Vec<Edit>) -> Result<(), Refused> {
         match &mut self.inner {
-            Inner::Nothing => Ok(()),
-            Inner::Walk(walker) => {
-                walker.see(chunk, edits);
-                Ok(())
-            }
-            Inner::Zip(zip) => {
-                zip.see(chunk);
-                Ok(())
-            }
-            Inner::Sound(sound) => match sound.see(chunk)? {
-                Some(format) => self.walk_as(format, edits),
-                None => Ok(()),
-            },
-            Inner::Compound(compound) => {
-                let seen = compound.see(chunk);
-                let found = compound.found_in_head();
-                match seen {
-                    Ok(()) if self.media.is_none() => found.map_or(Ok(()), |it| self.know_as(it)),
-                    Ok(()) => Ok(()),
-                    Err(refused) => self.tolerate(refused),
+            Inner::Nothing => {}
+            Inner::Walk(walker) => walker.see(chunk, edits),
+            Inner::Zip(zip) => zip.see(chunk),
+            Inner::Sound(sound) => {
+                if let Some(format) = sound.see(chunk)? {
+                    self.walk_as(format, edits)?;
                 }
             }
+            Inner::Compound(compound) => match (compound.see(chunk), compound.found_in_head()) {
+                (Err(refused), _) => self.tolerate(refused)?,
+                (Ok(()), Some(format)) if self.media.is_none() => self.know_as(format)?,
+                (Ok(()), _) => {}
+            },
         }
+        Ok(())
     }
 
     /// The file's type, once that is known.
