@@ -287,7 +287,7 @@ mod tests {
 
     #[test]
     fn every_frame_counts_and_nothing_else_does() {
-        let (one, ten) = (stereo(), stereo().repeat(10));
+        let (one, ten, other) = (stereo(), stereo().repeat(10), mono().repeat(10));
         let tag = [b"ID3\x03\0\0\0\0\x02\x00".as_slice(), &[0xFF; 256]].concat();
         let cover = b"\xFF\xD8\xFF\xE0\xFF\xFB\x90\x00\xFF\xFB\x90\x00".repeat(30);
         let [xing, info, vbri] = [
@@ -314,11 +314,7 @@ mod tests {
             ("a tag between", &[&ten, &tag, &ten], 20.0 * frame),
             // One frame begins in what is taken for one and ends behind it.
             ("a picture between", &[&ten, &cover, &ten], 19.0 * frame),
-            (
-                "another rate",
-                &[&ten, &mono().repeat(10)],
-                10.0 * frame + 240.0,
-            ),
+            ("another rate", &[&ten, &other], 10.0 * frame + 240.0),
             ("cut off", &[&ten[..ten.len() - 200]], 10.0 * frame),
         ] {
             let duration = duration_of(Mp3, pieces).expect(case);
@@ -329,15 +325,12 @@ mod tests {
     #[test]
     fn blocks_of_aac_count() {
         let frames = [adts(300, 1), adts(8000, 1), adts(7, 2)].concat().repeat(3);
+        let noise = &[0x55; 5000];
         let reserved_rate = b"\xFF\xF1\x7C\x80\x0C\x9F\xFC".repeat(9);
         for (case, pieces, expected) in [
             ("frames", &[&frames[..]][..], Some(256)),
             ("one", &[&adts(100, 4)], Some(85)),
-            (
-                "noise between",
-                &[&frames, &[0x55; 5000], &frames],
-                Some(512),
-            ),
+            ("noise between", &[&frames, noise, &frames], Some(512)),
             ("reserved rate", &[&reserved_rate], None),
         ] {
             assert_eq!(duration_of(Aac, pieces), expected, "{case}");

@@ -550,8 +550,8 @@ mod tests {
     use super::super::{
         Geo,
         tests::{
-            Passed, cases, changed, finds, pass, pass_in_any_chunks, passed_twice, sample,
-            unchanged,
+            Passed, cases, changed, finds, pass, pass_in_any_chunks, passed_twice,
+            picture as picture_of, sample, unchanged,
         },
     };
     use super::*;
@@ -613,25 +613,19 @@ mod tests {
     #[test]
     fn facts_of_real_files_are_those_that_ffprobe_finds() {
         let film = Facts {
-            width: Some(64),
-            height: Some(48),
             duration_ms: Some(600),
-            ..Facts::default()
+            ..picture_of(64, 48)
         };
-        let sound = |kind| Facts {
+        let [sound, told] = [None, Some(Kind::Audio)].map(|kind| Facts {
             duration_ms: Some(308),
             kind,
             ..Facts::default()
-        };
+        });
         for (format, file, facts) in [
             (Format::Webm, "vp8.webm", film),
             (Format::Mkv, "h264.mkv", film),
-            (Format::WebmSound, "recorder-audio.weba", sound(None)),
-            (
-                Format::Webm,
-                "recorder-audio.weba",
-                sound(Some(Kind::Audio)),
-            ),
+            (Format::WebmSound, "recorder-audio.weba", sound),
+            (Format::Webm, "recorder-audio.weba", told),
         ] {
             assert_eq!(facts_of(format, &sample(file)), facts, "{file}");
         }
@@ -677,10 +671,13 @@ mod tests {
         let group = element(BLOCK_GROUP, &[&own, &number(BLOCK_DURATION, 33)]);
         let time = |time| number(CLUSTER_TIME, time);
         let cluster = |begins, block: &[u8]| endless(CLUSTER, &[&time(begins), block]);
+        let at_100 = |block: &[u8]| cluster(100, block);
         let packet = block(2, 0, short);
         let early = &cluster(9, &packet);
         let [first, second] = [0, 500].map(|at| element(CLUSTER, &[&time(at), &packet]));
+        let falling = [500, 0].map(|at| cluster(at, &packet)).concat();
         let latest = element(CLUSTER_TIME, &[&[0xFF; 8]]);
+        let latest = element(CLUSTER, &[&latest, &packet]);
         for (case, segment, expected) in [
             ("told", &[&told(5000.0)[..], opus, early][..], Some(5000)),
             ("in other units", &[&in_microseconds, opus], Some(5000)),
@@ -688,39 +685,15 @@ mod tests {
             ("no number", &[&told(f32::NAN), opus, early], Some(29)),
             ("infinite", &[&told(f32::INFINITY), opus], None),
             ("below zero", &[&told(-5.0), opus, early], Some(29)),
-            (
-                "longer",
-                &[opus, &cluster(100, &block(2, 7, long))],
-                Some(167),
-            ),
-            (
-                "three",
-                &[opus, &cluster(100, &block(2, -7, three))],
-                Some(123),
-            ),
-            (
-                "its own duration",
-                &[opus, &cluster(100, &group)],
-                Some(138),
-            ),
-            ("the track's", &[&vorbis, &cluster(100, &packet)], Some(125)),
-            (
-                "no track",
-                &[opus, &cluster(100, &block(9, 0, long))],
-                Some(100),
-            ),
+            ("longer", &[opus, &at_100(&block(2, 7, long))], Some(167)),
+            ("three", &[opus, &at_100(&block(2, -7, three))], Some(123)),
+            ("its own duration", &[opus, &at_100(&group)], Some(138)),
+            ("the track's", &[&vorbis, &at_100(&packet)], Some(125)),
+            ("no track", &[opus, &at_100(&block(9, 0, long))], Some(100)),
             ("clusters of a size", &[opus, &first, &second], Some(520)),
-            (
-                "the last one is not the latest",
-                &[opus, &cluster(500, &packet), &cluster(0, &packet)],
-                Some(520),
-            ),
+            ("the last is not the latest", &[opus, &falling], Some(520)),
             ("none", &[opus], None),
-            (
-                "last",
-                &[opus, &element(CLUSTER, &[&latest, &packet])],
-                None,
-            ),
+            ("last", &[opus, &latest], None),
         ] {
             let facts = facts_of(Format::WebmSound, &file(segment));
             assert_eq!(facts.duration_ms, expected, "{case}");
@@ -733,22 +706,16 @@ mod tests {
         let behind = |start: &[u8]| file(&[start, tracks]);
         let long_ids = element(EBML, &[&number(MAX_ID_LENGTH, 8)]);
         let long_number = element(TRACK_ENTRY, &[&element(TRACK_NUMBER, &[&[1; 9]])]);
+        let long_number = element(TRACKS, &[&long_number]);
+        let large = behind(b"\xEC\x01\xFF\xFF\xFF\xFF\xFF\xFF\xFE");
         let long_child = element(INFO, &[b"\x44\x89\x1F\xFF"]);
         let twice = endless(SEGMENT, &[&endless(SEGMENT, &[tracks])]);
         for (case, file, expected) in [
-            (
-                "2^56 bytes",
-                behind(b"\xEC\x01\xFF\xFF\xFF\xFF\xFF\xFF\xFE"),
-                None,
-            ),
+            ("2^56 bytes", large, None),
             ("no size", behind(b"\xEC\xFF"), None),
             ("no id", behind(b"\0\0\0\0"), None),
             ("ids of eight bytes", [&long_ids[..], tracks].concat(), None),
-            (
-                "nine bytes",
-                behind(&element(TRACKS, &[&long_number])),
-                Some(64),
-            ),
+            ("nine bytes", behind(&long_number), Some(64)),
             ("a child past its parent", behind(&long_child), Some(64)),
             ("segments in segments", twice, Some(64)),
         ] {
@@ -763,10 +730,8 @@ mod tests {
     const PLACE: &[u8] = b"+27.2939+112.6932/";
 
     fn tag(name: &[u8], value: &[u8]) -> Vec<u8> {
-        let simple = element(
-            0x67C8,
-            &[&element(0x45A3, &[name]), &element(0x4487, &[value])],
-        );
+        let (name, value) = (element(0x45A3, &[name]), element(0x4487, &[value]));
+        let simple = element(0x67C8, &[&name, &value]);
         element(TAGS, &[&element(0x7373, &[&simple])])
     }
 
@@ -811,10 +776,8 @@ mod tests {
 
     #[test]
     fn a_programs_name_goes_with_the_device() {
-        let [crc, duration] = [
-            element(CRC, &[b"\x11\x22\x33\x44"]),
-            float(DURATION, 5000.0),
-        ];
+        let crc = element(CRC, &[b"\x11\x22\x33\x44"]);
+        let duration = float(DURATION, 5000.0);
         let [muxer, writer] = [(MUXING_APP, "Lavf59"), (WRITING_APP, "Recorder 3")]
             .map(|(id, name)| element(id, &[name.as_bytes()]));
         let before = file(&[&element(INFO, &[&crc, &duration, &muxer, &writer])]);

@@ -178,7 +178,8 @@ mod tests {
 
     use super::super::{
         super::format::Format,
-        Geo, Strip,
+        Geo::{self, Kept},
+        Strip,
         tests::{cases, pass_in_any_chunks, passed_twice, sample, unchanged},
     };
 
@@ -251,25 +252,15 @@ mod tests {
 
     #[test]
     fn a_place_in_a_comment_stays_and_is_told() {
-        for (case, text, geo) in [
-            ("a place", "LOCATION=here", Geo::Kept),
-            ("a title", "TITLE=here", Geo::None),
-            (
-                "a cover with EXIF data",
-                "METADATA_BLOCK_PICTURE=RXhpZkV4aWZFeGlm",
-                Geo::Kept,
-            ),
-            (
-                "a cover without",
-                "METADATA_BLOCK_PICTURE=AAAAAAAAAAAAAAAA",
-                Geo::None,
-            ),
-            (
-                "a cover that cannot be read",
-                "METADATA_BLOCK_PICTURE=!!!!",
-                Geo::Kept,
-            ),
+        const COVER: &str = "METADATA_BLOCK_PICTURE";
+        for (case, name, value, geo) in [
+            ("a place", "LOCATION", "here", Kept),
+            ("a title", "TITLE", "here", Geo::None),
+            ("a cover with EXIF data", COVER, "RXhpZkV4aWZFeGlm", Kept),
+            ("a cover without", COVER, "AAAAAAAAAAAAAAAA", Geo::None),
+            ("a cover that cannot be read", COVER, "!!!!", Kept),
         ] {
+            let text = format!("{name}={value}");
             let length = (text.len() as u32).to_le_bytes();
             let comments = [b"\x02\0\0\0Me\x01\0\0\0", &length[..], text.as_bytes()].concat();
             for start in ["OpusTags", "\x03vorbis", "\x04\0\0\0", ""] {

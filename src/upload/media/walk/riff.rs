@@ -259,14 +259,12 @@ mod tests {
     use super::super::{
         super::format::Format::{self, Avi, Wav},
         Geo, Strip,
-        tests::{cases, changed, finds, pass, pass_in_any_chunks, passed_twice, sample, unchanged},
+        tests::{
+            cases, changed, finds, pass, pass_in_any_chunks, passed_twice, picture, riff as chunk,
+            sample, unchanged,
+        },
     };
     use super::*;
-
-    fn chunk(name: &[u8; 4], data: &[u8]) -> Vec<u8> {
-        let padding = vec![0; data.len() & 1];
-        [name, &(data.len() as u32).to_le_bytes()[..], data, &padding].concat()
-    }
 
     fn list(name: &[u8; 4], chunks: &[&[u8]]) -> Vec<u8> {
         chunk(b"LIST", &[name, &chunks.concat()[..]].concat())
@@ -283,10 +281,8 @@ mod tests {
     /// 8,000 samples per second of so many bits.
     fn fmt(format: u32, bits: u32) -> Vec<u8> {
         let sample = (bits << 16) | (bits / 8);
-        chunk(
-            b"fmt ",
-            &words(&[1 << 16 | format, 8000, 1000 * bits, sample]),
-        )
+        let numbers = [1 << 16 | format, 8000, 1000 * bits, sample];
+        chunk(b"fmt ", &words(&numbers))
     }
 
     fn facts_of(format: Format, file: &[u8]) -> Facts {
@@ -346,61 +342,35 @@ mod tests {
         let sound = stream(b"auds", 1, 8000, 64_000);
         let [no_rate, no_length] =
             [(0, 9), (25, 0)].map(|(rate, len)| stream(b"vids", 1, rate, len));
-        let [four_seconds, two_seconds] = [avih(100, 64, 48), avih(50, 64, 48)];
-        let size = Some((64, 48));
-        for (case, headers, size, ms, kind) in [
-            (
-                "film",
-                &[&four_seconds[..], &pictures, &sound][..],
-                size,
-                Some(4000),
-                None,
-            ),
-            (
-                "sound first",
-                &[&four_seconds, &sound, &pictures],
-                size,
-                Some(4000),
-                None,
-            ),
-            (
-                "upside down",
-                &[&avih(100, 0, 0), &pictures],
-                Some((100, 50)),
-                Some(4000),
-                None,
-            ),
-            ("no rate", &[&two_seconds, &no_rate], size, Some(2000), None),
-            (
-                "no length",
-                &[&two_seconds, &no_length],
-                size,
-                Some(2000),
-                None,
-            ),
-            (
-                "OpenDML",
-                &[&two_seconds, &pictures, &odml],
-                size,
-                Some(200_000),
-                None,
-            ),
-            (
-                "sound alone",
-                &[&avih(0, 0, 0), &sound],
-                None,
-                Some(8000),
-                Some(Kind::Audio),
-            ),
-            ("nothing", &[], None, None, None),
+        let [four, two] = [avih(100, 64, 48), avih(50, 64, 48)];
+        let [no_size, nothing] = [avih(100, 0, 0), avih(0, 0, 0)];
+        let film = |ms| Facts {
+            duration_ms: Some(ms),
+            ..picture(64, 48)
+        };
+        let small = Facts {
+            duration_ms: Some(4000),
+            ..picture(100, 50)
+        };
+        let audio = Facts {
+            duration_ms: Some(8000),
+            kind: Some(Kind::Audio),
+            ..Facts::default()
+        };
+        for (case, headers, expected) in [
+            ("film", &[&four[..], &pictures, &sound][..], film(4000)),
+            ("sound first", &[&four, &sound, &pictures], film(4000)),
+            ("upside down", &[&no_size, &pictures], small),
+            ("no rate", &[&two, &no_rate], film(2000)),
+            ("no length", &[&two, &no_length], film(2000)),
+            ("OpenDML", &[&two, &pictures, &odml], film(200_000)),
+            ("sound alone", &[&nothing, &sound], audio),
+            ("nothing", &[], Facts::default()),
         ] {
             let facts = facts_of(Avi, &riff(b"AVI ", &[&list(b"hdrl", headers), &movi]));
-            let told = (facts.width.zip(facts.height), facts.duration_ms, facts.kind);
-            assert_eq!(told, (size, ms, kind), "{case}");
+            assert_eq!(facts, expected, "{case}");
         }
-        let real = facts_of(Avi, &sample("xvid.avi"));
-        let told = (real.width.zip(real.height), real.duration_ms, real.kind);
-        assert_eq!(told, (size, Some(800), None));
+        assert_eq!(facts_of(Avi, &sample("xvid.avi")), film(800));
     }
 
     #[test]
@@ -439,18 +409,10 @@ mod tests {
     }
 
     fn hostile() -> impl Strategy<Value = (Format, Vec<u8>)> {
-        let wav = riff(
-            b"WAVE",
-            &[
-                &fmt(1, 8),
-                &chunk(b"iXML", b"gps"),
-                &chunk(b"data", &[1; 99]),
-            ],
-        );
-        changed(
-            vec![(Wav, wav), (Avi, sample("xvid.avi")[..2000].to_vec())],
-            200,
-        )
+        let (text, data) = (chunk(b"iXML", b"gps"), chunk(b"data", &[1; 99]));
+        let wav = riff(b"WAVE", &[&fmt(1, 8), &text, &data]);
+        let avi = sample("xvid.avi")[..2000].to_vec();
+        changed(vec![(Wav, wav), (Avi, avi)], 200)
     }
 
     proptest! {

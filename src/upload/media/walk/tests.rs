@@ -139,13 +139,8 @@ pub(super) fn riff(kind: &[u8; 4], data: &[u8]) -> Vec<u8> {
 /// A chunk of a PNG, with its checksum.
 pub(super) fn chunk(kind: &[u8; 4], data: &[u8]) -> Vec<u8> {
     let checksum = crc32fast::hash(&[kind, data].concat()).to_be_bytes();
-    [
-        &(data.len() as u32).to_be_bytes()[..],
-        kind,
-        data,
-        &checksum,
-    ]
-    .concat()
+    let length = (data.len() as u32).to_be_bytes();
+    [&length[..], kind, data, &checksum].concat()
 }
 
 /// The beginning of a PNG of 300 × 200.
@@ -154,7 +149,7 @@ pub(super) fn png_start() -> Vec<u8> {
     [b"\x89PNG\r\n\x1a\n", &header[..]].concat()
 }
 
-fn picture(width: u32, height: u32) -> Facts {
+pub(super) fn picture(width: u32, height: u32) -> Facts {
     Facts {
         width: Some(width),
         height: Some(height),
@@ -169,14 +164,6 @@ fn animation(width: u32, height: u32, duration_ms: u64) -> Facts {
         ..picture(width, height)
     }
 }
-
-const NOTHING: Facts = Facts {
-    width: None,
-    height: None,
-    duration_ms: None,
-    animated: false,
-    kind: None,
-};
 
 #[track_caller]
 fn assert_facts(format: Format, file: &[&[u8]], expected: Facts, case: &str) {
@@ -215,15 +202,11 @@ fn tiff(is_little: bool, tag: u16, kind: u16, count: u32, value: u32) -> Vec<u8>
     tiff::tests::block(is_little, &[&[(tag, kind, count, value)]], &[])
 }
 
-fn jpeg(segments: &[&[u8]]) -> Vec<u8> {
+/// A JPEG with these segments, and bytes in its scan that resemble its end.
+pub(super) fn jpeg(segments: &[&[u8]]) -> Vec<u8> {
     let scan = segment(0xDA, &[1, 1, 0, 0, 63, 0]);
-    [
-        b"\xFF\xD8",
-        &segments.concat()[..],
-        &scan,
-        b"\x12\x34\xFF\xD9",
-    ]
-    .concat()
+    let pixels = b"\x12\xFF\0\xD9\xFF\xD0\x34\xFF\xD9".as_slice();
+    [b"\xFF\xD8", &segments.concat()[..], &scan, pixels].concat()
 }
 
 #[test]
@@ -269,14 +252,14 @@ fn segments_of_a_jpeg_that_deceive() {
         ("fill bytes", &[b"\xFF\xFF\xFF", &frame], picture(300, 200)),
         ("a table", &[&table, &frame], picture(300, 200)),
         ("progressive", &[&progressive], picture(300, 200)),
-        ("no height", &[&no_height], NOTHING),
-        ("no frame", &[], NOTHING),
+        ("no height", &[&no_height], Facts::default()),
+        ("no frame", &[], Facts::default()),
     ] {
         assert_facts(Format::Jpeg, &[&jpeg(segments)], facts, case);
     }
     let cut = &jpeg(&[&frame])[..9];
     for (case, file) in [("cut", cut), ("length 1", b"\xFF\xD8\xFF\xE0\0\x01\xFF")] {
-        assert_facts(Format::Jpeg, &[file], NOTHING, case);
+        assert_facts(Format::Jpeg, &[file], Facts::default(), case);
     }
 }
 
@@ -365,7 +348,7 @@ fn chunks_of_a_webp() {
         ),
         ("one frame", &[&canvas, &first], picture(300, 200)),
         ("a large chunk", &[&canvas, large], picture(300, 200)),
-        ("no start code", &[&no_code], NOTHING),
+        ("no start code", &[&no_code], Facts::default()),
     ] {
         let file = [b"RIFF\0\0\0\0WEBP", &chunks.concat()[..]];
         assert_facts(Format::Webp, &file, facts, case);
@@ -378,10 +361,10 @@ fn headers_of_a_bmp() {
     let upside_down = b"\x28\0\0\0\x2C\x01\0\0\x38\xFF\xFF\xFF";
     let os_2 = b"\x0C\0\0\0\x2C\x01\xC8\0\x01\0\x01\0";
     for (case, header, facts) in [
-        ("the lowest number", lowest, NOTHING),
+        ("the lowest number", lowest, Facts::default()),
         ("upside down", upside_down, picture(300, 200)),
         ("OS/2", os_2, picture(300, 200)),
-        ("cut", b"\x28\0\0", NOTHING),
+        ("cut", b"\x28\0\0", Facts::default()),
     ] {
         assert_facts(Format::Bmp, &[b"BM", &[0; 12], header], facts, case);
     }
@@ -423,7 +406,7 @@ fn properties_of_a_heif() {
         ("turned, then cut out", &[2, 3, 5], picture(100, 50)),
         ("divided by zero", &[2, 6], picture(300, 200)),
         ("no such property", &[2, 99, 0], picture(300, 200)),
-        ("no size", &[3], NOTHING),
+        ("no size", &[3], Facts::default()),
     ] {
         assert_facts(Format::Heic, &[&heif(&properties, primary)], facts, case);
     }
@@ -432,6 +415,6 @@ fn properties_of_a_heif() {
         ("too small", b"\0\0\0\x07meta"),
         ("to the end", b"\0\0\0\0meta\0\0\0\0\0\0\0\0pitm"),
     ] {
-        assert_facts(Format::Avif, &[meta], NOTHING, case);
+        assert_facts(Format::Avif, &[meta], Facts::default(), case);
     }
 }

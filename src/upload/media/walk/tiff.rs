@@ -516,10 +516,8 @@ pub(super) mod tests {
         // With a directory of these bytes.
         let with = |directory: &[u8]| {
             let mut block = gps(38);
-            block.splice(
-                38..(38 + directory.len()).min(78),
-                directory.iter().copied(),
-            );
+            let end = (38 + directory.len()).min(78);
+            block.splice(38..end, directory.iter().copied());
             block
         };
         let rebuilt = |len| {
@@ -541,13 +539,11 @@ pub(super) mod tests {
         }
         let mut cyclic = block(true, &[&[(1, 3, 1, 1)]], &[]);
         cyclic[22] = 8;
+        let version = with(b"\x01\0\0\0\x01\0\x04\0\0\0\x02\x03\0\0");
         for (case, before) in [
             ("a directory that is its own next", cyclic),
             ("zeros", vec![0; 40]),
-            (
-                "a version alone",
-                with(b"\x01\0\0\0\x01\0\x04\0\0\0\x02\x03\0\0"),
-            ),
+            ("a version alone", version),
         ] {
             assert_eq!(clean(&before, Strip::Location), None, "{case}");
         }

@@ -397,17 +397,13 @@ mod tests {
         let names = "a:GpsLongtitude='1' b:RelativeAltitude='2' geo:lat='3' exif:SubjectLocation='4' a:Allocation='5'";
         let no_tags =
             "<!-- <exif:GPSLatitude> --><![CDATA[<q:City>]]><?a <q:City>?><q:City>R</q:City>";
+        let places: Vec<_> = names.split(' ').take(3).collect();
         for (case, attributes, elements, going) in [
             ("nothing", "exif:ColorSpace=\"1\"", version, &[][..]),
             ("attributes", &attributes, "", &[gps, "q:City = 'a > b'"]),
             ("elements", "", &elements, &[longitude, "<q:Country/>"]),
             ("nested", "", nested, &[nested]),
-            (
-                "of other names",
-                names,
-                "",
-                &names.split(' ').take(3).collect::<Vec<_>>(),
-            ),
+            ("of other names", names, "", &places),
             ("behind no tags", "", no_tags, &["<q:City>R</q:City>"]),
         ] {
             let packet = packet(attributes, elements);
