@@ -11,10 +11,13 @@ use super::{
     *,
 };
 use Format::{Gif, Heic as HeicFile, Jpeg, Png, Webp};
+use Geo::Removed;
 
 const PACKET: &str = "<x:xmpmeta xmlns:x='adobe:ns:meta/'><rdf:RDF \
     xmlns:rdf='http://www.w3.org/1999/02/22-rdf-syntax-ns#'><rdf:Description \
     xmlns:exif='http://ns.adobe.com/exif/1.0/' exif:GPSLatitude='47,13.6N'/></rdf:RDF></x:xmpmeta>";
+/// Samsung's record of a country, up to its code.
+const MCC: &[u8] = b"\0\0\xA1\x0A\x08\0\0\0MCC_Data";
 const LATITUDE: &str = "exif:GPSLatitude='47,13.6N'";
 /// 47° 13' 38", as EXIF writes it.
 const DEGREES: &[u8] = b"\x2F\0\0\0\x01\0\0\0\x0D\0\0\0\x01\0\0\0\x26\0\0\0\x01\0\0\0";
@@ -56,11 +59,9 @@ fn movie(is_cleaned: bool) -> Vec<u8> {
     ])
 }
 
-/// A picture of 300 × 200 with these segments, and bytes in its scan that resemble its end.
-fn jpeg(segments: &[Vec<u8>]) -> Vec<u8> {
-    let scan = segment(0xDA, &[1, 1, 0, 0, 63, 0]);
-    let pixels = b"\x12\xFF\0\xD9\xFF\xD0\x34\xFF\xD9";
-    concat(&[b"\xFF\xD8", &segments.concat(), &frame(), &scan, pixels])
+/// A picture of 300 × 200 with these segments.
+fn jpeg(segments: &[&[u8]]) -> Vec<u8> {
+    tests::jpeg(&[&segments.concat(), &frame()])
 }
 
 fn xmp(packet: &[u8]) -> Vec<u8> {
@@ -96,6 +97,9 @@ fn assert_becomes(format: Format, strip: Strip, before: &[u8], after: &[u8], geo
     assert!(again.bytes == after, "{case}: not at once");
 }
 
+/// Bytes behind a picture, made of another image, a film, and the code of a country.
+type Behind = fn(&[u8], &[u8], &[u8]) -> Vec<u8>;
+
 #[test]
 fn segments_of_a_jpeg_and_what_is_behind_it() {
     let (packet, clean_packet) = (xmp(PACKET.as_bytes()), xmp(cleaned_packet().as_bytes()));
@@ -105,34 +109,26 @@ fn segments_of_a_jpeg_and_what_is_behind_it() {
     let profile = segment(0xE2, b"ICC_PROFILE\0\x01\x01");
     let (gps, clean) = (exif(&block()), exif(&cleaned_block()));
     let [none, gone] = [zeros(&named), zeros(&unnamed)];
-    let removed = |before: &[&Vec<u8>], after: &[&Vec<u8>]| {
-        let [before, after] = [before, after].map(|segments| {
-            let segments: Vec<_> = segments.iter().map(|it| it.to_vec()).collect();
-            jpeg(&segments)
-        });
-        (before, after, Geo::Removed)
-    };
-    for (case, (before, after, geo)) in [
-        ("EXIF", removed(&[&gps], &[&clean])),
-        ("XMP", removed(&[&packet], &[&clean_packet])),
-        (
-            "a packet in pieces",
-            removed(&[&unnamed, &named, &unnamed], &[&unnamed, &none, &gone]),
-        ),
-        ("IPTC", removed(&[&city], &[&zeros(&city)])),
-        ("GoPro", removed(&[&gopro], &[&zeros(&gopro)])),
-        (
-            "the rest of a block in another segment",
-            removed(&[&clean, &exif(DEGREES)], &[&clean, &exif(&[0; 24])]),
-        ),
+    let pieces = concat(&[&unnamed, &named, &unnamed]);
+    let clean_pieces = concat(&[&unnamed, &none, &gone]);
+    let rest = concat(&[&clean, &exif(DEGREES)]);
+    let clean_rest = concat(&[&clean, &exif(&[0; 24])]);
+    for (case, before, after) in [
+        ("EXIF", &gps, &clean),
+        ("XMP", &packet, &clean_packet),
+        ("a packet in pieces", &pieces, &clean_pieces),
+        ("IPTC", &city, &zeros(&city)),
+        ("GoPro", &gopro, &zeros(&gopro)),
+        ("the rest of a block in another segment", &rest, &clean_rest),
     ] {
-        assert_becomes(Jpeg, Strip::Location, &before, &after, geo, case);
+        let [before, after] = [before, after].map(|segments| jpeg(&[segments]));
+        assert_becomes(Jpeg, Strip::Location, &before, &after, Geo::Removed, case);
     }
     let plain = jpeg(&[]);
     let stays = |case, file: &[u8], geo| {
         assert_becomes(Jpeg, Strip::Location, file, file, geo, case);
     };
-    stays("nothing", &jpeg(&[profile, title]), Geo::None);
+    stays("nothing", &jpeg(&[&profile, &title]), Geo::None);
     stays("a text", &concat(&[&plain, b"a ftyp b"]), Geo::None);
     let no_image = concat(&[&plain, b"\xFF\xD8\xFF\xE1\0\x01"]);
     stays("an image that is none", &no_image, Geo::Kept);
@@ -140,37 +136,23 @@ fn segments_of_a_jpeg_and_what_is_behind_it() {
     stays("cut off in its scan", &plain[..30], Geo::None);
     stays("no length", b"\xFF\xD8\xFF\xE1\0\0", Geo::Kept);
 
-    let (before, after) = (jpeg(&[gps]), jpeg(&[clean]));
-    let (film, clean_film) = (movie(false), movie(true));
-    let records = |film: &[u8], country: &[u8]| {
-        let name = b"\0\0\x30\x0A\x10\0\0\0MotionPhoto_Data";
-        concat(&[
-            name,
-            film,
-            b"\0\0\xA1\x0A\x08\0\0\0MCC_Data",
-            country,
-            b"SEFT",
-        ])
-    };
-    for (case, before, after) in [
-        ("another image", before.clone(), after.clone()),
-        (
-            "padding and another image",
-            concat(&[&[0; 9], &before]),
-            concat(&[&[0; 9], &after]),
-        ),
-        ("a movie", film.clone(), clean_film.clone()),
-        (
-            "a movie behind another image",
-            concat(&[&before, &film]),
-            concat(&[&after, &clean_film]),
-        ),
-        (
-            "Samsung's records",
-            records(&film, b"460"),
-            records(&clean_film, b"000"),
-        ),
-    ] {
+    let behind: [(_, Behind); 5] = [
+        ("another image", |image, _, _| image.to_vec()),
+        ("padding and another image", |image, _, _| {
+            concat(&[&[0; 9], image])
+        }),
+        ("a movie", |_, film, _| film.to_vec()),
+        ("a movie behind another image", |image, film, _| {
+            concat(&[image, film])
+        }),
+        ("Samsung's records", |_, film, country| {
+            let name = b"\0\0\x30\x0A\x10\0\0\0MotionPhoto_Data";
+            concat(&[name, film, MCC, country, b"SEFT"])
+        }),
+    ];
+    for (case, behind) in behind {
+        let before = behind(&jpeg(&[&gps]), &movie(false), b"460");
+        let after = behind(&jpeg(&[&clean]), &movie(true), b"000");
         let [before, after] = [before, after].map(|behind| concat(&[&plain, &behind]));
         assert_becomes(Jpeg, Strip::Location, &before, &after, Geo::Removed, case);
     }
@@ -182,15 +164,9 @@ fn a_jpeg_without_its_device() {
     let makers = segment(0xE5, b"a maker");
     let profile = segment(0xE2, b"ICC_PROFILE\0\x01\x01");
     let adobe = segment(0xEE, b"Adobe\0\x64\0\0\0\0\0");
-    let before = [&note, &makers, &profile, &adobe, &exif(&block())].map(Clone::clone);
-    let after = [
-        zeros(&note),
-        zeros(&makers),
-        profile,
-        adobe,
-        exif(&cleaned_block()),
-    ];
-    let (before, after) = (jpeg(&before), jpeg(&after));
+    let before = jpeg(&[&note, &makers, &profile, &adobe, &exif(&block())]);
+    let (note, makers, clean) = (zeros(&note), zeros(&makers), exif(&cleaned_block()));
+    let after = jpeg(&[&note, &makers, &profile, &adobe, &clean]);
     let (device, removed) = (Strip::Device, Geo::Removed);
     assert_becomes(Jpeg, device, &before, &after, removed, "segments");
     let unknown = concat(&[&jpeg(&[]), b"unknown"]);
@@ -217,27 +193,12 @@ fn metadata_of_a_png() {
         .map(|packet| chunk(b"iTXt", &text(packet.as_bytes())));
     for (case, before, after, geo) in [
         ("a text", keep.clone(), keep.clone(), Geo::None),
-        ("EXIF", gps, clean, Geo::Removed),
-        ("XMP", xmp, clean_xmp, Geo::Removed),
-        (
-            "packed",
-            chunk(b"iTXt", &packed),
-            void(&packed),
-            Geo::Removed,
-        ),
-        (
-            "profile",
-            chunk(b"tEXt", &profile),
-            void(&profile),
-            Geo::Removed,
-        ),
-        (
-            "a large one",
-            chunk(b"zTXt", &large),
-            void(&large),
-            Geo::Removed,
-        ),
-        ("a field", chunk(b"tEXt", field), void(field), Geo::Removed),
+        ("EXIF", gps, clean, Removed),
+        ("XMP", xmp, clean_xmp, Removed),
+        ("packed", chunk(b"iTXt", &packed), void(&packed), Removed),
+        ("profile", chunk(b"tEXt", &profile), void(&profile), Removed),
+        ("a large one", chunk(b"zTXt", &large), void(&large), Removed),
+        ("a field", chunk(b"tEXt", field), void(field), Removed),
     ] {
         let (before, after) = (png(&[before]), png(&[after]));
         let passed = pass(Png, Strip::Location, &before, 1000);
@@ -293,15 +254,8 @@ fn extensions_of_a_gif() {
     assert_becomes(Gif, Strip::Location, &after, &after, Geo::None, "nothing");
     let passed = pass_in_any_chunks(Gif, Strip::Device, &before);
     assert!(passed.bytes == gif(&cleaned_packet(), b"       "));
-    let no_trailer = &concat(&[&before[..27], b"\x05GPSLa\0\x3B"]);
-    assert_becomes(
-        Gif,
-        Strip::Location,
-        no_trailer,
-        no_trailer,
-        Geo::Kept,
-        "end",
-    );
+    let cut = &concat(&[&before[..27], b"\x05GPSLa\0\x3B"]);
+    assert_becomes(Gif, Strip::Location, cut, cut, Geo::Kept, "no trailer");
 }
 
 /// EXIF data of an item: where its block begins, a name, the block.
@@ -311,6 +265,12 @@ fn item(block: &[u8]) -> Vec<u8> {
 
 /// An item's number, and the offset and length of each of its pieces.
 type Place = (u8, Vec<(u32, u32)>);
+
+/// Items 1, 2 and so on, each in one piece.
+fn whole<const N: usize>(pieces: [(u32, u32); N]) -> Vec<Place> {
+    let pieces = pieces.map(|piece| vec![piece]);
+    (1..).zip(pieces).collect()
+}
 
 /// Pieces of a HEIC: items 1 and 2 are EXIF data and XMP, 3 are the pixels.
 struct Heic {
@@ -329,8 +289,7 @@ impl Heic {
             is_inside: false,
             places: |exif, xmp, pixels| {
                 let (exif_len, xmp_len) = (item(&block()).len() as u32, PACKET.len() as u32);
-                let metadata = [(1, vec![(exif, exif_len)]), (2, vec![(xmp, xmp_len)])];
-                [&metadata[..], &[(3, vec![(pixels, 40)])]].concat()
+                whole([(exif, exif_len), (xmp, xmp_len), (pixels, 40)])
             },
             behind: Vec::new(),
         }
@@ -393,20 +352,17 @@ impl Heic {
 #[test]
 fn items_of_a_heic() {
     let pixels_over = Heic::but(|it| {
-        it.places = |exif, xmp, pixels| {
-            let metadata = [(1, vec![(exif, 9)]), (2, vec![(xmp, 9)])];
-            [&metadata[..], &[(3, vec![(pixels, 50)])]].concat()
-        };
+        it.places = |exif, xmp, pixels| whole([(exif, 9), (xmp, 9), (pixels, 50)]);
     });
     let in_pieces = Heic::but(|it| {
         it.places = |exif, xmp, pixels| {
-            let metadata = [(1, vec![(exif, 9), (exif + 9, 9)]), (2, vec![(xmp, 9)])];
-            [&metadata[..], &[(3, vec![(pixels, 40)])]].concat()
+            let mut places = whole([(exif, 9), (xmp, 9), (pixels, 40)]);
+            places[0].1.push((exif + 9, 9));
+            places
         };
     });
     let nowhere = Heic::but(|it| it.places = |_, xmp, _| vec![(2, vec![(xmp, 9)])]);
-    let too_early =
-        Heic::but(|it| it.places = |_, _, _| vec![(1, vec![(0, 9)]), (2, vec![(4, 5)])]);
+    let too_early = Heic::but(|it| it.places = |_, _, _| whole([(0, 9), (4, 5)]));
     let media_first = Heic::but(|it| it.is_media_first = true);
     let inside = Heic::but(|it| it.is_inside = true);
     for (case, heic, geo) in [
@@ -426,10 +382,7 @@ fn items_of_a_heic() {
         assert_becomes(HeicFile, Strip::Location, &before, &after, geo, case);
     }
     let behind = |is_cleaned, country: &[u8]| {
-        let record = boxed(
-            b"sefd",
-            &[b"\0\0\xA1\x0A\x08\0\0\0MCC_Data", country, b"SEFT"],
-        );
+        let record = boxed(b"sefd", &[MCC, country, b"SEFT"]);
         let film = boxed(b"mpvd", &[&movie(is_cleaned)]);
         let heic = Heic::but(|it| it.behind = concat(&[&film, &record]));
         heic.file(&cleaned_block(), cleaned_packet().as_bytes())
@@ -442,21 +395,18 @@ fn items_of_a_heic() {
 /// Pictures with everything in them, some bytes of which lie.
 fn hostile() -> impl Strategy<Value = (Format, Vec<u8>)> {
     let packet = PACKET.as_bytes();
-    let behind = concat(&[&jpeg(&[exif(&block())]), &movie(false), b"MCC_Data460"]);
+    let behind = concat(&[&jpeg(&[&exif(&block())]), &movie(false), b"MCC_Data460"]);
     let city = resources(&[90]);
-    let segments = [exif(&block()), xmp(packet), city, extended(packet)];
+    let segments = concat(&[&exif(&block()), &xmp(packet), &city, &extended(packet)]);
     let text = chunk(b"iTXt", &concat(&[b"XML:com.adobe.xmp\0\0\0\0\0", packet]));
     let field = chunk(b"tEXt", b"exif:GPSLatitude\x0047");
     let mut files = vec![
-        (Jpeg, concat(&[&jpeg(&segments), &behind])),
+        (Jpeg, concat(&[&jpeg(&[&segments]), &behind])),
         (Png, png(&[chunk(b"eXIf", &block()), text, field])),
     ];
     let media_first = Heic::but(|it| it.is_media_first = true);
-    let heics = [
-        Heic::usual(),
-        media_first,
-        Heic::but(|it| it.is_inside = true),
-    ];
+    let inside = Heic::but(|it| it.is_inside = true);
+    let heics = [Heic::usual(), media_first, inside];
     files.extend(heics.map(|heic| (HeicFile, heic.file(&block(), packet))));
     changed(files, usize::MAX)
 }

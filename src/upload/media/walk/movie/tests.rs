@@ -5,9 +5,13 @@ use proptest::prelude::*;
 
 use super::super::{
     Geo, Report, Strip, Walker,
-    tests::{boxed, cases, changed, finds, pass, pass_in_any_chunks, passed_twice, sample, words},
+    tests::{
+        boxed, cases, changed, finds, pass, pass_in_any_chunks, passed_twice,
+        picture as picture_of, sample, words,
+    },
 };
 use super::*;
+use Format::{M4a, M4v, Mov, Mp4, ThreeGp};
 
 fn mvhd(timescale: u32, duration: u32) -> Vec<u8> {
     let start = words(&[0, 0, 0, timescale, duration]);
@@ -108,34 +112,26 @@ fn facts_of(format: Format, file: &[u8]) -> Facts {
 }
 
 fn duration_of(file: &[u8]) -> Option<u64> {
-    facts_of(Format::Mp4, file).duration_ms
+    facts_of(Mp4, file).duration_ms
 }
 
 #[test]
 fn facts_of_real_movies_are_those_that_ffprobe_finds() {
     let size = Some((64, 48));
     for (format, file, size, duration_ms, kind) in [
-        (Format::Mp4, "isom.mp4", size, 600, None),
-        (Format::Mp4, "mp42-faststart.mp4", size, 600, None),
-        (Format::Mp4, "fragmented.mp4", size, 600, None),
-        (Format::M4v, "itunes.m4v", size, 600, None),
-        (Format::Mov, "qt.mov", size, 600, None),
-        (Format::ThreeGp, "phone.3gp", Some((192, 144)), 600, None),
-        (Format::M4a, "voice.m4a", None, 300, None),
-        (
-            Format::Mp4,
-            "isom-sound-only.mp4",
-            None,
-            300,
-            Some(Kind::Audio),
-        ),
+        (Mp4, "isom.mp4", size, 600, None),
+        (Mp4, "mp42-faststart.mp4", size, 600, None),
+        (Mp4, "fragmented.mp4", size, 600, None),
+        (M4v, "itunes.m4v", size, 600, None),
+        (Mov, "qt.mov", size, 600, None),
+        (ThreeGp, "phone.3gp", Some((192, 144)), 600, None),
+        (M4a, "voice.m4a", None, 300, None),
+        (Mp4, "isom-sound-only.mp4", None, 300, Some(Kind::Audio)),
     ] {
         let expected = Facts {
-            width: size.map(|(width, _)| width),
-            height: size.map(|(_, height)| height),
             duration_ms: Some(duration_ms),
             kind,
-            ..Facts::default()
+            ..size.map_or_else(Facts::default, |(width, height)| picture_of(width, height))
         };
         assert_eq!(facts_of(format, &sample(file)), expected, "{file}");
     }
@@ -150,27 +146,16 @@ fn a_film_is_as_large_as_it_is_shown() {
     let large = sized(640 << 16, 480 << 16);
     let disabled = large.clone().but(|it| it.flags = 0);
     let fractional = sized((427 << 16) - 100, (180 << 16) + 100);
+    let (wide, high) = (Some((64, 48)), Some((48, 64)));
     let absurd = sized(u32::MAX, 0).but(|it| it.coded = (0, 9));
     for (case, tracks, expected) in [
-        ("upright", turned(UPRIGHT), Some((64, 48))),
-        (
-            "a quarter",
-            turned([0, ONE, 0, MINUS_ONE, 0]),
-            Some((48, 64)),
-        ),
-        (
-            "half",
-            turned([MINUS_ONE, 0, 0, 0, MINUS_ONE]),
-            Some((64, 48)),
-        ),
-        ("back", turned([0, MINUS_ONE, 0, ONE, 0]), Some((48, 64))),
-        ("no matrix", turned([0; 5]), Some((64, 48))),
+        ("upright", turned(UPRIGHT), wide),
+        ("a quarter", turned([0, ONE, 0, MINUS_ONE, 0]), high),
+        ("half", turned([MINUS_ONE, 0, 0, 0, MINUS_ONE]), wide),
+        ("back", turned([0, MINUS_ONE, 0, ONE, 0]), high),
+        ("no matrix", turned([0; 5]), wide),
         ("two sizes", vec![picture(), large], Some((640, 480))),
-        (
-            "disabled",
-            vec![picture(), disabled.clone()],
-            Some((64, 48)),
-        ),
+        ("disabled", vec![picture(), disabled.clone()], wide),
         ("none enabled", vec![disabled], Some((640, 480))),
         ("by what is coded", vec![sized(0, 0)], Some((640, 480))),
         ("between two pixels", vec![fractional], Some((427, 180))),
@@ -178,14 +163,13 @@ fn a_film_is_as_large_as_it_is_shown() {
         ("sound", vec![sound()], None),
     ] {
         let tracks: Vec<u8> = tracks.iter().flat_map(Made::boxes).collect();
-        let facts = facts_of(Format::Mp4, &ten_seconds(&tracks));
+        let facts = facts_of(Mp4, &ten_seconds(&tracks));
         assert_eq!(facts.width.zip(facts.height), expected, "{case}");
     }
 }
 
 #[test]
 fn sound_without_a_picture_is_a_sound_whatever_the_brand_says() {
-    use Format::{M4a, Mov, Mp4, ThreeGp};
     let (film, sound) = (&picture(), &sound());
     let cover = &picture().but(|it| it.coding = b"jpeg");
     let text = &picture().but(|it| it.handler = b"text");
@@ -215,10 +199,8 @@ fn the_movie_tells_its_duration_unless_its_samples_contradict() {
     let with = |header: &[u8]| film(&[header, &tracks]);
     let told = |timescale, duration| with(&mvhd(timescale, duration));
     let large = |a, b| {
-        with(&boxed(
-            b"mvhd",
-            &[&words(&[1 << 24, 0, 0, 0, 0, 1000, a, b])],
-        ))
+        let header = words(&[1 << 24, 0, 0, 0, 0, 1000, a, b]);
+        with(&boxed(b"mvhd", &[&header]))
     };
     let list = boxed(b"elst", &[&words(&[0, 1, 2000, 500, 1 << 16])]);
     let cut = picture().but(|it| it.edits = boxed(b"edts", &[&list]));
@@ -277,6 +259,7 @@ fn fragments_are_added_up() {
     let lying = made(b"trun", &[0x100, u32::MAX, 100]);
     let mehd = |duration| made(b"mehd", &[0, duration]);
     let usual = &moof(&[&tfhd, &ten])[..];
+    let of_64_bits = moof(&[&tfhd, &tfdt_64, &ten]);
     let [early, late] = [tfdt_0, tfdt_2000].map(|time| moof(&[&tfhd, &time, &ten]));
     for (case, mehd, fragments, expected) in [
         ("trex", vec![], &[usual][..], Some(400)),
@@ -284,12 +267,7 @@ fn fragments_are_added_up() {
         ("own", vec![], &[&moof(&[&tfhd, &two, &three])], Some(360)),
         ("one after the other", vec![], &[usual, usual], Some(800)),
         ("with a gap", vec![], &[&early, &late], Some(2400)),
-        (
-            "64 bits",
-            vec![],
-            &[&moof(&[&tfhd, &tfdt_64, &ten])],
-            Some(5400),
-        ),
+        ("64 bits", vec![], &[&of_64_bits], Some(5400)),
         ("mehd", mehd(1234), &[usual], Some(1234)),
         ("mehd of zero", mehd(0), &[usual], Some(400)),
         ("no such track", vec![], &[&moof(&[&other, &ten])], None),
@@ -335,7 +313,7 @@ fn sizes_that_lie_cost_nothing() {
 
 /// A report of a file that is too long to be made, and whether anything of it was overwritten.
 fn long(start: &[u8], chunk: &[u8], times: usize, end: &[u8]) -> (Report, bool) {
-    let mut walker = Walker::new(Format::Mp4, Strip::Location).expect("a format that is walked");
+    let mut walker = Walker::new(Mp4, Strip::Location).expect("a format that is walked");
     let mut edits = Vec::new();
     let chunk = Bytes::copy_from_slice(chunk);
     walker.see(&Bytes::copy_from_slice(start), &mut edits);
@@ -372,7 +350,7 @@ fn a_million_boxes_end_the_walk() {
     let many = boxed(b"free", &[]).repeat(MAX_BOXES as usize);
     let behind = boxed(b"moov", &[&mvhd(1000, 20_000)]);
     let file = [start, many, behind].concat();
-    let report = pass(Format::Mp4, Strip::Location, &file, 1 << 16).report;
+    let report = pass(Mp4, Strip::Location, &file, 1 << 16).report;
     assert_eq!(report.facts.duration_ms, Some(10_000));
     assert_eq!(report.geo, Geo::Kept);
 }
@@ -383,7 +361,7 @@ fn nested_boxes_are_no_stack() {
     for _ in 0..100_000 {
         file.extend(b"\x7F\0\0\0moov\x7F\0\0\0trak\x7F\0\0\0udta\x7F\0\0\0meta");
     }
-    let report = pass(Format::Mov, Strip::Device, &file, 4096).report;
+    let report = pass(Mov, Strip::Device, &file, 4096).report;
     assert_eq!(report.facts, Facts::default());
 }
 
@@ -406,10 +384,10 @@ fn values(kind: u32, values: &[&[u8]]) -> Vec<u8> {
 
 /// Takes a film through, checks what must hold for each, and says what is left of it.
 fn cleaned(strip: Strip, file: &[u8]) -> (Geo, Vec<u8>) {
-    let passed = pass_in_any_chunks(Format::Mp4, strip, file);
-    assert_eq!(passed.report.facts, facts_of(Format::Mp4, file));
+    let passed = pass_in_any_chunks(Mp4, strip, file);
+    assert_eq!(passed.report.facts, facts_of(Mp4, file));
     assert_eq!(passed.bytes.len(), file.len());
-    let again = pass(Format::Mp4, strip, &passed.bytes, 999);
+    let again = pass(Mp4, strip, &passed.bytes, 999);
     assert!(again.bytes == passed.bytes, "a second time changes nothing");
     (passed.report.geo, passed.bytes)
 }
@@ -502,16 +480,9 @@ fn a_key_goes_with_its_value_and_leaves_the_others() {
         "com.apple.quicktime.location.name",
         "com.android.capture.fps",
     ];
-    let parts = |kind| {
-        (
-            keys(&names),
-            values(kind, &[b"Apple", b"Some Town", b"60.0"]),
-        )
-    };
-    let keys_first = |kind| {
-        let (keys, values) = parts(kind);
-        ten_seconds(&quicktime_meta(&[&keys, &values]))
-    };
+    let keys = keys(&names);
+    let values = |kind| values(kind, &[b"Apple", b"Some Town", b"60.0"]);
+    let keys_first = |kind| ten_seconds(&quicktime_meta(&[&keys, &values(kind)]));
     let (geo, bytes) = cleaned(Strip::Location, &keys_first(1));
     assert_eq!(geo, Geo::Removed);
     for kept in ["Apple", "60.0", "capture.fps"] {
@@ -523,8 +494,7 @@ fn a_key_goes_with_its_value_and_leaves_the_others() {
     let zeros = b"data\0\0\0\x17\0\0\0\0\0\0\0\0\0\0\0\0\0";
     assert!(finds(&bytes, zeros));
 
-    let (keys, values) = parts(1);
-    let values_first = ten_seconds(&quicktime_meta(&[&values, &keys]));
+    let values_first = ten_seconds(&quicktime_meta(&[&values(1), &keys]));
     let (geo, _) = cleaned(Strip::Location, &values_first);
     assert_eq!(geo, Geo::Kept);
 }
@@ -570,19 +540,17 @@ fn what_cannot_be_read_is_said_to_be_kept() {
 /// A film with everything in it, some bytes of which lie, or a part of it.
 fn hostile() -> impl Strategy<Value = Vec<u8>> {
     let gps = [keys(&["gps", "make"]), values(1, &[b"a", b"b"])].concat();
-    let udta = boxed(
-        b"udta",
-        &[
-            &boxed(b"loci", &[&[1; 20]]),
-            &boxed(b"meta", &[&[0; 4], &gps]),
-        ],
-    );
+    let [loci, meta] = [
+        boxed(b"loci", &[&[1; 20]]),
+        boxed(b"meta", &[&[0; 4], &gps]),
+    ];
+    let udta = boxed(b"udta", &[&loci, &meta]);
     let uuid = boxed(b"uuid", &[&[0x9b; 40]]);
     let mut files = ["isom.mp4", "fragmented.mp4", "qt.mov"]
         .map(sample)
         .to_vec();
     files.push(ten_seconds(&[picture().boxes(), udta, uuid].concat()));
-    let files = files.into_iter().map(|file| (Format::Mp4, file)).collect();
+    let files = files.into_iter().map(|file| (Mp4, file)).collect();
     let cut = prop::option::of(any::<prop::sample::Index>());
     (changed(files, usize::MAX), cut).prop_map(|((_, mut bytes), cut)| {
         bytes.truncate(cut.map_or(bytes.len(), |cut| cut.index(bytes.len())));
@@ -596,7 +564,7 @@ proptest! {
     #[test]
     fn any_bytes_in_any_chunks_keep_their_length_and_facts(bytes in hostile(), size in 1..400_usize) {
         for strip in [Strip::Location, Strip::Device] {
-            let (whole, again) = passed_twice(Format::Mp4, strip, &bytes, size);
+            let (whole, again) = passed_twice(Mp4, strip, &bytes, size);
             prop_assert_eq!(again.report.facts, whole.report.facts);
         }
     }
