@@ -25,20 +25,7 @@ pub(super) fn error_body(code: &str) -> String {
 /// After its last answer it closes connections without one.
 pub(super) struct TestServer {
     url: String,
-    state: Arc<State>,
-}
-
-struct State {
-    answers: Mutex<std::vec::IntoIter<String>>,
-    requests: Mutex<Vec<Received>>,
-}
-
-impl State {
-    fn next(&self, received: Received) -> Option<String> {
-        let mut requests = self.requests.lock().expect("no panic while held");
-        requests.push(received);
-        self.answers.lock().expect("no panic while held").next()
-    }
+    requests: Arc<Mutex<Vec<Received>>>,
 }
 
 /// One request, and the number of the connection it came by.
@@ -69,18 +56,15 @@ impl TestServer {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         let answers: Vec<_> = answers.into_iter().map(Into::into).collect();
-        let state = Arc::new(State {
-            answers: Mutex::new(answers.into_iter()),
-            requests: Mutex::default(),
-        });
-        let shared = Arc::clone(&state);
+        let requests = Arc::default();
+        let shared = (Arc::clone(&requests), Arc::from(answers));
         tokio::spawn(async move {
             for connection in 0.. {
                 let (stream, _) = listener.accept().await.expect("a connection");
-                tokio::spawn(serve(stream, connection, Arc::clone(&shared)));
+                tokio::spawn(serve(stream, connection, shared.clone()));
             }
         });
-        Self { url, state }
+        Self { url, requests }
     }
 
     /// Without a slash at its end.
@@ -89,16 +73,24 @@ impl TestServer {
     }
 
     pub(super) fn requests(&self) -> Vec<Received> {
-        let requests = self.state.requests.lock();
+        let requests = self.requests.lock();
         requests.unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-async fn serve(mut stream: TcpStream, connection: usize, state: Arc<State>) {
+async fn serve(
+    mut stream: TcpStream,
+    connection: usize,
+    (requests, answers): (Arc<Mutex<Vec<Received>>>, Arc<[String]>),
+) {
     let mut unread = Vec::new();
     while let Some(head) = request(&mut stream, &mut unread).await {
-        let received = Received { connection, head };
-        let Some(answer) = state.next(received) else {
+        let number = {
+            let mut requests = requests.lock().expect("no panic while held");
+            requests.push(Received { connection, head });
+            requests.len()
+        };
+        let Some(answer) = answers.get(number - 1) else {
             return;
         };
         stream.write_all(answer.as_bytes()).await.expect("sent");

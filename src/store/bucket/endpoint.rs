@@ -181,36 +181,20 @@ mod tests {
     #[test]
     fn every_address_of_a_bucket_of_s3_has_the_same_host_and_path() {
         let amazon = None;
+        let ireland = "s3.eu-west-1.amazonaws.com";
+        let china = "chat-cn.s3.cn-north-1.amazonaws.com.cn";
         let own = Some("https://storage.example.com");
-        let with_port = Some("https://storage.example.com:443/s3");
+        let port = Some("https://storage.example.com:443/s3");
         let with_path = Some("https://storage.example.com/s3/");
         let local = Some("http://127.0.0.1:8333");
         for (bucket, endpoint, path_style, host, path) in [
             ("chat", amazon, false, "chat.s3.eu-west-1.amazonaws.com", ""),
-            ("chat", amazon, true, "s3.eu-west-1.amazonaws.com", "/chat"),
-            (
-                "chat-cn",
-                amazon,
-                false,
-                "chat-cn.s3.cn-north-1.amazonaws.com.cn",
-                "",
-            ),
-            (
-                "my.chat",
-                amazon,
-                false,
-                "s3.eu-west-1.amazonaws.com",
-                "/my.chat",
-            ),
+            ("chat", amazon, true, ireland, "/chat"),
+            ("chat-cn", amazon, false, china, ""),
+            ("my.chat", amazon, false, ireland, "/my.chat"),
             ("my.chat", own, false, "storage.example.com", "/my.chat"),
             ("chat", local, true, "127.0.0.1:8333", "/chat"),
-            (
-                "chat",
-                with_port,
-                true,
-                "storage.example.com:443",
-                "/s3/chat",
-            ),
+            ("chat", port, true, "storage.example.com:443", "/s3/chat"),
             ("chat", with_path, false, "chat.storage.example.com", "/s3"),
         ] {
             let settings = settings(Dialect::S3, bucket, endpoint, path_style);
