@@ -279,12 +279,13 @@ impl Writer {
         self.written.len + (self.batch.len() + bytes) as u64 <= ONE_CALL_BYTES as u64
     }
 
-    /// Overwrites what was written.
-    pub(super) fn edit(&mut self, edit: Edit) {
+    /// Overwrites what was written, all of which is within reach.
+    pub(super) fn edit(&mut self, edit: Edit) -> bool {
         self.batch.edit(self.written.len, &edit);
         if edit.at < self.written.len {
             self.written.edits.push(edit);
         }
+        true
     }
 
     pub(super) async fn write(&mut self, chunk: Bytes) -> Result<(), Error> {
@@ -311,7 +312,7 @@ impl Writer {
                 target,
                 undo: self.undo,
             };
-            Ok(Kept::hidden(hidden, hash.map(|hash| hash.hash)))
+            Ok(Kept::hidden(hidden).hashed(hash.map(|hash| hash.hash)))
         })
         .await
     }

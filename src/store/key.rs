@@ -27,11 +27,8 @@ impl ObjectKey {
     /// [`InvalidKey`] for anything else.
     pub fn parse(text: impl Into<String>) -> Result<Self, InvalidKey> {
         let text = text.into();
-        if text.len() <= MAX_BYTES && text.split('/').all(is_segment) {
-            Ok(Self(text))
-        } else {
-            Err(InvalidKey)
-        }
+        let is_key = text.len() <= MAX_BYTES && text.split('/').all(is_segment);
+        is_key.then_some(Self(text)).ok_or(InvalidKey)
     }
 
     /// The key of a file in `folder`: `<folder>/<YYYYMMDD>/<milliseconds>_<12 hex>.<ext>`.
@@ -122,11 +119,8 @@ impl Folder {
         let ObjectKey(text) = ObjectKey::parse(text)?;
         let first = text.split('/').next().unwrap_or_default();
         let is_taken = first == PENDING || ROUTES.contains(&first) || first.starts_with('_');
-        if text.len() <= MAX_FOLDER_BYTES && !is_taken {
-            Ok(Self(text))
-        } else {
-            Err(InvalidKey)
-        }
+        let is_folder = text.len() <= MAX_FOLDER_BYTES && !is_taken;
+        is_folder.then_some(Self(text)).ok_or(InvalidKey)
     }
 }
 

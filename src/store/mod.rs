@@ -484,10 +484,7 @@ impl Writer {
     #[must_use = "bytes out of reach stay as they are"]
     pub fn edit(&mut self, edit: Edit) -> bool {
         match self {
-            Self::Disk(writer) => {
-                writer.edit(edit);
-                true
-            }
+            Self::Disk(writer) => writer.edit(edit),
             Self::Bucket(writer) => writer.edit(&edit),
         }
     }
@@ -589,12 +586,11 @@ enum Removal {
 }
 
 impl Kept {
-    fn hidden(file: disk::Hidden, hash: Option<Sha256>) -> Self {
+    fn hidden(file: disk::Hidden) -> Self {
         Self {
             removal: Some(Removal::File(file)),
             sha256: None,
         }
-        .hashed(hash)
     }
 
     fn visible(object: bucket::Object, undo: Undo) -> Self {

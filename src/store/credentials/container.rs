@@ -7,6 +7,7 @@ use std::{fmt, net::IpAddr, path::PathBuf, time::Duration};
 use axum::http::{
     Request, Uri,
     header::{AUTHORIZATION, HOST},
+    uri::{Authority, PathAndQuery},
 };
 use bytes::Bytes;
 use chrono::DateTime;
@@ -112,11 +113,8 @@ impl ContainerEndpoint {
     }
 
     async fn request(&self) -> Result<Request<Empty<Bytes>>, BoxError> {
-        let path = self.uri.path_and_query().map_or("/", |path| path.as_str());
-        let authority = self
-            .uri
-            .authority()
-            .map_or("", |authority| authority.as_str());
+        let path = self.uri.path_and_query().map_or("/", PathAndQuery::as_str);
+        let authority = self.uri.authority().map_or("", Authority::as_str);
         let mut request = Request::get(path).header(HOST, authority);
         match &self.authorization {
             Authorization::None => {}
