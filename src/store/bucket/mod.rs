@@ -158,7 +158,9 @@ struct Inner {
     /// Built when it is first called: most requests do not need it, and it is a good part of the
     /// memory of an idle process.
     sdk: OnceLock<sdk::Client>,
-    payload: Payload,
+    /// The signature covers the payload (`x-amz-content-sha256`) where it crosses a network by plain HTTP.
+    /// With TLS, or with no network at all, hashing would be most of the upload's cost for nothing.
+    signs_payloads: bool,
     memory: Memory,
     tasks: TaskTracker,
 }
@@ -193,15 +195,6 @@ impl Inner {
     }
 }
 
-/// Whether the signature covers the payload (`x-amz-content-sha256`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Payload {
-    /// Plain HTTP across a network: the signature covers the SHA-256 of the body.
-    Signed,
-    /// TLS, or no network at all: hashing would be most of the upload's cost for nothing.
-    Unsigned,
-}
-
 impl Bucket {
     pub(super) fn new(settings: Settings) -> Result<Self, Error> {
         let trusted = match settings.endpoint.as_deref() {
@@ -224,12 +217,9 @@ impl Bucket {
                 source,
             )
         })?;
-        let payload = match addresses.own.crosses_a_network_in_clear() {
-            true => Payload::Signed,
-            false => Payload::Unsigned,
-        };
-        let memory = Memory::new(settings.memory_bytes);
         Ok(Self(Arc::new(Inner {
+            signs_payloads: addresses.own.crosses_a_network_in_clear(),
+            memory: Memory::new(settings.memory_bytes),
             settings,
             connections,
             addresses,
@@ -237,8 +227,6 @@ impl Bucket {
             clock: SkewedClock::default(),
             retry_tokens: RetryTokens::default(),
             sdk: OnceLock::new(),
-            payload,
-            memory,
             tasks: TaskTracker::new(),
         })))
     }
@@ -310,11 +298,6 @@ enum Deadline {
 }
 
 impl Session {
-    /// `Cache-Control` of every object.
-    pub(super) fn cache_control(&self) -> &HeaderValue {
-        &self.bucket.0.settings.cache_control
-    }
-
     fn name(&self) -> &str {
         &self.bucket.0.settings.bucket
     }

@@ -65,7 +65,7 @@ impl Session {
     ) -> Result<String, Error> {
         let attempts = Attempts::default();
         let mut call = Call::new("CreateMultipartUpload", Method::POST, key.as_str())
-            .with_content(content, self.cache_control());
+            .with_content(content, self);
         call.query = encoded_query(&[("uploads", "")]);
         let created = self.send(&call, &attempts).await;
         let upload_id = created.and_then(|created| {

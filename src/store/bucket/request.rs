@@ -23,7 +23,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
 use super::{
-    Deadline, Payload, Session,
+    Deadline, Session,
     endpoint::Address,
     pool::{RequestBody, SdkBody, poison},
     retry::{Attempts, Refusal, Taken},
@@ -102,18 +102,15 @@ impl<'c> Call<'c> {
     }
 
     /// Adds the headers that are kept beside the bytes.
-    pub(super) fn with_content(
-        self,
-        content: &ContentHeaders,
-        cache_control: &HeaderValue,
-    ) -> Self {
-        let mut call = self
+    pub(super) fn with_content(self, content: &ContentHeaders, session: &Session) -> Self {
+        let cache_control = &session.bucket.0.settings.cache_control;
+        let call = self
             .with(CONTENT_TYPE, content.content_type.clone())
             .with(CACHE_CONTROL, cache_control.clone());
-        if let Some(disposition) = &content.disposition {
-            call = call.with(CONTENT_DISPOSITION, disposition.clone());
+        match &content.disposition {
+            Some(disposition) => call.with(CONTENT_DISPOSITION, disposition.clone()),
+            None => call,
         }
-        call
     }
 
     /// Makes it a part of undoing, for which there is time when storing must have stopped.
@@ -336,14 +333,12 @@ impl Session {
 
     /// The value of `x-amz-content-sha256`.
     fn payload(&self, call: &Call<'_>) -> Cow<'static, str> {
-        match self.bucket.0.payload {
-            Payload::Unsigned => UNSIGNED_PAYLOAD.into(),
-            Payload::Signed => {
-                let chunks = call.body.as_ref().map_or(&[][..], Part::chunks);
-                let hash = chunks.iter().fold(Sha256::new(), Sha256::chain_update);
-                hex(&hash.finalize()).into()
-            }
+        if !self.bucket.0.signs_payloads {
+            return UNSIGNED_PAYLOAD.into();
         }
+        let chunks = call.body.as_ref().map_or(&[][..], Part::chunks);
+        let hash = chunks.iter().fold(Sha256::new(), Sha256::chain_update);
+        hex(&hash.finalize()).into()
     }
 
     fn refusal(

@@ -188,8 +188,9 @@ impl Writer {
 
     /// Waits for a place among the parts under way: this is the back-pressure on the client.
     async fn room(&mut self) -> Result<Room, Error> {
+        let place = Arc::clone(&self.places).acquire_owned().await;
         Ok(Room {
-            _place: acquire(&self.places).await?,
+            _place: place.map_err(|_| Error::Interrupted)?,
             _memory: self.share.take().map(Share::full),
         })
     }
@@ -223,11 +224,6 @@ impl Task {
     }
 }
 
-async fn acquire(permits: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Error> {
-    let permit = Arc::clone(permits).acquire_owned().await;
-    permit.map_err(|_| Error::Interrupted)
-}
-
 /// One object on its way into the bucket, and once it is there.
 #[derive(Debug)]
 pub(in crate::store) struct Object {
@@ -253,7 +249,7 @@ impl Object {
         let attempts = Attempts::default();
         let (create_only, value) = self.session.bucket.dialect().create_only();
         let mut call = Call::new("PutObject", Method::PUT, self.key.as_str())
-            .with_content(&self.content, self.session.cache_control())
+            .with_content(&self.content, &self.session)
             .with(create_only, value);
         call.body = Some(all.part);
         match self.session.send(&call, &attempts).await {
