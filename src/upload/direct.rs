@@ -107,28 +107,22 @@ async fn run(
             from: &from,
             seen: &seen,
         };
-        match taking.run().await {
-            Ok(Some(stored)) => {
-                session.discard(&from).await;
-                return Ok(Stored {
-                    stored_at: Utc::now(),
-                    store_time: start.elapsed(),
-                    ..stored
-                });
-            }
-            // It was published before.
-            Ok(None) => {
-                session.discard(&from).await;
-                break;
-            }
+        let taken = taking.run().await;
+        match &taken {
             // Another file than the one judged stands there now, or none.
             Err(Error::Incomplete) => continue,
-            Err(Error::Store(error)) => return Err(error.into()),
-            Err(refused) => {
-                session.discard(&from).await;
-                return Err(refused);
-            }
+            Err(Error::Store(_)) => {}
+            Ok(_) | Err(_) => session.discard(&from).await,
         }
+        let Some(stored) = taken? else {
+            // It was published before.
+            break;
+        };
+        return Ok(Stored {
+            stored_at: Utc::now(),
+            store_time: start.elapsed(),
+            ..stored
+        });
     }
     let found = find(session, folder, &pending).await?;
     published_before(session, pending, found.ok_or(Error::Incomplete)?, start).await
