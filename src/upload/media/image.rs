@@ -57,14 +57,16 @@ fn gif(head: &[u8]) -> Option<bool> {
     let rest = head
         .strip_prefix(b"GIF87a")
         .or_else(|| head.strip_prefix(b"GIF89a"))?;
-    let flags = *rest.get(4)?;
-    let table_bytes = if flags & 0x80 != 0 {
-        3 << ((flags & 7) + 1)
-    } else {
-        0
-    };
-    let block = rest.get(7 + table_bytes)?;
+    let block = rest.get(7 + colour_table_bytes(*rest.get(4)?))?;
     Some(matches!(block, b'!' | b','))
+}
+
+/// Size of the colour table that flags of a GIF announce, if they do.
+pub(super) fn colour_table_bytes(flags: u8) -> usize {
+    match flags & 0x80 {
+        0 => 0,
+        _ => 3 << ((flags & 7) + 1),
+    }
 }
 
 /// The file header and the start of one of the known information headers.

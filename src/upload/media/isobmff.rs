@@ -162,12 +162,7 @@ fn brand(name: [u8; 4]) -> Option<Format> {
         b"qt  " => Format::Mov,
         b"M4A " | b"M4B " | b"M4P " => Format::M4a,
         b"M4V " | b"M4VH" | b"M4VP" => Format::M4v,
-        [
-            b'3',
-            b'g',
-            b'p' | b'2' | b'e' | b'g' | b'h' | b'm' | b'r' | b's' | b't',
-            _,
-        ] => Format::ThreeGp,
+        [b'3', b'g', profile, _] if b"p2eghmrst".contains(profile) => Format::ThreeGp,
         b"isom" | b"avc1" | b"hvc1" | b"mp4v" | b"dash" | b"mp41" | b"mp42" | b"mp71" | b"mmp4"
         | b"MSNV" | b"F4V " | b"f4v " | b"dby1" => Format::Mp4,
         [b'i', b's', b'o', b'2'..=b'9' | b'a'..=b'c'] => Format::Mp4,
@@ -180,6 +175,10 @@ fn brand(name: [u8; 4]) -> Option<Format> {
 fn old_quicktime(head: &[u8], first: &BoxHeader) -> bool {
     // Above it the four size bytes could be letters: this would be a text that says "mdat".
     const LARGEST_FIRST_BOX: u64 = 0x2000_0000;
+    const FIRST_IN_MOOV: [&[u8; 4]; 5] = [b"mvhd", b"cmov", b"rmra", b"iods", b"trak"];
+    const SECOND: [&[u8; 4]; 7] = [
+        b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot", b"PICT",
+    ];
     let is_wide = be32(head, 0) == Some(1);
     let Some(bytes) = first
         .bytes
@@ -188,19 +187,12 @@ fn old_quicktime(head: &[u8], first: &BoxHeader) -> bool {
         return false;
     };
     if &first.kind == b"moov" {
-        let child = fourcc(head, 12);
-        return matches!(
-            child.as_ref(),
-            Some(b"mvhd" | b"cmov" | b"rmra" | b"iods" | b"trak")
-        );
+        return fourcc(head, 12).is_some_and(|child| FIRST_IN_MOOV.contains(&&child));
     }
     match usize::try_from(bytes) {
-        Ok(next) if next < head.len() => BoxHeader::at(head, next).is_some_and(|next| {
-            matches!(
-                &next.kind,
-                b"moov" | b"mdat" | b"wide" | b"free" | b"skip" | b"pnot" | b"PICT"
-            )
-        }),
+        Ok(next) if next < head.len() => {
+            BoxHeader::at(head, next).is_some_and(|next| SECOND.contains(&&next.kind))
+        }
         // Only the media itself may be so large that the head ends inside it.
         _ => &first.kind == b"mdat" && head.len() == super::HEAD_BYTES,
     }

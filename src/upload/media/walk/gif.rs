@@ -1,7 +1,7 @@
 //! GIF, still and animated (GIF89a specification).
 
 use super::{
-    super::field::le16,
+    super::{field::le16, image::colour_table_bytes},
     Facts, MAX_ELEMENTS, Strip,
     input::{Input, Stop, Walked},
     xmp,
@@ -33,7 +33,7 @@ pub(super) async fn walk(input: &mut Input, facts: &mut Facts) -> Walked {
     input.skip(6).await?;
     let screen = input.array::<7>().await?;
     facts.set_size(le16(&screen, 0).zip(le16(&screen, 2)), false);
-    skip_colours(input, screen[4]).await?;
+    input.skip(colour_table_bytes(screen[4]) as u64).await?;
     let mut frames = Frames::default();
     let walked = blocks(input, facts, &mut frames).await;
     facts.animated = frames.count > 1;
@@ -53,9 +53,9 @@ async fn blocks(input: &mut Input, facts: &mut Facts, frames: &mut Frames) -> Wa
                 if facts.width.is_none() {
                     facts.set_size(le16(&image, 4).zip(le16(&image, 6)), false);
                 }
-                skip_colours(input, image[8]).await?;
-                // The smallest code of the compression.
-                input.skip(1).await?;
+                // And the smallest code of the compression.
+                let bytes = colour_table_bytes(image[8]) + 1;
+                input.skip(bytes as u64).await?;
                 skip_sub_blocks(input).await?;
             }
             [EXTENSION] => {
@@ -87,14 +87,6 @@ impl Frames {
         };
         self.count += 1;
         self.duration += u64::from(delay);
-    }
-}
-
-/// Goes over a colour table, if the flags announce one.
-async fn skip_colours(input: &mut Input, flags: u8) -> Walked {
-    match flags & 0x80 {
-        0 => Ok(()),
-        _ => input.skip(3 << ((flags & 7) + 1)).await,
     }
 }
 

@@ -13,7 +13,7 @@ use super::{
         matroska::{EBML, SEGMENT, TRACK_ENTRY, TRACK_TYPE, TRACKS, length},
     },
     Facts, Strip,
-    input::{Input, Stop, Walked},
+    input::{Input, Outer, Stop, Walked},
     words::is_place,
 };
 
@@ -137,10 +137,6 @@ impl Element {
             header_bytes,
         }))
     }
-
-    fn known_size(self) -> Walked<u64> {
-        self.size.ok_or(Stop::Broken)
-    }
 }
 
 impl Film {
@@ -167,6 +163,13 @@ impl Film {
         Err(Stop::Broken)
     }
 
+    /// Enters the next element, which must have a size.
+    async fn enter(&mut self, input: &mut Input) -> Walked<(Element, Outer)> {
+        let element = self.next(input).await?;
+        let size = element.size.ok_or(Stop::Broken)?;
+        Ok((element, input.enter(size)))
+    }
+
     /// The elements of the file and of the segment. What has no size ends by itself: its children
     /// are told from what may follow it by their ids.
     async fn elements(&mut self, input: &mut Input) -> Walked {
@@ -182,7 +185,7 @@ impl Film {
                 }
                 _ => {}
             }
-            let outer = input.enter(element.known_size()?);
+            let outer = input.enter(element.size.ok_or(Stop::Broken)?);
             let inside = match element.id {
                 EBML => self.header(input).await,
                 INFO => self.info(input).await,
@@ -201,8 +204,7 @@ impl Film {
 
     async fn header(&mut self, input: &mut Input) -> Walked {
         while !input.is_at_end().await {
-            let element = self.next(input).await?;
-            let outer = input.enter(element.known_size()?);
+            let (element, outer) = self.enter(input).await?;
             if element.id == MAX_ID_LENGTH && number(input).await? != 4 {
                 self.elements = MAX_ELEMENTS;
             }
@@ -215,8 +217,7 @@ impl Film {
         let mut crc = None;
         while !input.is_at_end().await {
             let at = input.position();
-            let element = self.next(input).await?;
-            let outer = input.enter(element.known_size()?);
+            let (element, outer) = self.enter(input).await?;
             match element.id {
                 CRC => crc = Some((at, input.take(4).await)),
                 TIMESTAMP_SCALE => self.scale = Some(number(input).await?),
@@ -236,8 +237,7 @@ impl Film {
 
     async fn tracks(&mut self, input: &mut Input) -> Walked {
         while !input.is_at_end().await {
-            let element = self.next(input).await?;
-            let outer = input.enter(element.known_size()?);
+            let (element, outer) = self.enter(input).await?;
             if element.id == TRACK_ENTRY && self.tracks.len() < MAX_TRACKS {
                 let mut track = Track::default();
                 let inside = self.track(input, &mut track).await;
@@ -253,8 +253,7 @@ impl Film {
 
     async fn track(&mut self, input: &mut Input, track: &mut Track) -> Walked {
         while !input.is_at_end().await {
-            let element = self.next(input).await?;
-            let outer = input.enter(element.known_size()?);
+            let (element, outer) = self.enter(input).await?;
             match element.id {
                 TRACK_NUMBER => track.number = number(input).await?,
                 TRACK_TYPE => track.kind = number(input).await?,
@@ -270,8 +269,7 @@ impl Film {
 
     async fn video(&mut self, input: &mut Input, track: &mut Track) -> Walked {
         while !input.is_at_end().await {
-            let element = self.next(input).await?;
-            let outer = input.enter(element.known_size()?);
+            let (element, outer) = self.enter(input).await?;
             match element.id {
                 PIXEL_WIDTH => track.pixels.width = number(input).await?,
                 PIXEL_HEIGHT => track.pixels.height = number(input).await?,
@@ -294,8 +292,7 @@ impl Film {
 
     async fn projection(&mut self, input: &mut Input, track: &mut Track) -> Walked {
         while !input.is_at_end().await {
-            let element = self.next(input).await?;
-            let outer = input.enter(element.known_size()?);
+            let (element, outer) = self.enter(input).await?;
             if element.id == PROJECTION_ROLL {
                 track.is_turned = float(input).await?.abs().rem_euclid(180.0) == 90.0;
             }
@@ -307,8 +304,7 @@ impl Film {
     /// The children of a cluster.
     async fn blocks(&mut self, input: &mut Input) -> Walked {
         while !input.is_at_end().await {
-            let element = self.next(input).await?;
-            let outer = input.enter(element.known_size()?);
+            let (element, outer) = self.enter(input).await?;
             self.block(input, element).await?;
             input.leave(outer).await?;
         }
@@ -330,8 +326,7 @@ impl Film {
         let mut block = Bytes::new();
         let mut duration = None;
         while !input.is_at_end().await {
-            let element = self.next(input).await?;
-            let outer = input.enter(element.known_size()?);
+            let (element, outer) = self.enter(input).await?;
             match element.id {
                 BLOCK => block = input.take(BLOCK_HEAD).await,
                 BLOCK_DURATION => duration = Some(number(input).await?),

@@ -16,12 +16,13 @@ const MAX_DEPTH: usize = 32;
 /// Stands where a packet was that cannot be read.
 const EMPTY: &[u8] = br#"<x:xmpmeta xmlns:x="adobe:ns:meta/"/>"#;
 
-const RDF: &[u8] = b"http://www.w3.org/1999/02/22-rdf-syntax-ns#";
-const META: &[u8] = b"adobe:ns:meta/";
 const TIFF: &[u8] = b"http://ns.adobe.com/tiff/1.0/";
 const EXIF: &[u8] = b"http://ns.adobe.com/exif/1.0/";
-/// Namespaces by which viewers show a picture: gain maps, motion photos, panoramas.
-const VIEWING: &[&[u8]] = &[
+/// Namespaces of the packet itself, and those by which viewers show a picture: gain maps, motion photos,
+/// panoramas.
+const KEPT: &[&[u8]] = &[
+    b"http://www.w3.org/1999/02/22-rdf-syntax-ns#",
+    b"adobe:ns:meta/",
     b"http://ns.adobe.com/hdr-gain-map/1.0/",
     b"http://ns.apple.com/HDRGainMap/1.0/",
     b"http://ns.apple.com/pixeldatainfo/1.0/",
@@ -297,8 +298,7 @@ impl<'p> Reader<'p> {
     fn is_kept(&self, prefix: &[u8], local: &[u8]) -> bool {
         let declared = self.namespaces.iter().find(|(its, _)| *its == prefix);
         declared.is_some_and(|(_, namespace)| {
-            [RDF, META].contains(namespace)
-                || VIEWING.contains(namespace)
+            KEPT.contains(namespace)
                 || *namespace == TIFF && local == b"Orientation"
                 || *namespace == EXIF && local == b"ColorSpace"
         })
