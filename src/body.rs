@@ -18,7 +18,7 @@ pub enum ReadError {
         /// Largest file accepted, in bytes.
         limit: u64,
     },
-    /// A text field is larger than any honest client sends.
+    /// A text field is larger than allowed.
     #[error("a field is larger than {limit} bytes")]
     FieldTooLarge {
         /// Largest field accepted, in bytes.
@@ -30,8 +30,8 @@ pub enum ReadError {
     /// The body ended, or its connection did, before the form's closing boundary.
     #[error("the body ended before the form did")]
     Truncated,
-    /// No byte came for too long.
-    #[error("no byte came for {} s", idle.as_secs())]
+    /// No data for too long.
+    #[error("no data received for {} s", idle.as_secs())]
     TooSlow {
         /// How long was waited.
         idle: Duration,

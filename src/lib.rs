@@ -3,11 +3,11 @@
 //!
 //! The path of one request, top to bottom; imports point down only:
 //!
-//! 1. [`runtime`] turns whatever reached the process (a socket, a Lambda event, an FC call) into an
+//! 1. [`runtime`] converts sockets, Lambda events and FC calls into an
 //!    `http::Request` and the answer back again. It decides nothing about uploads.
 //! 2. [`api`] is the only door in: one Router, one file per route, the envelope, the failures.
 //! 3. [`upload`] holds the rules: which bytes are accepted, what the object is called, all or none.
-//! 4. [`store`] is where bytes rest: a folder, or a bucket of S3 or OSS.
+//! 4. [`store`] holds the bytes: a folder, or a bucket of S3 or OSS.
 //!
 //! [`config`] reads the environment and fills the settings each module owns; [`body`] is how bytes
 //! travel between them.

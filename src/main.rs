@@ -14,17 +14,17 @@ use chat_upload::{
 };
 use tracing_subscriber::{layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
-/// How long what a request began may take to undo itself after the last answer.
-const UNDO: Duration = Duration::from_secs(10);
-/// Half of what may lie free before it goes back to the system, in bytes: 62 MiB are what 16 uploads of
-/// 4 MB hold at a time. glibc takes no more than 32 MiB for a half.
-const HALF_OF_KEPT: usize = 31 * 1024 * 1024;
+/// Longest wait at shutdown for aborts and deletions still running.
+const SHUTDOWN_CLEANUP_TIMEOUT: Duration = Duration::from_secs(10);
+/// Size of the block freed at start, in bytes: glibc then keeps twice as much, and 62 MiB is what 16 uploads of
+/// 4 MB hold at a time. A block over 32 MiB does not count.
+const TRIM_BLOCK: usize = 31 * 1024 * 1024;
 
 fn main() -> ExitCode {
     if let Some(code) = command_line::answer(std::env::args_os().skip(1)) {
         return code;
     }
-    keep_freed_memory();
+    raise_trim_threshold();
     let config = match Config::from_env() {
         Ok(config) => config,
         Err(error) => {
@@ -36,17 +36,16 @@ fn main() -> ExitCode {
     match tokio_runtime(config.runtime).and_then(|tokio| tokio.block_on(run(config))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(%error, "the process ends");
+            tracing::error!(%error, "fatal error");
             ExitCode::FAILURE
         }
     }
 }
 
-/// Has glibc keep freed memory for the next upload, instead of asking the system for every page of it
-/// anew. It takes the largest block that was ever freed for what is normal (mallopt(3), "dynamic mmap
-/// threshold") and keeps twice that much. The block is never touched, so it costs no memory.
-fn keep_freed_memory() {
-    drop(black_box(Vec::<u8>::with_capacity(HALF_OF_KEPT)));
+/// Raises glibc's dynamic mmap and trim thresholds by freeing one large block, so that freed memory is kept for
+/// the next upload (mallopt(3)). The block is never touched, so it costs no memory.
+fn raise_trim_threshold() {
+    drop(black_box(Vec::<u8>::with_capacity(TRIM_BLOCK)));
 }
 
 async fn run(config: Config) -> io::Result<()> {
@@ -71,7 +70,7 @@ async fn run(config: Config) -> io::Result<()> {
     };
     let router = api::router(store.clone(), config.api);
     let outcome = runtime::run(config.runtime, config.addr, router, limits, greeting).await;
-    let _ = tokio::time::timeout(UNDO, store.settle()).await;
+    let _ = tokio::time::timeout(SHUTDOWN_CLEANUP_TIMEOUT, store.settle()).await;
     outcome
 }
 

@@ -202,9 +202,10 @@ fn split(text: &str, separator: char) -> Result<Pair, Mistake> {
 }
 
 fn rooted(path: String) -> Result<String, Mistake> {
-    match path.starts_with('/') {
-        true => Ok(path),
-        false => Err(format!("the path `{path}` does not begin with /")),
+    if path.starts_with('/') {
+        Ok(path)
+    } else {
+        Err(format!("the path `{path}` does not begin with /"))
     }
 }
 
@@ -263,9 +264,10 @@ impl Request<'_> {
     /// `body` and `isBase64Encoded`; `absent` stands for a body that there is none of.
     fn body_or(&self, absent: EventBody) -> [(&'static str, Value); 2] {
         let (body, is_base64) = self.body.clone().unwrap_or(absent);
-        let flag = match self.wish.flag_as_text {
-            true => json!(is_base64.to_string()),
-            false => json!(is_base64),
+        let flag = if self.wish.flag_as_text {
+            json!(is_base64.to_string())
+        } else {
+            json!(is_base64)
         };
         [("body", body), ("isBase64Encoded", flag)]
     }
@@ -627,9 +629,10 @@ fn aliyun_api_gateway(request: &Request<'_>) -> Event {
 
 /// Host of an API; one with a base path lies under a custom domain.
 fn amazon_host(request: &Request<'_>) -> String {
-    match request.is_on_custom_domain() {
-        true => CUSTOM_DOMAIN.to_owned(),
-        false => format!("{API_ID}.execute-api.us-east-1.amazonaws.com"),
+    if request.is_on_custom_domain() {
+        CUSTOM_DOMAIN.to_owned()
+    } else {
+        format!("{API_ID}.execute-api.us-east-1.amazonaws.com")
     }
 }
 

@@ -1,6 +1,5 @@
-//! How many requests one process takes at a time. One too many is told so at once instead of making
-//! all of them slow; so is one that the end of the process leaves no time for. Where uploads need a
-//! token, a request has to bring it soon, and those that have not leave half of the places to others.
+//! Limits concurrent requests. An excess request is answered 503 at once, as is one still running at
+//! shutdown. Where uploads need a token, requests without one get half of the places, and 10 s.
 
 use std::{future::pending, sync::Arc, time::Duration};
 
@@ -15,7 +14,7 @@ use super::{Arrival, Error};
 use crate::body::ReadError;
 
 /// How long a request may go on without a token that it needs.
-const STRANGER: Duration = Duration::from_secs(10);
+const TOKEN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The places for requests.
 #[derive(Clone, Debug)]
@@ -38,7 +37,7 @@ impl Places {
         }
     }
 
-    /// Ready when a request that waits for something may not go on without a token.
+    /// Resolves with a failure if no token arrives in time.
     async fn stranger(&self, place: Place) -> Error {
         let Some(strangers) = &self.strangers else {
             return pending().await;
@@ -46,8 +45,10 @@ impl Places {
         let waiting = async {
             match strangers.try_acquire() {
                 Ok(_place) => {
-                    tokio::time::sleep(STRANGER).await;
-                    Error::Read(ReadError::TooSlow { idle: STRANGER })
+                    tokio::time::sleep(TOKEN_TIMEOUT).await;
+                    Error::Read(ReadError::TooSlow {
+                        idle: TOKEN_TIMEOUT,
+                    })
                 }
                 Err(_) => Error::Busy,
             }
@@ -88,7 +89,7 @@ pub(super) async fn limit(
     }
 }
 
-/// Ready when the process gives the request up, which is never where it cannot.
+/// Resolves when the process abandons the request; otherwise never.
 async fn given_up_by(given_up: Option<watch::Receiver<bool>>) {
     if let Some(mut given_up) = given_up
         && given_up.wait_for(|given_up| *given_up).await.is_ok()

@@ -20,8 +20,8 @@ pub enum Error {
     /// No such route, no such file.
     #[error("no such route or file")]
     NotFound,
-    /// The request names two hosts, or a user at one.
-    #[error("the request names two hosts, or a user at one")]
+    /// The Host header is repeated or contains user information.
+    #[error("the Host header is repeated or contains user information")]
     HostInvalid,
     /// The route exists under another method.
     #[error("the route does not take this method")]
@@ -377,7 +377,7 @@ fn size(bytes: u64, unit: &str) -> String {
 }
 
 impl IntoResponse for Error {
-    /// Status and headers only: the envelope needs the request id, so the journal writes it.
+    /// Status and headers only: the envelope needs the request id, so the access log writes it.
     fn into_response(self) -> Response {
         let mut response = self.row().status.into_response();
         let headers = response.headers_mut();

@@ -44,9 +44,10 @@ pub(super) fn cors(origins: &CorsOrigins) -> CorsLayer {
 
 /// Refuses a request that does not say clearly which host it is for.
 pub(super) async fn check_host(request: Request, next: Next) -> Response {
-    match origin::has_plain_host(request.headers(), request.uri()) {
-        true => next.run(request).await,
-        false => Error::HostInvalid.into_response(),
+    if origin::has_plain_host(request.headers(), request.uri()) {
+        next.run(request).await
+    } else {
+        Error::HostInvalid.into_response()
     }
 }
 

@@ -72,9 +72,10 @@ pub(super) fn refuse_encoded(headers: &HeaderMap) -> Result<(), Error> {
         let value = value.as_bytes().trim_ascii();
         value.is_empty() || value.eq_ignore_ascii_case(b"identity")
     };
-    match encodings.all(is_plain) {
-        true => Ok(()),
-        false => Err(Error::EncodingRefused),
+    if encodings.all(is_plain) {
+        Ok(())
+    } else {
+        Err(Error::EncodingRefused)
     }
 }
 

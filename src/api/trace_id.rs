@@ -9,13 +9,13 @@ const X_RAY: HeaderName = HeaderName::from_static("x-amzn-trace-id");
 /// 32 hexadecimal digits of `traceparent`, or X-Ray's `1-58406520-a006649127e371903a2de979`.
 pub(super) fn from_headers(headers: &HeaderMap) -> Option<String> {
     let text = |name| headers.get(name)?.to_str().ok();
-    let w3c = text(TRACEPARENT).and_then(of_traceparent);
-    let id = w3c.or_else(|| text(X_RAY).and_then(of_x_ray))?;
+    let w3c = text(TRACEPARENT).and_then(from_traceparent);
+    let id = w3c.or_else(|| text(X_RAY).and_then(from_x_ray))?;
     Some(id.to_owned())
 }
 
 /// W3C Trace Context §3.2: version, trace, parent, flags. A later version may say more.
-fn of_traceparent(text: &str) -> Option<&str> {
+fn from_traceparent(text: &str) -> Option<&str> {
     let mut fields = text.split('-');
     let (version, trace) = (fields.next()?, fields.next()?);
     let (parent, flags) = (fields.next()?, fields.next()?);
@@ -27,7 +27,7 @@ fn of_traceparent(text: &str) -> Option<&str> {
 }
 
 /// `Root=1-<time>-<random>` among fields that a semicolon separates.
-fn of_x_ray(text: &str) -> Option<&str> {
+fn from_x_ray(text: &str) -> Option<&str> {
     let mut fields = text.split(';');
     let root = fields.find_map(|field| field.trim().strip_prefix("Root="))?;
     let mut parts = root.split('-');

@@ -82,7 +82,7 @@ impl Config {
         let request_limit = vars.time_out("UPLOAD_REQUEST_SECS", runtime, 900);
         let store = vars.store(runtime, request_limit);
         let mut api = vars.api(runtime, addr, request_limit, store.as_ref());
-        // At home large files and recalls work at once; whoever lets others in says which secret.
+        // On loopback, large files and recalls work at once; on any other address a secret must be set.
         let has_secret_of_its_own =
             runtime == Runtime::Local && addr.ip().is_loopback() && api.direct.secrets.is_empty();
         if has_secret_of_its_own {
@@ -120,14 +120,15 @@ impl Vars {
         }
         let unknown: Vec<_> = self.unknown().map(str::to_owned).collect();
         for name in unknown {
-            match open && on_a_cloud {
-                true => self.problems.push(format!(
+            if open && on_a_cloud {
+                self.problems.push(format!(
                     "{name} is not a variable of this program: expected one that README names, as \
                      it may be UPLOAD_JWT_SECRET misspelt"
-                )),
-                false => self.warnings.push(format!(
+                ))
+            } else {
+                self.warnings.push(format!(
                     "{name} is not a variable of this program and changes nothing"
-                )),
+                ))
             }
         }
     }
@@ -328,7 +329,7 @@ impl Vars {
         let read = self.word("UPLOAD_READ", expected, ReadSettings::Public, &words);
         if read == signed && self.get("UPLOAD_SIGNING_SECRET").is_none() {
             const EXPECTED: &str =
-                "a secret for UPLOAD_READ=signed, for which UPLOAD_JWT_SECRET does not serve";
+                "a secret of its own for UPLOAD_READ=signed, not UPLOAD_JWT_SECRET";
             self.refuse("UPLOAD_SIGNING_SECRET", None, EXPECTED);
         }
         read
@@ -344,7 +345,7 @@ impl Vars {
         }
     }
 
-    /// A page is an invitation: it is there for whoever sits at this machine, and for others when told so.
+    /// The page is on by default only when listening on loopback.
     fn page(
         &mut self,
         runtime: Runtime,

@@ -67,7 +67,7 @@ impl Vars {
         self.held.get(variable).cloned()
     }
 
-    /// Names that begin like ours and are read by nobody: misspelt ones, for all we know.
+    /// Variables that begin with `UPLOAD_` and are not ours: probably misspelt.
     pub(super) fn unknown(&self) -> impl Iterator<Item = &str> {
         let names = self.held.keys().map(String::as_str);
         names.filter(|name| name.starts_with(OURS) && !VARIABLES.contains(name))

@@ -162,7 +162,7 @@ fn arrival(request: &Request<Body>) -> Arrival {
             text(SESSION_TOKEN).map(str::to_owned),
         ),
         ends_at: timeout.and_then(|timeout| Instant::now().checked_add(timeout)),
-        // The server's own knowledge of it goes on to count.
+        // Keeps the shutdown signal that the server set.
         given_up: of_server.and_then(|arrival| arrival.given_up.clone()),
         ..Arrival::default()
     }

@@ -298,9 +298,8 @@ impl RawEvent<'_> {
         text.parse().ok()
     }
 
-    /// The stage, where it stands in the path that the client asked for. An HTTP API leaves it there,
-    /// unless it is the default one; a REST API takes it off and tells the whole path beside. Behind a
-    /// domain of its own a stage is in no path.
+    /// The stage, if it is part of the client's path. HTTP APIs keep it in the event's path, unless it is
+    /// `$default`; REST APIs remove it and give the full path separately. With a custom domain there is none.
     fn stage(&self, gateway: Gateway) -> Option<&str> {
         let context = self.request_context.as_ref()?;
         let asked_for = match gateway {

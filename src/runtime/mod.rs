@@ -160,9 +160,10 @@ async fn end_json_with_newline(response: Response) -> Response {
 fn first_upload(addr: SocketAddr, needs_token: bool) -> String {
     // Where to listen may be no address to go to.
     let addr = addresses(addr).first().copied().unwrap_or(addr);
-    let token = match needs_token {
-        true => " -H \"token: $(scripts/make-token)\"",
-        false => "",
+    let token = if needs_token {
+        " -H \"token: $(scripts/make-token)\""
+    } else {
+        ""
     };
     format!("curl -F img=@photo.jpg{token} http://{addr}/api/chat/uploadAliyun")
 }

@@ -109,7 +109,7 @@ where
         tracing::warn!("stopped with requests in flight; they are undone");
         give_up.send_replace(true);
         let _ = tokio::time::timeout(LAST_ANSWERS, drained).await;
-        // A request that goes on would never let go of what it began.
+        // A request still running would never drop, and so never undo, what it began.
         connections.tasks.shutdown().await;
     }
 }
@@ -272,14 +272,14 @@ impl Asked {
     async fn once(&mut self) {
         let [interrupt, terminate] = &mut self.0;
         tokio::select! {
-            () = came(interrupt) => {}
-            () = came(terminate) => {}
+            () = recv(interrupt) => {}
+            () = recv(terminate) => {}
         }
     }
 }
 
 #[cfg(unix)]
-async fn came(signal: &mut io::Result<tokio::signal::unix::Signal>) {
+async fn recv(signal: &mut io::Result<tokio::signal::unix::Signal>) {
     match signal {
         Ok(signal) => drop(signal.recv().await),
         Err(_) => std::future::pending().await,

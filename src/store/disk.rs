@@ -59,8 +59,8 @@ pub struct Disk {
 }
 
 impl Disk {
-    /// Makes the folder and keeps it clean of what crashes and clients leave; must run inside a Tokio
-    /// runtime.
+    /// Creates the folder and starts the task that removes leftovers of crashes and abandoned uploads; must run
+    /// inside a Tokio runtime.
     pub(super) fn open(settings: Settings) -> Result<Self, Error> {
         fs::create_dir_all(&settings.folder).map_err(failed("make the store's folder"))?;
         let disk = Self {
@@ -489,7 +489,7 @@ impl Drop for TemporaryName {
 fn remove(path: &Path) {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            tracing::error!(%error, path = %path.display(), "a file that is not wanted could not be removed");
+            tracing::error!(%error, path = %path.display(), "could not remove a leftover file");
         }
         _ => {}
     }
@@ -564,8 +564,7 @@ fn is_temporary(name: &OsStr) -> bool {
     name.starts_with(b".") && name.ends_with(TEMPORARY_SUFFIX.as_bytes())
 }
 
-/// Removes what clients brought by themselves before `then` and have not completed, as the rule of a
-/// bucket does.
+/// Removes direct uploads older than `then` that were never completed, as a bucket's lifecycle rule does.
 fn remove_never_completed(pending: &Path, then: SystemTime) {
     for entry in fs::read_dir(pending).into_iter().flatten().flatten() {
         remove_older(&entry.path(), |_| true, then);

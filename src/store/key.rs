@@ -1,5 +1,5 @@
-//! `ObjectKey`: a relative path that every store accepts. What it cannot hold (`..`, an absolute
-//! path, a hidden file, a byte that means something to a URL) cannot be asked for.
+//! `ObjectKey`: a relative path that every store accepts. Paths that it cannot represent (`..`,
+//! absolute paths, hidden files, bytes special in URLs) cannot be requested.
 
 use std::fmt;
 
@@ -16,7 +16,7 @@ pub struct InvalidKey;
 
 /// Longest key accepted, in bytes; both clouds take 1,023 or more.
 const MAX_BYTES: usize = 512;
-/// First folder of what was not looked at yet.
+/// First folder of files that have not been checked yet.
 pub(super) const PENDING: &str = "pending";
 
 impl ObjectKey {
@@ -32,12 +32,12 @@ impl ObjectKey {
     }
 
     /// The key of a file in `folder`: `<folder>/<YYYYMMDD>/<milliseconds>_<12 hex>.<ext>`.
-    /// `extension` stands in a table of ours.
-    pub fn of_file(folder: &Folder, stem: &Stem, extension: &str) -> Self {
+    /// `extension` must be one of ours.
+    pub fn for_file(folder: &Folder, stem: &Stem, extension: &str) -> Self {
         Self(format!("{folder}/{stem}.{extension}"))
     }
 
-    /// Where a file lies that a client brings by itself, until it was looked at:
+    /// Pending key of a direct upload, until it has been checked:
     /// `pending/<YYYYMMDD>/<milliseconds>_<12 hex>`.
     pub fn pending(stem: &Stem) -> Self {
         Self(format!("{PENDING}/{stem}"))
@@ -55,8 +55,8 @@ impl ObjectKey {
     }
 }
 
-/// The part of a file's key that time and chance make: `20250417/1744866732481_20f90b51544f`. It is
-/// the same before a file was looked at and after; folder and extension are not.
+/// Date, time and random part of a key: `20250417/1744866732481_20f90b51544f`. It is equal in the pending key
+/// and the final one; folder and extension are not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stem(String);
 
@@ -109,9 +109,8 @@ const ROUTES: [&str; 4] = ["api", "shop", "s3", "f"];
 const MAX_FOLDER_BYTES: usize = 400;
 
 impl Folder {
-    /// Checks that `text` is made of the same segments as a key, and leaves room for the rest of
-    /// one. What was not looked at yet has a folder of its own, which no other may be in; and a
-    /// file may not hide behind a route.
+    /// Checks that `text` is made of the same segments as a key, and leaves room for the rest of one. Refuses
+    /// `pending`, which is reserved for unchecked files, and first levels that are routes.
     ///
     /// # Errors
     /// [`InvalidKey`] for anything else.
@@ -174,7 +173,7 @@ mod tests {
     fn a_file_in_the_longest_folder_has_a_key() {
         let at = DateTime::from_timestamp_millis(1_744_866_732_481).expect("in range");
         let longest = Folder::parse("x".repeat(MAX_FOLDER_BYTES)).expect("a folder");
-        let key = ObjectKey::of_file(&longest, &Stem::new(at.into(), (1 << 48) - 1), "webm");
+        let key = ObjectKey::for_file(&longest, &Stem::new(at.into(), (1 << 48) - 1), "webm");
         assert_eq!(ObjectKey::parse(key.as_str()), Ok(key));
         let longer = Folder::parse("x".repeat(MAX_FOLDER_BYTES + 1));
         assert_eq!(longer, Err(InvalidKey));

@@ -1,6 +1,5 @@
-//! Where bytes rest: a folder or a bucket. An object is there whole or not at all, and what was
-//! begun and is not wanted removes itself: dropping a [`Writer`] or a [`Kept`] undoes it, until
-//! [`Session::keep`] keeps the objects of a request.
+//! Stores: a folder or a bucket. An object is stored whole or not at all: dropping a [`Writer`] or a
+//! [`Kept`] undoes it, until [`Session::keep`] keeps the objects of a request.
 //!
 //! Undoing may need the network, so it runs in a task of its own; [`Session::settle`] waits for the
 //! tasks of one request (a cloud freezes the process after the answer), [`Store::settle`] for all
@@ -121,7 +120,7 @@ pub struct ContentHeaders {
 }
 
 impl ContentHeaders {
-    /// Of a file that was not looked at yet.
+    /// Headers of a file that has not been checked yet.
     pub const UNKNOWN: Self = Self {
         content_type: HeaderValue::from_static("application/octet-stream"),
         disposition: Some(HeaderValue::from_static("attachment")),
@@ -250,8 +249,8 @@ impl Session {
         self.begin(at_most, Undo::WhenDropped)
     }
 
-    /// Begins an object that several requests may store under one key, each of them the same: nobody
-    /// takes it back once it is there, since another request may have told its client so.
+    /// Begins an object that several requests may store under one key, each of them the same: it is never
+    /// undone once stored, since another request may have acknowledged it.
     pub fn publisher(&self, at_most: u64) -> Writer {
         self.begin(at_most, Undo::Never)
     }
@@ -296,8 +295,8 @@ impl Session {
         matches!(self.place, Place::Disk(_))
     }
 
-    /// Reads bytes of what was seen under `key`; at least one of them must be there. `None` when it
-    /// is there no more, or is something else now.
+    /// Reads bytes of what was seen under `key`; at least one of them must be there. `None` when the object
+    /// is gone or has been replaced.
     ///
     /// # Errors
     /// Why the store could not tell.
@@ -322,8 +321,8 @@ impl Session {
     }
 
     /// Gives what was seen under `from` the key `to`, unless that is taken. Where the store is a
-    /// bucket, these bytes of it are overwritten. What stands under `from` may stay there. Nobody
-    /// takes it back: another request may find it under `to` at once, and tell its client so.
+    /// bucket, these bytes of it are overwritten. The object at `from` may remain. The copy is never
+    /// undone: another request may already have answered with it.
     ///
     /// # Errors
     /// Why the store could not, or did not say that it has.
@@ -354,7 +353,7 @@ impl Session {
         match &self.place {
             // A day's folder may hold too many files to be searched.
             Place::Disk(disk) => {
-                let keys = extensions.map(|extension| ObjectKey::of_file(folder, stem, extension));
+                let keys = extensions.map(|extension| ObjectKey::for_file(folder, stem, extension));
                 disk.find(keys.collect(), &self.tasks).await
             }
             Place::Bucket(bucket) => bucket.find(&format!("{folder}/{stem}.")).await,
@@ -393,11 +392,11 @@ impl Session {
         }
     }
 
-    /// Removes what is only in the way. Where that fails the log says so, and the rule of the bucket
-    /// about old files removes it.
+    /// Removes an object that is not needed. If that fails it is logged, and the bucket's lifecycle rule
+    /// removes the object.
     pub async fn discard(&self, key: &ObjectKey) {
         if let Err(error) = self.remove(key).await {
-            tracing::warn!(%key, error = &error as &dyn std::error::Error, "a file that is not needed any more could not be removed");
+            tracing::warn!(%key, error = &error as &dyn std::error::Error, "could not remove a pending object after completion");
         }
     }
 
@@ -460,7 +459,7 @@ pub enum Writer {
 
 impl Writer {
     /// How long a client may be silent while other uploads wait for memory.
-    pub const PATIENCE: Duration = bucket::PATIENCE;
+    pub const IDLE_GRACE: Duration = bucket::IDLE_GRACE;
 
     /// Gives the object its key and headers. Nothing is visible before [`Writer::finish`].
     pub fn start(&mut self, key: ObjectKey, content: ContentHeaders) {
@@ -497,8 +496,8 @@ impl Writer {
         }
     }
 
-    /// Waits, beside a client that is waited for, until other uploads need the memory of a silent one
-    /// more: after [`Writer::PATIENCE`] at the earliest, where memory is scarce.
+    /// Resolves when this upload must give up its memory: its client has been silent for
+    /// [`Writer::IDLE_GRACE`] and other uploads wait.
     pub async fn wanted_back(&self) {
         match self {
             Self::Disk(_) => std::future::pending().await,

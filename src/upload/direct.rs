@@ -1,14 +1,14 @@
-//! A file that its client put into the store by itself: looked at, judged as a streamed one is, and
-//! copied from `pending/` to its key. Every step may be taken twice and by two at a time; what is
-//! judged is what is copied.
+//! Completes a direct upload: the pending object is checked like a streamed file and copied from
+//! `pending/` to its key. Every step may run twice or concurrently; the bytes checked are the bytes
+//! copied.
 //!
 //! A completion runs to its end in a task of its own, so a client that leaves breaks nothing off, and
 //! a published copy is never undone: another request may have answered for it already.
 //!
 //! Its bytes pass through here where that is needed: files of up to [`MAX_REREAD_BYTES`] are read once
 //! and stored as uploads are, so that they are judged, hashed and stripped as a whole. Of a larger one
-//! a few ranges are read, and the bucket copies all that is not overwritten: reading a file of
-//! gigabytes back is what the direct way is there to spare.
+//! a few ranges are read, and the bucket copies all that is not overwritten: direct uploads
+//! exist to avoid reading gigabytes back.
 
 use std::{
     pin::pin,
@@ -39,7 +39,7 @@ const FIRST_PIECE_BYTES: usize = 64 * 1024;
 /// How often a large file is read, its head included.
 const MAX_READS: usize = 10;
 
-/// How often a file that changes under our eyes is looked at.
+/// Attempts at a file that is replaced while it is being completed.
 const MAX_LOOKS: usize = 3;
 
 /// A file that a client was allowed to put into the store.
@@ -58,8 +58,8 @@ impl Pending {
     }
 }
 
-/// Takes a file from where its client put it to its key in `folder`; when that was done before, says
-/// so again. What is not accepted is removed.
+/// Moves a pending file to its key in `folder`; a repeated call returns the earlier result. A refused file
+/// is deleted.
 ///
 /// # Errors
 /// [`Error::Incomplete`] when there is no file yet; else as for a streamed one.
@@ -169,7 +169,7 @@ impl Taking<'_> {
     }
 
     fn key(&self, media: Media) -> ObjectKey {
-        ObjectKey::of_file(self.folder, &self.pending.stem, &media.extension)
+        ObjectKey::for_file(self.folder, &self.pending.stem, &media.extension)
     }
 
     /// Reads the file and stores it as one that is uploaded.
@@ -292,7 +292,7 @@ async fn published_before(
 ) -> Result<Stored, Error> {
     let extension = found.key.extension().ok_or(Error::Incomplete)?;
     Ok(Stored {
-        media: Media::of_stored(extension),
+        media: Media::from_extension(extension),
         facts: facts_of_stored(session, &found.key).await,
         key: found.key,
         geo: None,
@@ -305,7 +305,7 @@ async fn published_before(
     })
 }
 
-/// Facts that an object still tells by a few reads; none where that does not work.
+/// Facts of a stored object from a few reads; none if they fail.
 async fn facts_of_stored(session: &Session, key: &ObjectKey) -> Facts {
     const RULES: Rules = Rules {
         kinds: Kinds::ALL,

@@ -1,5 +1,5 @@
-//! The rules of an upload: the bytes decide its type, the clock and chance its name, the operator what
-//! of its metadata is overwritten, and a request's files are stored all or none. No HTTP and no
+//! The rules of an upload: the type follows from the bytes, the name from time and random bits, metadata
+//! is overwritten as configured, and a request's files are stored all or none. No HTTP and no
 //! environment here.
 
 pub mod direct;
@@ -84,7 +84,7 @@ pub enum Error {
     /// The bytes are of no type that is accepted here.
     #[error("the file is of a type that is not accepted: {}", .0.looks_like)]
     Type(Refused),
-    /// The file may tell where it was made, and what tells it cannot be overwritten.
+    /// The file may contain a location that cannot be overwritten.
     #[error("the file may tell where it was made, which cannot be overwritten")]
     LocationKept,
     /// The request could not be read to its end.
@@ -121,7 +121,7 @@ pub async fn receive(
 
     let created = Utc::now();
     let stem = naming::stem(created, settings.utc_offset, Uuid::new_v4());
-    let key = |media: Media| ObjectKey::of_file(folder, &stem, &media.extension);
+    let key = |media: Media| ObjectKey::for_file(folder, &stem, &media.extension);
     let writer = session.writer(file.at_most);
     let putting = Putting::new(settings, &name, created, key, writer);
     putting.run(watch, head, file.content).await
@@ -203,7 +203,7 @@ impl<'p, K: Fn(Media) -> ObjectKey> Putting<'p, K> {
                 biased;
                 chunk = rest.try_next() => chunk?,
                 () = self.writer.wanted_back() => {
-                    let idle = store::Writer::PATIENCE;
+                    let idle = store::Writer::IDLE_GRACE;
                     return Err(ReadError::TooSlow { idle }.into());
                 }
             };
@@ -253,20 +253,21 @@ impl<'p, K: Fn(Media) -> ObjectKey> Putting<'p, K> {
 }
 
 impl Settings {
-    /// Whether files of this kind are looked into for what tells where they were made.
+    /// Whether files of this kind are searched for a location.
     fn looks_into(&self, kind: Kind) -> bool {
         self.strip != Strip::Off && matches!(kind, Kind::Image | Kind::Video | Kind::Audio)
     }
 
-    /// In strict mode, refuses what may tell where it was made.
+    /// In strict mode, refuses a file that may contain a location.
     fn admit(&self, kind: Kind, geo: Geo) -> Result<(), Error> {
         let may_tell = match kind {
             Kind::File => true,
             kind => self.looks_into(kind) && geo == Geo::Kept,
         };
-        match self.is_strict && may_tell {
-            true => Err(Error::LocationKept),
-            false => Ok(()),
+        if self.is_strict && may_tell {
+            Err(Error::LocationKept)
+        } else {
+            Ok(())
         }
     }
 }

@@ -118,7 +118,7 @@ mod tests {
         let id = Uuid::from_u128(0x20f9_0b51_544f_4abc_8def_0123_4567_89ab);
         let stem = stem(at(1_744_866_732_481), offset("+08:00"), id);
         let name = "20250417/1744866732481_20f90b51544f";
-        let key = ObjectKey::of_file(&Folder::default(), &stem, "png");
+        let key = ObjectKey::for_file(&Folder::default(), &stem, "png");
         assert_eq!(key.as_str(), format!("images/{name}.png"));
         let key = ObjectKey::pending(&stem);
         assert_eq!(key.as_str(), format!("pending/{name}"));

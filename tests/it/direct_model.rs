@@ -144,9 +144,10 @@ impl History {
         match self.rng.u32(0..100) {
             0..72 if !held.is_empty() => {
                 // Often the one that has waited longest, so that things come to an end.
-                let one = match self.rng.bool() {
-                    true => 0,
-                    false => self.rng.usize(0..held.len()),
+                let one = if self.rng.bool() {
+                    0
+                } else {
+                    self.rng.usize(0..held.len())
                 };
                 self.let_go(&held[one]);
             }

@@ -317,9 +317,10 @@ async fn every_gateway_passes_the_calls_of_a_large_file() {
             }
         }
         let body = body.to_string();
-        event["body"] = match is_base64 {
-            true => base64_simd::STANDARD.encode_to_string(body).into(),
-            false => body.into(),
+        event["body"] = if is_base64 {
+            base64_simd::STANDARD.encode_to_string(body).into()
+        } else {
+            body.into()
         };
         event["isBase64Encoded"] = is_base64.into();
         event

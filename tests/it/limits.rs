@@ -23,7 +23,7 @@ use crate::{
     drivers::rows,
     fc,
     support::{
-        Form, Local, PATIENCE, Reply, RequestExt as _, TestApi, UPLOAD, empty, get, metered,
+        Form, Local, Reply, RequestExt as _, TIMEOUT, TestApi, UPLOAD, empty, get, metered,
         stalled, unread,
     },
     tokens::{JWT, of_guest, of_user},
@@ -274,7 +274,7 @@ async fn until(is_so: impl AsyncFn() -> bool) {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(PATIENCE, trying).await.unwrap();
+    tokio::time::timeout(TIMEOUT, trying).await.unwrap();
 }
 
 #[tokio::test]
@@ -356,7 +356,7 @@ const SHORT: Duration = Duration::from_millis(100);
 
 #[tokio::test]
 async fn a_client_that_falls_silent_is_told_so_and_its_connection_closed() {
-    let slow = Slow::with(SHORT, PATIENCE).await;
+    let slow = Slow::with(SHORT, TIMEOUT).await;
     let form = Form::picture();
     for sent in [0, 20, form.unclosed().len() - 30] {
         let mut wire = Wire::connect(slow.addr).await;
@@ -371,7 +371,7 @@ async fn a_client_that_falls_silent_is_told_so_and_its_connection_closed() {
 
 #[tokio::test]
 async fn a_body_that_trickles_for_ever_is_ended_by_the_limit_of_the_request() {
-    let slow = Slow::with(PATIENCE, SHORT).await;
+    let slow = Slow::with(TIMEOUT, SHORT).await;
     let form = Form::picture();
     let head = wire::head(&form, &["Transfer-Encoding: chunked"]);
     let body = form.unclosed();
@@ -386,7 +386,7 @@ async fn a_body_that_trickles_for_ever_is_ended_by_the_limit_of_the_request() {
 
 #[tokio::test]
 async fn headers_that_trickle_for_ever_end_the_connection() {
-    let slow = Slow::with(SHORT, PATIENCE).await;
+    let slow = Slow::with(SHORT, TIMEOUT).await;
     let lines = iter::once("GET /healthz HTTP/1.1\r\n").chain(iter::repeat("a: b\r\n"));
     let lines = lines.map(|line| line.as_bytes().to_vec());
     assert_eq!(answer_to_trickle(slow.addr, lines).await, "");
@@ -408,7 +408,7 @@ async fn answer_to_trickle(
         }
     });
     let mut answer = Vec::new();
-    let closed = tokio::time::timeout(PATIENCE, read.read_to_end(&mut answer)).await;
+    let closed = tokio::time::timeout(TIMEOUT, read.read_to_end(&mut answer)).await;
     // However it is closed: what the client still sends may turn the end into a reset.
     let _ = closed.expect("the connection is closed");
     trickle.abort();
@@ -417,7 +417,7 @@ async fn answer_to_trickle(
 
 #[tokio::test]
 async fn headers_that_do_not_come_to_an_end_end_the_connection() {
-    let slow = Slow::with(SHORT, PATIENCE).await;
+    let slow = Slow::with(SHORT, TIMEOUT).await;
     let headers = "POST /api HTTP/1.1\r\nHost: a\r\n";
     for len in [0, 1, 20, headers.len()] {
         let mut wire = Wire::connect(slow.addr).await;
@@ -476,7 +476,7 @@ fn is_open(file: &std::path::Path) -> bool {
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_client_that_does_not_read_loses_its_connection() {
-    let slow = Slow::with(SHORT, PATIENCE).await;
+    let slow = Slow::with(SHORT, TIMEOUT).await;
     let file = slow.api.folder().join("images/20250417/large.mp4");
     std::fs::create_dir_all(file.parent().unwrap()).unwrap();
     let created = std::fs::File::create(&file).unwrap();
@@ -510,7 +510,7 @@ async fn requests_without_a_token_leave_half_of_the_places_to_others() {
                 }
             }
         };
-        tokio::time::timeout(PATIENCE, begun).await.unwrap()
+        tokio::time::timeout(TIMEOUT, begun).await.unwrap()
     };
     let mut first = Wire::asked_for(server.addr, &form).await;
     let second = Wire::asked_for(server.addr, &form).await;
@@ -554,7 +554,7 @@ async fn events_are_read_within_the_limits_of_requests() {
     use tower::ServiceExt as _;
     let api = TestApi::new();
     let limits = Limits {
-        idle: PATIENCE,
+        idle: TIMEOUT,
         request: Duration::from_secs(3),
         max_in_flight: 1,
     };

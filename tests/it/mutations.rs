@@ -299,9 +299,12 @@ async fn send_mutations(process: &Process, addr: std::net::SocketAddr, seed: u64
             warm_kib = process.memory_kib();
         }
         let large = count % LARGE_EVERY == WARM / 2;
-        let mut drafts = iter::repeat_with(|| match large {
-            true => Draft::large(&mut chance),
-            false => chance.one_of(&honest).mutated(&mut chance),
+        let mut drafts = iter::repeat_with(|| {
+            if large {
+                Draft::large(&mut chance)
+            } else {
+                chance.one_of(&honest).mutated(&mut chance)
+            }
         });
         let drawn = drafts.find_map(|draft| Some((draft.request()?, draft)));
         let (request, draft) = drawn.expect("a draft without end");

@@ -158,13 +158,14 @@ impl Reply {
             && header("content-type") == Some("application/json; charset=utf-8")
             && fits(text("data"), in_chinese, words.map(chinese).as_deref())
             && fits(text("message"), in_english, words);
-        match is_as_expected {
-            true => Ok(()),
-            false => Err(format!(
+        if is_as_expected {
+            Ok(())
+        } else {
+            Err(format!(
                 "{} {}",
                 self.status,
                 String::from_utf8_lossy(&self.body)
-            )),
+            ))
         }
     }
 }

@@ -33,7 +33,7 @@ const FUNCTION_ARN: &str = "arn:aws:lambda:us-east-1:123456789012:function:chat-
 const TRACE_ID: &str = "Root=1-6800902c-0123456789abcdef01234567;Sampled=0";
 const DEFAULT_DEADLINE: Duration = Duration::from_secs(30);
 /// Longer than any answer should take, short enough to name the hanging test.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The Runtime API on a port of 127.0.0.1. Stops when dropped, with all its connections.
 pub(crate) struct RuntimeDouble {
@@ -107,7 +107,7 @@ impl RuntimeDouble {
     /// Waits until the function asks for an event, that is, until it has started.
     pub(crate) async fn asked(&self) {
         let mut asked = self.shared.asked.subscribe();
-        let asked = tokio::time::timeout(PATIENCE, asked.wait_for(|asked| *asked)).await;
+        let asked = tokio::time::timeout(TIMEOUT, asked.wait_for(|asked| *asked)).await;
         asked.expect("the function asks for an event").unwrap();
     }
 
@@ -142,10 +142,10 @@ impl RuntimeDouble {
         };
         let queued = self.shared.queue.send(invocation);
         queued.expect("the receiver lives as long as the double");
-        match tokio::time::timeout(PATIENCE, answered).await {
+        match tokio::time::timeout(TIMEOUT, answered).await {
             Ok(outcome) => outcome.expect("the function went away while it was given the event"),
             Err(_) => panic!(
-                "no answer within {PATIENCE:?}; asked: {}, unanswered: {}, init errors: {:?}",
+                "no answer within {TIMEOUT:?}; asked: {}, unanswered: {}, init errors: {:?}",
                 *self.shared.asked.borrow(),
                 self.shared.unanswered.lock().unwrap().len(),
                 self.init_errors(),

@@ -15,7 +15,7 @@ use crate::{
     bucket_double::{BucketDouble, Contents, Dialect, Fault, Operation},
     lane::{RECALL, post_json},
     support::{
-        Form, Local, PATIENCE, PNG, Process, Reply, RequestExt as _, UPLOAD, bucket_vars, disk_var,
+        Form, Local, PNG, Process, Reply, RequestExt as _, TIMEOUT, UPLOAD, bucket_vars, disk_var,
         files_below, get, in_chunks, owned, path_of, picture_of, send,
     },
     tokens,
@@ -47,7 +47,7 @@ async fn until(folder: &Path, holds: impl Fn(&[String]) -> bool) {
         if holds(&files) {
             return;
         }
-        assert!(started.elapsed() < PATIENCE, "in vain; there is {files:?}");
+        assert!(started.elapsed() < TIMEOUT, "in vain; there is {files:?}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
@@ -103,7 +103,7 @@ async fn the_log_says_what_was_asked_for_why_it_was_refused_and_what_was_taken_b
     let forged = tokens::signed(tokens::HS256, r#"{"id":7}"#, "another secret of 20");
     let nameless = tokens::token(&json!({"user": 7}));
     for (token, why) in [
-        (forged, "the token is not valid: its signature does not fit"),
+        (forged, "the token is not valid: signature mismatch"),
         (nameless, "the token is not valid: claim id is missing"),
     ] {
         let request = Form::picture().to(UPLOAD).header("token", &token);

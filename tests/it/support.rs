@@ -65,7 +65,7 @@ pub(crate) const MIB: usize = 1024 * 1024;
 /// A small real picture.
 pub(crate) const PNG: &[u8] = include_bytes!("../../events/picture.png");
 /// How long a test waits for another process before it says so.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A multipart form, byte for byte as it goes over the wire.
 #[derive(Clone, Debug)]
@@ -524,7 +524,7 @@ impl Process {
         let find = |lines: &[String]| lines.iter().find(|line| line.contains(text)).cloned();
         let Output { lines, changed } = &*self.output;
         let lines = lines.lock().unwrap();
-        let waited = changed.wait_timeout_while(lines, PATIENCE, |lines| find(lines).is_none());
+        let waited = changed.wait_timeout_while(lines, TIMEOUT, |lines| find(lines).is_none());
         let (lines, _) = waited.unwrap();
         find(&lines).unwrap_or_else(|| panic!("no line with {text:?} in {lines:#?}"))
     }

@@ -9,7 +9,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::support::{Form, PATIENCE, Reply, UPLOAD};
+use crate::support::{Form, Reply, TIMEOUT, UPLOAD};
 
 /// One connection.
 pub(crate) struct Wire(BufReader<TcpStream>);
@@ -20,7 +20,7 @@ impl Wire {
     }
 
     pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        let sent = timeout(PATIENCE, self.0.write_all(bytes.as_ref())).await;
+        let sent = timeout(TIMEOUT, self.0.write_all(bytes.as_ref())).await;
         sent.expect("the server reads").unwrap();
     }
 
@@ -68,7 +68,7 @@ impl Wire {
         let len = headers.get("content-length");
         let len = len.map_or(0, |len| len.to_str().unwrap().parse().unwrap());
         let mut body = vec![0; len];
-        let read = timeout(PATIENCE, self.0.read_exact(&mut body)).await;
+        let read = timeout(TIMEOUT, self.0.read_exact(&mut body)).await;
         read.expect("the rest of an answer").unwrap();
         Reply {
             status,
@@ -80,7 +80,7 @@ impl Wire {
     /// All that is left to read until the server closes the connection.
     pub(crate) async fn rest(&mut self) -> Vec<u8> {
         let mut rest = Vec::new();
-        let read = timeout(PATIENCE, self.0.read_to_end(&mut rest)).await;
+        let read = timeout(TIMEOUT, self.0.read_to_end(&mut rest)).await;
         read.expect("the server closes the connection").unwrap();
         rest
     }
@@ -102,7 +102,7 @@ impl Wire {
 
     async fn line(&mut self) -> String {
         let mut line = String::new();
-        let read = timeout(PATIENCE, self.0.read_line(&mut line)).await;
+        let read = timeout(TIMEOUT, self.0.read_line(&mut line)).await;
         read.expect("an answer in time").unwrap();
         line.strip_suffix("\r\n").expect("an answer").to_owned()
     }

@@ -129,9 +129,12 @@ fn beside_this_program() -> Result<PathBuf, String> {
 
 fn rows(list: &str) -> Result<Vec<String>, String> {
     let known = ROWS.map(|(name, _)| name);
-    let rows = list.split(',').map(|row| match known.contains(&row) {
-        true => Ok(row.to_owned()),
-        false => Err(format!("no row {row}; there are {}", known.join(", "))),
+    let rows = list.split(',').map(|row| {
+        if known.contains(&row) {
+            Ok(row.to_owned())
+        } else {
+            Err(format!("no row {row}; there are {}", known.join(", ")))
+        }
     });
     rows.collect()
 }

@@ -161,8 +161,9 @@ async fn read_answer(store: &mut TcpStream) -> io::Result<()> {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
     }
-    match answer.starts_with(b"HTTP/1.1 200 ") {
-        true => Ok(()),
-        false => Err(io::Error::other("the store did not answer 200")),
+    if answer.starts_with(b"HTTP/1.1 200 ") {
+        Ok(())
+    } else {
+        Err(io::Error::other("the store did not answer 200"))
     }
 }

@@ -33,13 +33,13 @@ pub enum Rejected {
     #[error("it has expired")]
     Expired,
     /// Not three parts in base64url, or no JSON in them.
-    #[error("it is not a token")]
+    #[error("not a JWT")]
     Malformed,
     /// Signed in another way, or with extensions that must be understood.
     #[error("its header is not that of a plain HS256 token")]
     Header,
     /// Signed with another secret, or changed afterwards.
-    #[error("its signature does not fit")]
+    #[error("signature mismatch")]
     Signature,
     /// No `id`, or one that is no number and no short text; or times that are no numbers.
     #[error("claim id is missing, or a claim has the wrong type")]

@@ -36,7 +36,7 @@ use self::{
 use super::{Error, origin::refuse_encoded};
 use crate::body::{ByteStream, ReadError};
 
-/// Largest text field, in bytes; a token is the longest honest one.
+/// Largest text field, in bytes; tokens are the longest legitimate ones.
 const MAX_TEXT_BYTES: usize = 64 * 1024;
 /// Most parts of a form, files and text fields together.
 const MAX_PARTS: usize = 100;
@@ -230,11 +230,12 @@ fn boundary(headers: &HeaderMap) -> Result<String, Error> {
     let is_allowed = (1..=MAX_BOUNDARY_BYTES).contains(&boundary.len())
         && boundary.iter().all(is_printable)
         && !boundary.ends_with(b" ");
-    match is_allowed {
-        true => Ok(boundary.iter().copied().map(char::from).collect()),
-        false => Err(malformed(
+    if is_allowed {
+        Ok(boundary.iter().copied().map(char::from).collect())
+    } else {
+        Err(malformed(
             "a boundary is 1 to 70 printable ASCII characters, the last one no blank",
-        )),
+        ))
     }
 }
 

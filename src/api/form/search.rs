@@ -1,6 +1,5 @@
-//! `Search`: where a pattern stands in bytes that come in chunks. A pattern may lie across any
-//! number of them; what is remembered from one chunk to the next is how much of it was seen, and
-//! those bytes are known, so nothing is buffered.
+//! `Search`: finds a pattern across chunk boundaries. Only the length of a partial match is kept from one
+//! chunk to the next: those bytes equal the pattern, so nothing is buffered.
 
 use bytes::Bytes;
 use memchr::memmem::Finder;

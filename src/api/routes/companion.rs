@@ -294,9 +294,10 @@ fn parse_parts(arguments: &Arguments) -> Result<Vec<(i32, String)>, Error> {
     parts.sort();
     let are_in_range = parts.iter().all(|part| (1..=MAX_PARTS).contains(&part.0));
     let each_once = parts.is_sorted_by(|part, next| part.0 < next.0);
-    match are_in_range && each_once && !parts.is_empty() {
-        true => Ok(parts),
-        false => Err(Error::ParameterInvalid { name: "parts" }),
+    if are_in_range && each_once && !parts.is_empty() {
+        Ok(parts)
+    } else {
+        Err(Error::ParameterInvalid { name: "parts" })
     }
 }
 

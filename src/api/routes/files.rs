@@ -1,5 +1,5 @@
-//! `GET|HEAD /<key>`: a disk store that everybody may read serves what it holds, with ranges, and so
-//! that it does no harm in a browser.
+//! `GET|HEAD /<key>`: a disk store that everybody may read serves its files, with Range support and
+//! headers that keep them from running in a browser.
 
 use std::{io, path::Path};
 
@@ -45,7 +45,7 @@ pub(in crate::api) async fn send(
     key: &ObjectKey,
     mut request: Request,
 ) -> Result<Response, Error> {
-    let media = key.extension().map(Media::of_stored);
+    let media = key.extension().map(Media::from_extension);
     let media = media.ok_or(Error::NotFound)?;
 
     // The service would begin an answer for a folder, too, and break off.
@@ -68,7 +68,7 @@ pub(in crate::api) async fn send(
     }
     let response = ServeFile::new(path).try_call(request).await;
     let mut response = response.map_err(failure)?.into_response();
-    // The file, a part of it, "you have it", or "it is another one by now".
+    // 2xx, 304 or 412.
     if matches!(response.status().as_u16(), 200..=299 | 304 | 412) {
         set_headers(response.headers_mut(), media, disk.cache_control());
         Ok(response)
@@ -92,7 +92,7 @@ async fn is_current(path: &Path, if_range: Option<HeaderValue>) -> Result<bool, 
 /// Answer to a `Range` header.
 #[derive(Debug, PartialEq, Eq)]
 enum Part {
-    /// Of a header that asks for no part, or for several, or is not understood.
+    /// The header names no part, or several, or is not understood.
     Whole,
     /// One part of the file, as a header that names its first and its last byte.
     Bytes(HeaderValue),
@@ -101,7 +101,7 @@ enum Part {
 }
 
 impl Part {
-    /// Of a file of `size` bytes (RFC 9110, 14.1.2).
+    /// Part of a file of `size` bytes (RFC 9110, 14.1.2).
     fn new(range: &HeaderValue, size: u64) -> Self {
         let range = range.to_str().unwrap_or_default();
         let spec = match range.split_once('=') {
@@ -127,7 +127,7 @@ impl Part {
     }
 }
 
-/// Digits alone; more of them than any file has bytes are as many as can be.
+/// Digits only; a number too large counts as `u64::MAX`.
 fn number(digits: &str) -> Option<u64> {
     let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then(|| digits.parse().unwrap_or(u64::MAX))

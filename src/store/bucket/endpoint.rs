@@ -23,9 +23,12 @@ pub(super) struct Addresses {
 impl Addresses {
     pub(super) fn resolve(settings: &Settings) -> Result<Self, BoxError> {
         let endpoint = settings.endpoint.as_deref();
-        let public = endpoint.map(|endpoint| match is_aliyun(endpoint) {
-            true => endpoint.replace("-internal.", "."),
-            false => endpoint.to_owned(),
+        let public = endpoint.map(|endpoint| {
+            if is_aliyun(endpoint) {
+                endpoint.replace("-internal.", ".")
+            } else {
+                endpoint.to_owned()
+            }
         });
         let clients = Address::resolve(settings, public.as_deref())?;
         let public_url = match settings.dialect {

@@ -1,6 +1,6 @@
-//! The memory that the parts of all uploads may hold together. A part takes its share once, when it is
-//! no longer small, and needs no other to go on, so all get theirs in turn. While some wait, the client
-//! that has been silent longest gives its share up, with its upload.
+//! Memory budget for the parts of all uploads. A part claims its share once, when it exceeds 1 MiB, and
+//! never needs a second, so waiting parts cannot deadlock. While some wait, the client that has been
+//! silent longest loses its upload.
 
 use std::{
     sync::{
@@ -19,8 +19,8 @@ use crate::store::Error;
 
 /// Unit of a share, in bytes.
 const UNIT: usize = 64 * 1024;
-/// A client may be silent for so long while others wait for memory.
-pub(in crate::store) const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a client may be silent while others wait for memory.
+pub(in crate::store) const IDLE_GRACE: Duration = Duration::from_secs(5);
 /// How often a part that waits looks for such a client.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -90,7 +90,7 @@ impl Memory {
         })
     }
 
-    /// Ends the upload whose client has been silent longest, unless one that was ended has still to go.
+    /// Ends the upload whose client has been silent longest, unless an upload ended before still holds its share.
     fn end_most_silent(&self) {
         let all = self.filling.lock().unwrap_or_else(PoisonError::into_inner);
         let filling: Vec<_> = all.iter().filter_map(Weak::upgrade).collect();
@@ -100,7 +100,7 @@ impl Memory {
         let silent = filling
             .iter()
             .max_by_key(|filling| filling.silent_for())
-            .filter(|filling| filling.silent_for() >= PATIENCE);
+            .filter(|filling| filling.silent_for() >= IDLE_GRACE);
         if let Some(filling) = silent {
             filling.has_ended.store(true, Ordering::Relaxed);
             filling.end.notify_one();
@@ -185,9 +185,9 @@ mod tests {
         let start = Instant::now();
         let mut longest = Box::pin(async move {
             second.wanted_back().await;
-            assert!(start.elapsed() >= PATIENCE);
+            assert!(start.elapsed() >= IDLE_GRACE);
             // The other one is left alone while this one ends.
-            tokio::time::sleep(10 * PATIENCE).await;
+            tokio::time::sleep(10 * IDLE_GRACE).await;
         });
         assert!((&mut longest).now_or_never().is_none());
         tokio::time::advance(LOOK_EVERY).await;
@@ -205,7 +205,7 @@ mod tests {
         let share = claim(&memory, MIB).await;
         let sending = async {
             for _ in 0..10 {
-                let chunk = tokio::time::sleep(PATIENCE / 2);
+                let chunk = tokio::time::sleep(IDLE_GRACE / 2);
                 tokio::select! {
                     biased;
                     () = chunk => {}

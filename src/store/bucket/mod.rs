@@ -42,7 +42,7 @@ use self::{
     retry::{Attempts, RetryTokens, SkewedClock},
     sigv4::{PresignedUrl, Signer, SigningKeys, Stamp},
 };
-pub(super) use self::{memory::PATIENCE, sigv4::hex, write::Object};
+pub(super) use self::{memory::IDLE_GRACE, sigv4::hex, write::Object};
 use super::{BoxError, Credentials, CredentialsProvider, Error, ObjectKey, TimeLimit};
 
 /// Most bytes of an object that wait for their call. An object that is known to be no larger is stored

@@ -1,5 +1,4 @@
-//! Presigned GET: an address with which whoever holds it reads one object of a private bucket for a
-//! while.
+//! Presigned GET: a URL that lets its holder read one object of a private bucket for a limited time.
 //!
 //! The time of signing is rounded down to a *window* of half the address's life: all addresses of an
 //! object that are signed within a window are equal, so a browser finds what it has loaded, and each

@@ -55,7 +55,7 @@ impl Session {
         }
     }
 
-    /// Reads bytes of what was seen. 404, 412 or 416 say that it is there no more.
+    /// Reads bytes of the object that was seen. 404, 412 and 416 mean that it is gone or was replaced.
     pub(in crate::store) async fn read(
         &self,
         key: &ObjectKey,
@@ -75,12 +75,13 @@ impl Session {
         let is_asked_for = answer.starts_at() == Some(at)
             && answer.body.len() as u64 == end.saturating_sub(at)
             && answer.etag() == Some(&*seen.version);
-        match is_asked_for {
-            true => Ok(answer.body),
-            false => Err(Error::incomplete_answer(
+        if is_asked_for {
+            Ok(answer.body)
+        } else {
+            Err(Error::incomplete_answer(
                 call.operation,
                 "the answer holds other bytes than were asked for",
-            )),
+            ))
         }
     }
 
@@ -154,9 +155,8 @@ impl Session {
         }
     }
 
-    /// Says which 403 means that there is no object, as 404 does: S3 answers so where the role may not
-    /// list the bucket (GetObject, "Permissions"), others at times where it may. One that is listed, or
-    /// may be there, is refused.
+    /// Turns a 403 into 404 when listing shows no object: S3 answers 403 for a missing key if the role may not
+    /// list the bucket (GetObject, "Permissions"), others at times even if it may.
     async fn explained(&self, key: &ObjectKey, mut error: Error) -> Error {
         let Error::Refused { status, .. } = &mut error else {
             return error;
@@ -165,7 +165,7 @@ impl Session {
             match self.is_listed(key, Deadline::Store).await {
                 Ok(false) => *status = 404,
                 Ok(true) | Err(Error::Refused { .. }) => {
-                    tracing::warn!(%key, "the bucket does not show a file: may the function read it, and list the bucket?");
+                    tracing::warn!(%key, "the bucket refused to show an object; check that the role may read it and list the bucket");
                 }
                 Err(error) => return error,
             }
@@ -215,10 +215,13 @@ impl Copy<'_> {
             Err(Error::Refused {
                 status: 404 | 409 | 412,
                 ..
-            }) => match self.session.is_there(self.to).await? {
-                true => Ok(Published::Before),
-                false => Ok(Published::Changed),
-            },
+            }) => {
+                if self.session.is_there(self.to).await? {
+                    Ok(Published::Before)
+                } else {
+                    Ok(Published::Changed)
+                }
+            }
             // It may have been made all the same.
             Err(error) if attempts.outcome_is_unknown(Some(&error)) => {
                 match self.session.is_there(self.to).await {

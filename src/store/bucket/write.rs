@@ -60,10 +60,10 @@ pub struct Writer {
     tasks: Tasks,
     /// How many bytes the object can have.
     at_most: u64,
-    /// Where `filling` stands in the file.
+    /// Position of `filling` in the file.
     sent: u64,
     filling: PartBuilder,
-    /// Of all that was sent, where it is wanted.
+    /// Hash of all that was sent, if wanted.
     hash: Option<Sha256>,
     /// The share of the part being filled in the memory of all.
     share: Option<Share>,
@@ -122,7 +122,7 @@ impl Writer {
         self.filling.len() + bytes <= ONE_CALL_BYTES
     }
 
-    /// Waits, beside the client, until others need the memory of a silent client's part more.
+    /// Resolves when this upload must give up its memory.
     pub(in crate::store) async fn wanted_back(&self) {
         match &self.share {
             // An object of several requests is read from the store: no client is waited for.
@@ -150,9 +150,10 @@ impl Writer {
     /// How many bytes may be gathered; nothing is sent before the object has its key.
     fn most(&self) -> usize {
         let is_small = self.at_most <= ONE_CALL_BYTES as u64;
-        match is_small || self.task.is_none() {
-            true => ONE_CALL_BYTES,
-            false => PART_BYTES + REACH as usize,
+        if is_small || self.task.is_none() {
+            ONE_CALL_BYTES
+        } else {
+            PART_BYTES + REACH as usize
         }
     }
 
@@ -173,13 +174,13 @@ impl Writer {
     async fn send_full_part(&mut self) -> Result<(), Error> {
         let room = self.room().await?;
         let part = self.filling.take_all_but(REACH as usize);
-        self.seal(&part).await;
+        self.finalize(&part).await;
         let task = self.task.as_mut().ok_or(Error::Interrupted)?;
         task.send(part, room, false).await
     }
 
-    /// Says that nothing changes these bytes any more.
-    async fn seal(&mut self, part: &Part) {
+    /// Hashes bytes that no edit can reach any more.
+    async fn finalize(&mut self, part: &Part) {
         self.sent += part.len() as u64;
         if let Some(hash) = &mut self.hash {
             part.hash(hash).await;
@@ -198,7 +199,7 @@ impl Writer {
     pub(in crate::store) async fn finish(mut self) -> Result<Kept, Error> {
         let room = self.room().await?;
         let last = self.filling.take();
-        self.seal(&last).await;
+        self.finalize(&last).await;
         let mut task = self.task.take().ok_or(Error::Interrupted)?;
         task.send(last, room, true).await?;
         let kept = task.storing.await.map_err(|_| Error::Interrupted)??;
@@ -239,9 +240,10 @@ impl Object {
     /// anybody still waits for this one.
     async fn store(self, mut steps: mpsc::Receiver<Step>) -> Result<Kept, Error> {
         let first = steps.recv().await.ok_or(Error::Interrupted)?;
-        match first.is_last {
-            true => self.put(first).await,
-            false => self.multipart(first, steps).await,
+        if first.is_last {
+            self.put(first).await
+        } else {
+            self.multipart(first, steps).await
         }
     }
 
@@ -338,8 +340,7 @@ impl Object {
         }
     }
 
-    /// Says what a failed call means where it may have stored the object all the same: it is removed,
-    /// or it stays and counts. Elsewhere an object under the key is not ours.
+    /// Handles a failure after which the object may exist: deletes it, or checks whether it was stored. Elsewhere an object under the key is not ours.
     async fn failed(self, error: Error, attempts: &Attempts) -> Result<Kept, Error> {
         if attempts.outcome_is_unknown(Some(&error)) {
             match self.undo {

@@ -65,7 +65,7 @@ impl Refreshed {
             (Err(error), Some(valid)) if !valid.expired(now) => {
                 tracing::warn!(
                     error = &*error as &dyn std::error::Error,
-                    "credentials could not be refreshed yet"
+                    "could not refresh credentials; using the current ones until they expire"
                 );
                 Ok(valid.clone())
             }

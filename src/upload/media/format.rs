@@ -131,7 +131,7 @@ impl Format {
     /// The `claimed` extension when it fits, else the usual one, with its Content-Type.
     pub(super) fn media(self, claimed: &str) -> Media {
         let (usual, _) = self.fitting();
-        Media::of_stored(if self.fits(claimed) { claimed } else { usual })
+        Media::from_extension(if self.fits(claimed) { claimed } else { usual })
     }
 }
 
@@ -178,7 +178,7 @@ impl Media {
     }
 
     /// How a stored key of this extension is served: in lower case, without the dot.
-    pub fn of_stored(extension: &str) -> Self {
+    pub fn from_extension(extension: &str) -> Self {
         Self::by_extension(extension).unwrap_or_else(|| Self::unknown(extension))
     }
 }

@@ -1,4 +1,4 @@
-//! `Kind`: picture, film, sound or paper, and `Kinds`, the set of them that an operator allows.
+//! `Kind`: image, video, audio, document or file; `Kinds`: the kinds that an operator accepts.
 
 use std::str::FromStr;
 

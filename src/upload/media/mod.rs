@@ -69,12 +69,12 @@ pub fn judge(head: &[u8], name: &str, rules: Rules) -> Result<Watch, Refused> {
     let head = head.get(..HEAD_BYTES).unwrap_or(head);
     let claimed = claimed_extension(name);
     if let Some(compound) = CompoundWatch::new(head, &claimed) {
-        return Ok(Watch::of_compound(compound, &claimed, rules));
+        return Ok(Watch::compound(compound, &claimed, rules));
     }
     match detect(head, &claimed) {
         Ok(Found::Is(format)) => Watch::new(format, head, &claimed, rules),
-        Ok(Found::Behind(at)) => Ok(Watch::of_sound(at as u64, &claimed, rules)),
-        Err(refused) => Watch::of_refused(refused, &claimed, rules),
+        Ok(Found::Behind(at)) => Ok(Watch::audio_at(at as u64, &claimed, rules)),
+        Err(refused) => Watch::tolerated(refused, &claimed, rules),
     }
 }
 

@@ -858,7 +858,7 @@ proptest! {
         let whole = receive(&bytes, &name, &[]).ok();
         prop_assert_eq!(receive(&bytes, &name, &cuts).ok(), whole);
         if let Some(media) = whole {
-            prop_assert_eq!(Media::of_stored(&media.extension), media);
+            prop_assert_eq!(Media::from_extension(&media.extension), media);
         }
     }
 }

@@ -14,13 +14,12 @@ use super::{
     walk::{Edit, Geo, Report, Walker},
 };
 
-/// Is fed every chunk of a file in order, its head included. It says what the file is as soon as that
-/// is known, refuses a document that turns out to be something else, and walks through images, sounds
-/// and videos.
+/// Examines a file chunk by chunk, head included: detects its type, refuses documents that turn out to be
+/// something else, and walks through images, audio and video.
 pub struct Watch {
     rules: Rules,
     claimed: String,
-    /// `None` while the bytes that decide have not passed.
+    /// `None` until the bytes that decide have passed.
     media: Option<Media>,
     inner: Inner,
 }
@@ -33,9 +32,9 @@ enum Inner {
     Sound(HeldSound),
 }
 
-/// A sound whose first frame stands behind a tag that is longer than the head.
+/// Audio whose first frame is behind a tag that is longer than the head.
 struct HeldSound {
-    /// From here on the bytes are wanted that tell what it is.
+    /// Where its first frame is expected.
     at: u64,
     /// All that has passed: its walk begins at the first byte. The store holds these chunks, too.
     chunks: Vec<Bytes>,
@@ -43,7 +42,7 @@ struct HeldSound {
 }
 
 impl Watch {
-    /// Of a format that the head shows.
+    /// Watches a file whose format the head shows.
     pub(super) fn new(
         format: Format,
         head: &[u8],
@@ -54,7 +53,7 @@ impl Watch {
             Format::Zip | Format::Docx | Format::Xlsx | Format::Pptx => {
                 match ProgramWatch::new(head) {
                     Ok(zip) => Inner::Zip(zip),
-                    Err(refused) => return Self::of_refused(refused, claimed, rules),
+                    Err(refused) => return Self::tolerated(refused, claimed, rules),
                 }
             }
             _ => Walker::new(format, rules.strip).map_or(Inner::Nothing, Inner::Walk),
@@ -64,13 +63,13 @@ impl Watch {
         Ok(watch)
     }
 
-    /// Of a compound file, whose directory is still to come.
-    pub(super) fn of_compound(compound: CompoundWatch, claimed: &str, rules: Rules) -> Self {
+    /// Watches a compound file whose directory comes later.
+    pub(super) fn compound(compound: CompoundWatch, claimed: &str, rules: Rules) -> Self {
         Self::undecided(Inner::Compound(Box::new(compound)), claimed, rules)
     }
 
-    /// Of a sound that is told by what stands from `at` on.
-    pub(super) fn of_sound(at: u64, claimed: &str, rules: Rules) -> Self {
+    /// Watches audio whose first frame is expected at `at`.
+    pub(super) fn audio_at(at: u64, claimed: &str, rules: Rules) -> Self {
         let sound = HeldSound {
             at,
             chunks: Vec::new(),
@@ -79,8 +78,8 @@ impl Watch {
         Self::undecided(Inner::Sound(sound), claimed, rules)
     }
 
-    /// Of a file of no accepted type: nobody looks at it, where such files are stored at all.
-    pub(super) fn of_refused(
+    /// Passes a refused file through where `file` is accepted.
+    pub(super) fn tolerated(
         refused: Refused,
         claimed: &str,
         rules: Rules,
@@ -99,7 +98,7 @@ impl Watch {
         }
     }
 
-    /// Takes the next chunk, and adds to `edits` what is to be overwritten of it, or of up to
+    /// Takes the next chunk, and adds to `edits` what to overwrite in it, or in up to
     /// [`REACH`](super::REACH) bytes before it.
     ///
     /// # Errors
@@ -151,8 +150,7 @@ impl Watch {
         Ok(self.media.unwrap_or_else(|| Media::unknown(&self.claimed)))
     }
 
-    /// How many bytes from here on it need not see; `None` when no few bytes that follow could tell it
-    /// more.
+    /// Bytes that may be skipped from here; `None` when reading on cannot add facts.
     pub fn skips(&self) -> Option<u64> {
         match &self.inner {
             Inner::Walk(walker) => walker.skips(),
@@ -160,7 +158,7 @@ impl Watch {
         }
     }
 
-    /// Says that so many bytes will not come, at most those it need not see.
+    /// Skips bytes, at most as many as [`Watch::skips`] allows.
     pub fn leave_out(&mut self, bytes: u64, edits: &mut Vec<Edit>) {
         if let Inner::Walk(walker) = &mut self.inner {
             walker.leave_out(bytes, edits);
@@ -186,7 +184,7 @@ impl Watch {
         Ok((media, report))
     }
 
-    /// Says that the last chunk was seen, when the file is whole. The last edits are of up to
+    /// Finishes after the last chunk of a whole file. The last edits are in up to
     /// [`REACH`](super::REACH) bytes before its end.
     ///
     /// # Errors
@@ -242,9 +240,10 @@ impl Watch {
     }
 
     fn accept(&self, kind: Kind, looks_like: &str) -> Result<(), Refused> {
-        match self.rules.kinds.contains(kind) {
-            true => Ok(()),
-            false => Err(Refused::new(looks_like.to_owned())),
+        if self.rules.kinds.contains(kind) {
+            Ok(())
+        } else {
+            Err(Refused::new(looks_like.to_owned()))
         }
     }
 

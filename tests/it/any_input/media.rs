@@ -81,7 +81,7 @@ pub(crate) fn check(input: &[u8]) {
         assert_eq!(whole.as_ref().ok(), other.as_ref().ok());
     }
     if let Ok(media) = whole {
-        assert_eq!(Media::of_stored(&media.extension), media);
+        assert_eq!(Media::from_extension(&media.extension), media);
         assert_name_only_chooses(&input.content, media);
         for strip in [Strip::Off, Strip::Location, Strip::Device] {
             let (stripped, once) = passed(&input.content, &name, input.whole(), strip);

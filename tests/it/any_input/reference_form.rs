@@ -58,9 +58,10 @@ impl RawForm {
     fn read(&mut self, body: &[u8], boundary: &[u8]) -> End {
         let delimiter = [b"--", boundary].concat();
         let Some(at) = find(body, &delimiter) else {
-            return match delimiter.starts_with(body) {
-                true => End::Truncated,
-                false => End::Broken,
+            return if delimiter.starts_with(body) {
+                End::Truncated
+            } else {
+                End::Broken
             };
         };
         let cut = if at == 0 { End::Truncated } else { End::Unsaid };

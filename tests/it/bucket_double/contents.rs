@@ -116,9 +116,12 @@ impl Contents {
 
     /// An object to be read. Whoever may not list is not told that there is none.
     pub(super) fn object(&self, key: &str) -> S3Result<&Object> {
-        let missing = || match self.role.may_list_all() {
-            true => s3_error!(NoSuchKey),
-            false => s3_error!(AccessDenied),
+        let missing = || {
+            if self.role.may_list_all() {
+                s3_error!(NoSuchKey)
+            } else {
+                s3_error!(AccessDenied)
+            }
         };
         self.objects.get(key).ok_or_else(missing)
     }

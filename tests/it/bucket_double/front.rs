@@ -318,9 +318,10 @@ impl Front {
             Fault::HalfAnswer | Fault::DoneButHalfAnswer => {
                 let is_performed =
                     matches!(fault, Fault::DoneButHalfAnswer) || operation.only_reads();
-                let answer = match is_performed {
-                    true => self.perform(request, operation).await,
-                    false => Response::default(),
+                let answer = if is_performed {
+                    self.perform(request, operation).await
+                } else {
+                    Response::default()
                 };
                 send_half(answer, line).await?;
                 Err(cut())

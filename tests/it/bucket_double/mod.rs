@@ -55,7 +55,7 @@ pub(crate) const KEY_ID: &str = "AKIDCHATTEST";
 pub(crate) const SECRET: &str = "only-known-to-tests";
 
 /// How long [`BucketDouble::wait_until`] waits at most.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The cloud that the double imitates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -213,12 +213,12 @@ impl BucketDouble {
         let caller = Location::caller();
         let mut contents = self.front.contents.subscribe();
         async move {
-            let settled = timeout(PATIENCE, contents.wait_for(|now| holds(now)))
+            let settled = timeout(TIMEOUT, contents.wait_for(|now| holds(now)))
                 .await
                 .is_ok();
             if !settled {
                 let now = contents.borrow();
-                panic!("waited {PATIENCE:?} in vain at {caller}; the bucket has {now:?}");
+                panic!("waited {TIMEOUT:?} in vain at {caller}; the bucket has {now:?}");
             }
         }
     }

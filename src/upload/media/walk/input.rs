@@ -1,5 +1,5 @@
-//! `Input`: the file as a walk sees it. What a walk does with it is skip, collect and edit; where it
-//! waits for bytes, the file's next chunk wakes it.
+//! `Input`: a file as a walk reads it. A walk skips, collects and edits; when it needs bytes, it waits for
+//! the next chunk.
 
 use std::{
     future::poll_fn,
@@ -35,21 +35,21 @@ impl Stop {
 /// How a walk, or a piece of one, ended.
 pub(super) type Walked<T = ()> = Result<T, Stop>;
 
-/// Between a walk and whoever brings it bytes.
+/// Channel between a walk and its source of bytes.
 #[derive(Debug, Default)]
 pub(super) struct Feed {
     pub(super) next: Option<Bytes>,
     pub(super) has_ended: bool,
-    /// How many bytes from here on the walk goes over without a look.
+    /// How many bytes from here on the walk skips.
     pub(super) skipping: u64,
-    /// How many of them will not come.
+    /// How many of them the source leaves out.
     left_out: u64,
     /// Those not yet handed over.
     pub(super) edits: Vec<Edit>,
 }
 
 impl Feed {
-    /// Leaves out bytes, at most those that the walk goes over without a look.
+    /// Leaves out bytes, at most those that the walk skips.
     pub(super) fn leave_out(&mut self, bytes: u64) {
         self.left_out = bytes.min(self.skipping);
     }
@@ -60,7 +60,7 @@ pub(super) fn lock(feed: &Mutex<Feed>) -> MutexGuard<'_, Feed> {
     feed.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A file, from where its walk has come to.
+/// The file from the walk's position on.
 #[derive(Debug)]
 pub(super) struct Input {
     feed: Arc<Mutex<Feed>>,
@@ -178,7 +178,7 @@ impl Input {
         Ok(())
     }
 
-    /// Waits until there are bytes, or some of so many are left out, and says how many are.
+    /// Waits for bytes, or for up to `bytes` to be left out; returns how many were.
     async fn wait_for_any(&mut self, bytes: u64) -> Walked<u64> {
         lock(&self.feed).skipping = bytes.min(self.left());
         let filled = self.fill().await;
@@ -293,8 +293,8 @@ impl Input {
         Ok(())
     }
 
-    /// Has `after` stand where `before` passed at `at`; they are of one length. What lies too far
-    /// behind stays.
+    /// Replaces `before`, which passed at `at`, by `after` of equal length. Bytes beyond the store's reach
+    /// stay.
     pub(super) fn replace(&mut self, at: u64, before: &[u8], mut after: Bytes) {
         let differs = |(one, other): (&u8, &u8)| one != other;
         let mut pairs = before.iter().zip(&after);

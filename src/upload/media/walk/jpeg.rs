@@ -202,8 +202,7 @@ fn is_shown(marker: u8, data: &[u8]) -> bool {
 /// map, the other eye), a movie (a motion photo), and a camera's own records.
 ///
 /// The end of an image is found by its marker alone. Between the scans of a progressive image a
-/// table may hold the same two bytes: then the rest of the image is searched for what may stand
-/// behind it, and has nothing like it.
+/// table may hold the same two bytes: then the rest of the image is searched for trailing data, and yields none.
 async fn behind(input: &mut Input, ended: Ended) -> Walked {
     const IMAGE: &[u8] = b"\xFF\xD8\xFF";
     const MOVIE: &[u8] = b"ftyp";

@@ -170,8 +170,8 @@ impl Film {
         Ok((element, input.enter(size)))
     }
 
-    /// The elements of the file and of the segment. What has no size ends by itself: its children
-    /// are told from what may follow it by their ids.
+    /// The elements of the file and of the segment. An element without a size ends at the first id
+    /// that cannot be its child.
     async fn elements(&mut self, input: &mut Input) -> Walked {
         while !input.is_at_end().await {
             let at = input.position();

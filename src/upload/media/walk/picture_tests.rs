@@ -48,9 +48,10 @@ fn cleaned_packet() -> String {
 /// A movie with a place, or what is to be stored of it.
 fn movie(is_cleaned: bool) -> Vec<u8> {
     let place: &[u8] = b"\0\x04\x15\xC7+27/";
-    let place = match is_cleaned {
-        true => boxed(b"free", &[&[0; 8]]),
-        false => boxed(b"\xA9xyz", &[place]),
+    let place = if is_cleaned {
+        boxed(b"free", &[&[0; 8]])
+    } else {
+        boxed(b"\xA9xyz", &[place])
     };
     concat(&[
         &boxed(b"ftyp", &[b"isom\0\0\0\0isom"]),
@@ -305,20 +306,23 @@ impl Heic {
         let brand = boxed(b"ftyp", &[b"heic\0\0\0\0"]);
         let metadata = concat(&[&item(block), packet]);
         let pixels = [9; 40];
-        let mdat = match self.is_inside {
-            true => boxed(b"mdat", &[&pixels]),
-            false => boxed(b"mdat", &[&pixels, &metadata]),
+        let mdat = if self.is_inside {
+            boxed(b"mdat", &[&pixels])
+        } else {
+            boxed(b"mdat", &[&pixels, &metadata])
         };
         let meta_len = self.meta(0, 0, &metadata).len();
         let media_at = brand.len() + if self.is_media_first { 0 } else { meta_len } + 8;
-        let exif_at = match self.is_inside {
-            true => 0,
-            false => media_at + pixels.len(),
+        let exif_at = if self.is_inside {
+            0
+        } else {
+            media_at + pixels.len()
         };
         let meta = self.meta(media_at as u32, exif_at as u32, &metadata);
-        match self.is_media_first {
-            true => concat(&[&brand, &mdat, &meta, &self.behind]),
-            false => concat(&[&brand, &meta, &mdat, &self.behind]),
+        if self.is_media_first {
+            concat(&[&brand, &mdat, &meta, &self.behind])
+        } else {
+            concat(&[&brand, &meta, &mdat, &self.behind])
         }
     }
 
@@ -339,9 +343,10 @@ impl Heic {
                 iloc.extend(concat(&[&at.to_be_bytes(), &len.to_be_bytes()]));
             }
         }
-        let idat = match self.is_inside {
-            true => boxed(b"idat", &[metadata]),
-            false => Vec::new(),
+        let idat = if self.is_inside {
+            boxed(b"idat", &[metadata])
+        } else {
+            Vec::new()
         };
         let iinf = boxed(b"iinf", &[&[0, 0, 0, 0, 0, 3], &entries]);
         let iloc = boxed(b"iloc", &[&iloc]);

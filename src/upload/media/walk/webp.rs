@@ -66,14 +66,12 @@ async fn metadata(input: &mut Input, is_exif: bool, size: u32) {
     let at = input.position();
     let data = input.take(MAX_METADATA.min(size as usize)).await;
     // Some writers put the name before the block that a JPEG has there.
-    let name = match data.starts_with(EXIF) {
-        true => EXIF,
-        false => &[],
-    };
+    let name = if data.starts_with(EXIF) { EXIF } else { &[] };
     let (name, block) = data.split_at(name.len());
-    let cleaned = match is_exif {
-        true => tiff::clean(block, strip),
-        false => xmp::clean(&data, strip),
+    let cleaned = if is_exif {
+        tiff::clean(block, strip)
+    } else {
+        xmp::clean(&data, strip)
     };
     if data.len() < size as usize {
         input.keeps_something();

@@ -6,8 +6,8 @@ use super::{
     input::{Input, Walked},
 };
 
-/// Overwrites the rest of a text when its first bytes, so many of them, tell what shall go; before
-/// that, `rename` is called. A longer text that stays may tell it further on.
+/// Calls `rename` and overwrites a text if its first `looked_at` bytes contain something to remove. A longer
+/// text that is kept counts as possibly telling more.
 pub(super) async fn clean(
     input: &mut Input,
     looked_at: usize,

@@ -342,13 +342,13 @@ fn is_place(local: &[u8]) -> bool {
     lower.starts_with(b"gps")
         || words::contains_any(&lower, &[b"latitude", b"longitude"])
         || lower.ends_with(b"altitude")
-        // Where in the picture its subject stands is no place.
+        // SubjectLocation is a position within the picture, not a geographic one.
         || local.ends_with(b"Location") && local != b"SubjectLocation"
         || NAMES.contains(&local)
 }
 
-/// Whether a piece of a packet that is cut into pieces names a place. The pieces of one packet may
-/// hold pictures in base64, so that only names count which no such text has by chance.
+/// Whether a fragment of a split packet names a location. Fragments may contain base64, so only names that
+/// cannot occur there by chance count.
 pub(super) fn names_place(piece: &[u8]) -> bool {
     const NAMES: &[&[u8]] = &[
         b"GPSLatitude",

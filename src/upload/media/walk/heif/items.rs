@@ -31,9 +31,10 @@ impl Item {
         let strip = input.strip();
         let start = if self.is_exif { block_start(data) } else { 0 };
         let block = data.get(start..).unwrap_or_default();
-        let cleaned = match self.is_exif {
-            true => tiff::clean(block, strip),
-            false => xmp::clean(block, strip),
+        let cleaned = if self.is_exif {
+            tiff::clean(block, strip)
+        } else {
+            xmp::clean(block, strip)
         };
         if let Some(cleaned) = cleaned {
             input.replace(self.range.start + start as u64, block, cleaned.into());
