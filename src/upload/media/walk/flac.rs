@@ -4,7 +4,8 @@ use super::{
     super::field::{be32, number},
     Facts, Strip, id3,
     input::{Input, Walked},
-    jpeg, vorbis,
+    jpeg::segments,
+    vorbis,
 };
 
 /// Of STREAMINFO, the header of its block included.
@@ -36,7 +37,7 @@ async fn metadata(input: &mut Input) -> Walked {
         let outer = input.enter(number(&size, 8));
         let inside = match block & 0x7F {
             COMMENTS => comments(input).await,
-            PICTURE => jpeg::cover(input).await,
+            PICTURE => segments::cover(input).await,
             _ => Ok(()),
         };
         input.ended(inside);

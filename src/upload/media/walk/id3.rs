@@ -7,7 +7,8 @@ use super::{
     super::{audio, field::number},
     Strip,
     input::{Input, Stop, Walked},
-    jpeg, words,
+    jpeg::segments,
+    words,
 };
 
 const HEADER: usize = 10;
@@ -57,9 +58,9 @@ async fn frames(input: &mut Input, version: u8, flags: u8) -> Walked {
         let outer = input.enter(frame.size);
         let inside = match &frame.name {
             b"APIC" | b"PIC\0" if frame.is_plain && flags & UNSYNCHRONISED == 0 => {
-                jpeg::cover(input).await
+                segments::cover(input).await
             }
-            b"APIC" | b"PIC\0" => jpeg::unread_cover(input).await,
+            b"APIC" | b"PIC\0" => segments::unread_cover(input).await,
             b"TXXX" | b"TXX\0" | b"PRIV" | b"GEOB" | b"GEO\0" => {
                 words::clean(input, MAX_TEXT, 0, |_| {}).await
             }

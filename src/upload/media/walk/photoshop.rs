@@ -2,21 +2,22 @@
 //! Photoshop File Formats Specification; IPTC-IIM 4.2).
 
 use super::super::field::{be16, be32};
-use super::{Strip, tiff, xmp};
+use super::{Strip, xmp};
 
-/// Whether image resources tell a place, or cannot be read.
-pub(super) fn tells_place(mut resources: &[u8]) -> bool {
+/// Whether image resources contain a location, or cannot be read. Those that are TIFF blocks, which may
+/// contain image resources themselves, are passed to `block_has_location`.
+pub(super) fn has_location(mut resources: &[u8], block_has_location: fn(&[u8]) -> bool) -> bool {
     while !resources.iter().all(|byte| *byte == 0) {
         let Some((id, data, rest)) = resource(resources) else {
             return true;
         };
-        let tells = match id {
-            0x0404 => iptc_tells_place(data),
-            0x0422 | 0x0423 => tiff::clean(data, Strip::Location).is_some(),
+        let found = match id {
+            0x0404 => iptc_has_location(data),
+            0x0422 | 0x0423 => block_has_location(data),
             0x0424 => xmp::clean(data, Strip::Location).is_some(),
             _ => false,
         };
-        if tells {
+        if found {
             return true;
         }
         resources = rest;
@@ -40,7 +41,7 @@ fn resource(resources: &[u8]) -> Option<(u16, &[u8], &[u8])> {
 }
 
 /// Whether an IPTC record has one of the datasets for places.
-pub(super) fn iptc_tells_place(mut record: &[u8]) -> bool {
+pub(super) fn iptc_has_location(mut record: &[u8]) -> bool {
     while let [0x1C, kind, dataset, high, low, rest @ ..] = record {
         let is_place = matches!(dataset, 26 | 27 | 90 | 92 | 95 | 100 | 101);
         if *kind == 2 && is_place {
@@ -68,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn resources_that_tell_a_place() {
+    fn resources_that_contain_a_location() {
         let title = [&[0x1C, 2, 5, 0, 1][..], b"a"].concat();
         let city = [&title[..], &[0x1C, 2, 90, 0, 2], b"Rm"].concat();
         let envelope = [0x1C, 1, 90, 0, 3, 0x1B, 0x25, 0x47];
@@ -76,7 +77,7 @@ mod tests {
         let iptc = |record: &[u8]| resource(0x0404, b"", record);
         let behind = [resource(0x03ED, b"abc", &[0; 15]), iptc(&city)].concat();
         let large = iptc(&[0x1C, 2, 5, 0x80, 4, 0, 0, 0, 1]);
-        for (case, resources, tells) in [
+        for (case, resources, expected) in [
             ("none", vec![], false),
             ("a title", iptc(&title), false),
             ("a city", iptc(&city), true),
@@ -84,13 +85,19 @@ mod tests {
             ("a city behind another", behind, true),
             ("padding", [iptc(&title), vec![0; 5]].concat(), false),
             ("XMP", resource(0x0424, b"", place), true),
+            ("a block", resource(0x0422, b"", b"a place"), true),
+            ("a block without one", resource(0x0422, b"", b"none"), false),
             ("XMP elsewhere", resource(0x0425, b"", place), false),
             ("cut off", iptc(&title)[..16].to_vec(), false),
             ("the rest of another segment", b"abcdef".to_vec(), true),
             ("a large dataset", large, true),
             ("no name", b"8BIM\x04\x04".to_vec(), true),
         ] {
-            assert_eq!(tells_place(&resources), tells, "{case}");
+            assert_eq!(
+                has_location(&resources, |block| block == b"a place"),
+                expected,
+                "{case}"
+            );
         }
     }
 }

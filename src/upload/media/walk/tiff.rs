@@ -39,6 +39,12 @@ pub(super) fn is_turned(block: &[u8]) -> bool {
     orientation.is_some_and(|orientation| matches!(orientation, 5..=8))
 }
 
+/// Whether a block in image resources contains a location. A further block in it counts as one: blocks
+/// within blocks would otherwise be followed until the stack is full.
+pub(super) fn has_location(block: &[u8]) -> bool {
+    without_place(block, |_| true).is_none_or(|cleaned| cleaned != block)
+}
+
 /// The block without what is to go, every other value in its place; `None` where that is nothing.
 ///
 /// Without what tells a device, a block of the same length is left that says how the picture is to
@@ -47,19 +53,20 @@ pub(super) fn clean(block: &[u8], strip: Strip) -> Option<Vec<u8>> {
     let cleaned = match strip {
         Strip::Off => return None,
         // A block that contradicts itself is of no use but for that.
-        Strip::Location => without_place(block).unwrap_or_else(|| essence(block)),
+        Strip::Location => without_place(block, has_location).unwrap_or_else(|| essence(block)),
         Strip::Device => essence(block),
     };
     (cleaned != block).then_some(cleaned)
 }
 
 /// `None` when directories and values do not lie where they should, or over each other.
-fn without_place(block: &[u8]) -> Option<Vec<u8>> {
+fn without_place(block: &[u8], inner_has_location: fn(&[u8]) -> bool) -> Option<Vec<u8>> {
     let tiff = Tiff::new(block)?;
     let directories = tiff.directories()?;
     let mut cleaner = Cleaner {
         tiff,
         cleaned: block.to_vec(),
+        inner_has_location,
         claimed: Vec::new(),
         removed: 0,
     };
@@ -97,6 +104,7 @@ pub(super) fn overlap<N: Copy + Ord>(one: &Range<N>, other: &Range<N>) -> bool {
 struct Cleaner<'b> {
     tiff: Tiff<'b>,
     cleaned: Vec<u8>,
+    inner_has_location: fn(&[u8]) -> bool,
     /// Ranges that have their final bytes: a value that lies over one of them deceives.
     claimed: Vec<Range<usize>>,
     removed: usize,
@@ -154,8 +162,8 @@ impl Cleaner<'_> {
                 }
                 false
             }
-            IPTC => photoshop::iptc_tells_place(value),
-            _ => photoshop::tells_place(value),
+            IPTC => photoshop::iptc_has_location(value),
+            _ => photoshop::has_location(value, self.inner_has_location),
         };
         if tells_place {
             self.blank(range)?;
@@ -507,6 +515,24 @@ pub(super) mod tests {
             let value = found.as_ref().map(|found| &found[26..]);
             assert_eq!(value, after, "{case}");
         }
+    }
+
+    #[test]
+    fn blocks_within_blocks_are_opened_once() {
+        let within = |inner: &[u8]| {
+            let len = u32::try_from(inner.len()).expect("a length");
+            let resources = [b"8BIM\x04\x22\0\0", &len.to_be_bytes()[..], inner].concat();
+            block(true, &[&[(PHOTOSHOP, 1, len + 12, 26)]], &resources)
+        };
+        let orientation = block(true, &[&[(ORIENTATION, SHORT, 1, 6)]], &[]);
+        let once = within(&orientation);
+        assert_eq!(clean(&once, Strip::Location), None);
+        let mut nested = within(&once);
+        for _ in 0..4000 {
+            nested = within(&nested);
+        }
+        let after = clean(&nested, Strip::Location).expect("no end of it");
+        assert!(after.iter().skip(26).all(|byte| *byte == 0));
     }
 
     #[test]

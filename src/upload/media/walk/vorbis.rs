@@ -8,7 +8,7 @@ use base64_simd::STANDARD_NO_PAD;
 use super::{
     super::field::le32,
     MAX_ELEMENTS, Strip,
-    jpeg::METADATA,
+    jpeg::segments::METADATA,
     words::{contains_any, is_device, is_place},
 };
 

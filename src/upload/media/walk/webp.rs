@@ -4,7 +4,7 @@ use super::{
     super::field::{fourcc, le16, le24, le32},
     Facts, MAX_ELEMENTS, Strip,
     input::{Input, Walked},
-    jpeg::EXIF,
+    jpeg::segments::EXIF,
     tiff, xmp,
 };
 

@@ -7,7 +7,7 @@ use super::{
         super::field::{self, be16, be32, fourcc},
         MAX_ELEMENTS,
         input::Input,
-        jpeg::EXIF,
+        jpeg::segments::EXIF,
         tiff::{self, overlap},
         xmp,
     },

@@ -8,7 +8,7 @@ use super::{
         super::field::be32,
         Strip,
         input::{Input, Stop, Walked},
-        jpeg,
+        jpeg::segments,
         words::{clean, is_device, is_place},
     },
     Header, Movie,
@@ -212,7 +212,7 @@ impl List {
 async fn covers(input: &mut Input, movie: &mut Movie) -> Walked {
     let mut last = None;
     while Header::next(input, movie, &mut last).await?.is_some() {
-        let inside = jpeg::cover(input).await;
+        let inside = segments::cover(input).await;
         input.ended(inside);
     }
     Ok(())

@@ -1,22 +1,25 @@
-//! JPEG (ITU-T T.81), with the orientation that its EXIF data give it, and with all that cameras put
-//! into its segments and behind its end.
+//! The segments of a JPEG before its first scan: its size, the orientation in its EXIF data, and the
+//! metadata in them. Also of the JPEG in a tag, a cover.
 
 use bytes::Bytes;
 
-use super::{
-    super::{field::be16, format::Format},
-    Facts, MAX_ELEMENTS, Strip,
+use super::super::{
+    super::field::be16,
+    MAX_ELEMENTS, Strip,
     input::{Input, Stop, Walked},
-    movie, photoshop, samsung, tiff, xmp,
+    photoshop, tiff, xmp,
 };
 
 /// Begins the EXIF data in an APP1 segment; the TIFF block follows.
-pub(super) const EXIF: &[u8] = b"Exif\0\0";
+pub(in super::super) const EXIF: &[u8] = b"Exif\0\0";
 const XMP: &[u8] = b"http://ns.adobe.com/xap/1.0/\0";
 /// A piece of a packet that is too large for a segment.
 const EXTENDED_XMP: &[u8] = b"http://ns.adobe.com/xmp/extension/\0";
 const PHOTOSHOP: &[u8] = b"Photoshop 3.0\0";
 const GOPRO: &[u8] = b"GoPro\0";
+
+/// Marks the end of an image.
+pub(super) const END_OF_IMAGE: &[u8] = &[0xFF, marker::EOI];
 
 /// The segments of a JPEG that are looked at, and those that have no length.
 mod marker {
@@ -41,28 +44,15 @@ mod marker {
 
 /// Of the picture itself, as its segments tell.
 #[derive(Debug, Default)]
-struct Picture {
-    sides: Option<(u16, u16)>,
-    is_turned: Option<bool>,
+pub(super) struct Picture {
+    pub(super) sides: Option<(u16, u16)>,
+    pub(super) is_turned: Option<bool>,
     /// A piece of its XMP packet was taken out.
     is_packet_cut: bool,
 }
 
-/// Goes to the first scan, and to the end of the file where metadata are looked for.
-pub(super) async fn walk(input: &mut Input, facts: &mut Facts) -> Walked {
-    let mut picture = Picture::default();
-    // The start of the image, and of its first marker.
-    input.skip(3).await?;
-    let walked = before_scan(input, &mut picture).await;
-    facts.set_size(picture.sides, picture.is_turned.unwrap_or_default());
-    if input.strip() == Strip::Off {
-        return walked.map(drop);
-    }
-    behind(input, walked?).await
-}
-
 /// The cover in the tag of a sound or a film. A PNG is searched for metadata and left.
-pub(super) async fn cover(input: &mut Input) -> Walked {
+pub(in super::super) async fn cover(input: &mut Input) -> Walked {
     const START: &[u8] = b"\xFF\xD8\xFF";
     const PNG: &[u8] = b"\x89PNG\r\n\x1A\n";
     match input.find(&[START, PNG]).await {
@@ -73,10 +63,10 @@ pub(super) async fn cover(input: &mut Input) -> Walked {
 }
 
 /// Words by which the metadata of any picture begin.
-pub(super) const METADATA: [&[u8]; 3] = [b"Exif", b"eXIf", b"ns.adobe.com/xap"];
+pub(in super::super) const METADATA: [&[u8]; 3] = [b"Exif", b"eXIf", b"ns.adobe.com/xap"];
 
 /// A cover whose bytes cannot be told apart: it stays, and with it what it may tell.
-pub(super) async fn unread_cover(input: &mut Input) -> Walked {
+pub(in super::super) async fn unread_cover(input: &mut Input) -> Walked {
     match input.find(&METADATA).await {
         Ok(_) => input.keeps_something(),
         Err(stop) => stop.at_end()?,
@@ -86,13 +76,13 @@ pub(super) async fn unread_cover(input: &mut Input) -> Walked {
 
 /// How the segments of an image end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ended {
+pub(super) enum Ended {
     BeforeScan,
     ByEndOfImage,
 }
 
 /// Goes through the segments of an image, from behind the first byte of the first marker.
-async fn before_scan(input: &mut Input, picture: &mut Picture) -> Walked<Ended> {
+pub(super) async fn before_scan(input: &mut Input, picture: &mut Picture) -> Walked<Ended> {
     for _ in 0..MAX_ELEMENTS {
         match marker_code(input).await? {
             marker::TEM | marker::RST0..=marker::RST7 => {}
@@ -176,7 +166,9 @@ async fn other_segment(input: &mut Input, marker: u8) -> Walked {
     let resources = data.strip_prefix(PHOTOSHOP);
     let tells_place = match marker {
         marker::APP6 => data.starts_with(GOPRO),
-        marker::APP13 => resources.is_some_and(photoshop::tells_place),
+        marker::APP13 => {
+            resources.is_some_and(|it| photoshop::has_location(it, tiff::has_location))
+        }
         _ => false,
     };
     if tells_place || is_device && !is_shown(marker, &data) {
@@ -196,53 +188,4 @@ fn is_shown(marker: u8, data: &[u8]) -> bool {
     ];
     let mut names = NAMES.iter();
     names.any(|(its, name)| *its == marker && data.starts_with(name))
-}
-
-/// Goes on to the end of the file. Behind the end of the image there may be further images (a gain
-/// map, the other eye), a movie (a motion photo), and a camera's own records.
-///
-/// The end of an image is found by its marker alone. Between the scans of a progressive image a
-/// table may hold the same two bytes: then the rest of the image is searched for trailing data, and yields none.
-async fn behind(input: &mut Input, ended: Ended) -> Walked {
-    const IMAGE: &[u8] = b"\xFF\xD8\xFF";
-    const MOVIE: &[u8] = b"ftyp";
-    end_of_image(input, ended).await?;
-    let mut is_known = input.is_at_end().await;
-    let patterns = [IMAGE, MOVIE, samsung::COUNTRY, samsung::TIME];
-    while let Ok((which, before)) = input.find(&patterns).await {
-        is_known = true;
-        match which {
-            0 => match before_scan(input, &mut Picture::default()).await {
-                Ok(ended) => end_of_image(input, ended).await?,
-                Err(Stop::Broken) => input.keeps_something(),
-                Err(Stop::End) => {}
-            },
-            1 => movie_behind(input, u32::from_be_bytes(before)).await?,
-            which => samsung::value(input, which == 3).await?,
-        }
-    }
-    if !is_known && input.strip() >= Strip::Device {
-        input.keeps_something();
-    }
-    Ok(())
-}
-
-async fn end_of_image(input: &mut Input, ended: Ended) -> Walked {
-    match ended {
-        Ended::BeforeScan => input.find(&[&[0xFF, marker::EOI]]).await.map(drop),
-        Ended::ByEndOfImage => Ok(()),
-    }
-}
-
-/// A movie whose first box is of this size, unless that is no such box; its name has passed.
-async fn movie_behind(input: &mut Input, size: u32) -> Walked {
-    if !(16..=64).contains(&size) {
-        return Ok(());
-    }
-    input.skip(u64::from(size) - 8).await?;
-    match movie::walk(input, &mut Facts::default(), Format::Mp4).await {
-        // A camera's records follow, which are no boxes.
-        Err(Stop::Broken) => Ok(()),
-        walked => walked,
-    }
 }
