@@ -1,5 +1,5 @@
-//! How bytes travel from a request to a store: a stream of chunks that may fail, how reading can fail,
-//! and edits of bytes on their way. A failed read is never the end of a file.
+//! Bytes between a request and a store: a fallible stream of chunks, its errors, and edits of bytes
+//! before they are stored. A read error is never taken for the end of a file.
 
 use std::{fmt, pin::Pin, time::Duration};
 
@@ -9,10 +9,10 @@ use futures_util::Stream;
 /// The content of one file, chunk by chunk, as it arrives. No chunk is empty.
 pub type ByteStream<'a> = Pin<Box<dyn Stream<Item = Result<Bytes, ReadError>> + Send + 'a>>;
 
-/// Why a request's body could not be read to its end.
+/// Error while reading a request's body.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 pub enum ReadError {
-    /// A file is larger than allowed, or the request than all the files it may hold.
+    /// A file is larger than allowed, or the request larger than its files may be together.
     #[error("a file is larger than {limit} bytes")]
     TooLarge {
         /// Largest file accepted, in bytes.
@@ -27,13 +27,13 @@ pub enum ReadError {
     /// The body is not a multipart form.
     #[error("not a multipart form: {0}")]
     Malformed(Fault),
-    /// The body ended, or its connection did, before the form's closing boundary.
+    /// The body or its connection ended before the form's closing boundary.
     #[error("the body ended before the form did")]
     Truncated,
     /// No data for too long.
     #[error("no data received for {} s", idle.as_secs())]
     TooSlow {
-        /// How long was waited.
+        /// Length of the wait.
         idle: Duration,
     },
     /// The whole request took too long.
@@ -41,12 +41,12 @@ pub enum ReadError {
     TooLong,
 }
 
-/// Which rule a form breaks, for the author of its client. Never holds bytes of the client.
+/// Violation of a rule of multipart forms, for the client's developer. Never contains client data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// In which part, counted from 1; `None` for the form as a whole.
+    /// Number of the part, from 1; `None` for the form as a whole.
     pub part: Option<usize>,
-    /// In words.
+    /// The rule in words.
     pub rule: &'static str,
 }
 
@@ -60,41 +60,41 @@ impl fmt::Display for Fault {
 }
 
 impl ReadError {
-    /// A fault of the form as a whole.
+    /// Creates an error for the form as a whole.
     pub fn malformed(rule: &'static str) -> Self {
         Self::Malformed(Fault { part: None, rule })
     }
 
-    /// A fault of one part, counted from 1.
+    /// Creates an error for one part, counted from 1.
     pub fn malformed_part(part: usize, rule: &'static str) -> Self {
         let part = Some(part);
         Self::Malformed(Fault { part, rule })
     }
 }
 
-/// How far behind the next chunk of a file an edit may begin, in bytes: what the stores hold of it.
+/// How far before the next chunk of a file an edit may begin, in bytes: the stores buffer as much.
 pub const REACH: u64 = 1024 * 1024;
 
-/// Bytes of a file that are to be overwritten.
+/// Overwrites a range of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Edit {
-    /// Where in the file.
+    /// Offset in the file.
     pub at: u64,
-    /// With what.
+    /// Replacement.
     pub by: Overwrite,
 }
 
 /// Replacement bytes of an edit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Overwrite {
-    /// So many of one byte.
+    /// One byte, repeated this many times.
     Fill(u8, usize),
-    /// These.
+    /// These bytes.
     Bytes(Bytes),
 }
 
 impl Edit {
-    /// Where the bytes end that are overwritten.
+    /// Offset in the file after the last overwritten byte.
     pub fn end(&self) -> u64 {
         let len = match &self.by {
             Overwrite::Fill(_, len) => *len,
@@ -103,12 +103,12 @@ impl Edit {
         self.at.saturating_add(len as u64)
     }
 
-    /// Whether any of `len` bytes of the file from `start` on is overwritten.
+    /// Whether it overwrites any of the `len` bytes at offset `start`.
     pub fn touches(&self, start: u64, len: usize) -> bool {
         self.at < start.saturating_add(len as u64) && self.end() > start
     }
 
-    /// Overwrites what lies in `bytes`, which stand at `start` in the file.
+    /// Applies the edit to `bytes`, which are at offset `start` in the file; the rest of it is ignored.
     pub fn apply(&self, start: u64, bytes: &mut [u8]) {
         if !self.touches(start, bytes.len()) {
             return;
@@ -122,15 +122,15 @@ impl Edit {
         match &self.by {
             Overwrite::Fill(byte, _) => target.fill(*byte),
             Overwrite::Bytes(by) => {
-                let skipped = distance(self.at, self.at.max(start));
-                let by = by.get(skipped..).unwrap_or_default();
+                let skip = distance(self.at, self.at.max(start));
+                let by = by.get(skip..).unwrap_or_default();
                 target.iter_mut().zip(by).for_each(|(to, by)| *to = *by);
             }
         }
     }
 }
 
-/// A chunk that stands at `start` in its file, with these edits; copied only if it has to be.
+/// Applies edits to a chunk at offset `start` of its file; copies the chunk only if it must.
 pub fn edited(chunk: Bytes, start: u64, edits: &[Edit]) -> Bytes {
     if !edits.iter().any(|edit| edit.touches(start, chunk.len())) {
         return chunk;

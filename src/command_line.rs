@@ -1,4 +1,4 @@
-//! The arguments of the program: `--help` and `--version`. Everything else is said by the environment.
+//! Command-line arguments: `--help` and `--version`. Everything else is set by environment variables.
 
 use std::{ffi::OsString, process::ExitCode};
 
@@ -24,7 +24,7 @@ Settings are environment variables. The first ones to know:
 README.md explains all of them. On AWS Lambda and Aliyun Function Compute the platform starts the same program.
 ";
 
-/// Answers what the arguments ask for; `None` when there are none and the server is to run.
+/// Prints the help or the version; `None` without arguments, when the server is to start.
 pub(crate) fn answer(mut arguments: impl Iterator<Item = OsString>) -> Option<ExitCode> {
     let argument = arguments.next()?;
     match (argument.to_str(), arguments.next()) {

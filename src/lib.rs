@@ -1,18 +1,18 @@
-//! chat-upload: one function that takes the pictures, videos, voice and documents of a chat and
-//! puts them safely into a bucket, on AWS Lambda, on Aliyun Function Compute and on a laptop.
+//! chat-upload: one function that accepts the images, videos, voice messages and documents of a chat and
+//! stores them safely in a bucket, on AWS Lambda, Aliyun Function Compute or a laptop.
 //!
 //! The path of one request, top to bottom; imports point down only:
 //!
-//! 1. [`runtime`] converts sockets, Lambda events and FC calls into an
-//!    `http::Request` and the answer back again. It decides nothing about uploads.
-//! 2. [`api`] is the only door in: one Router, one file per route, the envelope, the failures.
-//! 3. [`upload`] holds the rules: which bytes are accepted, what the object is called, all or none.
-//! 4. [`store`] holds the bytes: a folder, or a bucket of S3 or OSS.
+//! 1. [`runtime`] converts HTTP connections, Lambda events and FC calls into an `http::Request`, and the
+//!    response back. It has no rules about uploads.
+//! 2. [`api`] is the only entry point: one Router, one file per route, the response envelope, the errors.
+//! 3. [`upload`] has the rules: accepted types, object names, all files of a request or none.
+//! 4. [`store`] writes the bytes: to a folder, or to a bucket of S3 or OSS.
 //!
-//! [`config`] reads the environment and fills the settings each module owns; [`body`] is how bytes
-//! travel between them.
+//! [`config`] reads the environment and fills the settings that each module owns; [`body`] has the types
+//! for bytes that pass between modules.
 
-// No request may be able to stop the process.
+// A request must never crash the process.
 #![cfg_attr(
     not(test),
     deny(

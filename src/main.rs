@@ -1,4 +1,4 @@
-//! Starts the process: environment, log, store, router, and the runtime that the environment names.
+//! Starts the process: environment, log, store, router, and the runtime of the platform it runs on.
 
 mod command_line;
 
@@ -14,10 +14,10 @@ use chat_upload::{
 };
 use tracing_subscriber::{layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
-/// Longest wait at shutdown for aborts and deletions still running.
+/// Longest wait at shutdown for aborts and deletions in progress.
 const SHUTDOWN_CLEANUP_TIMEOUT: Duration = Duration::from_secs(10);
-/// Size of the block freed at start, in bytes: glibc then keeps twice as much, and 62 MiB is what 16 uploads of
-/// 4 MB hold at a time. A block over 32 MiB does not count.
+/// Size of the block freed at start, in bytes. glibc sets the trim threshold to twice this, and 62 MiB is what 16
+/// concurrent uploads of 4 MB need. glibc ignores blocks over 32 MiB.
 const TRIM_BLOCK: usize = 31 * 1024 * 1024;
 
 fn main() -> ExitCode {
@@ -43,13 +43,13 @@ fn main() -> ExitCode {
 }
 
 /// Raises glibc's dynamic mmap and trim thresholds by freeing one large block, so that freed memory is kept for
-/// the next upload (mallopt(3)). The block is never touched, so it costs no memory.
+/// the next upload (mallopt(3)). The block is never touched, so it uses no physical memory.
 fn raise_trim_threshold() {
     drop(black_box(Vec::<u8>::with_capacity(TRIM_BLOCK)));
 }
 
 async fn run(config: Config) -> io::Result<()> {
-    let what = describe(&config);
+    let target = describe_store(&config);
     let limits = Limits {
         idle: config.api.idle,
         request: config.api.request_limit,
@@ -58,15 +58,15 @@ async fn run(config: Config) -> io::Result<()> {
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
-    let store = Store::open(config.store).map_err(|error| cannot_store(&what, &error))?;
+    let store = Store::open(config.store).map_err(|error| store_error(&target, &error))?;
     if config.warm {
         store.warm();
     }
     let greeting = Greeting {
-        stores_into: &what,
+        stores_into: &target,
         needs_token: !config.api.auth.secrets.is_empty(),
         has_page: config.api.page.as_ref().is_some_and(|page| page.is_on),
-        has_secret_of_its_own: config.has_secret_of_its_own,
+        has_random_secret: config.has_random_secret,
     };
     let router = api::router(store.clone(), config.api);
     let outcome = runtime::run(config.runtime, config.addr, router, limits, greeting).await;
@@ -74,17 +74,17 @@ async fn run(config: Config) -> io::Result<()> {
     outcome
 }
 
-/// For the person who starts the process: which setting, and the system's own reason.
-fn cannot_store(what: &str, error: &store::Error) -> io::Error {
+/// Names the setting to change and the system's reason.
+fn store_error(target: &str, error: &store::Error) -> io::Error {
     let cause = error.source().map(|cause| format!(": {cause}"));
     let cause = cause.unwrap_or_default();
     io::Error::other(format!(
-        "cannot store into {what} (UPLOAD_STORE): {error}{cause}; a folder must be writable for this user, \
+        "cannot store into {target} (UPLOAD_STORE): {error}{cause}; a folder must be writable for this user, \
          UPLOAD_STORE=disk:<folder> names another one"
     ))
 }
 
-/// One thread where there is one processor, or one request at a time.
+/// Single-threaded on one processor, and on Lambda, which usually sends one request at a time.
 fn tokio_runtime(runtime: Runtime) -> io::Result<tokio::runtime::Runtime> {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let mut builder = match (runtime, processors) {
@@ -94,14 +94,14 @@ fn tokio_runtime(runtime: Runtime) -> io::Result<tokio::runtime::Runtime> {
     builder.enable_all().build()
 }
 
-/// JSON lines for a cloud, words for a person at a terminal.
+/// Logs JSON lines in a cloud, plain text on a developer's machine.
 fn start_log(config: &Config) {
     let registry = tracing_subscriber::registry().with(config.log.clone());
-    let for_people = config.runtime == Runtime::Local;
-    if for_people {
+    let is_local = config.runtime == Runtime::Local;
+    if is_local {
         let colours = io::stdout().is_terminal();
-        let words = tracing_subscriber::fmt::layer().with_target(false);
-        registry.with(words.with_ansi(colours)).init();
+        let text = tracing_subscriber::fmt::layer().with_target(false);
+        registry.with(text.with_ansi(colours)).init();
     } else {
         let json = tracing_subscriber::fmt::layer()
             .json()
@@ -111,8 +111,8 @@ fn start_log(config: &Config) {
     }
 }
 
-/// Where files go, for the person who starts the process.
-fn describe(config: &Config) -> String {
+/// Describes the store, for messages at start.
+fn describe_store(config: &Config) -> String {
     match &config.store {
         store::Settings::Disk(disk) => format!("the folder {}", disk.folder.display()),
         store::Settings::Bucket(bucket) => {

@@ -1,4 +1,4 @@
-//! The variables of a bucket: where it is, and the credentials for it.
+//! Variables of a bucket: its location and credentials.
 
 use super::vars::{Vars, base_url, size};
 use crate::{
@@ -26,11 +26,11 @@ impl Vars {
             Dialect::S3 => None,
             Dialect::Oss => Some(bucket::oss_endpoint(&region, on_fc)),
         });
-        let noted = self.problems.len();
+        let problems_before = self.problems.len();
         let credentials = self.credentials(dialect);
-        // On FC they come with each request.
-        let come_later = on_fc && dialect == Dialect::Oss;
-        if credentials.is_none() && self.problems.len() == noted && !come_later {
+        // On FC each request carries credentials.
+        let per_request = on_fc && dialect == Dialect::Oss;
+        if credentials.is_none() && self.problems.len() == problems_before && !per_request {
             let [id, secret, _] = match dialect {
                 Dialect::S3 => AWS_KEYS,
                 Dialect::Oss => ALIYUN_KEYS,
@@ -40,7 +40,7 @@ impl Vars {
         }
         let path_style = self.parse("UPLOAD_PATH_STYLE", "true or false", false);
         let a_file = "a file of certificates in PEM";
-        let enough = "a size of 16MiB or more";
+        let min_memory = "a size of 16MiB or more";
         let memory = self.memory_for_parts();
         bucket::Settings {
             dialect,
@@ -54,33 +54,33 @@ impl Vars {
             credentials,
             timeouts: Timeouts::default(),
             one_copy_bytes: bucket::ONE_COPY_BYTES,
-            memory_bytes: self.read("UPLOAD_MEMORY_BYTES", enough, memory, |text| {
+            memory_bytes: self.read("UPLOAD_MEMORY_BYTES", min_memory, memory, |text| {
                 let bytes = usize::try_from(size(text)?).ok();
-                bytes.filter(|bytes| *bytes >= LEAST_MEMORY)
+                bytes.filter(|bytes| *bytes >= MIN_MEMORY)
             }),
             cache_control: self.cache_control(),
         }
     }
 
-    /// A quarter of the memory that the platform gives the function. The rest is for everything else, which
-    /// is another MiB for each upload at a time.
+    /// A quarter of the function's memory; everything else takes about 1 MiB for each concurrent
+    /// upload.
     fn memory_for_parts(&self) -> usize {
-        const NOT_ON_A_CLOUD: usize = 1 << 30;
+        const DEFAULT: usize = 1 << 30;
         let sizes = ["AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "FC_FUNCTION_MEMORY_SIZE"];
         let megabytes: Option<usize> = self.first_of(&sizes).and_then(|size| size.parse().ok());
-        megabytes.map_or(NOT_ON_A_CLOUD, |size| LEAST_MEMORY.max((size << 20) / 4))
+        megabytes.map_or(DEFAULT, |size| MIN_MEMORY.max((size << 20) / 4))
     }
 
     fn region(&mut self, own_endpoint: bool) -> String {
-        let held = self.first_of(&["UPLOAD_REGION", "AWS_REGION", "FC_REGION"]);
-        let region = held.as_deref();
+        let value = self.first_of(&["UPLOAD_REGION", "AWS_REGION", "FC_REGION"]);
+        let region = value.as_deref();
         match region.map(|region| region.strip_prefix("oss-").unwrap_or(region)) {
             Some(region) if is_host_label(region) => region.to_owned(),
-            // A server of one's own has no regions; this is what they all accept.
+            // A self-hosted server has no regions; all of them accept this one.
             None if own_endpoint => "us-east-1".to_owned(),
             _ => {
                 let expected = "the bucket's region such as cn-hangzhou";
-                self.refuse("UPLOAD_REGION", held, expected);
+                self.refuse("UPLOAD_REGION", value, expected);
                 String::new()
             }
         }
@@ -95,7 +95,7 @@ impl Vars {
         fixed.or_else(|| self.container_endpoint().map(CredentialsProvider::from))
     }
 
-    /// Credentials out of three variables. Half a pair is nobody's intention.
+    /// Reads credentials from three variables. An id without a secret, or the reverse, is an error.
     fn keys(&mut self, [id, secret, token]: [&'static str; 3]) -> Option<Credentials> {
         match (self.get(id), self.get(secret)) {
             (Some(key_id), Some(key_secret)) => {
@@ -124,21 +124,21 @@ impl Vars {
             (None, None) => Authorization::None,
         };
         let find = |variable| Some((variable, self.get(variable)?));
-        let (variable, held) = find(RELATIVE).or_else(|| find(FULL))?;
+        let (variable, value) = find(RELATIVE).or_else(|| find(FULL))?;
         let endpoint = match variable {
-            RELATIVE => ContainerEndpoint::from_relative_uri(&held, authorization),
-            _ => ContainerEndpoint::from_full_uri(&held, authorization),
+            RELATIVE => ContainerEndpoint::from_relative_uri(&value, authorization),
+            _ => ContainerEndpoint::from_full_uri(&value, authorization),
         };
         if endpoint.is_none() {
             let expected = "an http address of this machine or of a container credential endpoint";
-            self.refuse(variable, Some(held), expected);
+            self.refuse(variable, Some(value), expected);
         }
         endpoint
     }
 }
 
-/// Least memory for parts, in bytes.
-const LEAST_MEMORY: usize = 16 << 20;
+/// Smallest memory for parts, in bytes.
+const MIN_MEMORY: usize = 16 << 20;
 /// Id, secret and session token.
 const AWS_KEYS: [&str; 3] = [
     "AWS_ACCESS_KEY_ID",
@@ -151,7 +151,7 @@ const ALIYUN_KEYS: [&str; 3] = [
     "ALIBABA_CLOUD_SECURITY_TOKEN",
 ];
 
-/// A name that S3 and OSS allow, dots included (S3: 3 to 63 characters).
+/// Whether S3 and OSS allow the name, dots included (S3: 3 to 63 characters).
 pub(super) fn is_bucket_name(name: &str) -> bool {
     (3..=63).contains(&name.len())
         && name.bytes().all(|byte| {

@@ -1,7 +1,7 @@
 //! Environment variables → the settings of each module. Nothing else reads the environment.
 //!
-//! Every variable is checked at start. One message names all that cannot be used, with what they
-//! held (never a secret) and what was expected.
+//! Every variable is checked at start. One message names all invalid ones, with their values (never a
+//! secret) and what was expected.
 
 mod bucket;
 mod vars;
@@ -29,15 +29,15 @@ use crate::{
     },
 };
 
-/// Everything the process needs to start.
+/// Configuration of the process.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Which platform started it.
+    /// Platform that started the process.
     pub runtime: Runtime,
-    /// Where the HTTP server listens: `UPLOAD_ADDR`, default `127.0.0.1:9000`; on FC
+    /// Address of the HTTP server: `UPLOAD_ADDR`, default `127.0.0.1:9000`; on FC
     /// `0.0.0.0:` with the port from `FC_SERVER_PORT` or `FC_CUSTOM_LISTEN_PORT`.
     pub addr: SocketAddr,
-    /// Where files go: `UPLOAD_STORE` and its companions.
+    /// Settings of the store: `UPLOAD_STORE` and related variables.
     pub store: store::Settings,
     /// Settings of the routes.
     pub api: api::Settings,
@@ -45,19 +45,19 @@ pub struct Config {
     pub warm: bool,
     /// `RUST_LOG`, default `info`.
     pub log: Targets,
-    /// Whether nobody named a signing secret and this process made one for itself.
-    pub has_secret_of_its_own: bool,
-    /// Sentences for the operator about variables that can be used but should not be.
+    /// Whether no signing secret is set and this process uses a random one.
+    pub has_random_secret: bool,
+    /// Warnings for the operator about valid but questionable variables.
     pub warnings: Vec<String>,
 }
 
-/// A sentence for each variable that cannot be used.
+/// One message for each invalid variable.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the environment cannot be used:\n  {}", .0.join("\n  "))]
 pub struct ConfigError(Vec<String>);
 
 impl Config {
-    /// Reads the process's environment.
+    /// Reads the environment of the process.
     ///
     /// # Errors
     /// [`ConfigError`]
@@ -79,19 +79,19 @@ impl Config {
         let mut vars = Vars::new(vars.map(|(name, value)| (name.into(), value.into())));
         let runtime = vars.runtime();
         let addr = vars.addr(runtime);
-        let request_limit = vars.time_out("UPLOAD_REQUEST_SECS", runtime, 900);
+        let request_limit = vars.timeout("UPLOAD_REQUEST_SECS", runtime, 900);
         let store = vars.store(runtime, request_limit);
         let mut api = vars.api(runtime, addr, request_limit, store.as_ref());
-        // On loopback, large files and recalls work at once; on any other address a secret must be set.
-        let has_secret_of_its_own =
+        // On loopback, large files and recalls work without setup; any other address needs a secret.
+        let has_random_secret =
             runtime == Runtime::Local && addr.ip().is_loopback() && api.direct.secrets.is_empty();
-        if has_secret_of_its_own {
+        if has_random_secret {
             api.direct.secrets = Secrets::random();
         }
         let warm = vars.on_or_off("UPLOAD_WARM", true);
         let levels = "levels such as info or warn,chat_upload=debug";
         let log = vars.parse("RUST_LOG", levels, Targets::new().with_default(Level::INFO));
-        vars.look_for_open_doors(runtime, addr, api.auth.secrets.is_empty());
+        vars.check_open_uploads(runtime, addr, api.auth.secrets.is_empty());
         match (store, vars.problems) {
             (Some(store), problems) if problems.is_empty() => Ok(Self {
                 runtime,
@@ -100,7 +100,7 @@ impl Config {
                 api,
                 warm,
                 log,
-                has_secret_of_its_own,
+                has_random_secret,
                 warnings: vars.warnings,
             }),
             (_, problems) => Err(ConfigError(problems)),
@@ -108,11 +108,11 @@ impl Config {
     }
 }
 
-/// The variables beside a bucket's own.
+/// All variables except those of a bucket.
 impl Vars {
-    /// Warns of uploads that are open to everybody, and of names that nobody reads. A cloud does not
-    /// start with both: the misspelt name may be that of the secret.
-    fn look_for_open_doors(&mut self, runtime: Runtime, addr: SocketAddr, open: bool) {
+    /// Warns of uploads open to everybody, and of unknown variables. In a cloud both together are an
+    /// error: the unknown variable may be a misspelt secret.
+    fn check_open_uploads(&mut self, runtime: Runtime, addr: SocketAddr, open: bool) {
         let on_a_cloud = runtime != Runtime::Local;
         if open && (on_a_cloud || !addr.ip().is_loopback()) {
             let warning = "UPLOAD_JWT_SECRET is not set: everybody may upload";
@@ -133,9 +133,9 @@ impl Vars {
         }
     }
 
-    /// Warns of private files whose `url` leads to the bucket, which knows no `/f/…`. A CDN in front of
-    /// it has a name of the operator's own and cannot be told from the function.
-    fn look_for_a_bucket_at(&mut self, public_url: &str, bucket: &store::bucket::Settings) {
+    /// Warns if the `url` of private files points to the bucket, which has no `/f/…`. A CDN in front of the
+    /// bucket is not detected: its host name is the operator's choice.
+    fn check_public_url(&mut self, public_url: &str, bucket: &store::bucket::Settings) {
         let is_below = |base: &String| {
             let rest = public_url.strip_prefix(base.as_str());
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -178,11 +178,11 @@ impl Vars {
         const EXPECTED: &str = "disk:<folder>, s3://<bucket> or oss://<bucket>";
         const LONGER: &str = "a bucket's name of 3 to 63 characters; this one is too short";
         let by_default = (runtime == Runtime::Local).then(|| "disk:./data".to_owned());
-        let Some(held) = self.get(VARIABLE).or(by_default) else {
+        let Some(value) = self.get(VARIABLE).or(by_default) else {
             self.refuse(VARIABLE, None, EXPECTED);
             return None;
         };
-        if let Some(folder) = held.strip_prefix("disk:").filter(|it| !it.is_empty()) {
+        if let Some(folder) = value.strip_prefix("disk:").filter(|it| !it.is_empty()) {
             return Some(store::Settings::Disk(disk::Settings {
                 folder: PathBuf::from(folder),
                 cache_control: self.cache_control(),
@@ -190,13 +190,13 @@ impl Vars {
             }));
         }
         let mut dialects = [("s3://", Dialect::S3), ("oss://", Dialect::Oss)].into_iter();
-        match dialects.find_map(|(scheme, it)| Some((it, held.strip_prefix(scheme)?))) {
+        match dialects.find_map(|(scheme, it)| Some((it, value.strip_prefix(scheme)?))) {
             Some((dialect, name)) if is_bucket_name(name) => {
                 let bucket = self.bucket(runtime, dialect, name.to_owned());
                 return Some(store::Settings::Bucket(Box::new(bucket)));
             }
-            Some((_, name)) if name.len() < 3 => self.refuse(VARIABLE, Some(held), LONGER),
-            _ => self.refuse(VARIABLE, Some(held), EXPECTED),
+            Some((_, name)) if name.len() < 3 => self.refuse(VARIABLE, Some(value), LONGER),
+            _ => self.refuse(VARIABLE, Some(value), EXPECTED),
         }
         None
     }
@@ -229,7 +229,7 @@ impl Vars {
             Some(store::Settings::Disk(_)) | None => None,
         };
         let page = self.page(runtime, addr, public_url.as_deref(), bucket);
-        // A folder has no address.
+        // A folder has no URL.
         let own_url = bucket.and_then(|bucket| {
             let url = bucket.public_url().inspect_err(|error| {
                 let problem = format!("UPLOAD_STORE: the bucket has no usable address: {error}");
@@ -237,11 +237,11 @@ impl Vars {
             });
             url.ok()
         });
-        let read = self.reading();
+        let read = self.read_settings();
         if let (ReadSettings::Signed { .. }, Some(url)) = (read, &public_url)
             && let Some(bucket) = bucket
         {
-            self.look_for_a_bucket_at(url, bucket);
+            self.check_public_url(url, bucket);
         }
         api::Settings {
             page,
@@ -263,7 +263,7 @@ impl Vars {
             trusted_hops: self.number("UPLOAD_TRUSTED_HOPS", "a number", 0, 0..=10),
             max_in_flight: self.number("UPLOAD_MAX_IN_FLIGHT", "a number", 200, 1..=10_000),
             base_path: self.read("UPLOAD_BASE_PATH", A_PATH, String::new(), base_path),
-            idle: self.time_out("UPLOAD_IDLE_SECS", runtime, 30),
+            idle: self.timeout("UPLOAD_IDLE_SECS", runtime, 30),
             request_limit,
         }
     }
@@ -278,7 +278,7 @@ impl Vars {
         self.word("UPLOAD_STRIP", expected, Strip::Location, &words)
     }
 
-    /// Where nobody looks for a location, nothing can be refused for having one.
+    /// Strict mode needs stripping: without it no file is checked for a location.
     fn strict(&mut self, strip: Strip) -> bool {
         const EXPECTED: &str = "on or off, and off together with UPLOAD_STRIP=off";
         self.read("UPLOAD_STRIP_STRICT", EXPECTED, false, |text| {
@@ -286,8 +286,8 @@ impl Vars {
         })
     }
 
-    /// A time-out; on Function Compute none may be shorter than the platform's own.
-    fn time_out(&mut self, variable: &'static str, runtime: Runtime, default: u64) -> Duration {
+    /// Reads a timeout; on Function Compute it may not be shorter than the platform's own.
+    fn timeout(&mut self, variable: &'static str, runtime: Runtime, default: u64) -> Duration {
         if runtime != Runtime::FunctionCompute {
             return self.seconds(variable, default, 1..=86_400);
         }
@@ -307,7 +307,7 @@ impl Vars {
         }
     }
 
-    /// The secrets in a variable; `None` when it is not set.
+    /// Reads the secrets in a variable; `None` when it is not set.
     fn secrets(&mut self, variable: &'static str) -> Option<Secrets> {
         let secrets = Secrets::parse(&self.get(variable)?);
         match &secrets {
@@ -320,8 +320,8 @@ impl Vars {
         secrets.ok()
     }
 
-    /// Every `url` depends on the secret that signed it, so that is a secret of its own.
-    fn reading(&mut self) -> ReadSettings {
+    /// Signed reads need a separate secret, since every `url` is void once its secret changes.
+    fn read_settings(&mut self) -> ReadSettings {
         let life = self.seconds("UPLOAD_READ_SECS", 7200, 2..=604_800);
         let signed = ReadSettings::Signed { life };
         let words = [("public", ReadSettings::Public), ("signed", signed)];
@@ -354,7 +354,7 @@ impl Vars {
         bucket: Option<&store::bucket::Settings>,
     ) -> Option<PageSettings> {
         let is_on = self.on_or_off("UPLOAD_PAGE", addr.ip().is_loopback());
-        // A bucket without an address is refused elsewhere.
+        // `api` reports a bucket without an address.
         let urls = bucket.and_then(|bucket| bucket.upload_urls().ok());
         let urls = urls.iter().flatten().map(String::as_str);
         let urls = public_url.into_iter().chain(urls);
@@ -390,7 +390,7 @@ impl Vars {
     }
 }
 
-/// Function Compute wants servers that wait at least 15 minutes ("Principles" of custom runtimes).
+/// Shortest server timeout that Function Compute allows, in seconds ("Principles" of custom runtimes).
 const FC_SECS: u64 = 15 * 60;
 
 const A_SIZE: &str = "a size such as 52428800, 50MB or 50MiB";
@@ -408,13 +408,13 @@ const A_PORT: &str = "a port, 1 to 65535";
 
 const SOME_KINDS: &str = "some of image,video,audio,document,file";
 
-/// `+08:00`: where the clients of the endpoint that this one replaces are.
+/// `+08:00`: time zone of the clients of the endpoint that this one replaces.
 const CHINA: FixedOffset = match FixedOffset::east_opt(8 * 60 * 60) {
     Some(offset) => offset,
     None => panic!("eight hours are less than a day"),
 };
 
-/// `/prod`, with or without slashes around it.
+/// Parses a path such as `/prod`, with or without slashes around it.
 fn base_path(text: &str) -> Option<String> {
     let path = text.trim_matches('/');
     if path.is_empty() {
@@ -425,14 +425,14 @@ fn base_path(text: &str) -> Option<String> {
     (uri.path() == path).then_some(path)
 }
 
-/// An origin as browsers write it: no path, not even a slash.
+/// Parses an origin as browsers send it: without a path, not even a slash.
 fn origin(text: &str) -> Option<HeaderValue> {
     let url = base_url(text)?;
     let (_, authority) = url.split_once("://")?;
     (url == text && !authority.contains('/')).then(|| HeaderValue::from_str(text).ok())?
 }
 
-/// Scheme and host of a URL.
+/// Returns the origin of a URL.
 fn origin_of(url: &str) -> Option<String> {
     let url: Uri = url.parse().ok()?;
     Some(format!("{}://{}", url.scheme_str()?, url.authority()?))
@@ -455,7 +455,7 @@ mod tests {
         config(vars).expect("a usable environment")
     }
 
-    /// Variables as a shell has them: `NAME=value NAME=value`.
+    /// Variables in the notation of a shell: `NAME=value NAME=value`.
     fn shell(line: &str) -> Vec<(&str, &str)> {
         let pairs = line.split_whitespace();
         pairs
@@ -463,7 +463,7 @@ mod tests {
             .collect()
     }
 
-    /// The sentences about variables that cannot be used.
+    /// Messages about invalid variables.
     fn refusal(vars: &[(&str, &str)]) -> String {
         config(vars).expect_err("unusable").to_string()
     }
@@ -602,11 +602,11 @@ mod tests {
         let of_aws = Credentials::new("id", "s3cr3t", None);
         for (store, expected) in [("oss", of_aliyun), ("s3", of_aws)] {
             let (bucket, _) = bucket_of(&format!("UPLOAD_STORE={store}://bucket {aliyun}"));
-            let held = match bucket.credentials {
+            let found = match bucket.credentials {
                 Some(CredentialsProvider::Static(credentials)) => Some(credentials),
                 Some(CredentialsProvider::Container(_)) | None => None,
             };
-            assert_eq!(held, expected, "{store}");
+            assert_eq!(found, expected, "{store}");
         }
     }
 
@@ -630,8 +630,8 @@ mod tests {
         );
         bad.push(("UPLOAD_BASE_PATH", "/a b"));
         let error = refusal(&[&good[..], &[url], &bad].concat());
-        let held = bad.iter().map(|(name, held)| format!("{name}={held:?}"));
-        for named in held.chain([
+        let assigned = bad.iter().map(|(name, value)| format!("{name}={value:?}"));
+        for named in assigned.chain([
             "UPLOAD_REGION is not set".into(),
             "AWS_ACCESS_KEY_ID is not set".into(),
             "UPLOAD_PUBLIC_URL=\"https://…@cdn.example.com\"".into(),
@@ -723,7 +723,7 @@ mod tests {
         let error = refusal(&cloud);
         assert!(error.contains("UPLOAD_JWT_SECERT"), "{error}");
         assert!(!error.contains("s3cr3t"), "{error}");
-        // Of others, and set to nothing.
+        // Other prefixes and empty variables are ignored.
         let others = good(&shell("UPLOADER=x UPLOAD_TPYES="));
         assert_eq!(others.warnings, [""; 0]);
     }

@@ -1,13 +1,13 @@
-//! Reads variables, and gathers a sentence for each that cannot be used.
+//! Reads variables, and collects a message for each invalid one.
 
 use std::{collections::BTreeMap, fmt::Display, ops::RangeInclusive, str::FromStr, time::Duration};
 
 use axum::http::Uri;
 
-/// Begins the name of each variable that nobody else reads.
-const OURS: &str = "UPLOAD_";
+/// Prefix of this program's own variables.
+const PREFIX: &str = "UPLOAD_";
 
-/// The variables of that name that are read, in one configuration or another.
+/// All variables with that prefix, of every configuration.
 pub const VARIABLES: &[&str] = &[
     "UPLOAD_ADDR",
     "UPLOAD_BASE_PATH",
@@ -46,31 +46,31 @@ pub const VARIABLES: &[&str] = &[
     "UPLOAD_WARM",
 ];
 
-/// The variables, and what there is to say about them.
+/// The variables, with problems and warnings found so far.
 #[derive(Default)]
 pub(super) struct Vars {
-    held: BTreeMap<String, String>,
+    values: BTreeMap<String, String>,
     pub(super) problems: Vec<String>,
     pub(super) warnings: Vec<String>,
 }
 
 impl Vars {
-    /// An empty variable counts as absent.
+    /// Takes all variables that are not empty.
     pub(super) fn new(vars: impl Iterator<Item = (String, String)>) -> Self {
         Self {
-            held: vars.filter(|(_, value)| !value.is_empty()).collect(),
+            values: vars.filter(|(_, value)| !value.is_empty()).collect(),
             ..Self::default()
         }
     }
 
     pub(super) fn get(&self, variable: &str) -> Option<String> {
-        self.held.get(variable).cloned()
+        self.values.get(variable).cloned()
     }
 
-    /// Variables that begin with `UPLOAD_` and are not ours: probably misspelt.
+    /// Unknown variables that begin with `UPLOAD_`, probably misspelt.
     pub(super) fn unknown(&self) -> impl Iterator<Item = &str> {
-        let names = self.held.keys().map(String::as_str);
-        names.filter(|name| name.starts_with(OURS) && !VARIABLES.contains(name))
+        let names = self.values.keys().map(String::as_str);
+        names.filter(|name| name.starts_with(PREFIX) && !VARIABLES.contains(name))
     }
 
     pub(super) fn first_of(&self, variables: &[&str]) -> Option<String> {
@@ -80,16 +80,16 @@ impl Vars {
     pub(super) fn refuse(
         &mut self,
         variable: &'static str,
-        held: Option<String>,
+        value: Option<String>,
         expected: impl Display,
     ) {
-        self.problems.push(match held.map(without_password) {
-            Some(held) => format!("{variable}={held:?}: expected {expected}"),
+        self.problems.push(match value.map(without_password) {
+            Some(value) => format!("{variable}={value:?}: expected {expected}"),
             None => format!("{variable} is not set: expected {expected}"),
         });
     }
 
-    /// Parses a variable with `read`; absent or unusable it is `default`, and the latter is noted.
+    /// Parses a variable with `read`. Returns `default` if it is absent or, with a problem noted, invalid.
     pub(super) fn read<T>(
         &mut self,
         variable: &'static str,
@@ -97,13 +97,13 @@ impl Vars {
         default: T,
         read: impl FnOnce(&str) -> Option<T>,
     ) -> T {
-        let Some(held) = self.get(variable) else {
+        let Some(value) = self.get(variable) else {
             return default;
         };
-        match read(&held) {
-            Some(value) => value,
+        match read(&value) {
+            Some(parsed) => parsed,
             None => {
-                self.refuse(variable, Some(held), expected);
+                self.refuse(variable, Some(value), expected);
                 default
             }
         }
@@ -118,7 +118,7 @@ impl Vars {
         self.read(variable, expected, default, |text| text.parse().ok())
     }
 
-    /// `unit` is "a number", or says of what.
+    /// Reads a number; `unit` is "a number" or names its unit.
     pub(super) fn number<T: FromStr + PartialOrd + Display>(
         &mut self,
         variable: &'static str,
@@ -146,7 +146,7 @@ impl Vars {
         self.read(variable, "on or off", default, on_or_off)
     }
 
-    /// One of these words.
+    /// Reads one of these words.
     pub(super) fn word<T: Copy>(
         &mut self,
         variable: &'static str,
@@ -159,11 +159,11 @@ impl Vars {
     }
 }
 
-/// Hides the user information of a URL, which may hold a password.
-fn without_password(held: String) -> String {
-    match (held.split_once("://"), held.rsplit_once('@')) {
+/// Hides the user information of a URL, which may contain a password.
+fn without_password(value: String) -> String {
+    match (value.split_once("://"), value.rsplit_once('@')) {
         (Some((scheme, _)), Some((_, host))) => format!("{scheme}://…@{host}"),
-        _ => held,
+        _ => value,
     }
 }
 
@@ -175,7 +175,7 @@ pub(super) fn on_or_off(text: &str) -> Option<bool> {
     }
 }
 
-/// A number of bytes above 0: `52428800`, `50MB` (10⁶ each) or `50MiB` (2²⁰ each).
+/// Parses a number of bytes above 0: `52428800`, `50MB` (10⁶ each) or `50MiB` (2²⁰ each).
 pub(super) fn size(text: &str) -> Option<u64> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let (_, unit) = text.split_at(digits.len());
@@ -193,7 +193,7 @@ pub(super) fn size(text: &str) -> Option<u64> {
     number.checked_mul(unit).filter(|bytes| *bytes > 0)
 }
 
-/// Scheme, host and perhaps a path, without a slash at the end.
+/// Parses a URL of scheme, host and optional path; removes trailing slashes.
 pub(super) fn base_url(text: &str) -> Option<String> {
     let uri: Uri = text.parse().ok()?;
     let is_http = matches!(uri.scheme_str(), Some("http" | "https"));

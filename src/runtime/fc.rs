@@ -1,7 +1,7 @@
-//! Function Compute's additions to HTTP: its id, its keys and its time limit in `x-fc-*` headers,
-//! events of the classic API gateway at `/invoke`, the instance's hooks, and `x-fc-status`.
+//! Function Compute's additions to HTTP: request id, credentials and timeout in `x-fc-*` headers,
+//! events of the classic API gateway at `/invoke`, lifecycle hooks of the instance, and `x-fc-status`.
 //!
-//! The path says nothing: a browser may ask for `/invoke`, too. `x-fc-control-path` does.
+//! `x-fc-control-path` identifies them, not the path: a browser may request `/invoke`, too.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
@@ -28,13 +28,13 @@ const KEY_SECRET: HeaderName = HeaderName::from_static("x-fc-access-key-secret")
 const SESSION_TOKEN: HeaderName = HeaderName::from_static("x-fc-security-token");
 const CLIENT_IP: HeaderName = HeaderName::from_static("x-fc-client-ip");
 const TIMEOUT: HeaderName = HeaderName::from_static("x-fc-function-timeout");
-/// Without `404` here a failed call counts as a good one in FC's metrics.
+/// Set to `404` for a failed call; FC's metrics count it as a success otherwise.
 const STATUS: HeaderName = HeaderName::from_static("x-fc-status");
 
-/// Largest event: FC itself passes 32 MB.
+/// Largest event accepted, in bytes; FC itself accepts 32 MB.
 const MAX_EVENT_BYTES: usize = 34 * 1024 * 1024;
 
-/// The router as Function Compute calls it.
+/// Wraps the router for Function Compute.
 pub fn service(
     router: Router,
     limits: Limits,
@@ -44,8 +44,8 @@ pub fn service(
 + 'static {
     let platform = Platform {
         router,
-        places: Arc::new(Semaphore::new(limits.max_in_flight)),
-        time: limits.request,
+        permits: Arc::new(Semaphore::new(limits.max_in_flight)),
+        timeout: limits.request,
     };
     service_fn(move |request| {
         let platform = platform.clone();
@@ -53,22 +53,21 @@ pub fn service(
     })
 }
 
-/// The router, and limits of events, whose bodies are read before there is a request for the router to
-/// limit.
+/// The router, with limits for events: their bodies are read before the router can limit a request.
 #[derive(Clone)]
 struct Platform {
     router: Router,
-    /// As many as there may be requests.
-    places: Arc<Semaphore>,
-    /// Longest time until a body is there.
-    time: Duration,
+    /// One for each concurrent event.
+    permits: Arc<Semaphore>,
+    /// Longest wait for the whole body of an event.
+    timeout: Duration,
 }
 
 impl Platform {
     async fn call(self, mut request: Request<Body>) -> Response {
         let arrival = arrival(&request);
         let mut response = match Call::from_request(&request) {
-            Call::Web => {
+            Call::Http => {
                 request.extensions_mut().insert(arrival);
                 let Ok(response) = self.router.oneshot(request).await;
                 response
@@ -84,13 +83,13 @@ impl Platform {
     }
 
     async fn invoke(self, request: Request<Body>, arrival: Arrival) -> Response {
-        let Ok(_place) = self.places.try_acquire() else {
+        let Ok(_permit) = self.permits.try_acquire() else {
             return refused(StatusCode::SERVICE_UNAVAILABLE, "too many events at a time");
         };
         let body = Limited::new(request.into_body(), MAX_EVENT_BYTES).collect();
-        let ours = Instant::now() + self.time;
-        let until = arrival.ends_at.map_or(ours, |theirs| theirs.min(ours));
-        let body = match tokio::time::timeout_at(until, body).await {
+        let limit = Instant::now() + self.timeout;
+        let deadline = arrival.ends_at.map_or(limit, |end| end.min(limit));
+        let body = match tokio::time::timeout_at(deadline, body).await {
             Ok(Ok(body)) => body.to_bytes(),
             Ok(Err(_)) => return refused(StatusCode::BAD_REQUEST, "the event could not be read"),
             Err(_) => return refused(StatusCode::REQUEST_TIMEOUT, "the event came too slowly"),
@@ -110,7 +109,7 @@ impl Platform {
                 ([(CONTENT_TYPE, kind)], json).into_response()
             }
             Err(error) => {
-                tracing::error!(error, "an event could not be answered");
+                tracing::error!(error, "could not answer an event");
                 StatusCode::INTERNAL_SERVER_ERROR.into_response()
             }
         }
@@ -119,11 +118,11 @@ impl Platform {
 
 /// Purpose of a request from Function Compute.
 enum Call {
-    /// A client's request, passed on.
-    Web,
-    /// An event, in the body.
+    /// An HTTP request of a client.
+    Http,
+    /// An event of a gateway, in the body.
     Event,
-    /// The instance begins or ends; nothing is to be done for either.
+    /// A lifecycle hook: the instance starts or stops. Neither needs any work.
     Hook,
 }
 
@@ -135,14 +134,14 @@ impl Call {
             // `s local invoke` sends no control path.
             (Some(b"/invoke"), ..) | (None, &Method::POST, "/invoke") => Self::Event,
             (Some(b"/initialize" | b"/pre-stop"), ..) => Self::Hook,
-            _ => Self::Web,
+            _ => Self::Http,
         }
     }
 }
 
-/// There is no gateway that would want an envelope: only a person's test event comes here.
+/// Answers in plain text: no gateway sends such an event, only a developer who tests.
 fn refused(status: StatusCode, reason: &str) -> Response {
-    tracing::warn!(reason, "an event was refused");
+    tracing::warn!(reason, "refused an event");
     (status, reason.to_owned()).into_response()
 }
 
@@ -152,7 +151,7 @@ fn arrival(request: &Request<Body>) -> Arrival {
     let id = text(REQUEST_ID).filter(|id| !id.is_empty());
     let seconds = text(TIMEOUT).and_then(|seconds| seconds.parse().ok());
     let timeout = seconds.map(Duration::from_secs);
-    let of_server: Option<&Arrival> = request.extensions().get();
+    let server_arrival: Option<&Arrival> = request.extensions().get();
     Arrival {
         request_id: id.map(str::to_owned),
         client: text(CLIENT_IP).and_then(|address| address.parse().ok()),
@@ -163,7 +162,7 @@ fn arrival(request: &Request<Body>) -> Arrival {
         ),
         ends_at: timeout.and_then(|timeout| Instant::now().checked_add(timeout)),
         // Keeps the shutdown signal that the server set.
-        given_up: of_server.and_then(|arrival| arrival.given_up.clone()),
+        given_up: server_arrival.and_then(|arrival| arrival.given_up.clone()),
         ..Arrival::default()
     }
 }

@@ -1,8 +1,8 @@
 //! JSON events of five gateways ⇄ http types: API Gateway REST (v1) and HTTP (v2), Lambda Function
-//! URLs, ALB, and Aliyun's classic API gateway. One type reads them all, in one pass, and decodes
+//! URLs, ALB, and Aliyun's classic API gateway. One type deserializes them all, in one pass, and decodes
 //! the body's base64 once.
 //!
-//! Shapes: AWS "Working with Lambda proxy integrations", ELB "Lambda functions as targets", Aliyun
+//! Formats: AWS "Working with Lambda proxy integrations", ELB "Lambda functions as targets", Aliyun
 //! document 74794.
 
 use std::{borrow::Cow, collections::BTreeMap, fmt, net::IpAddr};
@@ -30,10 +30,10 @@ use tower::ServiceExt as _;
 
 use crate::api::{Arrival, BodyState};
 
-/// U+FFFD in UTF-8: what text decoders leave where a byte was no text.
+/// U+FFFD in UTF-8, which decoders substitute for invalid bytes.
 const REPLACEMENT: &[u8] = "\u{FFFD}".as_bytes();
 
-/// Bytes that are to be encoded in a request's path; not `%`, which begins an encoding already.
+/// Bytes to percent-encode in a request's path; not `%`, which begins an escape already.
 const NOT_IN_PATH: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
@@ -50,7 +50,7 @@ const NOT_IN_PATH: &AsciiSet = &CONTROLS
 
 const NOT_IN_QUERY: &AsciiSet = &NOT_IN_PATH.remove(b'?');
 
-/// A request as a gateway wraps it, taken out of its wrapping.
+/// A client's request, extracted from a gateway's event.
 #[derive(Debug)]
 pub struct GatewayEvent {
     gateway: Gateway,
@@ -60,12 +60,12 @@ pub struct GatewayEvent {
     stage: Option<String>,
 }
 
-/// Which gateway, as far as shapes depend on it.
+/// Gateway, by the format of its events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Gateway {
     /// API Gateway REST API.
     ApiV1,
-    /// API Gateway HTTP API, and Function URLs, which copy it.
+    /// API Gateway HTTP API, and Function URLs, which have the same format.
     ApiV2,
     /// Application Load Balancer.
     Alb,
@@ -73,10 +73,10 @@ enum Gateway {
     Aliyun,
 }
 
-/// Runs an event through the router.
+/// Routes an event's request and returns the response in its gateway's format.
 ///
 /// # Errors
-/// When the answer's body cannot be read: a bug, or a disk failing.
+/// When the response's body cannot be read: a bug, or a disk failure.
 pub async fn answer(
     router: Router,
     event: GatewayEvent,
@@ -97,9 +97,9 @@ pub async fn answer(
 /// An invocation of the function.
 #[derive(Debug)]
 pub enum Invocation {
-    /// A gateway has a request.
+    /// A gateway passes on a request.
     Request(Box<GatewayEvent>),
-    /// Nobody asks for anything: a schedule, a plugin or the console keeps the instance warm.
+    /// A schedule, a plugin or the console keeps the instance warm, without a request.
     KeepWarm,
 }
 
@@ -120,10 +120,10 @@ impl<'de> Deserialize<'de> for Invocation {
                     is_empty: &mut is_empty,
                 };
                 let event = RawEvent::deserialize(MapAccessDeserializer::new(keys))?;
-                if is_empty || event.keeps_warm() {
+                if is_empty || event.is_keep_warm() {
                     return Ok(Invocation::KeepWarm);
                 }
-                let event = event.unwrap().map_err(de::Error::custom)?;
+                let event = event.into_event().map_err(de::Error::custom)?;
                 Ok(Invocation::Request(Box::new(event)))
             }
         }
@@ -131,7 +131,7 @@ impl<'de> Deserialize<'de> for Invocation {
     }
 }
 
-/// Notes whether a map has a key.
+/// Records whether a map is empty.
 struct Keys<'k, A> {
     map: A,
     is_empty: &'k mut bool,
@@ -157,12 +157,12 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Keys<'_, A> {
 impl<'de> Deserialize<'de> for GatewayEvent {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         RawEvent::deserialize(deserializer)?
-            .unwrap()
+            .into_event()
             .map_err(de::Error::custom)
     }
 }
 
-/// The fields of all five shapes; the body is borrowed from the event.
+/// Fields of all five formats; the body is borrowed from the event.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct RawEvent<'a> {
@@ -185,7 +185,7 @@ struct RawEvent<'a> {
     body: Option<Text<'a>>,
     #[serde(default)]
     is_base64_encoded: Flag,
-    // events of no gateway
+    // events of other services
     source: Option<Value>,
     #[serde(rename = "Records")]
     records: Option<IgnoredAny>,
@@ -216,7 +216,7 @@ struct RawClient {
 }
 
 impl RawEvent<'_> {
-    fn unwrap(self) -> Result<GatewayEvent, &'static str> {
+    fn into_event(self) -> Result<GatewayEvent, &'static str> {
         let gateway = self.gateway();
         let method = self.method().ok_or(
             "not an event of API Gateway, a Function URL, an ALB or Aliyun's API gateway: no method",
@@ -241,7 +241,7 @@ impl RawEvent<'_> {
         })
     }
 
-    fn keeps_warm(&self) -> bool {
+    fn is_keep_warm(&self) -> bool {
         let source = self.source.as_ref().and_then(Value::as_str);
         let is_request =
             self.request_context.is_some() || self.http_method.is_some() || self.records.is_some();
@@ -260,8 +260,8 @@ impl RawEvent<'_> {
 
     fn client(&self) -> Option<IpAddr> {
         let RawContext { http, identity, .. } = self.request_context.as_ref()?;
-        let of_http = http.as_ref().map(|http| &http.client);
-        let client = of_http.or(identity.as_ref())?;
+        let http_client = http.as_ref().map(|http| &http.client);
+        let client = http_client.or(identity.as_ref())?;
         client.source_ip.as_ref()?.parse().ok()
     }
 
@@ -298,30 +298,30 @@ impl RawEvent<'_> {
         text.parse().ok()
     }
 
-    /// The stage, if it is part of the client's path. HTTP APIs keep it in the event's path, unless it is
-    /// `$default`; REST APIs remove it and give the full path separately. With a custom domain there is none.
+    /// Returns the stage if it is part of the client's path. HTTP APIs keep it in the event's path, unless it is
+    /// `$default`; REST APIs remove it and give the full path separately. A custom domain has none.
     fn stage(&self, gateway: Gateway) -> Option<&str> {
         let context = self.request_context.as_ref()?;
-        let asked_for = match gateway {
+        let full_path = match gateway {
             Gateway::ApiV2 => self.raw_path.as_deref()?,
             Gateway::ApiV1 => context.path.as_deref()?,
             Gateway::Alb | Gateway::Aliyun => return None,
         };
         let stage = context.stage.as_deref()?;
-        let rest = asked_for.strip_prefix('/')?.strip_prefix(stage)?;
-        let is_taken_off = match gateway {
+        let rest = full_path.strip_prefix('/')?.strip_prefix(stage)?;
+        let is_in_path = match gateway {
             Gateway::ApiV1 => self.path.as_deref() == Some(rest),
             _ => stage != "$default" && rest.starts_with('/'),
         };
-        is_taken_off.then_some(stage)
+        is_in_path.then_some(stage)
     }
 
     fn query(&self, gateway: Gateway) -> Cow<'_, str> {
         let multiple = &self.multi_value_query_string_parameters;
-        let pairs = fuller(multiple, &self.query_string_parameters);
+        let pairs = pick_pairs(multiple, &self.query_string_parameters);
         let query = match gateway {
             Gateway::ApiV2 => return self.raw_query_string.as_deref().unwrap_or_default().into(),
-            // The load balancer passes names and values as the client encoded them.
+            // An ALB passes names and values as the client encoded them.
             Gateway::Alb => pairs.map(Pairs::joined),
             Gateway::ApiV1 => pairs.map(Pairs::encoded),
             Gateway::Aliyun => self.query_parameters.as_ref().map(Pairs::encoded),
@@ -329,9 +329,9 @@ impl RawEvent<'_> {
         query.unwrap_or_default().into()
     }
 
-    /// Invalid headers are left out: the gateway should not have passed them.
+    /// Converts the headers; skips invalid ones, which the gateway should not have passed on.
     fn header_map(&self) -> HeaderMap {
-        let pairs = fuller(&self.multi_value_headers, &self.headers);
+        let pairs = pick_pairs(&self.multi_value_headers, &self.headers);
         let pairs = pairs.map_or(&[][..], |pairs| &pairs.0);
         let mut headers = HeaderMap::with_capacity(pairs.len());
         for (name, value) in pairs {
@@ -348,7 +348,7 @@ impl RawEvent<'_> {
     }
 }
 
-/// A string that is borrowed where JSON allows: it has no escapes, as base64 has none.
+/// A string that is borrowed if its JSON has no escapes, as that of base64.
 #[derive(Default, Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
@@ -368,7 +368,7 @@ impl Text<'_> {
     }
 }
 
-/// A boolean; Aliyun's page writes it as a string.
+/// A boolean, or a string in place of one, as in Aliyun's documentation.
 #[derive(Clone, Copy, Default)]
 struct Flag(bool);
 
@@ -389,24 +389,24 @@ impl<'de> Deserialize<'de> for Flag {
     }
 }
 
-/// A map of names to one value or several, in the event's order.
+/// A map of names to one or several values, in the event's order.
 struct Pairs(Vec<(String, String)>);
 
-/// The map of several values, if it holds any; else that of single ones.
-fn fuller<'e>(multiple: &'e Option<Pairs>, single: &'e Option<Pairs>) -> Option<&'e Pairs> {
+/// Returns the map of multiple values unless it is empty, else that of single values.
+fn pick_pairs<'e>(multiple: &'e Option<Pairs>, single: &'e Option<Pairs>) -> Option<&'e Pairs> {
     let multiple = multiple.as_ref().filter(|pairs| !pairs.0.is_empty());
     multiple.or(single.as_ref())
 }
 
 impl Pairs {
-    /// `name=value&…` of decoded names and values.
+    /// Encodes decoded names and values as `name=value&…`.
     fn encoded(&self) -> String {
         form_urlencoded::Serializer::new(String::new())
             .extend_pairs(&self.0)
             .finish()
     }
 
-    /// `name=value&…` of names and values that are encoded already.
+    /// Joins names and values that are already encoded, as `name=value&…`.
     fn joined(&self) -> String {
         let pairs = self.0.iter();
         let pairs = pairs.map(|(name, value)| format!("{name}={value}"));
@@ -436,7 +436,7 @@ impl<'de> Deserialize<'de> for Pairs {
     }
 }
 
-/// Adds one value, or those of a list; null is none.
+/// Adds one value, or each of a list; skips null.
 fn add_values<E: de::Error>(
     pairs: &mut Vec<(String, String)>,
     name: &str,
@@ -463,7 +463,7 @@ fn add_values<E: de::Error>(
     Ok(())
 }
 
-/// An answer in the shape that a gateway wants.
+/// A response in a gateway's format.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Answer {
@@ -474,7 +474,7 @@ pub struct Answer {
     headers: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     multi_value_headers: BTreeMap<String, Vec<String>>,
-    /// There for the gateway that has them, even if empty: `cargo lambda watch` insists.
+    /// Present, even if empty, for the gateway that has the field: `cargo lambda watch` requires it.
     #[serde(skip_serializing_if = "Option::is_none")]
     cookies: Option<Vec<String>>,
     body: String,
@@ -483,7 +483,7 @@ pub struct Answer {
 
 impl Answer {
     fn new(gateway: Gateway, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
-        let (body, is_base64_encoded) = match text_of(headers, body) {
+        let (body, is_base64_encoded) = match as_text(headers, body) {
             Some(text) => (text.to_owned(), false),
             None => (base64_simd::STANDARD.encode_to_string(body), true),
         };
@@ -508,7 +508,7 @@ impl Answer {
                 cookies.push(value);
                 continue;
             }
-            // A load balancer takes one or the other, by a setting of its target group.
+            // An ALB reads one map or the other, by an attribute of its target group.
             if matches!(gateway, Gateway::ApiV1 | Gateway::Alb) {
                 self.multi_value_headers
                     .entry(name.to_string())
@@ -526,8 +526,8 @@ impl Answer {
     }
 }
 
-/// The body, if a gateway may pass it as text without changing a byte.
-fn text_of<'b>(headers: &HeaderMap, body: &'b [u8]) -> Option<&'b str> {
+/// Returns the body as text if it can be sent without base64.
+fn as_text<'b>(headers: &HeaderMap, body: &'b [u8]) -> Option<&'b str> {
     let mime = headers.get(CONTENT_TYPE);
     let mime = mime.map_or(&b"text/"[..], HeaderValue::as_bytes);
     let is_text = mime.starts_with(b"text/") || mime.starts_with(b"application/json");
@@ -587,8 +587,8 @@ mod tests {
             }))
         };
         assert_eq!(v1(Some("/prod/healthz")).stage.as_deref(), Some("prod"));
-        for of_its_own_domain in [Some("/healthz"), Some("/v1/healthz"), None] {
-            assert_eq!(v1(of_its_own_domain).stage, None);
+        for custom_domain in [Some("/healthz"), Some("/v1/healthz"), None] {
+            assert_eq!(v1(custom_domain).stage, None);
         }
         assert_eq!(v2("/prod/a", "", "prod").stage.as_deref(), Some("prod"));
         for (path, stage) in [("/a", "$default"), ("/a", "prod"), ("/production", "prod")] {

@@ -1,5 +1,5 @@
-//! AWS Lambda: the invocation loop. An event becomes a request, the answer becomes what the
-//! gateway in front wants.
+//! AWS Lambda: the invocation loop. Converts an event into a request, and the response into the format
+//! of the gateway that sent it.
 
 use std::{io, time::SystemTime};
 
@@ -15,8 +15,8 @@ use tokio::time::Instant;
 use super::gateway::{self, Answer, Invocation};
 use crate::api::Arrival;
 
-/// Asks Lambda for events and answers them, as many at a time as
-/// `AWS_LAMBDA_MAX_CONCURRENCY` says (one, when it is not set).
+/// Polls Lambda for events and answers them, up to `AWS_LAMBDA_MAX_CONCURRENCY` at a time (one, when
+/// it is not set).
 pub(super) async fn run(router: Router) -> io::Result<()> {
     let handler = service_fn(move |event: LambdaEvent<Invocation>| {
         let router = router.clone();
@@ -51,8 +51,8 @@ async fn invoke(router: Router, event: LambdaEvent<Invocation>) -> Result<Reply,
     ))
 }
 
-/// The context's deadline by the clock that timers use. One that had passed before the event came
-/// is none: `cargo lambda watch` sends such.
+/// Converts the context's deadline to the monotonic clock. `None` for one already in the past, as
+/// `cargo lambda watch` sends it.
 fn deadline(context: &Context) -> Option<Instant> {
     let left = context.deadline().duration_since(SystemTime::now()).ok()?;
     Some(Instant::now() + left)

@@ -1,5 +1,5 @@
-//! How a request reaches us and how the answer leaves: a socket, Function Compute or Lambda. These
-//! files change the shape of things and decide nothing about uploads.
+//! Adapters of the platforms: a local HTTP server, Function Compute and Lambda. They convert requests
+//! and responses, and have no rules about uploads.
 
 mod fc;
 pub mod gateway;
@@ -30,16 +30,16 @@ pub use self::{fc::service as fc_service, server::serve};
 /// Limits of a server.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// `UPLOAD_IDLE_SECS`: longest wait for a request's headers, and for a client to take more of an
-    /// answer.
+    /// `UPLOAD_IDLE_SECS`: longest wait for a request's headers, and for a client to read more of a
+    /// response.
     pub idle: Duration,
-    /// `UPLOAD_REQUEST_SECS`: longest wait for the whole of an event.
+    /// `UPLOAD_REQUEST_SECS`: longest wait for a whole event.
     pub request: Duration,
-    /// `UPLOAD_MAX_IN_FLIGHT`: most requests at a time.
+    /// `UPLOAD_MAX_IN_FLIGHT`: most concurrent requests.
     pub max_in_flight: usize,
 }
 
-/// Which platform this process was started by.
+/// Platform that started this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Runtime {
     /// `AWS_LAMBDA_RUNTIME_API` is set.
@@ -50,23 +50,23 @@ pub enum Runtime {
     Local,
 }
 
-/// For the eyes of the person who starts the process.
+/// Facts for the log messages at start.
 #[derive(Clone, Copy, Debug)]
 pub struct Greeting<'a> {
-    /// Where files go.
+    /// Name of the store.
     pub stores_into: &'a str,
     /// Whether uploads need a token.
     pub needs_token: bool,
     /// Whether the local server has a page.
     pub has_page: bool,
-    /// Whether tickets and recalls end with the process.
-    pub has_secret_of_its_own: bool,
+    /// Whether the signing secret is random, so that tickets and recalls are void after a restart.
+    pub has_random_secret: bool,
 }
 
-/// Runs until the platform or a person ends it.
+/// Serves requests until the platform or a signal stops the process.
 ///
 /// # Errors
-/// When the address cannot be listened on, or Lambda's runtime API fails.
+/// When the address cannot be bound, or Lambda's runtime API fails.
 pub async fn run(
     runtime: Runtime,
     addr: SocketAddr,
@@ -77,10 +77,10 @@ pub async fn run(
     if runtime == Runtime::Lambda {
         return lambda::run(router).await;
     }
-    let stop = server::asked_to_stop();
+    let stop = server::shutdown_signal();
     let listener = TcpListener::bind(addr).await.map_err(|error| {
-        let remedy = remedy(&error);
-        let text = format!("cannot listen on {addr} (UPLOAD_ADDR): {error}{remedy}");
+        let advice = bind_advice(&error);
+        let text = format!("cannot listen on {addr} (UPLOAD_ADDR): {error}{advice}");
         io::Error::new(error.kind(), text)
     })?;
     let addr = listener.local_addr()?;
@@ -91,7 +91,7 @@ pub async fn run(
     }
     let stores_into = greeting.stores_into;
     tracing::info!("listening on http://{addr}, storing into {stores_into}");
-    if greeting.has_secret_of_its_own {
+    if greeting.has_random_secret {
         tracing::info!(
             "UPLOAD_SIGNING_SECRET is not set: large uploads and recalls end with this process"
         );
@@ -108,57 +108,57 @@ pub async fn run(
     Ok(())
 }
 
-/// Advice for the failure that newcomers meet.
-fn remedy(error: &io::Error) -> &'static str {
+/// Advice on a failure to bind the address.
+fn bind_advice(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::AddrInUse => {
             "; another program listens there, perhaps another chat-upload: end it, or choose another port, \
              such as UPLOAD_ADDR=127.0.0.1:9001"
         }
         io::ErrorKind::AddrNotAvailable => {
-            "; this machine has no such address: 0.0.0.0 stands for all it has"
+            "; this machine has no such address: 0.0.0.0 means all it has"
         }
-        io::ErrorKind::PermissionDenied => "; ports below 1024 are for the administrator",
+        io::ErrorKind::PermissionDenied => "; ports below 1024 need administrator rights",
         _ => "",
     }
 }
 
-/// Where a browser reaches a server that listens at `addr`: when that is every address of the machine, at its own and
-/// at the one by which the network knows it.
+/// Addresses at which a browser reaches a server bound to `addr`. For the unspecified address: loopback, and the
+/// machine's address in its network.
 fn addresses(addr: SocketAddr) -> Vec<SocketAddr> {
     if !addr.ip().is_unspecified() {
         return vec![addr];
     }
     let at = |ip| SocketAddr::new(ip, addr.port());
-    // Nothing is sent: the system only says from which address it would be (192.0.2.0/24 is nobody's, RFC 5737).
-    let outward = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).and_then(|socket| {
+    // Sends nothing: the system only chooses a source address (192.0.2.0/24 is for documentation, RFC 5737).
+    let outbound = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).and_then(|socket| {
         socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9))?;
         socket.local_addr()
     });
-    let outward = outward.map(|from| at(from.ip()));
+    let outbound = outbound.map(|from| at(from.ip()));
     let own = [at(Ipv4Addr::LOCALHOST.into())].into_iter();
-    own.chain(outward).collect()
+    own.chain(outbound).collect()
 }
 
-/// A terminal puts its prompt behind what curl prints.
+/// Ends JSON with a newline, so that a shell's prompt after curl's output is on its own line.
 async fn end_json_with_newline(response: Response) -> Response {
-    const MOST_BYTES: usize = 16 * 1024 * 1024;
+    const MAX_BYTES: usize = 16 * 1024 * 1024;
     let kind = response.headers().get(CONTENT_TYPE);
     let is_json = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
     if !is_json || response.body().is_end_stream() {
         return response;
     }
     let (mut parts, body) = response.into_parts();
-    let Ok(body) = to_bytes(body, MOST_BYTES).await else {
+    let Ok(body) = to_bytes(body, MAX_BYTES).await else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
     parts.headers.remove(CONTENT_LENGTH);
     Response::from_parts(parts, [&body[..], b"\n"].concat().into())
 }
 
-/// A command that uploads to this server from the machine it runs on.
+/// Command that uploads a file to this server from its own machine.
 fn first_upload(addr: SocketAddr, needs_token: bool) -> String {
-    // Where to listen may be no address to go to.
+    // No client can connect to the unspecified address.
     let addr = addresses(addr).first().copied().unwrap_or(addr);
     let token = if needs_token {
         " -H \"token: $(scripts/make-token)\""

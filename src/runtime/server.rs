@@ -1,5 +1,4 @@
-//! The HTTP server of Function Compute and of a laptop: HTTP/1.1 on a listener of the caller's,
-//! until a signal of the caller's.
+//! HTTP/1.1 server for Function Compute and local use, on a given listener, with graceful shutdown.
 
 use std::{
     collections::HashMap,
@@ -38,20 +37,20 @@ use super::{
 };
 use crate::api::Arrival;
 
-/// How long requests in flight may go on after the signal.
+/// Time for requests in flight to finish after the shutdown signal.
 const GRACE: Duration = Duration::from_secs(10);
-/// How long their clients may then take to read that the server is busy.
-const LAST_ANSWERS: Duration = Duration::from_secs(2);
-/// How much of an unread body is still taken from a client that is already answered.
-const LINGER_BYTES: usize = 64 * 1024 * 1024;
-/// How long that may take.
-const LINGER: Duration = Duration::from_secs(10);
-/// How long an answered client may pause within it; one that sends nothing waits for nothing.
-const LINGER_SILENCE: Duration = Duration::from_secs(1);
+/// Time after it for their clients to read the response that the server is busy.
+const BUSY_RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Most bytes of an unread body that are discarded after the response.
+const LINGERING_BYTES: usize = 64 * 1024 * 1024;
+/// Longest time for discarding.
+const LINGERING_TIME: Duration = Duration::from_secs(10);
+/// Longest pause of the client meanwhile; one that has stopped sending can read the response.
+const LINGERING_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Serves `service` until `stop` is ready, then lets requests in flight finish, at most 10 s. Those
-/// that have not been answered then are given up through [`Arrival::given_up`]. One connection too many,
-/// or one too many for the system, closes the longest idle one.
+/// Serves `service` until `stop` is ready, then waits for requests in flight, at most 10 s. Those still
+/// unanswered are cancelled through [`Arrival::given_up`]. At the limit of connections, or of file
+/// descriptors, the longest idle connection is closed.
 pub async fn serve<S>(service: S, listener: TcpListener, limits: Limits, stop: impl Future)
 where
     S: Service<Request<Body>, Response = Response, Error = Infallible> + Clone + Send + 'static,
@@ -64,11 +63,11 @@ where
     let hyper_service = move |arrival: Arrival, activity: Activity| {
         let service = service.clone();
         TowerToHyperService::new(service_fn(move |request: Request<Incoming>| {
-            let waits = request.headers().contains_key(EXPECT);
+            let expects_continue = request.headers().contains_key(EXPECT);
             let mut request = request.map(|body| {
                 Body::new(Lingering {
                     body: Some(body),
-                    started: !waits,
+                    started: !expects_continue,
                 })
             });
             request.extensions_mut().insert(arrival.clone());
@@ -106,25 +105,25 @@ where
     tracing::info!("stopping; requests in flight have {} s", GRACE.as_secs());
     let mut drained = std::pin::pin!(graceful.shutdown());
     if tokio::time::timeout(GRACE, &mut drained).await.is_err() {
-        tracing::warn!("stopped with requests in flight; they are undone");
+        tracing::warn!("stopped with requests in flight; undoing them");
         give_up.send_replace(true);
-        let _ = tokio::time::timeout(LAST_ANSWERS, drained).await;
-        // A request still running would never drop, and so never undo, what it began.
+        let _ = tokio::time::timeout(BUSY_RESPONSE_TIMEOUT, drained).await;
+        // Drops the requests still running, and with them what they stored.
         connections.tasks.shutdown().await;
     }
 }
 
-/// The next connection. A process out of file descriptors gets some free.
+/// Accepts a connection. A process that is out of file descriptors frees some.
 async fn accept(listener: &TcpListener, connections: &mut Connections) -> (TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
-                // Answers are small and written whole: nothing to wait for.
+                // Responses are small and written at once, so Nagle's algorithm would only delay them.
                 let _ = stream.set_nodelay(true);
                 return (stream, peer);
             }
             Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted");
+                tracing::warn!(%error, "could not accept a connection");
                 connections.close_longest_idle();
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
@@ -136,18 +135,18 @@ async fn accept(listener: &TcpListener, connections: &mut Connections) -> (TcpSt
 struct Connections {
     tasks: JoinSet<()>,
     open: HashMap<task::Id, (AbortHandle, Activity)>,
-    most: usize,
+    max: usize,
 }
 
 impl Connections {
-    /// A connection that waits between two requests costs little: there may be more than requests.
+    /// Connections for each allowed request: idle keep-alive connections are cheap.
     const PER_REQUEST: usize = 4;
 
     fn new(limits: Limits) -> Self {
         Self {
             tasks: JoinSet::new(),
             open: HashMap::new(),
-            most: limits.max_in_flight.saturating_mul(Self::PER_REQUEST),
+            max: limits.max_in_flight.saturating_mul(Self::PER_REQUEST),
         }
     }
 
@@ -160,12 +159,12 @@ impl Connections {
             let id = ended.map_or_else(|error| error.id(), |(id, ())| id);
             self.open.remove(&id);
         }
-        if self.tasks.len() >= self.most {
+        if self.tasks.len() >= self.max {
             self.close_longest_idle();
         }
         let task = self.tasks.spawn(async move {
             if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection ended");
+                tracing::debug!(%error, "a connection failed");
             }
         });
         self.open.insert(task.id(), (task, activity));
@@ -177,16 +176,16 @@ impl Connections {
         let longest = longest.map(|(id, _)| *id);
         if let Some((task, _)) = longest.and_then(|id| self.open.remove(&id)) {
             task.abort();
-            tracing::debug!("the longest idle connection was closed for another");
+            tracing::debug!("closed the longest idle connection");
         }
     }
 }
 
-/// A body whose rest is still read when nobody wants it: a client that is answered before it has
-/// sent everything would otherwise see its connection reset instead of the answer.
+/// A body whose unread rest is discarded when it is dropped (lingering close): a client that gets a
+/// response before it has sent everything would otherwise see a connection reset instead.
 struct Lingering {
     body: Option<Incoming>,
-    /// Whether the client is sending: one that waits for `100 Continue` need not be told to.
+    /// Whether the client sends the body: false while it waits for `100 Continue`.
     started: bool,
 }
 
@@ -225,15 +224,15 @@ impl Drop for Lingering {
             && self.started
             && !body.is_end_stream()
         {
-            tokio::spawn(tokio::time::timeout(LINGER, discard(body)));
+            tokio::spawn(tokio::time::timeout(LINGERING_TIME, discard(body)));
         }
     }
 }
 
 async fn discard(mut body: Incoming) {
     use http_body_util::BodyExt as _;
-    let mut left = LINGER_BYTES;
-    while let Ok(Some(Ok(frame))) = tokio::time::timeout(LINGER_SILENCE, body.frame()).await {
+    let mut left = LINGERING_BYTES;
+    while let Ok(Some(Ok(frame))) = tokio::time::timeout(LINGERING_TIMEOUT, body.frame()).await {
         left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
         if left == 0 {
             break;
@@ -241,35 +240,35 @@ async fn discard(mut body: Incoming) {
     }
 }
 
-/// Ready at Ctrl-C or SIGTERM. From this call on, not only once it is awaited: a signal that nobody
-/// listens for ends the process at once. So does a second one.
-pub(super) fn asked_to_stop() -> impl Future<Output = ()> {
-    let mut asked = Asked::new();
+/// Resolves at Ctrl-C or SIGTERM. Installs the handlers when called, not when first polled: without one
+/// a signal kills the process. A second signal ends the process at once.
+pub(super) fn shutdown_signal() -> impl Future<Output = ()> {
+    let mut signals = ShutdownSignals::new();
     async move {
-        asked.once().await;
+        signals.recv().await;
         tokio::spawn(async move {
-            asked.once().await;
-            tracing::warn!("asked to stop again; requests in flight are not undone");
+            signals.recv().await;
+            tracing::warn!("second signal; exiting without undoing requests in flight");
             std::process::exit(INTERRUPTED);
         });
     }
 }
 
-/// Exit code of a process that Ctrl-C ended, as shells have it.
+/// Exit code of a process that Ctrl-C ended, by the convention of shells: 128 + SIGINT.
 const INTERRUPTED: i32 = 130;
 
 /// Ctrl-C and SIGTERM.
 #[cfg(unix)]
-struct Asked([io::Result<tokio::signal::unix::Signal>; 2]);
+struct ShutdownSignals([io::Result<tokio::signal::unix::Signal>; 2]);
 
 #[cfg(unix)]
-impl Asked {
+impl ShutdownSignals {
     fn new() -> Self {
         use tokio::signal::unix::{SignalKind, signal};
         Self([SignalKind::interrupt(), SignalKind::terminate()].map(signal))
     }
 
-    async fn once(&mut self) {
+    async fn recv(&mut self) {
         let [interrupt, terminate] = &mut self.0;
         tokio::select! {
             () = recv(interrupt) => {}
@@ -288,15 +287,15 @@ async fn recv(signal: &mut io::Result<tokio::signal::unix::Signal>) {
 
 /// Ctrl-C only.
 #[cfg(not(unix))]
-struct Asked;
+struct ShutdownSignals;
 
 #[cfg(not(unix))]
-impl Asked {
+impl ShutdownSignals {
     fn new() -> Self {
         Self
     }
 
-    async fn once(&mut self) {
+    async fn recv(&mut self) {
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }

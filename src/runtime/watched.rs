@@ -1,5 +1,5 @@
-//! A connection as the server watches it: since when nothing has moved on it, so that the longest idle
-//! one can be closed for another, and a write that its client does not read ends it.
+//! A monitored connection: it records its last activity, so that the longest idle one can be closed for
+//! a new one, and fails when its client does not read for too long.
 
 use std::{
     io::{self, IoSlice},
@@ -17,16 +17,16 @@ use tokio::{
     time::{Instant, Sleep},
 };
 
-/// When something last moved on a connection, and whether a request of it is being handled.
+/// Last activity of a connection, and whether one of its requests is being handled.
 #[derive(Clone, Debug)]
 pub(super) struct Activity(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     opened: Instant,
-    /// Milliseconds after `opened`.
-    last_moved: AtomicU64,
-    /// One holder more for each request that is handled.
+    /// Time of the last read or write, in milliseconds after `opened`.
+    last_active: AtomicU64,
+    /// Has one more strong reference for each request being handled.
     handled: Arc<()>,
 }
 
@@ -34,38 +34,38 @@ impl Activity {
     pub(super) fn new() -> Self {
         Self(Arc::new(Inner {
             opened: Instant::now(),
-            last_moved: AtomicU64::new(0),
+            last_active: AtomicU64::new(0),
             handled: Arc::default(),
         }))
     }
 
-    /// A request is handled until this is dropped: its connection may be silent while the store works.
+    /// Marks a request as being handled until the guard is dropped: the connection may be idle meanwhile.
     pub(super) fn handle(&self) -> Arc<()> {
         Arc::clone(&self.0.handled)
     }
 
-    /// The connection with the most of this is the first to be closed: without a request, then by its
-    /// silence.
+    /// Orders connections; the greatest is closed first: those without a request, then by time without
+    /// activity.
     pub(super) fn idleness(&self) -> (bool, Duration) {
         let is_waiting = Arc::strong_count(&self.0.handled) == 1;
-        let moved = Duration::from_millis(self.0.last_moved.load(Ordering::Relaxed));
-        (is_waiting, self.0.opened.elapsed().saturating_sub(moved))
+        let last = Duration::from_millis(self.0.last_active.load(Ordering::Relaxed));
+        (is_waiting, self.0.opened.elapsed().saturating_sub(last))
     }
 
-    fn moved(&self) {
+    fn record(&self) {
         let now = self.0.opened.elapsed().as_millis();
         let now = u64::try_from(now).unwrap_or(u64::MAX);
-        self.0.last_moved.store(now, Ordering::Relaxed);
+        self.0.last_active.store(now, Ordering::Relaxed);
     }
 }
 
-/// A connection whose client has to take what it is sent.
+/// A connection with a write timeout.
 pub(super) struct Watched<S> {
     stream: S,
     activity: Activity,
-    /// Longest time for which nothing that is sent may be taken.
+    /// Longest time for which a write may make no progress.
     idle: Duration,
-    /// Set while the client takes nothing.
+    /// Timer of a stalled write.
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
@@ -79,14 +79,14 @@ impl<S> Watched<S> {
         }
     }
 
-    fn written<T>(
+    fn check_progress<T>(
         &mut self,
         cx: &mut Context<'_>,
         written: Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         if written.is_ready() {
             self.stalled = None;
-            self.activity.moved();
+            self.activity.record();
             return written;
         }
         let idle = self.idle;
@@ -104,7 +104,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let read = ready!(Pin::new(&mut self.stream).poll_read(cx, buffer));
-        self.activity.moved();
+        self.activity.record();
         Poll::Ready(read)
     }
 }
@@ -116,7 +116,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.written(cx, written)
+        self.check_progress(cx, written)
     }
 
     fn poll_write_vectored(
@@ -125,7 +125,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
-        self.written(cx, written)
+        self.check_progress(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -159,7 +159,7 @@ mod tests {
             let error = written.expect_err("nobody reads");
             (error.kind(), start.elapsed())
         };
-        // It takes a little in time, and then nothing.
+        // Reads a little in time, and then nothing.
         let reading = async {
             tokio::time::sleep(IDLE / 2).await;
             clients.read_exact(&mut [0; 8]).await.expect("sent");
@@ -174,7 +174,7 @@ mod tests {
         let [silent, handled, talking] = [(); 3].map(|()| Activity::new());
         let answer = handled.handle();
         tokio::time::advance(IDLE).await;
-        talking.moved();
+        talking.record();
         assert!(silent.idleness() > talking.idleness());
         assert!(talking.idleness() > handled.idleness());
         drop(answer);
