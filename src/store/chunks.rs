@@ -1,6 +1,6 @@
-//! `Part`: a run of bytes kept as the chunks they came in. It is filled once, then sent as often as
-//! a retry wants it; the bytes are counted by reference and never put together. Only a chunk that is
-//! edited is copied, once.
+//! `Part`: bytes of a file as the chunks they arrived in. It is filled once, then sent as often as
+//! retries need it; the chunks are reference-counted and never concatenated. Only an edited chunk is
+//! copied, once.
 
 use std::{
     convert::Infallible,
@@ -16,22 +16,22 @@ use sha2::{Digest as _, Sha256};
 
 use crate::body::{Edit, edited};
 
-/// Chunks below this many bytes are gathered before they are kept: a client that sends one byte at
-/// a time would otherwise cost a reference (and the buffer it pins) per byte.
+/// Chunks smaller than this, in bytes, are merged: a client that sends one byte at a time would
+/// otherwise cost a reference (and the buffer it pins) per byte.
 const SMALL_CHUNK: usize = 8 * 1024;
-/// How many bytes of small chunks are gathered into one.
-const GATHER: usize = 64 * 1024;
+/// Largest chunk merged from small ones, in bytes.
+const MERGED_CHUNK: usize = 64 * 1024;
 
-/// The part of a file that is being filled.
+/// A part being filled.
 #[derive(Debug, Default)]
 pub(super) struct PartBuilder {
     chunks: Vec<Bytes>,
-    gathered: BytesMut,
+    merged: BytesMut,
     len: usize,
 }
 
 impl PartBuilder {
-    /// Bytes held so far.
+    /// Bytes so far.
     pub(super) fn len(&self) -> usize {
         self.len
     }
@@ -39,28 +39,28 @@ impl PartBuilder {
     pub(super) fn push(&mut self, chunk: Bytes) {
         self.len += chunk.len();
         if chunk.len() >= SMALL_CHUNK {
-            self.keep_gathered();
+            self.flush_merged();
             self.chunks.push(chunk);
             return;
         }
-        if self.gathered.len() + chunk.len() > GATHER {
-            self.keep_gathered();
+        if self.merged.len() + chunk.len() > MERGED_CHUNK {
+            self.flush_merged();
         }
-        if self.gathered.capacity() == 0 {
-            // A form's first few bytes are often all of it, so start at what there is.
+        if self.merged.capacity() == 0 {
+            // Many forms are small as a whole, so the first buffer is small.
             let first = if self.chunks.is_empty() {
                 SMALL_CHUNK
             } else {
-                GATHER
+                MERGED_CHUNK
             };
-            self.gathered.reserve(first);
+            self.merged.reserve(first);
         }
-        self.gathered.extend_from_slice(&chunk);
+        self.merged.extend_from_slice(&chunk);
     }
 
-    /// Hands over what was filled and starts anew.
+    /// Returns the part and starts the next one.
     pub(super) fn take(&mut self) -> Part {
-        self.keep_gathered();
+        self.flush_merged();
         let chunks = std::mem::take(&mut self.chunks);
         Part {
             chunks: chunks.into(),
@@ -68,9 +68,9 @@ impl PartBuilder {
         }
     }
 
-    /// Hands over all but the last `held` bytes, with which the next part begins.
+    /// Returns all but the last `held` bytes, with which the next part begins.
     pub(super) fn take_all_but(&mut self, held: usize) -> Part {
-        self.keep_gathered();
+        self.flush_merged();
         let (mut next, mut held_len) = (Vec::new(), 0);
         while let Some(mut chunk) = self.chunks.pop() {
             if held_len + chunk.len() > held {
@@ -92,10 +92,10 @@ impl PartBuilder {
         part
     }
 
-    /// Overwrites what lies in these bytes, which stand at `start` in the file.
+    /// Applies an edit to the part, which is at offset `start` in the file.
     pub(super) fn edit(&mut self, start: u64, edit: &Edit) {
-        let mut at = start + (self.len - self.gathered.len()) as u64;
-        edit.apply(at, &mut self.gathered);
+        let mut at = start + (self.len - self.merged.len()) as u64;
+        edit.apply(at, &mut self.merged);
         for chunk in self.chunks.iter_mut().rev() {
             if edit.at >= at {
                 return;
@@ -105,15 +105,14 @@ impl PartBuilder {
         }
     }
 
-    fn keep_gathered(&mut self) {
-        if !self.gathered.is_empty() {
-            self.chunks
-                .push(std::mem::take(&mut self.gathered).freeze());
+    fn flush_merged(&mut self) {
+        if !self.merged.is_empty() {
+            self.chunks.push(std::mem::take(&mut self.merged).freeze());
         }
     }
 }
 
-/// A finished part; cloning it copies no byte.
+/// A complete part; cheap to clone.
 #[derive(Clone, Debug)]
 pub(super) struct Part {
     chunks: Arc<[Bytes]>,
@@ -139,8 +138,8 @@ impl Part {
         &self.chunks
     }
 
-    /// Adds all bytes to a hash. It may take the processor for some milliseconds, so others have
-    /// their turn in between.
+    /// Adds all bytes to a hash. That may take some milliseconds of processor time, so it yields to other
+    /// tasks in between.
     pub(super) async fn hash(&self, hash: &mut Sha256) {
         for chunk in self.chunks.iter() {
             hash.update(chunk);
@@ -148,7 +147,7 @@ impl Part {
         }
     }
 
-    /// A body of known length that yields the chunks from the start.
+    /// Returns a body of known length that yields the chunks from the start.
     pub(super) fn body(&self) -> PartBody {
         PartBody {
             part: self.clone(),
@@ -158,7 +157,7 @@ impl Part {
     }
 }
 
-/// One sending of a [`Part`].
+/// Request body that sends a [`Part`].
 #[derive(Debug)]
 pub(super) struct PartBody {
     part: Part,
@@ -207,7 +206,8 @@ mod tests {
 
     #[tokio::test]
     async fn small_and_large_chunks_come_out_in_order_and_as_often_as_wanted() {
-        let (mut filling, expected) = of_chunks(&[1, 70_000, 5, 9_000, 1, 1, 8_192, 8_191, 60_000]);
+        let (mut filling, expected) =
+            builder_with(&[1, 70_000, 5, 9_000, 1, 1, 8_192, 8_191, 60_000]);
         assert_eq!(filling.len(), expected.len());
         let part = filling.take();
         assert_eq!(filling.len(), 0);
@@ -226,12 +226,12 @@ mod tests {
         assert!(part.chunks().len() < 8, "{} chunks", part.chunks().len());
     }
 
-    /// Chunks of every size around [`SMALL_CHUNK`], so that they lie in all places.
+    /// Chunks of sizes around [`SMALL_CHUNK`], both merged ones and others.
     fn filled() -> (PartBuilder, Vec<u8>) {
-        of_chunks(&[9_000, 1, 8_192, 70_000, 30, 20_000, 7])
+        builder_with(&[9_000, 1, 8_192, 70_000, 30, 20_000, 7])
     }
 
-    fn of_chunks(sizes: &[usize]) -> (PartBuilder, Vec<u8>) {
+    fn builder_with(sizes: &[usize]) -> (PartBuilder, Vec<u8>) {
         let mut filling = PartBuilder::default();
         let mut bytes = Vec::new();
         for (index, len) in sizes.iter().enumerate() {
@@ -276,7 +276,7 @@ mod tests {
             (200_000, 1),
         ] {
             let (mut filling, mut bytes) = filled();
-            // Another holder of the chunk keeps it as it was.
+            // Other references to the chunk must not see the edit.
             let shared = filling.chunks[0].clone();
             filling.edit(START, &fill(START + at, len));
             let from = bytes.len().min(at as usize);

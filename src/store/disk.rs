@@ -1,8 +1,7 @@
-//! The store that is a folder: bytes go to a temporary file in the store's own folder, are synced, and
-//! appear under their key by a link, once all files of the request are whole. Until its file is whole an
-//! edit reaches all bytes. A temporary file is removed when its writer is dropped and, should the process
-//! have been killed, by its age: other processes may write into the same folder, and not every network
-//! file system has locks.
+//! The store in a folder: bytes are written to a temporary file in the store's own folder, synced, and
+//! linked to their key once all files of the request are complete. Until then an edit can reach all bytes
+//! of a file. A temporary file is removed when its writer is dropped or, if the process was killed, by its
+//! age: other processes may write to the same folder, and not every network file system has locks.
 
 use std::{
     collections::BTreeSet,
@@ -28,25 +27,25 @@ use super::{
 };
 use crate::body::{Edit, Overwrite, REACH};
 
-/// How many bytes are gathered before a thread is asked to write them.
+/// Bytes buffered before a blocking task writes them.
 const BATCH: usize = 512 * 1024;
-/// Temporary files are `.<uuid>.part`: no [`ObjectKey`] begins with a dot, so none is ever served.
+/// Suffix of temporary files, `.<uuid>.part`: no [`ObjectKey`] begins with a dot, so none is ever served.
 const TEMPORARY_SUFFIX: &str = ".part";
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
-/// How often the folder is cleaned.
-const CLEANED_EVERY: Duration = HOUR;
-/// How long a file may wait to be completed.
-const PENDING_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
+/// Interval between cleanups.
+const CLEANUP_INTERVAL: Duration = HOUR;
+/// Age at which a direct upload that was not completed is removed.
+const PENDING_MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Where the files are.
+/// Settings of the folder.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// `UPLOAD_STORE=disk:<folder>`; made when missing.
+    /// `UPLOAD_STORE=disk:<folder>`; created if missing.
     pub folder: PathBuf,
     /// `UPLOAD_CACHE_CONTROL`: `Cache-Control` of every file that is served.
     pub cache_control: HeaderValue,
-    /// `UPLOAD_REQUEST_SECS`: no file is written for longer than this.
+    /// `UPLOAD_REQUEST_SECS`: longest time for writing a file.
     pub request_limit: Duration,
 }
 
@@ -62,31 +61,31 @@ impl Disk {
     /// Creates the folder and starts the task that removes leftovers of crashes and abandoned uploads; must run
     /// inside a Tokio runtime.
     pub(super) fn open(settings: Settings) -> Result<Self, Error> {
-        fs::create_dir_all(&settings.folder).map_err(failed("make the store's folder"))?;
+        fs::create_dir_all(&settings.folder).map_err(failed("create the store's folder"))?;
         let disk = Self {
             root: settings.folder.into(),
             cache_control: settings.cache_control,
             tasks: TaskTracker::new(),
         };
-        // Not one of the tasks that the end of the process waits for.
-        tokio::spawn(keep_clean(
+        // Not tracked: it never ends, and a process that stops does not wait for it.
+        tokio::spawn(clean_periodically(
             Arc::clone(&disk.root),
             settings.request_limit + HOUR,
         ));
         Ok(disk)
     }
 
-    /// `Cache-Control` of what it holds.
+    /// `Cache-Control` of its files.
     pub fn cache_control(&self) -> &HeaderValue {
         &self.cache_control
     }
 
-    /// The folder itself.
+    /// The store's folder.
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// The file that holds `key`, whether it exists or not.
+    /// Path of the file for `key`, which need not exist.
     pub fn path(&self, key: &ObjectKey) -> PathBuf {
         self.root.join(key.as_str())
     }
@@ -113,8 +112,8 @@ impl Disk {
         tasks: &Tasks,
     ) -> Result<Option<Seen>, Error> {
         let path = self.path(key);
-        on_a_thread(tasks, move || {
-            let seen = if_there(File::open(&path).and_then(|file| see(file, head_bytes)));
+        run_blocking(tasks, move || {
+            let seen = if_exists(read_head(&path, head_bytes));
             seen.map_err(failed("read a file"))
         })
         .await
@@ -128,7 +127,7 @@ impl Disk {
         tasks: &Tasks,
     ) -> Result<Option<Bytes>, Error> {
         let path = self.path(key);
-        on_a_thread(tasks, move || {
+        run_blocking(tasks, move || {
             let read = || {
                 let mut file = File::open(&path)?;
                 file.seek(SeekFrom::Start(at))?;
@@ -136,13 +135,13 @@ impl Disk {
                 file.take(bytes as u64).read_to_end(&mut found)?;
                 Ok(Bytes::from(found))
             };
-            let found = if_there(read()).map_err(failed("read a file"))?;
+            let found = if_exists(read()).map_err(failed("read a file"))?;
             Ok(found.filter(|found| !found.is_empty()))
         })
         .await
     }
 
-    /// Files are never written over, so what was seen is what gets the other name.
+    /// Files are never overwritten, so the file at `from` is the one that was seen.
     pub(super) async fn publish(
         &self,
         from: &ObjectKey,
@@ -150,10 +149,10 @@ impl Disk {
         tasks: &Tasks,
     ) -> Result<Published, Error> {
         let (from, to) = (self.path(from), self.path(to));
-        on_a_thread(tasks, move || {
-            make_folder(folder_of(&to)).map_err(failed("make a folder"))?;
-            let put = if_there(put_in_place(&from, &to));
-            match put.map_err(failed("put a file in its place")) {
+        run_blocking(tasks, move || {
+            create_folder(folder_of(&to)).map_err(failed("create a folder"))?;
+            let linked = if_exists(link_or_rename(&from, &to));
+            match linked.map_err(failed("link a file to its key")) {
                 Ok(Some(())) => {
                     sync_folder(folder_of(&to)).map_err(failed("sync a folder"))?;
                     Ok(Published::Now)
@@ -166,20 +165,20 @@ impl Disk {
         .await
     }
 
-    /// The first of these that is there.
+    /// Finds the first of these keys that exists.
     pub(super) async fn find(
         &self,
         keys: Vec<ObjectKey>,
         tasks: &Tasks,
     ) -> Result<Option<Found>, Error> {
         let disk = self.clone();
-        on_a_thread(tasks, move || {
+        run_blocking(tasks, move || {
             for key in keys {
-                let about = || {
-                    let about = fs::metadata(disk.path(&key))?;
-                    Ok((about.len(), about.modified()?.into()))
+                let stat = || {
+                    let metadata = fs::metadata(disk.path(&key))?;
+                    Ok((metadata.len(), metadata.modified()?.into()))
                 };
-                if let Some((size, since)) = if_there(about()).map_err(failed("look for a file"))? {
+                if let Some((size, since)) = if_exists(stat()).map_err(failed("look for a file"))? {
                     return Ok(Some(Found { key, size, since }));
                 }
             }
@@ -188,13 +187,13 @@ impl Disk {
         .await
     }
 
-    /// Makes whole files visible under their keys, one right after the other: all of them, or none.
+    /// Makes complete files visible under their keys, one right after the other: all of them, or none.
     pub(super) async fn show(
         &self,
         files: Vec<Hidden>,
         tasks: &Tasks,
     ) -> Result<Vec<Visible>, Error> {
-        on_a_thread(tasks, move || {
+        run_blocking(tasks, move || {
             let shown: Result<Vec<_>, _> = files.into_iter().map(Hidden::show).collect();
             let shown = shown?;
             let folders: BTreeSet<_> = shown.iter().map(|file| folder_of(&file.path)).collect();
@@ -208,8 +207,8 @@ impl Disk {
 
     pub(super) async fn remove(&self, key: &ObjectKey, tasks: &Tasks) -> Result<(), Error> {
         let path = self.path(key);
-        on_a_thread(tasks, move || {
-            let removed = if_there(fs::remove_file(&path));
+        run_blocking(tasks, move || {
+            let removed = if_exists(fs::remove_file(&path));
             removed.map(|_| ()).map_err(failed("remove a file"))
         })
         .await
@@ -220,8 +219,8 @@ fn failed(action: &'static str) -> impl FnOnce(io::Error) -> Error {
     move |source| Error::Disk { action, source }
 }
 
-/// `None` when the file, or its folder, does not exist.
-fn if_there<T>(found: io::Result<T>) -> io::Result<Option<T>> {
+/// Turns [`io::ErrorKind::NotFound`] into `None`: the file, or its folder, does not exist.
+fn if_exists<T>(found: io::Result<T>) -> io::Result<Option<T>> {
     match found {
         Ok(found) => Ok(Some(found)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -229,7 +228,8 @@ fn if_there<T>(found: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
-fn see(file: File, head_bytes: usize) -> io::Result<Seen> {
+fn read_head(path: &Path, head_bytes: usize) -> io::Result<Seen> {
+    let file = File::open(path)?;
     let size = file.metadata()?.len();
     let mut head = Vec::new();
     file.take(head_bytes as u64).read_to_end(&mut head)?;
@@ -252,15 +252,15 @@ pub struct Writer {
     tasks: Tasks,
 }
 
-/// The file of a writer, as far as it has come.
+/// State of a writer's file.
 #[derive(Debug, Default)]
 struct Written {
     file: Option<Temporary>,
-    /// How many bytes are in it.
+    /// Bytes written to it.
     len: u64,
-    /// Of those, not yet made.
+    /// Edits of these bytes, not yet applied.
     edits: Vec<Edit>,
-    /// `None` where none is wanted.
+    /// `None` unless requested.
     hash: Option<Hash>,
 }
 
@@ -273,13 +273,13 @@ impl Writer {
         self.written.hash = Some(Hash::default());
     }
 
-    /// Whether so many bytes more are held before the object needs its key: as many as a bucket's
-    /// writer holds.
+    /// Whether `bytes` more can be written before the object needs its key; the limit is that of a
+    /// bucket's writer.
     pub(super) fn can_hold(&self, bytes: usize) -> bool {
         self.written.len + (self.batch.len() + bytes) as u64 <= ONE_CALL_BYTES as u64
     }
 
-    /// Overwrites what was written, all of which is within reach.
+    /// Overwrites written bytes, all of which are within reach.
     pub(super) fn edit(&mut self, edit: Edit) -> bool {
         self.batch.edit(self.written.len, &edit);
         if edit.at < self.written.len {
@@ -293,22 +293,22 @@ impl Writer {
         if self.batch.len() < BATCH {
             return Ok(());
         }
-        // Before it has a key, all of it may still be edited.
+        // Without a key, all bytes may still be edited.
         let reach = self.target.as_ref().map_or(u64::MAX, |_| REACH);
-        let step = self.step(reach);
-        self.written = on_a_thread(&self.tasks, step).await?;
+        let append = self.append(reach);
+        self.written = run_blocking(&self.tasks, append).await?;
         Ok(())
     }
 
     pub(super) async fn finish(mut self) -> Result<Kept, Error> {
-        let step = self.step(0);
+        let append = self.append(0);
         let target = self.target.ok_or(Error::Interrupted)?;
-        on_a_thread(&self.tasks, move || {
-            let Written { file, hash, .. } = step()?;
-            let Temporary { name, file } = file.ok_or(Error::Interrupted)?;
+        run_blocking(&self.tasks, move || {
+            let Written { file, hash, .. } = append()?;
+            let Temporary { path, file } = file.ok_or(Error::Interrupted)?;
             file.sync_all().map_err(failed("sync a file"))?;
             let hidden = Hidden {
-                name,
+                path,
                 target,
                 undo: self.undo,
             };
@@ -317,8 +317,8 @@ impl Writer {
         .await
     }
 
-    /// Hands over what a thread is to write.
-    fn step(&mut self, reach: u64) -> impl FnOnce() -> Result<Written, Error> + use<> {
+    /// Returns the work of writing the batch, for a blocking task.
+    fn append(&mut self, reach: u64) -> impl FnOnce() -> Result<Written, Error> + use<> {
         let root = Arc::clone(&self.disk.root);
         let (written, batch) = (std::mem::take(&mut self.written), self.batch.take());
         move || written.append(&batch, &root, reach)
@@ -326,7 +326,7 @@ impl Writer {
 }
 
 impl Written {
-    /// Makes the edits and appends `batch`; the last `reach` bytes may still be edited.
+    /// Applies the edits and appends `batch`; the last `reach` bytes may still be edited.
     fn append(mut self, batch: &Part, root: &Path, reach: u64) -> Result<Self, Error> {
         let mut file = match self.file.take() {
             Some(file) => file,
@@ -338,7 +338,7 @@ impl Written {
         write_all_vectored(&mut file.file, batch.chunks()).map_err(failed("write to a file"))?;
         self.len += batch.len() as u64;
         if let Some(hash) = &mut self.hash {
-            hash.go_on(&file.file, self.len.saturating_sub(reach))
+            hash.advance(&file.file, self.len.saturating_sub(reach))
                 .map_err(failed("read a file back"))?;
         }
         self.file = Some(file);
@@ -346,7 +346,7 @@ impl Written {
     }
 }
 
-/// The hash of a file, as far as no edit can reach it any more.
+/// Hash of the bytes of a file that no edit can reach any more.
 #[derive(Debug, Default)]
 struct Hash {
     hash: Sha256,
@@ -354,8 +354,8 @@ struct Hash {
 }
 
 impl Hash {
-    /// Goes on to `end`, over what was written a moment ago.
-    fn go_on(&mut self, mut file: &File, end: u64) -> io::Result<()> {
+    /// Continues to `end`, over recently written bytes.
+    fn advance(&mut self, mut file: &File, end: u64) -> io::Result<()> {
         let mut buffer = vec![0; 64 * 1024];
         file.seek(SeekFrom::Start(self.hashed))?;
         let mut rest = file.take(end.saturating_sub(self.hashed));
@@ -370,10 +370,10 @@ impl Hash {
     }
 }
 
-/// A whole file that nobody can ask for yet; removed when dropped.
+/// A complete file that has no key yet; removed when dropped.
 #[derive(Debug)]
 pub(super) struct Hidden {
-    name: TemporaryName,
+    path: TemporaryPath,
     target: PathBuf,
     undo: Undo,
 }
@@ -381,14 +381,14 @@ pub(super) struct Hidden {
 impl Hidden {
     /// Gives the file its key, which must be free.
     fn show(self) -> Result<Visible, Error> {
-        let Self { name, target, undo } = self;
-        make_folder(folder_of(&target)).map_err(failed("make a folder"))?;
-        put_in_place(&name.0, &target).map_err(failed("put a file in its place"))?;
+        let Self { path, target, undo } = self;
+        create_folder(folder_of(&target)).map_err(failed("create a folder"))?;
+        link_or_rename(&path.0, &target).map_err(failed("link a file to its key"))?;
         Ok(Visible { path: target, undo })
     }
 }
 
-/// A file under its key; removed when dropped, unless its request keeps it.
+/// A file under its key; removed when dropped, unless kept.
 #[derive(Debug)]
 pub(super) struct Visible {
     path: PathBuf,
@@ -396,7 +396,7 @@ pub(super) struct Visible {
 }
 
 impl Visible {
-    /// The request succeeded: the file stays.
+    /// Keeps the file: its request succeeded.
     pub(super) fn keep(mut self) {
         self.undo = Undo::Never;
     }
@@ -410,9 +410,9 @@ impl Drop for Visible {
     }
 }
 
-/// Runs `work` where blocking is allowed. When the caller is dropped meanwhile, so is the result,
-/// and a dropped file that nobody kept is removed.
-async fn on_a_thread<T: Send + 'static>(
+/// Runs `work` on a thread for blocking work. If the caller is dropped meanwhile, so is the result, and
+/// with it a file that was not kept.
+async fn run_blocking<T: Send + 'static>(
     tasks: &Tasks,
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
@@ -423,19 +423,19 @@ async fn on_a_thread<T: Send + 'static>(
         .map_err(|_| Error::Interrupted)?
 }
 
-/// A file being written that nobody can ask for; removed when dropped.
+/// A file being written, without a key; removed when dropped.
 #[derive(Debug)]
 struct Temporary {
-    name: TemporaryName,
+    path: TemporaryPath,
     file: File,
 }
 
-/// Where a temporary file is; dropping this removes it.
+/// Path of a temporary file, which is removed when this is dropped.
 #[derive(Debug)]
-struct TemporaryName(PathBuf);
+struct TemporaryPath(PathBuf);
 
 impl Temporary {
-    /// Makes a temporary file: in the store's own folder, since its key is not known yet.
+    /// Creates a temporary file: in the store's own folder, since its key is not known yet.
     fn in_folder(folder: &Path) -> Result<Self, Error> {
         let path = folder.join(format!(".{}{TEMPORARY_SUFFIX}", Uuid::new_v4().simple()));
         let file = OpenOptions::new()
@@ -443,12 +443,12 @@ impl Temporary {
             .write(true)
             .create_new(true)
             .open(&path)
-            .map_err(failed("make a file"))?;
-        let name = TemporaryName(path);
-        Ok(Self { name, file })
+            .map_err(failed("create a file"))?;
+        let path = TemporaryPath(path);
+        Ok(Self { path, file })
     }
 
-    /// Overwrites what lies in the first `written` bytes, all that the file has.
+    /// Applies an edit to the file, which has `written` bytes; the rest of the edit is ignored.
     fn edit(&mut self, edit: &Edit, written: u64) -> io::Result<()> {
         let len = edit.end().min(written).saturating_sub(edit.at);
         self.file.seek(SeekFrom::Start(edit.at))?;
@@ -465,23 +465,23 @@ impl Temporary {
     }
 }
 
-/// Gives the file at `path` the name `target`, which must be free; durable once the folder is synced.
-/// The old name may be gone afterwards or not.
-fn put_in_place(path: &Path, target: &Path) -> io::Result<()> {
+/// Links or renames the file at `path` to `target`, which must not exist; durable once the folder is
+/// synced. The old name may remain.
+fn link_or_rename(path: &Path, target: &Path) -> io::Result<()> {
     use io::ErrorKind::{AlreadyExists, NotFound};
     match fs::hard_link(path, target) {
         Ok(()) => Ok(()),
         Err(error) if matches!(error.kind(), AlreadyExists | NotFound) => Err(error),
-        // Some network file systems know no links. There two requests for one name at the same time
-        // are not told apart.
+        // Some network file systems have no hard links. There, of two concurrent requests for one name
+        // the later one wins.
         Err(_) if target.exists() => Err(AlreadyExists.into()),
         Err(_) => fs::rename(path, target),
     }
 }
 
-impl Drop for TemporaryName {
+impl Drop for TemporaryPath {
     fn drop(&mut self) {
-        // The file has another name by now, or nobody wants it.
+        // The file has another name by now, or is not needed.
         remove(&self.0);
     }
 }
@@ -499,26 +499,26 @@ fn folder_of(target: &Path) -> &Path {
     target.parent().unwrap_or(Path::new("."))
 }
 
-/// Makes a folder and those above it, and makes that durable.
-fn make_folder(folder: &Path) -> io::Result<()> {
+/// Creates a folder and its parents, durably.
+fn create_folder(folder: &Path) -> io::Result<()> {
     if folder.is_dir() {
         return Ok(());
     }
-    let above = folder
+    let parent = folder
         .parent()
-        .filter(|above| !above.as_os_str().is_empty());
-    if let Some(above) = above {
-        make_folder(above)?;
+        .filter(|parent| !parent.as_os_str().is_empty());
+    if let Some(parent) = parent {
+        create_folder(parent)?;
     }
     match fs::create_dir(folder) {
         // Another request was faster.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(error),
-        Ok(()) => sync_folder(above.unwrap_or(Path::new("."))),
+        Ok(()) => sync_folder(parent.unwrap_or(Path::new("."))),
     }
 }
 
-/// Makes a folder's list of files durable: a synced file alone may lose its name.
+/// Syncs the entries of a folder: a file synced without them may lose its name.
 #[cfg(unix)]
 fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
@@ -543,19 +543,19 @@ fn write_all_vectored(file: &mut File, chunks: &[Bytes]) -> io::Result<()> {
     Ok(())
 }
 
-/// Cleans `root` now and then, as long as the process lives. A temporary file that has not changed for
+/// Cleans `root` periodically while the process runs. A temporary file that has not changed for
 /// `abandoned_after` has no writer.
-async fn keep_clean(root: Arc<Path>, abandoned_after: Duration) {
+async fn clean_periodically(root: Arc<Path>, abandoned_after: Duration) {
     loop {
         let root = Arc::clone(&root);
         let cleaning = tokio::task::spawn_blocking(move || {
             let now = SystemTime::now();
             remove_older(&root, is_temporary, now - abandoned_after);
-            remove_never_completed(&root.join(PENDING), now - PENDING_LIFE);
+            remove_expired_pending(&root.join(PENDING), now - PENDING_MAX_AGE);
         });
-        // A panic in it would be logged, and must not end the cleaning.
+        // A panic is logged, and must not end the cleaning.
         let _ = cleaning.await;
-        tokio::time::sleep(CLEANED_EVERY).await;
+        tokio::time::sleep(CLEANUP_INTERVAL).await;
     }
 }
 
@@ -564,20 +564,20 @@ fn is_temporary(name: &OsStr) -> bool {
     name.starts_with(b".") && name.ends_with(TEMPORARY_SUFFIX.as_bytes())
 }
 
-/// Removes direct uploads older than `then` that were never completed, as a bucket's lifecycle rule does.
-fn remove_never_completed(pending: &Path, then: SystemTime) {
+/// Removes uncompleted direct uploads older than `cutoff`, as a bucket's lifecycle rule does.
+fn remove_expired_pending(pending: &Path, cutoff: SystemTime) {
     for entry in fs::read_dir(pending).into_iter().flatten().flatten() {
-        remove_older(&entry.path(), |_| true, then);
+        remove_older(&entry.path(), |_| true, cutoff);
     }
 }
 
-/// Removes the files of a folder that `wanted` chooses by name and that have not changed since `then`.
-fn remove_older(folder: &Path, wanted: impl Fn(&OsStr) -> bool, then: SystemTime) {
+/// Removes the files of a folder whose names match `wanted` and that have not changed since `cutoff`.
+fn remove_older(folder: &Path, wanted: impl Fn(&OsStr) -> bool, cutoff: SystemTime) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        let about = entry
+        let metadata = entry
             .metadata()
             .and_then(|it| Ok((it.is_file(), it.modified()?)));
-        let is_old = matches!(about, Ok((true, changed)) if changed < then);
+        let is_old = matches!(metadata, Ok((true, changed)) if changed < cutoff);
         if is_old && wanted(&entry.file_name()) {
             remove(&entry.path());
         }
@@ -616,9 +616,9 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let [pending, image] = ["pending", "image.png"].map(|name| folder.path().join(name));
         fs::write(&pending, b"brought").expect("written");
-        put_in_place(&pending, &image).expect("a free place");
+        link_or_rename(&pending, &image).expect("a free place");
         fs::write(&pending, b"again").expect("written");
-        let taken = put_in_place(&pending, &image).expect_err("a taken place");
+        let taken = link_or_rename(&pending, &image).expect_err("a taken place");
         assert_eq!(taken.kind(), io::ErrorKind::AlreadyExists);
     }
 
@@ -629,11 +629,11 @@ mod tests {
         fs::create_dir(&dates).expect("made");
         fs::write(dates.join("a"), b"brought").expect("written");
         let now = SystemTime::now();
-        remove_never_completed(folder.path(), now - HOUR);
+        remove_expired_pending(folder.path(), now - HOUR);
         assert_eq!(names(&dates), ["a"]);
-        remove_never_completed(folder.path(), now + HOUR);
+        remove_expired_pending(folder.path(), now + HOUR);
         assert_eq!(names(&dates).len(), 0);
-        remove_never_completed(&folder.path().join("nowhere"), now);
+        remove_expired_pending(&folder.path().join("nowhere"), now);
     }
 
     #[test]
@@ -642,7 +642,7 @@ mod tests {
         let target = folder.path().join("a.png");
         fs::write(&target, b"first").expect("written");
         let hidden = Hidden {
-            name: Temporary::in_folder(folder.path()).expect("a file").name,
+            path: Temporary::in_folder(folder.path()).expect("a file").path,
             target: target.clone(),
             undo: Undo::WhenDropped,
         };

@@ -1,5 +1,5 @@
-//! `ObjectKey`: a relative path that every store accepts. Paths that it cannot represent (`..`,
-//! absolute paths, hidden files, bytes special in URLs) cannot be requested.
+//! `ObjectKey`: a relative path that is safe in every store. Other paths (`..`, absolute paths, hidden
+//! files, bytes special in URLs) cannot be represented, and so cannot be requested.
 
 use std::fmt;
 
@@ -9,18 +9,18 @@ use chrono::{DateTime, FixedOffset, Utc};
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ObjectKey(String);
 
-/// The text is not a key that this program could have made.
+/// The text is not a key in the format of this program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not an object key")]
 pub struct InvalidKey;
 
 /// Longest key accepted, in bytes; both clouds take 1,023 or more.
 const MAX_BYTES: usize = 512;
-/// First folder of files that have not been checked yet.
+/// First folder of unchecked files.
 pub(super) const PENDING: &str = "pending";
 
 impl ObjectKey {
-    /// Checks that `text` is made of `/`-separated segments of `A-Z a-z 0-9 - _ .`, none empty and
+    /// Checks that `text` consists of `/`-separated segments of `A-Z a-z 0-9 - _ .`, none empty and
     /// none beginning with a dot.
     ///
     /// # Errors
@@ -31,13 +31,13 @@ impl ObjectKey {
         is_key.then_some(Self(text)).ok_or(InvalidKey)
     }
 
-    /// The key of a file in `folder`: `<folder>/<YYYYMMDD>/<milliseconds>_<12 hex>.<ext>`.
-    /// `extension` must be one of ours.
+    /// Creates the key of a file: `<folder>/<YYYYMMDD>/<milliseconds>_<12 hex>.<ext>`. `extension` must
+    /// be one of this program's.
     pub fn for_file(folder: &Folder, stem: &Stem, extension: &str) -> Self {
         Self(format!("{folder}/{stem}.{extension}"))
     }
 
-    /// Pending key of a direct upload, until it has been checked:
+    /// Creates the pending key of a direct upload, used until it has been checked:
     /// `pending/<YYYYMMDD>/<milliseconds>_<12 hex>`.
     pub fn pending(stem: &Stem) -> Self {
         Self(format!("{PENDING}/{stem}"))
@@ -55,22 +55,22 @@ impl ObjectKey {
     }
 }
 
-/// Date, time and random part of a key: `20250417/1744866732481_20f90b51544f`. It is equal in the pending key
-/// and the final one; folder and extension are not.
+/// Date, time and random part of a key: `20250417/1744866732481_20f90b51544f`. The pending and
+/// the final key have the same stem, but not the same folder and extension.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stem(String);
 
 impl Stem {
-    /// `random` has 48 bits.
+    /// Creates a stem; `random` has 48 bits.
     pub fn new(at: DateTime<FixedOffset>, random: u64) -> Self {
         let (date, millis) = (at.format("%Y%m%d"), at.timestamp_millis());
         Self(format!("{date}/{millis}_{random:012x}"))
     }
 
-    /// Reads one back.
+    /// Parses the text of a stem.
     ///
     /// # Errors
-    /// [`InvalidKey`] for what [`Stem::new`] did not make.
+    /// [`InvalidKey`] for text that [`Stem::new`] cannot create.
     pub fn parse(text: &str) -> Result<Self, InvalidKey> {
         let stem = Self(text.to_owned());
         let (date, name) = text.split_once('/').ok_or(InvalidKey)?;
@@ -85,7 +85,7 @@ impl Stem {
         is_ours.then_some(stem).ok_or(InvalidKey)
     }
 
-    /// When it was made; `None` for what lies beyond the calendar.
+    /// Time of its creation; `None` beyond the range of the calendar.
     pub fn created(&self) -> Option<DateTime<Utc>> {
         let (_, name) = self.0.split_once('/')?;
         let (millis, _) = name.split_once('_')?;
@@ -99,26 +99,26 @@ impl fmt::Display for Stem {
     }
 }
 
-/// Where objects lie, without the date: `images`, `public/uploads/Diy/chatImgs`.
+/// Folder of objects, without the date: `images`, `public/uploads/Diy/chatImgs`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Folder(String);
 
-/// First folders of the routes' paths, beside those that begin with `_`.
+/// First segments of the routes' paths, besides those that begin with `_`.
 const ROUTES: [&str; 4] = ["api", "shop", "s3", "f"];
-/// Longest folder, in bytes: a key has room for a date and a name behind it.
+/// Longest folder, in bytes; leaves room in a key for a date and a name.
 const MAX_FOLDER_BYTES: usize = 400;
 
 impl Folder {
-    /// Checks that `text` is made of the same segments as a key, and leaves room for the rest of one. Refuses
-    /// `pending`, which is reserved for unchecked files, and first levels that are routes.
+    /// Checks that `text` consists of the same segments as a key and leaves room for the rest of one. Refuses
+    /// `pending`, which is reserved for unchecked files, and first segments of routes.
     ///
     /// # Errors
     /// [`InvalidKey`] for anything else.
     pub fn parse(text: impl Into<String>) -> Result<Self, InvalidKey> {
         let ObjectKey(text) = ObjectKey::parse(text)?;
         let first = text.split('/').next().unwrap_or_default();
-        let is_taken = first == PENDING || ROUTES.contains(&first) || first.starts_with('_');
-        let is_folder = text.len() <= MAX_FOLDER_BYTES && !is_taken;
+        let is_reserved = first == PENDING || ROUTES.contains(&first) || first.starts_with('_');
+        let is_folder = text.len() <= MAX_FOLDER_BYTES && !is_reserved;
         is_folder.then_some(Self(text)).ok_or(InvalidKey)
     }
 }

@@ -1,9 +1,9 @@
-//! Stores: a folder or a bucket. An object is stored whole or not at all: dropping a [`Writer`] or a
-//! [`Kept`] undoes it, until [`Session::keep`] keeps the objects of a request.
+//! Stores: a folder or a bucket. Writes are atomic: dropping a [`Writer`] or a [`Kept`] undoes it, until
+//! [`Session::keep`] keeps the objects of a request.
 //!
-//! Undoing may need the network, so it runs in a task of its own; [`Session::settle`] waits for the
-//! tasks of one request (a cloud freezes the process after the answer), [`Store::settle`] for all
-//! (the process is about to end).
+//! Undoing may need the network, so it runs in its own task; [`Session::settle`] waits for the tasks of
+//! one request (a cloud freezes the process after the response), [`Store::settle`] for all (before the
+//! process exits).
 
 pub mod bucket;
 mod chunks;
@@ -34,7 +34,7 @@ use crate::body::Edit;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// A folder or a bucket.
+/// Settings of a folder or a bucket.
 #[derive(Clone, Debug)]
 pub enum Settings {
     /// `disk:<folder>`
@@ -43,10 +43,10 @@ pub enum Settings {
     Bucket(Box<bucket::Settings>),
 }
 
-/// Why an object could not be stored.
+/// Error of a store.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The bucket answered 4xx, or that it is elsewhere.
+    /// The bucket answered 4xx, or redirected to another region.
     #[error("{operation} was refused: {status} {code}, request id {request_id:?}")]
     Refused {
         /// S3 operation.
@@ -55,7 +55,7 @@ pub enum Error {
         status: u16,
         /// The vendor's error code.
         code: String,
-        /// The vendor's request id; both clouds ask for it in a support case.
+        /// The vendor's request id, which both clouds need for a support case.
         request_id: String,
         /// Error of the SDK.
         source: BoxError,
@@ -65,7 +65,7 @@ pub enum Error {
     Unavailable {
         /// S3 operation.
         operation: &'static str,
-        /// Status, code and request id where there was an answer.
+        /// Status, code and request id, if there was a response.
         detail: String,
         /// Error of the SDK.
         source: BoxError,
@@ -76,18 +76,18 @@ pub enum Error {
         /// S3 operation.
         operation: &'static str,
     },
-    /// Neither the request nor the environment brought credentials.
-    #[error("no credentials: the function has no role and the environment holds none")]
+    /// Neither the request nor the environment contains credentials.
+    #[error("no credentials: the function has no role and the environment contains none")]
     NoCredentials,
     /// The folder could not be written.
     #[error("cannot {action}")]
     Disk {
         /// Operation that failed, as in "cannot …".
         action: &'static str,
-        /// Error of the system.
+        /// Error of the operating system.
         source: io::Error,
     },
-    /// Nobody wants the object any more, or the task that stored it ended without a result.
+    /// The object's writer was dropped, or its task ended without a result.
     #[error("storing was interrupted")]
     Interrupted,
 }
@@ -101,47 +101,46 @@ impl Error {
         }
     }
 
-    /// Whether there is an object under the key already.
+    /// Whether the key already has an object.
     pub fn is_taken(&self) -> bool {
         match self {
             Self::Disk { source, .. } => source.kind() == io::ErrorKind::AlreadyExists,
-            error => error.is_already_there(),
+            error => error.already_exists(),
         }
     }
 }
 
-/// Headers that are kept beside the bytes and sent with them to readers of the object.
+/// Headers that are stored with an object and sent to its readers.
 #[derive(Clone, Debug)]
 pub struct ContentHeaders {
     /// `Content-Type`
     pub content_type: HeaderValue,
-    /// `Content-Disposition`, where the object is for saving, not for showing.
+    /// `Content-Disposition`, if the object is to be downloaded, not displayed.
     pub disposition: Option<HeaderValue>,
 }
 
 impl ContentHeaders {
-    /// Headers of a file that has not been checked yet.
+    /// Headers of an unchecked file.
     pub const UNKNOWN: Self = Self {
         content_type: HeaderValue::from_static("application/octet-stream"),
         disposition: Some(HeaderValue::from_static("attachment")),
     };
 }
 
-/// When a request's work with the store must be done.
+/// Deadlines of a request's work with the store.
 #[derive(Clone, Copy, Debug)]
 pub struct TimeLimit {
-    /// Storing stops here.
+    /// End of storing.
     pub store_until: Instant,
-    /// Undoing is waited for until here; what is left is for the answer.
+    /// End of waiting for undoing; the rest of the time is for the response.
     pub undo_until: Instant,
 }
 
 impl TimeLimit {
-    /// Most that is kept back for undoing and answering.
+    /// Longest time reserved for undoing and responding.
     const MAX_RESERVE: Duration = Duration::from_secs(2);
 
-    /// Divides the time until the request ends: a quarter, at most 2 s, stays for undoing and
-    /// answering.
+    /// Divides the time until `end`: a quarter, at most 2 s, is reserved for undoing and responding.
     pub fn before(end: Instant) -> Self {
         let left = end.saturating_duration_since(Instant::now());
         let reserve = (left / 4).min(Self::MAX_RESERVE);
@@ -152,21 +151,21 @@ impl TimeLimit {
     }
 }
 
-/// A place for objects; cheap to clone.
+/// A store of objects; cheap to clone.
 #[derive(Clone, Debug)]
 pub enum Store {
     /// A folder of this machine, or one mounted into it.
     Disk(disk::Disk),
-    /// A bucket of S3, OSS or anything that speaks S3.
+    /// A bucket of S3, OSS or another S3-compatible server.
     Bucket(bucket::Bucket),
 }
 
 impl Store {
-    /// Prepares the store. A folder is made when it is missing and cleaned of what a crash left; a
-    /// bucket is not called.
+    /// Opens the store. Creates a missing folder and removes leftovers of a crash from it; sends nothing to
+    /// a bucket.
     ///
     /// # Errors
-    /// [`Error::Disk`] when the folder cannot be made.
+    /// [`Error::Disk`] when the folder cannot be created.
     pub fn open(settings: Settings) -> Result<Self, Error> {
         match settings {
             Settings::Disk(settings) => disk::Disk::open(settings).map(Self::Disk),
@@ -182,8 +181,7 @@ impl Store {
         }
     }
 
-    /// One request's dealings with the store, signed with the request's own credentials if it
-    /// brought some.
+    /// Begins one request's session, with the request's own credentials if it has some.
     ///
     /// # Errors
     /// [`Error::NoCredentials`]
@@ -196,26 +194,26 @@ impl Store {
             all: self.tasks().clone(),
             own: TaskTracker::new(),
         };
-        let place = match self {
-            Self::Disk(disk) => Place::Disk(disk.clone()),
-            Self::Bucket(bucket) => Place::Bucket(bucket.session(credentials, limit)?),
+        let backend = match self {
+            Self::Disk(disk) => Backend::Disk(disk.clone()),
+            Self::Bucket(bucket) => Backend::Bucket(bucket.session(credentials, limit)?),
         };
         Ok(Session {
-            place,
+            backend,
             tasks,
             limit,
         })
     }
 
-    /// Connects to the bucket while nobody waits for it yet, so that the first request need not
-    /// shake hands. Whether that works does not matter.
+    /// Connects to the bucket in advance, so that the first request need not wait for a handshake.
+    /// Failures are ignored.
     pub fn warm(&self) {
         if let Self::Bucket(bucket) = self {
             bucket.warm();
         }
     }
 
-    /// Waits until nothing of any session is under way.
+    /// Waits for the tasks of all sessions.
     pub async fn settle(&self) {
         self.tasks().close();
         self.tasks().wait().await;
@@ -229,27 +227,27 @@ impl Store {
     }
 }
 
-/// One request's dealings with a [`Store`]; a clone is of the same request.
+/// One request's access to a [`Store`]; clones belong to the same request.
 #[derive(Clone, Debug)]
 pub struct Session {
-    place: Place,
+    backend: Backend,
     tasks: Tasks,
     limit: Option<TimeLimit>,
 }
 
 #[derive(Clone, Debug)]
-enum Place {
+enum Backend {
     Disk(disk::Disk),
     Bucket(bucket::Session),
 }
 
 impl Session {
-    /// Begins an object of at most so many bytes, which gets its key by [`Writer::start`].
+    /// Begins an object of at most `at_most` bytes; [`Writer::start`] sets its key.
     pub fn writer(&self, at_most: u64) -> Writer {
         self.begin(at_most, Undo::WhenDropped)
     }
 
-    /// Begins an object that several requests may store under one key, each of them the same: it is never
+    /// Begins an object that several requests may store under one key with equal content. It is never
     /// undone once stored, since another request may have acknowledged it.
     pub fn publisher(&self, at_most: u64) -> Writer {
         self.begin(at_most, Undo::Never)
@@ -257,20 +255,20 @@ impl Session {
 
     fn begin(&self, at_most: u64, undo: Undo) -> Writer {
         let tasks = self.tasks.clone();
-        match &self.place {
-            Place::Disk(disk) => Writer::Disk(disk.writer(tasks, undo)),
-            Place::Bucket(bucket) => Writer::Bucket(bucket.writer(at_most, tasks, undo)),
+        match &self.backend {
+            Backend::Disk(disk) => Writer::Disk(disk.writer(tasks, undo)),
+            Backend::Bucket(bucket) => Writer::Bucket(bucket.writer(at_most, tasks, undo)),
         }
     }
 
-    /// Begins an object. Nothing is stored before the first [`Writer::write`].
+    /// Begins an object with a key. Stores nothing before the first [`Writer::write`].
     pub fn create(&self, key: ObjectKey, content: ContentHeaders) -> Writer {
         let mut writer = self.writer(u64::MAX);
         writer.start(key, content);
         writer
     }
 
-    /// Runs `work` to its end, also when nobody waits for its result any more.
+    /// Runs `work` to completion, even if the receiver is dropped.
     pub fn spawn<F>(&self, work: F) -> oneshot::Receiver<F::Output>
     where
         F: Future<Output: Send> + Send + 'static,
@@ -278,28 +276,28 @@ impl Session {
         self.tasks.spawn(work)
     }
 
-    /// Looks at what a client put under `key`: its size, and its first bytes, at most `head_bytes`
-    /// and at least one. `None` when nothing is there.
+    /// Returns the size of a client's object and its first bytes, at most `head_bytes` and at least one.
+    /// `None` when it does not exist.
     ///
     /// # Errors
-    /// Why the store could not tell.
+    /// When the object cannot be read.
     pub async fn look(&self, key: &ObjectKey, head_bytes: usize) -> Result<Option<Seen>, Error> {
-        match &self.place {
-            Place::Disk(disk) => disk.look(key, head_bytes, &self.tasks).await,
-            Place::Bucket(bucket) => bucket.look(key, head_bytes).await,
+        match &self.backend {
+            Backend::Disk(disk) => disk.look(key, head_bytes, &self.tasks).await,
+            Backend::Bucket(bucket) => bucket.look(key, head_bytes).await,
         }
     }
 
-    /// Whether an object can be read without a network.
+    /// Whether objects can be read without network access.
     pub fn is_near(&self) -> bool {
-        matches!(self.place, Place::Disk(_))
+        matches!(self.backend, Backend::Disk(_))
     }
 
-    /// Reads bytes of what was seen under `key`; at least one of them must be there. `None` when the object
-    /// is gone or has been replaced.
+    /// Reads a range of a seen object, of which at least one byte must exist. `None` when the object is
+    /// gone or has been replaced.
     ///
     /// # Errors
-    /// Why the store could not tell.
+    /// When the object cannot be read.
     pub async fn read(
         &self,
         key: &ObjectKey,
@@ -307,9 +305,9 @@ impl Session {
         at: u64,
         bytes: usize,
     ) -> Result<Option<Bytes>, Error> {
-        match &self.place {
-            Place::Disk(disk) => disk.read(key, at, bytes, &self.tasks).await,
-            Place::Bucket(bucket) => match bucket.read(key, seen, at, bytes).await {
+        match &self.backend {
+            Backend::Disk(disk) => disk.read(key, at, bytes, &self.tasks).await,
+            Backend::Bucket(bucket) => match bucket.read(key, seen, at, bytes).await {
                 Ok(bytes) => Ok(Some(bytes)),
                 Err(Error::Refused {
                     status: 404 | 412 | 416,
@@ -320,12 +318,12 @@ impl Session {
         }
     }
 
-    /// Gives what was seen under `from` the key `to`, unless that is taken. Where the store is a
-    /// bucket, these bytes of it are overwritten. The object at `from` may remain. The copy is never
-    /// undone: another request may already have answered with it.
+    /// Copies or moves a seen object from `from` to `to`, unless that exists; in a bucket with `edits`
+    /// applied. The object at `from` may remain. The copy is never undone: another request may already
+    /// have returned it.
     ///
     /// # Errors
-    /// Why the store could not, or did not say that it has.
+    /// When the copy failed or its outcome is unknown.
     pub async fn publish(
         &self,
         from: &ObjectKey,
@@ -334,37 +332,36 @@ impl Session {
         content: ContentHeaders,
         edits: &[Edit],
     ) -> Result<Published, Error> {
-        match &self.place {
-            Place::Disk(disk) => disk.publish(from, to, &self.tasks).await,
-            Place::Bucket(bucket) => bucket.copy(from, seen, to, content, edits).await,
+        match &self.backend {
+            Backend::Disk(disk) => disk.publish(from, to, &self.tasks).await,
+            Backend::Bucket(bucket) => bucket.copy(from, seen, to, content, edits).await,
         }
     }
 
-    /// The object that was published with this stem, which has one of these extensions.
+    /// Finds the object that was published with this stem and one of these extensions.
     ///
     /// # Errors
-    /// Why the store could not tell.
+    /// When the store cannot be searched.
     pub async fn find(
         &self,
         folder: &Folder,
         stem: &Stem,
         extensions: impl Iterator<Item = &str>,
     ) -> Result<Option<Found>, Error> {
-        match &self.place {
-            // A day's folder may hold too many files to be searched.
-            Place::Disk(disk) => {
+        match &self.backend {
+            // A day's folder may contain too many files to list.
+            Backend::Disk(disk) => {
                 let keys = extensions.map(|extension| ObjectKey::for_file(folder, stem, extension));
                 disk.find(keys.collect(), &self.tasks).await
             }
-            Place::Bucket(bucket) => bucket.find(&format!("{folder}/{stem}.")).await,
+            Backend::Bucket(bucket) => bucket.find(&format!("{folder}/{stem}.")).await,
         }
     }
 
-    /// Keeps the objects of a request that succeeds. Those of a disk become visible now, all of them
-    /// or none.
+    /// Keeps the objects of a successful request. On a disk they become visible now, all of them or none.
     ///
     /// # Errors
-    /// Why they are not visible; all are undone.
+    /// When they could not be made visible; all are undone.
     pub async fn keep(&self, objects: Vec<Kept>) -> Result<(), Error> {
         let mut hidden = Vec::new();
         for mut object in objects {
@@ -372,7 +369,7 @@ impl Session {
                 hidden.push(file);
             }
         }
-        if let Place::Disk(disk) = &self.place
+        if let Backend::Disk(disk) = &self.backend
             && !hidden.is_empty()
         {
             let shown = disk.show(hidden, &self.tasks).await?;
@@ -381,87 +378,87 @@ impl Session {
         Ok(())
     }
 
-    /// Removes an object, whether it is there or not.
+    /// Removes an object if it exists.
     ///
     /// # Errors
-    /// Why it may still be there.
+    /// When it may still exist.
     pub async fn remove(&self, key: &ObjectKey) -> Result<(), Error> {
-        match &self.place {
-            Place::Disk(disk) => disk.remove(key, &self.tasks).await,
-            Place::Bucket(bucket) => bucket.remove(key).await,
+        match &self.backend {
+            Backend::Disk(disk) => disk.remove(key, &self.tasks).await,
+            Backend::Bucket(bucket) => bucket.remove(key).await,
         }
     }
 
-    /// Removes an object that is not needed. If that fails it is logged, and the bucket's lifecycle rule
-    /// removes the object.
+    /// Removes an object that is not needed any more. Logs a failure: the bucket's lifecycle rule removes
+    /// the object later.
     pub async fn discard(&self, key: &ObjectKey) {
         if let Err(error) = self.remove(key).await {
             tracing::warn!(%key, error = &error as &dyn std::error::Error, "could not remove a pending object after completion");
         }
     }
 
-    /// Presigns a POST form with which a client puts one object into the bucket itself; `None` where
+    /// Presigns a POST form with which a client uploads one object directly to the bucket; `None` if
     /// the store is a folder.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when there are no credentials to sign with.
+    /// [`Error::Unavailable`] without valid credentials.
     pub async fn presign_post(
         &self,
         conditions: PostConditions<'_>,
     ) -> Result<Option<PresignedPost>, Error> {
-        match &self.place {
-            Place::Disk(_) => Ok(None),
-            Place::Bucket(bucket) => bucket.presign_post(conditions).await.map(Some),
+        match &self.backend {
+            Backend::Disk(_) => Ok(None),
+            Backend::Bucket(bucket) => bucket.presign_post(conditions).await.map(Some),
         }
     }
 
-    /// Signs addresses that are valid for `life`, with which their holders read objects; `None` where
-    /// the store is a folder.
+    /// Returns a signer of URLs that are valid for `life` and give read access to one object each; `None`
+    /// if the store is a folder.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when there are no credentials to sign with.
+    /// [`Error::Unavailable`] without valid credentials.
     pub async fn read_signer(&self, life: Duration) -> Result<Option<ReadSigner>, Error> {
-        match &self.place {
-            Place::Disk(_) => Ok(None),
-            Place::Bucket(bucket) => bucket.read_signer(life).await.map(Some),
+        match &self.backend {
+            Backend::Disk(_) => Ok(None),
+            Backend::Bucket(bucket) => bucket.read_signer(life).await.map(Some),
         }
     }
 
-    /// Multipart uploads whose parts a client puts into the bucket itself; `None` where the store
-    /// is a folder.
+    /// Multipart uploads whose parts a client uploads directly to the bucket; `None` if the store is a
+    /// folder.
     pub fn client_multipart(&self) -> Option<ClientMultipart<'_>> {
-        match &self.place {
-            Place::Disk(_) => None,
-            Place::Bucket(bucket) => Some(ClientMultipart::new(bucket, &self.tasks)),
+        match &self.backend {
+            Backend::Disk(_) => None,
+            Backend::Bucket(bucket) => Some(ClientMultipart::new(bucket, &self.tasks)),
         }
     }
 
-    /// Waits until all that this session began is stored or undone, at most until the time limit.
+    /// Waits until everything this session began is stored or undone, at most until the time limit.
     pub async fn settle(&self) {
         self.tasks.own.close();
         let settled = self.tasks.own.wait();
         match self.limit {
-            // Undoing that takes longer goes on in its tasks, if the platform lets it.
+            // Undoing that takes longer continues in its tasks, if the platform lets it.
             Some(limit) => drop(tokio::time::timeout_at(limit.undo_until, settled).await),
             None => settled.await,
         }
     }
 }
 
-/// An object being written. Dropped before [`Writer::finish`] it leaves nothing.
+/// An object being written. Dropping it before [`Writer::finish`] removes what was written.
 #[derive(Debug)]
 pub enum Writer {
-    /// To a temporary file.
+    /// Writes to a temporary file.
     Disk(disk::Writer),
-    /// To a bucket, part by part.
+    /// Writes to a bucket, part by part.
     Bucket(bucket::Writer),
 }
 
 impl Writer {
-    /// How long a client may be silent while other uploads wait for memory.
+    /// Longest time a client may send nothing while other uploads wait for memory.
     pub const IDLE_GRACE: Duration = bucket::IDLE_GRACE;
 
-    /// Gives the object its key and headers. Nothing is visible before [`Writer::finish`].
+    /// Sets the object's key and headers. It is not visible before [`Writer::finish`].
     pub fn start(&mut self, key: ObjectKey, content: ContentHeaders) {
         match self {
             Self::Disk(writer) => writer.start(&key),
@@ -469,8 +466,8 @@ impl Writer {
         }
     }
 
-    /// Has the SHA-256 of what is stored computed, to be found in [`Kept::sha256`]. Called before the
-    /// first write.
+    /// Computes the SHA-256 of the stored bytes for [`Kept::sha256`]. Must be called before the first
+    /// write.
     pub fn hash(&mut self) {
         match self {
             Self::Disk(writer) => writer.hash(),
@@ -478,9 +475,9 @@ impl Writer {
         }
     }
 
-    /// Overwrites bytes that were written: the last [`REACH`](crate::body::REACH) at least, and all
+    /// Overwrites written bytes: at least the last [`REACH`](crate::body::REACH) can be, and all of them
     /// before [`Writer::start`]. `false` when some are out of reach.
-    #[must_use = "bytes out of reach stay as they are"]
+    #[must_use = "bytes out of reach are not overwritten"]
     pub fn edit(&mut self, edit: Edit) -> bool {
         match self {
             Self::Disk(writer) => writer.edit(edit),
@@ -488,7 +485,7 @@ impl Writer {
         }
     }
 
-    /// Whether so many bytes more can be written before [`Writer::start`].
+    /// Whether `bytes` more can be written before [`Writer::start`].
     pub fn can_hold(&self, bytes: usize) -> bool {
         match self {
             Self::Disk(writer) => writer.can_hold(bytes),
@@ -496,7 +493,7 @@ impl Writer {
         }
     }
 
-    /// Resolves when this upload must give up its memory: its client has been silent for
+    /// Resolves when this upload must release its memory: its client has sent nothing for
     /// [`Writer::IDLE_GRACE`] and other uploads wait.
     pub async fn wanted_back(&self) {
         match self {
@@ -505,10 +502,10 @@ impl Writer {
         }
     }
 
-    /// Takes the next bytes; waits while the store is behind.
+    /// Writes the next bytes; waits while the store is slower than the client.
     ///
     /// # Errors
-    /// Why the object cannot be stored; what was written is undone.
+    /// When the object cannot be stored; it is undone.
     pub async fn write(&mut self, chunk: Bytes) -> Result<(), Error> {
         match self {
             Self::Disk(writer) => writer.write(chunk).await,
@@ -516,10 +513,10 @@ impl Writer {
         }
     }
 
-    /// Makes the object whole. In a bucket it is visible from now on.
+    /// Completes the object. In a bucket it is visible from now on.
     ///
     /// # Errors
-    /// Why the object cannot be stored; what was written is undone.
+    /// When the object cannot be stored; it is undone.
     pub async fn finish(self) -> Result<Kept, Error> {
         match self {
             Self::Disk(writer) => writer.finish().await,
@@ -528,40 +525,40 @@ impl Writer {
     }
 }
 
-/// Result of a look at an object.
+/// State of an object, from [`Session::look`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
     /// Its first bytes.
     pub head: Bytes,
     /// Its size in bytes.
     pub size: u64,
-    /// Another one when its bytes are: the bucket's ETag. Files do not change once they are there.
+    /// The bucket's ETag, which changes with the content; empty on a disk, where files never change.
     version: String,
 }
 
-/// An object that was published before.
+/// A published object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
-    /// Where it is.
+    /// Its key.
     pub key: ObjectKey,
     /// Its size in bytes.
     pub size: u64,
-    /// Since when.
+    /// Time of its last modification.
     pub since: DateTime<Utc>,
 }
 
-/// How publishing an object went.
+/// Outcome of publishing an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Published {
-    /// It is there.
+    /// Published by this call.
     Now,
-    /// It was there already.
+    /// Published before this call.
     Before,
-    /// The object that was seen is gone, or is another one now.
+    /// Not published: the source is gone or has been replaced.
     Changed,
 }
 
-/// An object that is whole; dropping it removes it again. See [`Session::keep`].
+/// A complete object; dropping it removes it from the store. See [`Session::keep`].
 #[must_use = "a dropped object is removed from the store"]
 #[derive(Debug)]
 pub struct Kept {
@@ -569,17 +566,17 @@ pub struct Kept {
     sha256: Option<String>,
 }
 
-/// When a stored object is taken back.
+/// Whether a stored object is removed when its request fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Undo {
     WhenDropped,
     Never,
 }
 
-/// How a stored object is taken back.
+/// Way to remove a stored object.
 #[derive(Debug)]
 enum Removal {
-    /// Removes itself when it is dropped.
+    /// Removed when dropped.
     File(disk::Hidden),
     Object(Box<bucket::Object>),
 }
@@ -605,7 +602,7 @@ impl Kept {
         self
     }
 
-    /// SHA-256 of the stored bytes in lower-case hex, where [`Writer::hash`] asked for it.
+    /// SHA-256 of the stored bytes in lower-case hex, if [`Writer::hash`] was called.
     pub fn sha256(&self) -> Option<&str> {
         self.sha256.as_deref()
     }
@@ -619,7 +616,7 @@ impl Drop for Kept {
     }
 }
 
-/// Tasks that go on when the request that began them is dropped.
+/// Tasks that continue when the request that began them is dropped.
 #[derive(Clone, Debug, Default)]
 struct Tasks {
     all: TaskTracker,
@@ -627,14 +624,14 @@ struct Tasks {
 }
 
 impl Tasks {
-    /// The result comes through a channel, not a `JoinHandle`: one that nobody waits for is then
-    /// dropped, and so begins to undo itself, while its task still counts as under way.
+    /// Returns the result through a channel, not a `JoinHandle`: a result without a receiver is dropped,
+    /// and so begins to undo itself, while its task still counts as running.
     fn spawn<F>(&self, work: F) -> oneshot::Receiver<F::Output>
     where
         F: Future<Output: Send> + Send + 'static,
     {
         let (done, result) = oneshot::channel();
-        // Storing an object is a future of 20 KB, which each wrapping below would copy.
+        // Storing an object is a future of 20 KB, which each wrapper below would copy.
         let work = Box::pin(work);
         let work = async move { drop(done.send(work.await)) };
         tokio::spawn(self.all.track_future(self.own.track_future(work)));

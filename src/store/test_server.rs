@@ -1,5 +1,5 @@
-//! A scripted HTTP server for unit tests: it gives its answers in order, to any request, and
-//! remembers the requests.
+//! A scripted HTTP server for unit tests: it returns its answers in order, to any request, and records
+//! the requests.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,27 +8,27 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-/// An answer to every request that is answered well.
+/// A successful answer to any request.
 pub(super) const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\netag: \"e\"\r\n\r\n";
 
-/// An answer with this status, header lines and body.
+/// Builds an answer of status, header lines and body.
 pub(super) fn answer(status: u16, headers: &str, body: &str) -> String {
     let len = body.len();
     format!("HTTP/1.1 {status} Said\r\ncontent-length: {len}\r\n{headers}\r\n{body}")
 }
 
-/// The body of an error of S3.
+/// Builds the body of an S3 error.
 pub(super) fn error_body(code: &str) -> String {
     format!("<Error><Code>{code}</Code><Message>says why</Message></Error>")
 }
 
-/// After its last answer it closes connections without one.
+/// A running server; it closes connections when it has no more answers.
 pub(super) struct TestServer {
     url: String,
     requests: Arc<Mutex<Vec<Received>>>,
 }
 
-/// One request, and the number of the connection it came by.
+/// One request, and the number of its connection.
 #[derive(Clone, Debug)]
 pub(super) struct Received {
     pub(super) connection: usize,
@@ -67,7 +67,7 @@ impl TestServer {
         Self { url, requests }
     }
 
-    /// Without a slash at its end.
+    /// Its URL, without a trailing slash.
     pub(super) fn url(&self) -> &str {
         &self.url
     }

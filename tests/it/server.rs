@@ -463,7 +463,7 @@ fn a_port_in_use_and_a_folder_that_cannot_be_made_end_the_start_with_name_and_re
     let below = file.join("data");
     let cannot_listen = format!("cannot listen on {taken} (UPLOAD_ADDR): ");
     let cannot_store = format!(
-        "cannot store into the folder {} (UPLOAD_STORE): cannot make the store's folder: \
+        "cannot store into the folder {} (UPLOAD_STORE): cannot create the store's folder: \
          Not a directory",
         below.display()
     );

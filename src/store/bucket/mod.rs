@@ -351,7 +351,7 @@ impl Error {
     }
 
     /// 412 `PreconditionFailed` is S3's refusal to overwrite, 409 `FileAlreadyExists` OSS's.
-    pub(super) fn is_already_there(&self) -> bool {
+    pub(super) fn already_exists(&self) -> bool {
         matches!(self, Self::Refused { code, .. }
             if matches!(code.as_str(), "PreconditionFailed" | "FileAlreadyExists"))
     }

@@ -189,7 +189,7 @@ impl Session {
             // only the object itself can tell why.
             Err(error)
                 if attempts.made() > 1
-                    && (error.is_already_there() || self.has_size(key, size).await) =>
+                    && (error.already_exists() || self.has_size(key, size).await) =>
             {
                 Ok(())
             }

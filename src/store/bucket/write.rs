@@ -257,7 +257,7 @@ impl Object {
         match self.session.send(&call, &attempts).await {
             Ok(_) => Ok(self.kept()),
             // The key is random: an object found by the second attempt is of the first.
-            Err(error) if attempts.made() > 1 && error.is_already_there() => Ok(self.kept()),
+            Err(error) if attempts.made() > 1 && error.already_exists() => Ok(self.kept()),
             Err(error) => self.failed(error, &attempts).await,
         }
     }

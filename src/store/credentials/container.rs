@@ -1,5 +1,5 @@
-//! The container credential endpoint: Lambda managed instances, ECS and EKS hand out temporary
-//! credentials at `AWS_CONTAINER_CREDENTIALS_FULL_URI` instead of putting them into the environment
+//! The container credential endpoint: Lambda managed instances, ECS and EKS provide temporary
+//! credentials at `AWS_CONTAINER_CREDENTIALS_FULL_URI` instead of in environment variables
 //! (AWS SDKs and Tools Reference Guide, "Container credential provider").
 
 use std::{fmt, net::IpAddr, path::PathBuf, time::Duration};
@@ -21,24 +21,24 @@ use crate::store::BoxError;
 
 /// Base of relative URIs on ECS.
 const ECS_ENDPOINT: &str = "http://169.254.170.2";
-/// Link-local addresses of ECS's and EKS's endpoints; any other must be loopback.
+/// Link-local addresses of the endpoints of ECS and EKS; any other address must be loopback.
 const LINK_LOCAL: [&str; 3] = ["169.254.170.2", "169.254.170.23", "fd00:ec2::23"];
-/// Largest answer, in bytes.
+/// Largest response accepted, in bytes.
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
-/// Longest wait for the answer.
+/// Longest wait for the response.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// An endpoint that hands out temporary credentials.
+/// An endpoint that provides temporary credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ContainerEndpoint {
     uri: Uri,
     authorization: Authorization,
 }
 
-/// The `Authorization` of requests to the endpoint.
+/// `Authorization` header of requests to the endpoint.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Authorization {
-    /// Nothing.
+    /// No header.
     None,
     /// `AWS_CONTAINER_AUTHORIZATION_TOKEN`
     Token(String),
@@ -57,28 +57,28 @@ impl fmt::Debug for Authorization {
 }
 
 impl ContainerEndpoint {
-    /// The endpoint at a full URI: plain HTTP to loopback or to a link-local address of ECS or EKS.
-    /// `None` for any other: credentials are not fetched from, nor a token sent to, any host.
+    /// Creates the endpoint of a full URI: plain HTTP to loopback or to a link-local address of ECS or EKS.
+    /// `None` for any other URI, so that no token is sent to, nor credentials fetched from, another host.
     pub fn from_full_uri(full_uri: &str, authorization: Authorization) -> Option<Self> {
         let uri: Uri = full_uri.parse().ok()?;
         let host = uri.host()?.trim_matches(['[', ']']);
         let address = host.parse::<IpAddr>();
-        let is_ours = host == "localhost" || address.is_ok_and(|ip| ip.is_loopback());
+        let is_local = host == "localhost" || address.is_ok_and(|ip| ip.is_loopback());
         let is_http = uri.scheme_str() == Some("http");
-        (is_http && (is_ours || LINK_LOCAL.contains(&host))).then_some(Self { uri, authorization })
+        (is_http && (is_local || LINK_LOCAL.contains(&host))).then_some(Self { uri, authorization })
     }
 
-    /// The endpoint of ECS, with a path.
+    /// Creates the endpoint of a path on the host of ECS.
     pub fn from_relative_uri(relative_uri: &str, authorization: Authorization) -> Option<Self> {
         Self::from_full_uri(&format!("{ECS_ENDPOINT}{relative_uri}"), authorization)
     }
 
-    /// Fetches credentials; they have an expiry.
+    /// Fetches credentials with an expiration.
     ///
     /// # Errors
-    /// When there is no answer in time, or one without credentials.
+    /// When no response arrives in time, or one without credentials.
     pub(super) async fn fetch(&self) -> Result<Credentials, BoxError> {
-        let answer = tokio::time::timeout(TIMEOUT, self.ask()).await??;
+        let answer = tokio::time::timeout(TIMEOUT, self.send()).await??;
         let Answer {
             access_key_id,
             secret_access_key,
@@ -91,7 +91,7 @@ impl ContainerEndpoint {
             .ok_or_else(|| "the container credential endpoint sent empty credentials".into())
     }
 
-    async fn ask(&self) -> Result<Bytes, BoxError> {
+    async fn send(&self) -> Result<Bytes, BoxError> {
         let (host, port) = (self.uri.host().unwrap_or_default(), self.uri.port_u16());
         let stream =
             TcpStream::connect((host.trim_matches(['[', ']']), port.unwrap_or(80))).await?;
@@ -128,7 +128,7 @@ impl ContainerEndpoint {
     }
 }
 
-/// The endpoint's answer. Its `Debug` would show secrets, so it has none.
+/// Response of the endpoint. Has no `Debug`, which would show secrets.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Answer {

@@ -1,5 +1,5 @@
-//! Credentials for the calls to a bucket: those of one request (Function Compute puts fresh ones
-//! into every request's headers), else those the process was started with.
+//! Credentials for calls to a bucket: those of the request (Function Compute sends fresh ones in the
+//! headers of every request), else those of the process.
 
 mod container;
 mod provider;
@@ -11,7 +11,7 @@ pub use self::{
     provider::CredentialsProvider,
 };
 
-/// An access key, with the session token of temporary credentials. `Debug` hides it; cheap to clone.
+/// An access key and, for temporary credentials, a session token. `Debug` hides them; cheap to clone.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials(Arc<Fields>);
 
@@ -24,8 +24,8 @@ struct Fields {
 }
 
 impl Credentials {
-    /// `None` when the id or the secret is empty; an empty token counts as absent. Function Compute
-    /// sends empty headers when the function has no role.
+    /// Creates credentials; `None` when the id or the secret is empty. An empty token counts as absent.
+    /// Function Compute sends empty headers when the function has no role.
     pub fn new(
         key_id: impl Into<String>,
         secret: impl Into<String>,
@@ -33,8 +33,8 @@ impl Credentials {
     ) -> Option<Self> {
         let (key_id, secret) = (key_id.into(), secret.into());
         let session_token = session_token.filter(|token| !token.is_empty());
-        let whole = !key_id.is_empty() && !secret.is_empty();
-        whole.then(|| {
+        let is_complete = !key_id.is_empty() && !secret.is_empty();
+        is_complete.then(|| {
             Self(Arc::new(Fields {
                 key_id,
                 secret,
@@ -44,7 +44,7 @@ impl Credentials {
         })
     }
 
-    /// Adds the time when they expire.
+    /// Sets the expiration.
     pub fn expiring_at(self, at: SystemTime) -> Self {
         let mut fields = Arc::unwrap_or_clone(self.0);
         fields.expires_at = Some(at);
@@ -66,12 +66,12 @@ impl Credentials {
         self.0.session_token.as_deref()
     }
 
-    /// When they expire, where that is known: Function Compute does not say it.
+    /// Expiration, if known: Function Compute does not send it.
     pub fn expires_at(&self) -> Option<SystemTime> {
         self.0.expires_at
     }
 
-    fn expired(&self, at: SystemTime) -> bool {
+    fn is_expired(&self, at: SystemTime) -> bool {
         self.0.expires_at.is_some_and(|end| at >= end)
     }
 }

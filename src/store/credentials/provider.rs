@@ -1,5 +1,5 @@
-//! Credentials of a request: static, or fetched from a container credential endpoint and refreshed
-//! 5 minutes before they expire, by one request while the others wait for it.
+//! Credentials providers: static, or fetched from a container credential endpoint and refreshed 5 minutes
+//! before they expire, by one request while the others wait for it.
 
 use std::{
     sync::Arc,
@@ -11,22 +11,22 @@ use tokio::sync::Mutex;
 use super::{ContainerEndpoint, Credentials};
 use crate::store::Error;
 
-/// Credentials that expire sooner are refreshed: requests under way would arrive too late, and so
-/// would the forms that they sign.
+/// Remaining lifetime at which credentials are refreshed: requests in flight, and forms signed with
+/// them, would arrive too late.
 const REFRESH_BEFORE: Duration = Duration::from_secs(5 * 60);
 
-/// Where the credentials of a request come from; cheap to clone.
+/// Source of credentials; cheap to clone.
 #[derive(Clone, Debug)]
 pub enum CredentialsProvider {
-    /// From the environment, or from the request itself.
+    /// From the environment or the request.
     Static(Credentials),
     /// From a container credential endpoint.
-    Container(Arc<Refreshed>),
+    Container(Arc<CachedCredentials>),
 }
 
-/// The credentials that a container credential endpoint gave last.
+/// The latest credentials of a container credential endpoint.
 #[derive(Debug)]
-pub struct Refreshed {
+pub struct CachedCredentials {
     endpoint: ContainerEndpoint,
     last: Mutex<Option<Credentials>>,
 }
@@ -34,35 +34,35 @@ pub struct Refreshed {
 impl From<ContainerEndpoint> for CredentialsProvider {
     fn from(endpoint: ContainerEndpoint) -> Self {
         let last = Mutex::default();
-        Self::Container(Arc::new(Refreshed { endpoint, last }))
+        Self::Container(Arc::new(CachedCredentials { endpoint, last }))
     }
 }
 
 impl CredentialsProvider {
-    /// The credentials to sign with now.
+    /// Returns valid credentials, refreshed if needed.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when the endpoint gives none and its last ones have expired.
+    /// [`Error::Unavailable`] when the endpoint returns none and the latest ones have expired.
     pub(in crate::store) async fn current(&self) -> Result<Credentials, Error> {
         match self {
             Self::Static(credentials) => Ok(credentials.clone()),
-            Self::Container(refreshed) => refreshed.at(SystemTime::now()).await,
+            Self::Container(cached) => cached.at(SystemTime::now()).await,
         }
     }
 }
 
-impl Refreshed {
+impl CachedCredentials {
     async fn at(&self, now: SystemTime) -> Result<Credentials, Error> {
         let mut last = self.last.lock().await;
         if let Some(fresh) = last
             .as_ref()
-            .filter(|last| !last.expired(now + REFRESH_BEFORE))
+            .filter(|last| !last.is_expired(now + REFRESH_BEFORE))
         {
             return Ok(fresh.clone());
         }
         match (self.endpoint.fetch().await, &*last) {
             (Ok(fetched), _) => Ok(last.insert(fetched).clone()),
-            (Err(error), Some(valid)) if !valid.expired(now) => {
+            (Err(error), Some(valid)) if !valid.is_expired(now) => {
                 tracing::warn!(
                     error = &*error as &dyn std::error::Error,
                     "could not refresh credentials; using the current ones until they expire"
@@ -70,7 +70,7 @@ impl Refreshed {
                 Ok(valid.clone())
             }
             (Err(source), _) => {
-                let detail = "the container credential endpoint gave none";
+                let detail = "the container credential endpoint returned none";
                 Err(Error::unavailable("fetching credentials", detail, source))
             }
         }
@@ -87,9 +87,9 @@ mod tests {
         test_server::{TestServer, answer},
     };
 
-    /// An endpoint whose n-th credentials are named `n` and live for `lives[n]`; later it answers
-    /// 500.
-    async fn endpoint(lives: &[Duration]) -> (TestServer, Refreshed) {
+    /// An endpoint whose n-th credentials have the id `n` and expire after `lives[n]`; it answers 500
+    /// afterwards.
+    async fn endpoint(lives: &[Duration]) -> (TestServer, CachedCredentials) {
         let answers = lives.iter().enumerate().map(|(number, life)| {
             let end = DateTime::<Utc>::from(SystemTime::now() + *life).to_rfc3339();
             let body = format!(
@@ -100,24 +100,24 @@ mod tests {
         let failures = std::iter::repeat_n(answer(500, "", ""), 9);
         let server = TestServer::start(answers.chain(failures)).await;
         let endpoint = ContainerEndpoint::from_full_uri(server.url(), Authorization::None);
-        let refreshed = Refreshed {
+        let cached = CachedCredentials {
             endpoint: endpoint.expect("loopback"),
             last: Mutex::default(),
         };
-        (server, refreshed)
+        (server, cached)
     }
 
     const HOUR: Duration = Duration::from_secs(60 * 60);
 
-    async fn id_at(refreshed: &Refreshed, at: SystemTime) -> Option<String> {
-        let credentials = refreshed.at(at).await.ok()?;
+    async fn id_at(cached: &CachedCredentials, at: SystemTime) -> Option<String> {
+        let credentials = cached.at(at).await.ok()?;
         Some(credentials.key_id().to_owned())
     }
 
     #[tokio::test]
     async fn many_requests_fetch_credentials_once() {
-        let (server, refreshed) = endpoint(&[HOUR]).await;
-        let requests = (0..20).map(|_| id_at(&refreshed, SystemTime::now()));
+        let (server, cached) = endpoint(&[HOUR]).await;
+        let requests = (0..20).map(|_| id_at(&cached, SystemTime::now()));
         for id in futures_util::future::join_all(requests).await {
             assert_eq!(id.as_deref(), Some("0"));
         }
@@ -126,7 +126,7 @@ mod tests {
 
     #[tokio::test]
     async fn credentials_are_refreshed_shortly_before_they_expire() {
-        let (_server, refreshed) = endpoint(&[HOUR, 3 * HOUR]).await;
+        let (_server, cached) = endpoint(&[HOUR, 3 * HOUR]).await;
         let now = SystemTime::now();
         for (at, expected) in [
             (now, "0"),
@@ -134,18 +134,18 @@ mod tests {
             (now + HOUR - REFRESH_BEFORE / 2, "1"),
             (now + 2 * HOUR, "1"),
         ] {
-            assert_eq!(id_at(&refreshed, at).await.as_deref(), Some(expected));
+            assert_eq!(id_at(&cached, at).await.as_deref(), Some(expected));
         }
     }
 
     #[tokio::test]
     async fn an_endpoint_that_fails_does_not_end_credentials_that_are_still_valid() {
-        let (server, refreshed) = endpoint(&[HOUR]).await;
+        let (server, cached) = endpoint(&[HOUR]).await;
         let now = SystemTime::now();
-        assert_eq!(id_at(&refreshed, now).await.as_deref(), Some("0"));
+        assert_eq!(id_at(&cached, now).await.as_deref(), Some("0"));
         let late = now + HOUR - REFRESH_BEFORE / 2;
-        assert_eq!(id_at(&refreshed, late).await.as_deref(), Some("0"));
-        assert_eq!(id_at(&refreshed, now + 2 * HOUR).await, None);
+        assert_eq!(id_at(&cached, late).await.as_deref(), Some("0"));
+        assert_eq!(id_at(&cached, now + 2 * HOUR).await, None);
         assert_eq!(server.requests().len(), 3);
     }
 }
