@@ -343,7 +343,7 @@ async fn an_abort_that_fails_is_logged_and_the_answer_is_right_all_the_same() {
     // It cannot be otherwise: the bucket does not let go.
     assert_eq!(scene.bucket.open_uploads(), 1);
     assert_eq!(scene.bucket.objects().len(), 0);
-    log.assert_line_with(&["a multipart upload could not be aborted", "AccessDenied"]);
+    log.assert_line_with(&["could not abort a multipart upload", "AccessDenied"]);
 }
 
 #[tokio::test]
@@ -354,7 +354,7 @@ async fn a_delete_that_fails_is_logged_and_the_answer_is_right_all_the_same() {
     let reply = scene.api.upload(&form).await;
     reply.assert_refused("class_id_invalid");
     let key = scene.bucket.objects().into_keys().next().unwrap();
-    let said = "an object of a failed request could not be removed";
+    let said = "could not remove an object of a failed request";
     log.assert_line_with(&[said, "AccessDenied", &key]);
 }
 

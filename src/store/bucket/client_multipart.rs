@@ -1,5 +1,5 @@
-//! Multipart uploads whose parts a client puts into the bucket itself: the function creates,
-//! completes or aborts the upload and presigns a URL for each part.
+//! Multipart uploads whose parts a client uploads directly to the bucket: the function creates, completes
+//! or aborts the upload, and presigns a URL for each part.
 
 use std::time::Duration;
 
@@ -12,23 +12,23 @@ use super::{
 };
 use crate::store::{ContentHeaders, Error, ObjectKey, Tasks};
 
-/// The multipart uploads of clients.
+/// Multipart uploads of clients.
 #[derive(Clone, Copy, Debug)]
 pub struct ClientMultipart<'s> {
     session: &'s Session,
     tasks: &'s Tasks,
 }
 
-/// An upload whose id nobody has been told yet; aborted when dropped.
+/// An upload whose id has not been returned yet; aborted when dropped.
 #[derive(Debug)]
-struct Untold {
+struct AbortOnDrop {
     session: Session,
     tasks: Tasks,
     key: ObjectKey,
     id: Option<String>,
 }
 
-impl Drop for Untold {
+impl Drop for AbortOnDrop {
     fn drop(&mut self) {
         if let Some(id) = self.id.take() {
             let (session, key) = (self.session.clone(), self.key.clone());
@@ -43,23 +43,23 @@ impl<'s> ClientMultipart<'s> {
         Self { session, tasks }
     }
 
-    /// Smallest part that a client should send, in bytes; the last one may be smaller.
+    /// Smallest part that a client should send, except the last, in bytes.
     pub fn part_bytes(self) -> u64 {
         self.session.bucket.dialect().part_bytes()
     }
 
-    /// Creates an upload and returns the bucket's id for it. One whose id got lost, or whose client
-    /// has left meanwhile, is aborted.
+    /// Creates an upload and returns its id. If the response is lost or the client disconnects meanwhile,
+    /// aborts the upload.
     ///
     /// # Errors
-    /// As for every call to the bucket.
+    /// Those of every call to the bucket.
     pub async fn create(self, key: &ObjectKey) -> Result<String, Error> {
         let (session, tasks) = (self.session.clone(), self.tasks.clone());
         let key = key.clone();
         let creation = self.tasks.spawn(async move {
             let content = ContentHeaders::UNKNOWN;
             let id = Some(session.create_multipart(&key, &content).await?);
-            Ok(Untold {
+            Ok(AbortOnDrop {
                 session,
                 tasks,
                 key,
@@ -70,18 +70,18 @@ impl<'s> ClientMultipart<'s> {
         created.id.take().ok_or(Error::Interrupted)
     }
 
-    /// The parts that the bucket has, in order.
+    /// Lists the uploaded parts, in order.
     ///
     /// # Errors
-    /// As for every call to the bucket; [`Error::Refused`] with 404 when the upload has ended.
+    /// Those of every call to the bucket; [`Error::Refused`] with 404 when the upload has ended.
     pub async fn list(self, key: &ObjectKey, id: &str) -> Result<Vec<ListedPart>, Error> {
         self.session.list_parts(key, id).await
     }
 
-    /// A presigned URL that takes one part, by `PUT`, for as long as `expires`.
+    /// Presigns a URL for the `PUT` of one part; it is valid for `expires`.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when there are no credentials to sign with.
+    /// [`Error::Unavailable`] without valid credentials.
     pub async fn presign_part(
         self,
         key: &ObjectKey,
@@ -96,11 +96,11 @@ impl<'s> ClientMultipart<'s> {
         Ok(bucket.presign(&credentials, &stamp, "PUT", key, &query, expires))
     }
 
-    /// Makes an object of the parts named, each with its ETag.
+    /// Completes an upload with these parts, each a number and an ETag.
     ///
     /// # Errors
-    /// As for every call to the bucket; [`Error::Refused`] with 400 for parts it does not have, with
-    /// 404 when the upload has ended.
+    /// Those of every call to the bucket; [`Error::Refused`] with 400 for unknown parts, with 404 when the
+    /// upload has ended.
     pub async fn complete(
         self,
         key: &ObjectKey,
@@ -115,12 +115,13 @@ impl<'s> ClientMultipart<'s> {
             .await
     }
 
-    /// Ends an upload without an object, also when it has ended already.
+    /// Aborts an upload; succeeds if it has ended already.
     ///
     /// # Errors
-    /// Why it may still be open.
+    /// When it may still exist.
     pub async fn abort(self, key: &ObjectKey, id: &str) -> Result<(), Error> {
-        self.session.end(Call::abort(key.as_str(), id)).await
+        let call = Call::abort(key.as_str(), id);
+        self.session.send_removal(call).await
     }
 }
 

@@ -1,6 +1,6 @@
-//! The only rule for a bucket's addresses: host, path, region and public URL. S3's own rules are
-//! asked once, so that every address agrees on partitions, path style, dots in names and endpoints
-//! with a path; OSS has a host of its own for clients.
+//! Addresses of a bucket: host, path, region and public URL. The SDK's endpoint rules are evaluated once,
+//! so that all addresses agree on partitions, path style, dots in names and endpoints with a path; OSS
+//! has a separate host for clients.
 
 use std::net::IpAddr;
 
@@ -9,14 +9,14 @@ use axum::http::{HeaderValue, Uri, uri::PathAndQuery};
 use super::{Dialect, Settings, sdk, sigv4::encoded_path};
 use crate::store::BoxError;
 
-/// Where the function and its clients find a bucket.
+/// Addresses of a bucket for the function and for its clients.
 #[derive(Debug)]
 pub(super) struct Addresses {
-    /// For the function's own calls.
+    /// Address for the function's own calls.
     pub(super) own: Address,
-    /// For the calls of clients, which are not in the function's network.
+    /// Address for the calls of clients, which are not in the function's network.
     pub(super) clients: Address,
-    /// Base of what clients read and post forms to, without a slash at its end.
+    /// Base URL for reads and POST forms of clients, without a trailing slash.
     pub(super) public_url: String,
 }
 
@@ -32,7 +32,7 @@ impl Addresses {
         });
         let clients = Address::resolve(settings, public.as_deref())?;
         let public_url = match settings.dialect {
-            // Its S3-compatible hosts neither take its own forms nor serve everybody.
+            // Its S3-compatible hosts accept no OSS forms and serve no anonymous reads.
             Dialect::Oss if endpoint.is_none_or(is_aliyun) => {
                 let Settings { bucket, region, .. } = settings;
                 format!("https://{bucket}.oss-{region}.aliyuncs.com")
@@ -47,7 +47,7 @@ impl Addresses {
     }
 }
 
-/// OSS's S3-compatible endpoint; the internal one is for functions in its region.
+/// Returns OSS's S3-compatible endpoint; the internal one is for functions in the same region.
 pub fn oss_endpoint(region: &str, internal: bool) -> String {
     let internal = if internal { "-internal" } else { "" };
     format!("https://s3.oss-{region}{internal}.aliyuncs.com")
@@ -58,31 +58,31 @@ fn is_aliyun(endpoint: &str) -> bool {
 }
 
 impl Settings {
-    /// The bucket's own address for readers, without a slash at its end.
+    /// Base URL for readers, without a trailing slash.
     ///
     /// # Errors
-    /// Why it cannot be derived; a directory bucket (S3 Express) has none.
+    /// When it cannot be derived; a directory bucket (S3 Express) has none.
     pub fn public_url(&self) -> Result<String, BoxError> {
         Addresses::resolve(self).map(|addresses| addresses.public_url)
     }
 
-    /// Where clients send files by themselves: forms and parts.
+    /// Base URLs for direct uploads of clients: of POST forms and of parts.
     ///
     /// # Errors
-    /// As for [`Settings::public_url`].
+    /// Those of [`Settings::public_url`].
     pub fn upload_urls(&self) -> Result<[String; 2], BoxError> {
         Addresses::resolve(self).map(|addresses| [addresses.public_url, addresses.clients.url()])
     }
 }
 
-/// Host and path of a bucket, and the region its signatures name.
+/// Host and path of a bucket, and the region in its signatures.
 #[derive(Debug)]
 pub(super) struct Address {
-    /// Scheme and authority; its path is that of the bucket.
+    /// URL of the bucket.
     base: Uri,
-    /// The host as requests name it: without the port where that is the scheme's own.
+    /// `Host` header: without the default port of the scheme.
     host: HeaderValue,
-    /// Empty, or with a slash in front and none behind.
+    /// Empty, or with a leading and without a trailing slash.
     path: String,
     region: String,
 }
@@ -111,12 +111,12 @@ impl Address {
         &self.region
     }
 
-    /// The encoded path of an object; of the bucket, when the key is empty.
-    pub(super) fn path_of(&self, key: &str) -> String {
+    /// Returns the encoded path of an object, or of the bucket for an empty key.
+    pub(super) fn object_path(&self, key: &str) -> String {
         format!("{}/{}", self.path, encoded_path(key))
     }
 
-    /// The URI of a path from [`Address::path_of`].
+    /// Returns the URI of a path from [`Address::object_path`].
     pub(super) fn uri(&self, path: &str, query: &str) -> Result<Uri, axum::http::Error> {
         let path_and_query = match query {
             "" => PathAndQuery::try_from(path),
@@ -127,18 +127,18 @@ impl Address {
         Ok(Uri::from_parts(parts)?)
     }
 
-    /// The bucket's URL, without a slash at its end.
+    /// The bucket's URL, without a trailing slash.
     fn url(&self) -> String {
         self.base.to_string().trim_end_matches('/').to_owned()
     }
 
-    /// Whether requests go to another machine by plain HTTP.
-    pub(super) fn crosses_a_network_in_clear(&self) -> bool {
+    /// Whether requests use plain HTTP to another machine.
+    pub(super) fn is_remote_plain_http(&self) -> bool {
         let host = self.base.host().unwrap_or_default();
         let ip = host.trim_matches(['[', ']']).parse::<IpAddr>();
         let is_loopback = match ip {
             Ok(ip) => ip.is_loopback(),
-            // RFC 6761: so is every name below `localhost`.
+            // RFC 6761: names below `localhost` are loopback, too.
             Err(_) => host == "localhost" || host.ends_with(".localhost"),
         };
         self.scheme() == "http" && !is_loopback
@@ -179,8 +179,8 @@ mod tests {
         }
     }
 
-    /// S3 has one rule for objects, `url`, presigned addresses and POST forms; the certificate for
-    /// `*.s3…` covers no name with dots.
+    /// S3 has one rule for objects, `url`, presigned URLs and POST forms; the certificate for `*.s3…`
+    /// covers no name with dots.
     #[test]
     fn every_address_of_a_bucket_of_s3_has_the_same_host_and_path() {
         let amazon = None;
@@ -206,7 +206,7 @@ mod tests {
             let url = format!("{scheme}://{host}{path}");
             let host = host.trim_end_matches(":443");
             for address in [&addresses.own, &addresses.clients] {
-                let path = address.path_of("images/a.png");
+                let path = address.object_path("images/a.png");
                 let uri = address.uri(&path, "x=1").expect("a URI");
                 assert_eq!(uri.to_string(), format!("{url}/images/a.png?x=1"));
                 assert_eq!(address.host(), host);
@@ -253,7 +253,7 @@ mod tests {
             for path_style in [true, false] {
                 let settings = settings(Dialect::S3, "chat", Some(endpoint), path_style);
                 let address = Addresses::resolve(&settings).expect("addresses").own;
-                assert_eq!(address.crosses_a_network_in_clear(), expected, "{endpoint}");
+                assert_eq!(address.is_remote_plain_http(), expected, "{endpoint}");
             }
         }
     }

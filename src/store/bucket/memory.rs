@@ -1,6 +1,6 @@
 //! Memory budget for the parts of all uploads. A part claims its share once, when it exceeds 1 MiB, and
-//! never needs a second, so waiting parts cannot deadlock. While some wait, the client that has been
-//! silent longest loses its upload.
+//! never needs another, so waiting parts cannot deadlock. While some wait, the upload whose client has been
+//! idle longest is ended.
 
 use std::{
     sync::{
@@ -19,65 +19,65 @@ use crate::store::Error;
 
 /// Unit of a share, in bytes.
 const UNIT: usize = 64 * 1024;
-/// How long a client may be silent while others wait for memory.
+/// Longest time a client may be idle while others wait for memory.
 pub(in crate::store) const IDLE_GRACE: Duration = Duration::from_secs(5);
-/// How often a part that waits looks for such a client.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Interval at which a waiting part checks for idle clients.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The memory for all parts.
+/// Memory budget for all parts.
 #[derive(Debug)]
 pub(super) struct Memory {
     units: Arc<Semaphore>,
-    /// All of it, in units.
-    most: usize,
+    /// Total, in units.
+    total: usize,
     filling: Mutex<Vec<Weak<Filling>>>,
 }
 
-/// A part's share, given back when it is dropped.
+/// Share of a part, released when dropped.
 #[derive(Debug)]
 pub(super) struct Share {
     permit: OwnedSemaphorePermit,
     filling: Arc<Filling>,
 }
 
-/// A part with a share that is being filled.
+/// A part with a share, while it is filled.
 #[derive(Debug)]
 struct Filling {
     start: Instant,
-    /// Since when its client is silent, in milliseconds after `start`; [`TALKING`] while it is not
-    /// waited for.
-    silent_since: AtomicU64,
+    /// When its client became idle, in milliseconds after `start`; [`ACTIVE`] while no data of it is
+    /// awaited.
+    idle_since: AtomicU64,
     has_ended: AtomicBool,
     end: Notify,
 }
 
-const TALKING: u64 = u64::MAX;
+const ACTIVE: u64 = u64::MAX;
 
 impl Memory {
     pub(super) fn new(bytes: usize) -> Self {
-        let most = (bytes / UNIT).max(1);
+        let total = (bytes / UNIT).max(1);
         Self {
-            units: Arc::new(Semaphore::new(most)),
-            most,
+            units: Arc::new(Semaphore::new(total)),
+            total,
             filling: Mutex::default(),
         }
     }
 
-    /// Waits until there is room for a part of so many bytes.
+    /// Waits until there is room for a part of `bytes`.
     pub(super) async fn claim(&self, bytes: usize) -> Result<Share, Error> {
-        let units = bytes.div_ceil(UNIT).min(self.most);
+        let units = bytes.div_ceil(UNIT).min(self.total);
         let units = u32::try_from(units).unwrap_or(u32::MAX);
         let mut permit = std::pin::pin!(Arc::clone(&self.units).acquire_many_owned(units));
         let permit = loop {
             tokio::select! {
                 biased;
                 permit = &mut permit => break permit,
-                () = tokio::time::sleep(LOOK_EVERY) => self.end_most_silent(),
+                () = tokio::time::sleep(CHECK_INTERVAL) => self.end_longest_idle(),
             }
         };
         let filling = Arc::new(Filling {
             start: Instant::now(),
-            silent_since: AtomicU64::new(TALKING),
+            idle_since: AtomicU64::new(ACTIVE),
             has_ended: AtomicBool::new(false),
             end: Notify::new(),
         });
@@ -90,18 +90,18 @@ impl Memory {
         })
     }
 
-    /// Ends the upload whose client has been silent longest, unless an upload ended before still holds its share.
-    fn end_most_silent(&self) {
+    /// Ends the upload whose client has been idle longest, unless one ended earlier has not released its share.
+    fn end_longest_idle(&self) {
         let all = self.filling.lock().unwrap_or_else(PoisonError::into_inner);
         let filling: Vec<_> = all.iter().filter_map(Weak::upgrade).collect();
         if filling.iter().any(|filling| filling.has_ended()) {
             return;
         }
-        let silent = filling
+        let idle = filling
             .iter()
-            .max_by_key(|filling| filling.silent_for())
-            .filter(|filling| filling.silent_for() >= IDLE_GRACE);
-        if let Some(filling) = silent {
+            .max_by_key(|filling| filling.idle_for())
+            .filter(|filling| filling.idle_for() >= IDLE_GRACE);
+        if let Some(filling) = idle {
             filling.has_ended.store(true, Ordering::Relaxed);
             filling.end.notify_one();
         }
@@ -113,32 +113,32 @@ impl Filling {
         self.has_ended.load(Ordering::Relaxed)
     }
 
-    fn silent_for(&self) -> Duration {
-        match self.silent_since.load(Ordering::Relaxed) {
-            TALKING => Duration::ZERO,
+    fn idle_for(&self) -> Duration {
+        match self.idle_since.load(Ordering::Relaxed) {
+            ACTIVE => Duration::ZERO,
             since => (self.start.elapsed()).saturating_sub(Duration::from_millis(since)),
         }
     }
 }
 
 impl Share {
-    /// Waits, beside a client that is waited for, until others need the share more.
+    /// Resolves when other uploads need the share; run while waiting for the client.
     pub(super) async fn wanted_back(&self) {
-        struct Silent<'f>(&'f AtomicU64);
-        impl Drop for Silent<'_> {
+        struct Idle<'f>(&'f AtomicU64);
+        impl Drop for Idle<'_> {
             fn drop(&mut self) {
-                self.0.store(TALKING, Ordering::Relaxed);
+                self.0.store(ACTIVE, Ordering::Relaxed);
             }
         }
         let filling = &self.filling;
         let since = filling.start.elapsed().as_millis();
-        let since = u64::try_from(since).unwrap_or(TALKING - 1);
-        filling.silent_since.store(since, Ordering::Relaxed);
-        let _silent = Silent(&filling.silent_since);
+        let since = u64::try_from(since).unwrap_or(ACTIVE - 1);
+        filling.idle_since.store(since, Ordering::Relaxed);
+        let _idle = Idle(&filling.idle_since);
         filling.end.notified().await;
     }
 
-    /// The part is full: from here on the store is waited for.
+    /// Converts the share of a full part: from now on its client is not waited for.
     pub(super) fn full(self) -> OwnedSemaphorePermit {
         self.permit
     }
@@ -186,11 +186,11 @@ mod tests {
         let mut longest = Box::pin(async move {
             second.wanted_back().await;
             assert!(start.elapsed() >= IDLE_GRACE);
-            // The other one is left alone while this one ends.
+            // The other one is not ended while this one ends.
             tokio::time::sleep(10 * IDLE_GRACE).await;
         });
         assert!((&mut longest).now_or_never().is_none());
-        tokio::time::advance(LOOK_EVERY).await;
+        tokio::time::advance(CHECK_INTERVAL).await;
         let mut shorter = Box::pin(first.wanted_back());
         assert!((&mut shorter).now_or_never().is_none());
 
@@ -209,7 +209,7 @@ mod tests {
                 tokio::select! {
                     biased;
                     () = chunk => {}
-                    () = share.wanted_back() => panic!("it was not silent"),
+                    () = share.wanted_back() => panic!("it was not idle"),
                 }
             }
         };

@@ -1,7 +1,7 @@
-//! The store that is a bucket: S3, OSS through its S3-compatible API, or any server that speaks S3.
+//! The store in a bucket: S3, OSS through its S3-compatible API, or another S3-compatible server.
 //!
-//! This file has its settings, and a bucket as one request may use it; `write.rs` puts one object
-//! there, `publish.rs` and `multipart.rs` work on what is there.
+//! This file has the settings, the bucket and a request's session with it; `write.rs` writes objects,
+//! `publish.rs` and `multipart.rs` work on existing objects and multipart uploads.
 
 mod client_multipart;
 mod endpoint;
@@ -45,11 +45,11 @@ use self::{
 pub(super) use self::{memory::IDLE_GRACE, sigv4::hex, write::Object};
 use super::{BoxError, Credentials, CredentialsProvider, Error, ObjectKey, TimeLimit};
 
-/// Most bytes of an object that wait for their call. An object that is known to be no larger is stored
-/// in one call, and as many are held of one whose type is not known yet.
+/// Largest buffer of an object, in bytes. An object that is known to be no larger is stored in one call;
+/// one whose type is not known yet is buffered up to this size.
 pub const ONE_CALL_BYTES: usize = 8 * 1024 * 1024;
-/// Size of every part of a larger object but the last, in bytes: the smallest that S3 takes. It takes
-/// at most 10,000; docs/PERFORMANCE.md compares sizes.
+/// Size of the parts of a larger object except the last, in bytes: the smallest that S3 accepts. It
+/// accepts at most 10,000; docs/PERFORMANCE.md compares sizes.
 pub const PART_BYTES: usize = 5 * 1024 * 1024;
 
 /// Most parts of an upload (S3 and OSS, "multipart upload limits").
@@ -57,18 +57,18 @@ pub const MAX_PARTS: i32 = 10_000;
 /// Default of [`Settings::one_copy_bytes`].
 pub const ONE_COPY_BYTES: u64 = 256 * 1024 * 1024;
 
-/// Vendor whose rules the bucket follows where S3 and OSS differ.
+/// Vendor whose API the bucket follows where S3 and OSS differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
-    /// Amazon S3 and most servers that speak its API.
+    /// Amazon S3 and most S3-compatible servers.
     S3,
-    /// Aliyun OSS, which answers 501 to `If-None-Match` and has a header of its own instead
+    /// Aliyun OSS, which answers 501 to `If-None-Match` and has its own header instead
     /// (error 0026-00000002 of OSS's list).
     Oss,
 }
 
 impl Dialect {
-    /// As `GET /healthz` calls it.
+    /// Name in the response of `GET /healthz`.
     pub fn name(self) -> &'static str {
         match self {
             Self::S3 => "s3",
@@ -76,8 +76,8 @@ impl Dialect {
         }
     }
 
-    /// Smallest part that a client should send, in bytes. S3 refuses smaller ones but for the last; OSS
-    /// takes them from 100 KiB on, and bills each.
+    /// Smallest part that a client should send, in bytes. S3 refuses smaller ones except the last; OSS
+    /// accepts 100 KiB, and bills each part.
     fn part_bytes(self) -> u64 {
         match self {
             Self::S3 => 5 << 20,
@@ -85,7 +85,7 @@ impl Dialect {
         }
     }
 
-    /// The header that makes a write create an object and never overwrite one.
+    /// Header that prevents a write from overwriting an object.
     fn create_only(self) -> (HeaderName, &'static str) {
         match self {
             Self::S3 => (IF_NONE_MATCH, "*"),
@@ -94,7 +94,7 @@ impl Dialect {
     }
 }
 
-/// Which bucket, where, with which credentials and time limits.
+/// Settings of a bucket.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// `UPLOAD_STORE=s3://…` or `oss://…`
@@ -107,29 +107,29 @@ pub struct Settings {
     pub endpoint: Option<String>,
     /// `UPLOAD_PATH_STYLE`
     pub path_style: bool,
-    /// `SSL_CERT_FILE`: whom TLS trusts beside the public authorities.
+    /// `SSL_CERT_FILE`: root certificates that TLS trusts besides the public ones.
     pub certificates: Certificates,
-    /// For requests that bring no credentials of their own.
+    /// Credentials for requests without their own.
     pub credentials: Option<CredentialsProvider>,
-    /// How long calls may take.
+    /// Timeouts of calls.
     pub timeouts: Timeouts,
-    /// Largest object that is copied in one call, in bytes; a larger one in parts of half that
-    /// size. S3 and OSS take 5 GiB, but would take their time.
+    /// Largest object copied in one call, in bytes; a larger one is copied in parts of half that size.
+    /// S3 and OSS accept 5 GiB, but slowly.
     pub one_copy_bytes: u64,
-    /// `UPLOAD_MEMORY_BYTES`: what the parts of all uploads may hold together, in bytes.
+    /// `UPLOAD_MEMORY_BYTES`: memory for the parts of all uploads together, in bytes.
     pub memory_bytes: usize,
     /// `UPLOAD_CACHE_CONTROL`: `Cache-Control` of every object.
     pub cache_control: HeaderValue,
 }
 
-/// How long a call to the bucket may take.
+/// Timeouts of a call to the bucket.
 #[derive(Clone, Copy, Debug)]
 pub struct Timeouts {
-    /// To connect.
+    /// Timeout of connecting.
     pub connect: Duration,
-    /// One attempt.
+    /// Timeout of one attempt.
     pub attempt: Duration,
-    /// A call with its three attempts.
+    /// Timeout of a call with its three attempts.
     pub operation: Duration,
 }
 
@@ -155,18 +155,18 @@ struct Inner {
     signing_keys: SigningKeys,
     clock: SkewedClock,
     retry_tokens: RetryTokens,
-    /// Built when it is first called: most requests do not need it, and it is a good part of the
-    /// memory of an idle process.
+    /// Built at the first call: most requests do not need it, and it is a large part of the memory of an
+    /// idle process.
     sdk: OnceLock<sdk::Client>,
-    /// The signature covers the payload (`x-amz-content-sha256`) where it crosses a network by plain HTTP.
-    /// With TLS, or with no network at all, hashing would be most of the upload's cost for nothing.
+    /// Whether signatures cover payloads (`x-amz-content-sha256`): only over plain HTTP to another machine.
+    /// With TLS or on loopback, hashing would be most of an upload's cost, without a benefit.
     signs_payloads: bool,
     memory: Memory,
     tasks: TaskTracker,
 }
 
 impl Inner {
-    /// The URL with which a client makes one request about an object.
+    /// Presigns a URL for one request of a client.
     fn presign(
         &self,
         credentials: &Credentials,
@@ -188,7 +188,7 @@ impl Inner {
             method,
             scheme: address.scheme(),
             host: address.host().to_str().unwrap_or_default(),
-            path: &address.path_of(key.as_str()),
+            path: &address.object_path(key.as_str()),
             query,
             expires,
         })
@@ -205,7 +205,7 @@ impl Bucket {
         Self::over(settings, connections)
     }
 
-    /// Opens a bucket over connections of the caller's making.
+    /// Opens a bucket over given connections.
     ///
     /// # Errors
     /// [`Error::Unavailable`] when its address cannot be derived.
@@ -218,7 +218,7 @@ impl Bucket {
             )
         })?;
         Ok(Self(Arc::new(Inner {
-            signs_payloads: addresses.own.crosses_a_network_in_clear(),
+            signs_payloads: addresses.own.is_remote_plain_http(),
             memory: Memory::new(settings.memory_bytes),
             settings,
             connections,
@@ -231,7 +231,7 @@ impl Bucket {
         })))
     }
 
-    /// S3 or OSS.
+    /// Vendor whose API it follows.
     pub fn dialect(&self) -> Dialect {
         self.0.settings.dialect
     }
@@ -240,7 +240,7 @@ impl Bucket {
         &self.0.tasks
     }
 
-    /// The bucket as one request may use it.
+    /// Begins a request's session.
     pub(super) fn session(
         &self,
         credentials: Option<Credentials>,
@@ -257,12 +257,12 @@ impl Bucket {
         })
     }
 
-    /// Sends HeadBucket in the background. A role that may only write is refused, over a connection
-    /// that is then open.
+    /// Sends HeadBucket in the background to open a connection. It stays open even if the role may only
+    /// write and the call is refused.
     pub(super) fn warm(&self) {
         const TIMEOUT: Duration = Duration::from_secs(2);
-        // A handshake takes a millisecond or so of the processor, which belongs to the start of
-        // the runtime first.
+        // A handshake takes about a millisecond of processor time, which the start of the runtime
+        // needs first.
         const DELAY: Duration = Duration::from_millis(5);
         let bucket = self.clone();
         self.0.tasks.spawn(async move {
@@ -275,13 +275,13 @@ impl Bucket {
             let answer = tokio::time::timeout(TIMEOUT, session.send(&call, &attempts)).await;
             tracing::debug!(
                 answered = answer.is_ok(),
-                "connected to the bucket ahead of time"
+                "connected to the bucket in advance"
             );
         });
     }
 }
 
-/// A bucket with the credentials and the time of one request.
+/// A bucket with the credentials and the time limit of one request.
 #[derive(Clone, Debug)]
 pub(super) struct Session {
     bucket: Bucket,
@@ -289,11 +289,11 @@ pub(super) struct Session {
     limit: Option<TimeLimit>,
 }
 
-/// Which limit of a request's time a call observes.
+/// Deadline of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Deadline {
     Store,
-    /// None: it undoes, in a task that the answer need not wait for.
+    /// No deadline: the call undoes, in a task for which the response need not wait.
     Undo,
 }
 
@@ -307,17 +307,17 @@ impl Session {
         limit.map(|limit| limit.store_until)
     }
 
-    /// Removes an object as part of undoing. A failure is logged.
+    /// Removes an object as part of undoing. Logs a failure.
     async fn delete(&self, key: &ObjectKey) {
         let call = Call::delete(key.as_str()).undoing();
         if let Err(error) = self.send(&call, &Attempts::default()).await {
-            tracing::error!(%key, error = &error as &dyn std::error::Error, "an object of a failed request could not be removed");
+            tracing::error!(%key, error = &error as &dyn std::error::Error, "could not remove an object of a failed request");
         }
     }
 }
 
 impl Error {
-    /// The bucket's answer to a call that failed.
+    /// Converts the bucket's error response.
     fn from_answer(
         operation: &'static str,
         status: u16,
@@ -345,19 +345,19 @@ impl Error {
         Self::unavailable(operation, "no answer", source)
     }
 
-    /// An answer that lacks something every S3 tells.
+    /// Creates an error for a response without something that every S3 server sends.
     fn incomplete_answer(operation: &'static str, detail: &'static str) -> Self {
-        Self::unavailable(operation, detail, "not an answer of S3".into())
+        Self::unavailable(operation, detail, "not a response of S3".into())
     }
 
-    /// 412 `PreconditionFailed` is S3's refusal to overwrite, 409 `FileAlreadyExists` OSS's.
+    /// Whether it is a refusal to overwrite: 412 `PreconditionFailed` of S3, 409 `FileAlreadyExists` of OSS.
     pub(super) fn already_exists(&self) -> bool {
         matches!(self, Self::Refused { code, .. }
             if matches!(code.as_str(), "PreconditionFailed" | "FileAlreadyExists"))
     }
 }
 
-/// A bucket for the unit tests of this folder.
+/// A bucket for the unit tests of this module.
 #[cfg(test)]
 mod fixture {
     use super::*;
@@ -385,7 +385,7 @@ mod fixture {
         bucket.session(credentials, None).expect("credentials")
     }
 
-    /// A bucket that gives these answers, at an endpoint with a path.
+    /// A bucket that returns these answers, at an endpoint with a path.
     pub(super) async fn scripted(
         answers: impl IntoIterator<Item = String>,
     ) -> (TestServer, Session) {
@@ -394,7 +394,7 @@ mod fixture {
         (server, session(settings(&endpoint)))
     }
 
-    /// The status with which the bucket refused.
+    /// Returns the status of a refusal.
     #[track_caller]
     pub(super) fn refused<T>(answer: Result<T, Error>) -> u16 {
         match answer.err() {

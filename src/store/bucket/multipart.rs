@@ -7,35 +7,35 @@ use axum::http::Method;
 use super::{Deadline, MAX_PARTS, Session, request::Call, retry::Attempts, sigv4::encoded_query};
 use crate::store::{ContentHeaders, Error, ObjectKey, chunks::Part};
 
-/// A part as a completion names it.
+/// A part in the list that completes an upload.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct CompletePart {
     pub(super) number: i32,
     pub(super) etag: String,
 }
 
-/// All parts of an upload of ours.
+/// All parts of this program's own upload.
 #[derive(Debug)]
 pub(super) struct Uploaded {
     pub(super) parts: Vec<CompletePart>,
     pub(super) size: u64,
 }
 
-/// Whether a completion may replace an object.
+/// Whether completing an upload may replace an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Overwrite {
     Allowed,
     Forbidden,
 }
 
-/// A part that the bucket has.
+/// An uploaded part, from ListParts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListedPart {
-    /// 1 to 10,000.
+    /// Part number, 1 to 10,000.
     pub number: i32,
-    /// In bytes.
+    /// Size in bytes.
     pub size: u64,
-    /// The bucket's mark of its content.
+    /// ETag.
     pub etag: String,
 }
 
@@ -45,19 +45,19 @@ impl CompletePart {
         number: i32,
         etag: Option<String>,
     ) -> Result<Self, Error> {
-        let missing = || Error::incomplete_answer(operation, "the answer holds no ETag");
+        let missing = || Error::incomplete_answer(operation, "the response has no ETag");
         let etag = etag.ok_or_else(missing)?;
         Ok(Self { number, etag })
     }
 }
 
-/// The query of a call about one part.
+/// Builds the query of a call about one part.
 pub(super) fn part_query(upload_id: &str, number: i32) -> String {
     encoded_query(&[("partNumber", &number.to_string()), ("uploadId", upload_id)])
 }
 
 impl Session {
-    /// Creates an upload and returns its id. One whose id got lost is aborted.
+    /// Creates an upload and returns its id. Aborts one whose id was lost with a response.
     pub(super) async fn create_multipart(
         &self,
         key: &ObjectKey,
@@ -70,7 +70,7 @@ impl Session {
         let created = self.send(&call, &attempts).await;
         let upload_id = created.and_then(|created| {
             let missing =
-                || Error::incomplete_answer(call.operation, "the answer holds no upload id");
+                || Error::incomplete_answer(call.operation, "the response has no upload id");
             created.element("UploadId").ok_or_else(missing)
         });
         if attempts.outcome_is_unknown(upload_id.as_ref().err()) {
@@ -79,7 +79,7 @@ impl Session {
         upload_id
     }
 
-    /// Uploads a part of an upload of ours.
+    /// Uploads a part of this program's own upload.
     pub(super) async fn upload_part(
         &self,
         key: &ObjectKey,
@@ -94,7 +94,7 @@ impl Session {
         CompletePart::new(call.operation, number, uploaded.etag().map(str::to_owned))
     }
 
-    /// Aborts the uploads of a key whose ids were in answers that got lost.
+    /// Aborts uploads of a key whose ids were in lost responses.
     async fn abort_lost(&self, key: &ObjectKey, ours: Option<&str>) {
         let call = self
             .sdk()
@@ -110,13 +110,13 @@ impl Session {
         {
             Ok(open) => open,
             Err(error) => {
-                tracing::warn!(%key, error = &error as &dyn std::error::Error, "a multipart upload whose id was lost may stay open until the bucket's lifecycle rule ends it");
+                tracing::warn!(%key, error = &error as &dyn std::error::Error, "could not list multipart uploads; one whose id was lost may remain until the bucket's lifecycle rule aborts it");
                 return;
             }
         };
         for upload in open.uploads() {
-            if let (Some(of), Some(id)) = (upload.key(), upload.upload_id())
-                && of == key.as_str()
+            if let (Some(upload_key), Some(id)) = (upload.key(), upload.upload_id())
+                && upload_key == key.as_str()
                 && Some(id) != ours
             {
                 self.abort_or_log(key, id).await;
@@ -124,7 +124,7 @@ impl Session {
         }
     }
 
-    /// Completes an upload into an object.
+    /// Completes an upload, which creates the object.
     pub(super) async fn complete_multipart(
         &self,
         key: &ObjectKey,
@@ -157,7 +157,7 @@ impl Session {
         completed.await.map(|_| ())
     }
 
-    /// Ends an upload of ours: it becomes an object that must not exist yet, or is aborted.
+    /// Completes this program's own upload into an object that must not exist yet, or aborts it.
     pub(super) async fn complete_or_abort(
         &self,
         key: &ObjectKey,
@@ -185,8 +185,8 @@ impl Session {
         let overwrite = Overwrite::Forbidden;
         let completed = self.complete_multipart(key, upload_id, parts, overwrite, attempts);
         match completed.await {
-            // The answer to an earlier attempt was lost: S3 then says that the upload is gone, and
-            // only the object itself can tell why.
+            // The response to an earlier attempt was lost: S3 then answers that the upload does not exist,
+            // and only the object shows whether it was completed.
             Err(error)
                 if attempts.made() > 1
                     && (error.already_exists() || self.has_size(key, size).await) =>
@@ -203,16 +203,16 @@ impl Session {
         head.is_ok_and(|head| head.whole_size() == Some(size))
     }
 
-    /// Aborts an upload as part of undoing. A failure is logged.
+    /// Aborts an upload as part of undoing. Logs a failure.
     pub(super) async fn abort_or_log(&self, key: &ObjectKey, upload_id: &str) {
         let call = Call::abort(key.as_str(), upload_id).undoing();
-        // It may have been completed after all.
-        if let Err(error) = self.end(call).await {
-            tracing::error!(%key, error = &error as &dyn std::error::Error, "a multipart upload could not be aborted");
+        // 404: it may have been completed after all.
+        if let Err(error) = self.send_removal(call).await {
+            tracing::error!(%key, error = &error as &dyn std::error::Error, "could not abort a multipart upload");
         }
     }
 
-    /// The parts that the bucket has, in order.
+    /// Lists the uploaded parts, in order.
     pub(super) async fn list_parts(
         &self,
         key: &ObjectKey,

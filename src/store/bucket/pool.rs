@@ -1,5 +1,5 @@
-//! The pool of connections to the bucket, for our own calls and the SDK's. HTTP/1.1 alone: a bucket
-//! gives each connection its own share of the network, and parts use several.
+//! Pool of connections to the bucket, for all calls, with and without the SDK. HTTP/1.1 only: a bucket
+//! limits the bandwidth of each connection, and parts use several.
 
 use std::{
     fmt,
@@ -35,26 +35,26 @@ use tower::Service;
 
 use crate::store::{BoxError, chunks::PartBody};
 
-/// How long an idle connection is kept. S3 closes one after about as long, and a process that was
-/// frozen does not learn of it.
+/// Longest time an idle connection is kept. S3 closes it after about as long, which a frozen process does
+/// not notice.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
-/// Most idle connections: one for each upload let in by default.
+/// Most idle connections: one for each concurrent upload allowed by default.
 const MAX_IDLE: usize = 200;
 
-/// How many bytes of TLS records one connection gathers before it writes them. With the 64 KiB of rustls
-/// a part is written in as many calls, and each of them costs as much as encrypting its bytes does.
+/// Buffer for TLS records of a connection, in bytes. With rustls's default of 64 KiB a part takes many
+/// system calls, each as expensive as encrypting its bytes.
 const TLS_BUFFER_BYTES: usize = 512 * 1024;
 
-/// A request's body: a part of ours, or the SDK's.
+/// Request body: a part, or the SDK's body.
 pub(super) type RequestBody = Either<PartBody, SdkBody>;
 pub(super) type SendError = hyper_util::client::legacy::Error;
 
-/// Certificates that TLS trusts beside the authorities that are compiled in.
+/// Root certificates that TLS trusts besides the built-in ones.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Certificates(Arc<[CertificateDer<'static>]>);
 
 impl Certificates {
-    /// From a file in PEM. `None` when it cannot be read or holds no usable certificate.
+    /// Reads a PEM file. `None` when it cannot be read or contains no usable certificate.
     pub fn from_file(path: &Path) -> Option<Self> {
         let read: Result<Arc<[_]>, _> = CertificateDer::pem_file_iter(path).ok()?.collect();
         let certificates = Self(read.ok()?);
@@ -62,7 +62,7 @@ impl Certificates {
         (usable > 0).then_some(certificates)
     }
 
-    /// Returns how many could be used and how many not.
+    /// Adds them to `roots`; returns the numbers of usable and of unusable ones.
     fn add_to(&self, roots: &mut RootCertStore) -> (usize, usize) {
         roots.add_parsable_certificates(self.0.iter().cloned())
     }
@@ -74,7 +74,7 @@ impl fmt::Debug for Certificates {
     }
 }
 
-/// The connections to one bucket; cheap to clone.
+/// Connections to one bucket; cheap to clone.
 #[derive(Clone)]
 pub struct Connections(Client<Dialer, RequestBody>);
 
@@ -85,20 +85,20 @@ impl fmt::Debug for Connections {
 }
 
 impl Connections {
-    /// Connections to the host of each request; `timeout` is for name, TCP and TLS together.
+    /// Connects to the host of each request; `timeout` is for DNS, TCP and TLS together.
     pub fn new(trusted: Trusted<'_>, timeout: Duration) -> Self {
-        Self::with_resolver(Hosts::Named(GaiResolver::new()), trusted, timeout)
+        Self::with_resolver(Resolver::System(GaiResolver::new()), trusted, timeout)
     }
 
-    /// Connections to this address for every host.
+    /// Connects to this address for every host.
     pub fn to_address(address: SocketAddr, trusted: Trusted<'_>, timeout: Duration) -> Self {
-        Self::with_resolver(Hosts::One(address), trusted, timeout)
+        Self::with_resolver(Resolver::Fixed(address), trusted, timeout)
     }
 
-    fn with_resolver(hosts: Hosts, trusted: Trusted<'_>, timeout: Duration) -> Self {
-        let mut tcp = HttpConnector::new_with_resolver(hosts);
+    fn with_resolver(resolver: Resolver, trusted: Trusted<'_>, timeout: Duration) -> Self {
+        let mut tcp = HttpConnector::new_with_resolver(resolver);
         tcp.set_nodelay(true);
-        // The layer above handles `https`.
+        // The connector around it handles `https`.
         tcp.enforce_http(false);
         let dialer = Dialer {
             connector: HttpsConnector::from((tcp, trusted.tls())),
@@ -117,19 +117,19 @@ impl Connections {
     }
 }
 
-/// Keeps a connection from being used again: a new one may reach a server that works.
+/// Prevents reuse of a connection: a new one may reach a server that works.
 pub(super) fn poison(used: &CaptureConnection) {
     if let Some(connected) = used.connection_metadata().as_ref() {
         connected.poison();
     }
 }
 
-/// Authorities that TLS trusts.
+/// Root certificates that TLS trusts.
 #[derive(Clone, Copy, Debug)]
 pub enum Trusted<'c> {
-    /// Nobody: the endpoint is plain HTTP.
+    /// None: the endpoint is plain HTTP.
     Nobody,
-    /// The authorities that browsers trust, and these.
+    /// Those that browsers trust, and these.
     Public(&'c Certificates),
 }
 
@@ -146,10 +146,10 @@ impl Trusted<'_> {
     }
 }
 
-/// Connects, with one timeout for name, TCP and TLS together.
+/// Connects, with one timeout for DNS, TCP and TLS together.
 #[derive(Clone)]
 struct Dialer {
-    connector: HttpsConnector<HttpConnector<Hosts>>,
+    connector: HttpsConnector<HttpConnector<Resolver>>,
     timeout: Duration,
 }
 
@@ -176,16 +176,16 @@ impl Service<Uri> for Dialer {
     }
 }
 
-/// Resolves the names of hosts.
+/// Resolves host names.
 #[derive(Clone)]
-enum Hosts {
-    /// By the system's resolver.
-    Named(GaiResolver),
-    /// All to one address.
-    One(SocketAddr),
+enum Resolver {
+    /// Uses the system's resolver.
+    System(GaiResolver),
+    /// Resolves all names to one address.
+    Fixed(SocketAddr),
 }
 
-impl Service<Name> for Hosts {
+impl Service<Name> for Resolver {
     type Response = std::vec::IntoIter<SocketAddr>;
     type Error = BoxError;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
@@ -196,12 +196,12 @@ impl Service<Name> for Hosts {
 
     fn call(&mut self, name: Name) -> Self::Future {
         match self {
-            Self::Named(resolver) => {
+            Self::System(resolver) => {
                 let found = resolver.call(name);
                 let addresses = found.map(|found| Ok(found?.collect::<Vec<_>>().into_iter()));
                 addresses.boxed()
             }
-            Self::One(address) => std::future::ready(Ok(vec![*address].into_iter())).boxed(),
+            Self::Fixed(address) => std::future::ready(Ok(vec![*address].into_iter())).boxed(),
         }
     }
 }
@@ -231,7 +231,7 @@ mod tests {
         Certificates::from_file(file.path())
     }
 
-    /// A server with this certificate that answers every client that trusts it.
+    /// Starts a server with this certificate, which answers every client that trusts it.
     async fn server(identity: &CertifiedKey<KeyPair>) -> SocketAddr {
         let key = PrivateKeyDer::try_from(identity.signing_key.serialize_der());
         let chain = vec![identity.cert.der().clone()];
@@ -256,7 +256,7 @@ mod tests {
         address
     }
 
-    /// Why a server with this address and name is not reached in time.
+    /// Returns the error of a request to a server with this address and name, if it fails.
     async fn failure(
         address: SocketAddr,
         certificates: &Certificates,

@@ -1,10 +1,10 @@
 //! Presigned GET: a URL that lets its holder read one object of a private bucket for a limited time.
 //!
-//! The time of signing is rounded down to a *window* of half the address's life: all addresses of an
-//! object that are signed within a window are equal, so a browser finds what it has loaded, and each
-//! is valid for at least half its life.
+//! The time of signing is rounded down to a *window* of half the URL's lifetime: all URLs of an object that
+//! are signed within a window are equal, so a browser can use its cache, and each is valid for at least
+//! half its lifetime.
 //!
-//! S3 has Signature Version 4 in the query. OSS has its own, which covers `x-oss-process` too:
+//! S3 uses Signature Version 4 in the query. OSS has its own version, which also covers `x-oss-process`:
 //! <https://www.alibabacloud.com/help/en/oss/developer-reference/add-signatures-to-urls>.
 
 use std::time::{Duration, SystemTime};
@@ -19,30 +19,29 @@ use super::{
 };
 use crate::store::{Credentials, Error, ObjectKey};
 
-/// Reads one object.
+/// Request to read one object.
 #[derive(Clone, Copy, Debug)]
 pub struct Read<'a> {
-    /// Which one.
+    /// Key of the object.
     pub key: &'a ObjectKey,
-    /// Without its bytes: a signature is for one method.
+    /// Whether the method is `HEAD`; a signature is for one method.
     pub is_head: bool,
-    /// Processing of a picture or a video by OSS before it answers (`x-oss-process`); other buckets
-    /// ignore it.
+    /// Processing of an image or a video by OSS (`x-oss-process`); other buckets ignore it.
     pub process: Option<&'a str>,
 }
 
-/// The address of an object, signed.
+/// A presigned URL of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignedRead {
-    /// The address.
+    /// The URL.
     pub url: String,
-    /// Until when it is valid.
+    /// Time of its expiration.
     pub expires_at: DateTime<Utc>,
-    /// How long the same address would be made again.
+    /// Time for which signing again returns an equal URL.
     pub same_for: Duration,
 }
 
-/// Signs addresses with the credentials of one request.
+/// Signs URLs with the credentials of one request.
 #[derive(Clone, Debug)]
 pub struct ReadSigner {
     bucket: Bucket,
@@ -61,7 +60,7 @@ impl Session {
 }
 
 impl ReadSigner {
-    /// Signs an address, which ends no later than the credentials.
+    /// Signs a URL, which expires no later than the credentials.
     pub fn sign(&self, read: Read<'_>) -> SignedRead {
         let bucket = &self.bucket.0;
         let now = bucket.clock.now();
@@ -94,7 +93,7 @@ impl Read<'_> {
     }
 }
 
-/// The query of an address of OSS, its signature last. No header is signed, not even the host.
+/// Builds the query of an OSS URL, with the signature last. Signs no header, not even `Host`.
 fn oss_query(
     bucket: &str,
     region: &str,
@@ -128,7 +127,7 @@ fn oss_query(
     format!("{query}&{}={signature}", OSS4.signature)
 }
 
-/// When an address is signed, and for how long.
+/// Times of signing and expiration of a URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Times {
     signed_at: DateTime<Utc>,
@@ -137,7 +136,7 @@ struct Times {
 }
 
 impl Times {
-    /// In whole seconds, as signatures have them.
+    /// Computes the times in whole seconds, the resolution of signatures.
     fn new(now: SystemTime, life: Duration, credentials_end: Option<SystemTime>) -> Self {
         let seconds = |moment: SystemTime| DateTime::<Utc>::from(moment).timestamp();
         let now = seconds(now);
@@ -193,13 +192,13 @@ mod tests {
     #[test]
     fn an_address_of_oss_has_the_signature_alibabacloud_oss_v2_makes() {
         let (token, process) = (Some("token+/="), Some("image/resize,w_200/format,webp"));
-        let of_get = "33d5b79491fd374372f0f5ceb8cba7ba29d622f958e9729e7809966b458719b6";
-        let of_head = "bd19663da5c1752426cdc77d2c6f701f5cef64ff9b118efa29e81a336de0b222";
+        let get_signature = "33d5b79491fd374372f0f5ceb8cba7ba29d622f958e9729e7809966b458719b6";
+        let head_signature = "bd19663da5c1752426cdc77d2c6f701f5cef64ff9b118efa29e81a336de0b222";
         let with_token = "5787c991ceea4b0cd06976d7a61648b4146771ca851893a9344337e1c59bed04";
         let processed = "a820e5f5652e57cebd6c7970c1b13746b39a84b99c8bbe593afbeb83b8658ca1";
         for (method, token, process, signature) in [
-            ("GET", None, None, of_get),
-            ("HEAD", None, None, of_head),
+            ("GET", None, None, get_signature),
+            ("HEAD", None, None, head_signature),
             ("GET", token, None, with_token),
             ("GET", token, process, processed),
         ] {
@@ -236,12 +235,12 @@ mod tests {
 
     #[tokio::test]
     async fn an_address_of_s3_is_the_one_botocore_makes() {
-        let of_get = "1a61020e6ed904e1b8e659d5ad4f4b44d17e4cdfdc5750bdd6042b625344ad45";
-        let of_head = "fed25144c594363a9023ce9e650b243447eecf7d3f1b4fb00edcf7d83ede8ede";
+        let get_signature = "1a61020e6ed904e1b8e659d5ad4f4b44d17e4cdfdc5750bdd6042b625344ad45";
+        let head_signature = "fed25144c594363a9023ce9e650b243447eecf7d3f1b4fb00edcf7d83ede8ede";
         let with_token = "272ceb2957bc2e2a0654a8527a1970ced83a39fbbcc2e1042dae76df952ef862";
         for (method, token, signature) in [
-            ("GET", None, of_get),
-            ("HEAD", None, of_head),
+            ("GET", None, get_signature),
+            ("HEAD", None, head_signature),
             ("GET", Some("token+/="), with_token),
         ] {
             let signer = signer(Dialect::S3, None, token).await;
@@ -249,7 +248,7 @@ mod tests {
             let (bucket, stamp) = (&signer.bucket.0, example_stamp());
             let url = bucket.presign(&signer.credentials, &stamp, method, &key, &[], LIFE);
             let token = token.map_or("", |_| "X-Amz-Security-Token=token%2B%2F%3D&");
-            // botocore has the token behind the other names; S3 sorts them anyway.
+            // botocore puts the token after the other names; S3 sorts them anyway.
             assert_eq!(
                 url,
                 format!(
@@ -311,7 +310,7 @@ mod tests {
             (start + 5000, 5000, 3500),
             (start + 300, 300, 200),
             (start + 100, 100, 0),
-            // Not to be: such credentials are refreshed.
+            // Does not happen, since such credentials are refreshed.
             (start + 10, 10, 0),
             (start - 10, 1, 0),
         ] {

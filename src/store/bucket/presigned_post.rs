@@ -1,7 +1,7 @@
-//! Presigned POST: a signed form with which a client puts one object under one key into the bucket
-//! itself.
+//! Presigned POST: a signed form with which a client uploads one object directly to the bucket, under a
+//! fixed key.
 //!
-//! Amazon's Signature Version 4 and OSS's own one differ in their words alone:
+//! Amazon's Signature Version 4 and that of OSS differ only in names and constants:
 //! <https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-UsingHTTPPOST.html>,
 //! <https://www.alibabacloud.com/help/en/oss/developer-reference/postobject>.
 
@@ -17,29 +17,29 @@ use crate::store::{Credentials, Error, ObjectKey};
 /// Conditions of a presigned POST.
 #[derive(Clone, Copy, Debug)]
 pub struct PostConditions<'a> {
-    /// The only key it puts.
+    /// Key of the object.
     pub key: &'a ObjectKey,
-    /// Largest file, in bytes; the smallest has one.
+    /// Largest file accepted, in bytes; the smallest has 1 byte.
     pub max_bytes: u64,
-    /// When it is signed.
+    /// Time of signing.
     pub now: DateTime<Utc>,
-    /// When it expires, to the millisecond.
+    /// Time of expiration, to the millisecond.
     pub expires_at: DateTime<Utc>,
 }
 
 /// A signed form.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PresignedPost {
-    /// Where it is sent.
+    /// URL to post it to.
     pub url: String,
-    /// Its fields in the order to send them; the file comes after them.
+    /// Fields in the order to send them, before the file.
     pub fields: Vec<(&'static str, String)>,
-    /// When it expires.
+    /// Time of expiration.
     pub expires_at: DateTime<Utc>,
 }
 
 impl Session {
-    /// A form expires no later than the credentials that signed it.
+    /// Signs a form, which expires no later than the credentials.
     pub(in crate::store) async fn presign_post(
         &self,
         mut conditions: PostConditions<'_>,
@@ -62,20 +62,20 @@ impl Session {
     }
 }
 
-/// The field names and constants of a vendor's signature.
+/// Field names and constants of a vendor's signature.
 pub(super) struct Scheme {
-    /// Field and value that name the signature.
+    /// Field and value of the signature version.
     pub(super) version: (&'static str, &'static str),
     pub(super) credential: &'static str,
     pub(super) date: &'static str,
     pub(super) security_token: &'static str,
     pub(super) signature: &'static str,
-    /// Precedes the secret.
+    /// Prefix of the secret.
     secret_prefix: &'static str,
     service: &'static str,
-    /// Terminates the scope of a signing key.
-    request: &'static str,
-    /// Fields and values that forbid overwriting and publishing.
+    /// Termination string of the credential scope.
+    terminator: &'static str,
+    /// Fields and values that prevent overwriting and public access.
     guards: &'static [(&'static str, &'static str)],
 }
 
@@ -87,8 +87,8 @@ const AWS4: Scheme = Scheme {
     signature: "x-amz-signature",
     secret_prefix: "AWS4",
     service: "s3",
-    request: "aws4_request",
-    // No field of S3 forbids overwriting, and a field that the policy does not name is refused.
+    terminator: "aws4_request",
+    // S3 has no field that prevents overwriting, and refuses fields that the policy does not contain.
     guards: &[],
 };
 
@@ -100,11 +100,11 @@ pub(super) const OSS4: Scheme = Scheme {
     signature: "x-oss-signature",
     secret_prefix: "aliyun_v4",
     service: "oss",
-    request: "aliyun_v4_request",
+    terminator: "aliyun_v4_request",
     guards: &[
         ("x-oss-forbid-overwrite", "true"),
-        // OSS takes fields that the policy does not name, and an object's ACL goes before the
-        // bucket's: left out, a client could publish a file that nobody has looked at.
+        // OSS accepts fields that the policy does not contain, and an object's ACL overrides the bucket's:
+        // without this condition a client could make an unchecked file public.
         ("x-oss-object-acl", "private"),
     ],
 };
@@ -128,17 +128,17 @@ impl Scheme {
         fields
     }
 
-    /// Fields whose value is fixed, beside the key.
+    /// Fields with fixed values, except the key.
     fn fields(
         &self,
         region: &str,
         credentials: &Credentials,
         stamp: &Stamp,
     ) -> Vec<(&'static str, String)> {
-        // Without it the answer is 204, which `uni.uploadFile` takes for a failure.
+        // Without it the response is 204, which `uni.uploadFile` takes for a failure.
         let mut fields = vec![("success_action_status", "200".to_owned())];
-        let words = self.guards.iter().chain([&self.version]);
-        fields.extend(words.map(|&(name, value)| (name, value.to_owned())));
+        let fixed = self.guards.iter().chain([&self.version]);
+        fields.extend(fixed.map(|&(name, value)| (name, value.to_owned())));
         let scope = self.credential_scope(region, credentials, stamp);
         fields.push((self.credential, scope));
         fields.push((self.date, stamp.as_str().to_owned()));
@@ -147,7 +147,7 @@ impl Scheme {
         fields
     }
 
-    /// `ak/20231216/cn-hangzhou/oss/aliyun_v4_request`: the key's id, then the scope of the signature.
+    /// Access key id and credential scope: `ak/20231216/cn-hangzhou/oss/aliyun_v4_request`.
     pub(super) fn credential_scope(
         &self,
         region: &str,
@@ -155,21 +155,21 @@ impl Scheme {
         stamp: &Stamp,
     ) -> String {
         let (id, date) = (credentials.key_id(), stamp.date());
-        format!("{id}/{date}/{region}/{}/{}", self.service, self.request)
+        format!("{id}/{date}/{region}/{}/{}", self.service, self.terminator)
     }
 
-    /// The signature of a policy, in lower-case hex; `date` is the day of the signing key.
+    /// Signs a policy, in lower-case hex; `date` is the day of the signing key.
     fn sign(&self, policy: &str, secret: &str, date: &str, region: &str) -> String {
         SigningKey::from_bytes(&self.signing_key(secret, date, region)).sign(policy)
     }
 
     pub(super) fn signing_key(&self, secret: &str, date: &str, region: &str) -> [u8; 32] {
-        let words = [date, region, self.service, self.request];
+        let words = [date, region, self.service, self.terminator];
         sigv4::derive(self.secret_prefix, secret, words)
     }
 }
 
-/// The policy document, as JSON. S3 refuses a form with a field that it does not name.
+/// Builds the policy document, as JSON. S3 refuses a form with a field that it does not contain.
 fn policy(bucket: &str, given: &PostConditions<'_>, fields: &[(&'static str, String)]) -> String {
     let mut conditions = vec![
         json!({"bucket": bucket}),
@@ -352,8 +352,8 @@ mod tests {
         assert_eq!(value(&form, "x-oss-signature"), signature);
     }
 
-    /// S3 refuses a form with a field that its policy does not name: every one must be there, with
-    /// its value, and nothing else.
+    /// S3 refuses a form with a field that its policy does not contain: every field must be in it, with its
+    /// value, and nothing else.
     #[test]
     fn a_policy_names_every_field_of_its_form() {
         let key = key();

@@ -1,8 +1,8 @@
-//! Looks at objects in the bucket, copies them to another key, finds and removes them.
+//! Reads objects in the bucket, copies them to another key, finds and removes them.
 //!
-//! A copy is made of the very bytes that were seen (`x-amz-copy-source-if-match`), never overwrites
-//! another object, and has headers of its own: those that the client set stay behind. Where bytes are
-//! to be overwritten, the parts that hold them pass through here, and the bucket copies the others.
+//! A copy is made of exactly the object that was seen (`x-amz-copy-source-if-match`), never overwrites
+//! another one, and has its own headers: those that the client set are not copied. Parts with edits are
+//! read, edited and uploaded by this process; the bucket copies the others.
 
 use axum::http::{
     HeaderName, Method,
@@ -23,9 +23,9 @@ use crate::{
     store::{ContentHeaders, Error, Found, ObjectKey, Published, Seen, chunks::Part},
 };
 
-/// Parts of one object that are copied at a time: the bucket does the work.
+/// Parts of one object that are copied concurrently: the bucket does the work.
 const COPIES_IN_FLIGHT: usize = 8;
-/// Size that S3 wants every part but the last to have; OSS is content with less.
+/// Smallest part that S3 accepts, except the last, in bytes; OSS accepts smaller ones.
 const SMALLEST_PART: u64 = 5 * 1024 * 1024;
 
 const COPY_SOURCE: HeaderName = HeaderName::from_static("x-amz-copy-source");
@@ -34,7 +34,7 @@ const COPY_SOURCE_RANGE: HeaderName = HeaderName::from_static("x-amz-copy-source
 const METADATA_DIRECTIVE: HeaderName = HeaderName::from_static("x-amz-metadata-directive");
 
 impl Session {
-    /// One request, so that size, bytes and ETag are of the same object.
+    /// Sends one request, so that size, bytes and ETag are of the same object.
     pub(in crate::store) async fn look(
         &self,
         key: &ObjectKey,
@@ -46,16 +46,16 @@ impl Session {
         call.answer_bytes = head_bytes;
         match self.send(&call, &Attempts::default()).await {
             Ok(answer) => seen(call.operation, answer).map(Some),
-            Err(error) => match self.explained(key, error).await {
+            Err(error) => match self.resolve_403(key, error).await {
                 Error::Refused { status: 404, .. } => Ok(None),
-                // No byte to begin with.
+                // An empty object has no such range.
                 Error::Refused { status: 416, .. } => Ok(Some(Seen::default())),
                 error => Err(error),
             },
         }
     }
 
-    /// Reads bytes of the object that was seen. 404, 412 and 416 mean that it is gone or was replaced.
+    /// Reads a range of the object that was seen. 404, 412 and 416 mean that it is gone or was replaced.
     pub(in crate::store) async fn read(
         &self,
         key: &ObjectKey,
@@ -70,22 +70,22 @@ impl Session {
         call.answer_bytes = bytes;
         let answer = match self.send(&call, &Attempts::default()).await {
             Ok(answer) => answer,
-            Err(error) => return Err(self.explained(key, error).await),
+            Err(error) => return Err(self.resolve_403(key, error).await),
         };
-        let is_asked_for = answer.starts_at() == Some(at)
+        let is_requested_range = answer.offset() == Some(at)
             && answer.body.len() as u64 == end.saturating_sub(at)
             && answer.etag() == Some(&*seen.version);
-        if is_asked_for {
+        if is_requested_range {
             Ok(answer.body)
         } else {
             Err(Error::incomplete_answer(
                 call.operation,
-                "the answer holds other bytes than were asked for",
+                "the response has other bytes than requested",
             ))
         }
     }
 
-    /// Copies what was seen, with these bytes overwritten.
+    /// Copies the object that was seen, with edits applied.
     pub(in crate::store) async fn copy(
         &self,
         from: &ObjectKey,
@@ -105,12 +105,12 @@ impl Session {
         copy.run().await
     }
 
-    /// The first object whose key has this prefix.
+    /// Finds the first object whose key has this prefix.
     pub(in crate::store) async fn find(&self, prefix: &str) -> Result<Option<Found>, Error> {
-        self.first_with(prefix, Deadline::Store).await
+        self.find_first(prefix, Deadline::Store).await
     }
 
-    async fn first_with(&self, prefix: &str, deadline: Deadline) -> Result<Option<Found>, Error> {
+    async fn find_first(&self, prefix: &str, deadline: Deadline) -> Result<Option<Found>, Error> {
         let call = self
             .sdk()
             .list_objects_v2()
@@ -125,27 +125,27 @@ impl Session {
             let key = ObjectKey::parse(object.key()?).ok()?;
             let size = object.size()?.try_into().ok()?;
             let since = DateTime::from_timestamp(object.last_modified()?.secs(), 0)?;
-            let is_it = key.as_str().starts_with(prefix);
-            is_it.then_some(Found { key, size, since })
+            let is_match = key.as_str().starts_with(prefix);
+            is_match.then_some(Found { key, size, since })
         });
         Ok(found)
     }
 
-    /// Removes an object, whether it is there or not.
+    /// Removes an object if it exists.
     pub(in crate::store) async fn remove(&self, key: &ObjectKey) -> Result<(), Error> {
-        self.end(Call::delete(key.as_str())).await
+        self.send_removal(Call::delete(key.as_str())).await
     }
 
-    /// Makes a call that removes or aborts; one that finds nothing to end has succeeded.
-    pub(super) async fn end(&self, call: Call<'_>) -> Result<(), Error> {
+    /// Makes a call that removes or aborts something, and succeeds if that does not exist.
+    pub(super) async fn send_removal(&self, call: Call<'_>) -> Result<(), Error> {
         match self.send(&call, &Attempts::default()).await {
             Ok(_) | Err(Error::Refused { status: 404, .. }) => Ok(()),
             Err(error) => Err(error),
         }
     }
 
-    /// Whether there is an object. Asked as part of undoing: the time for storing may be over.
-    pub(super) async fn is_there(&self, key: &ObjectKey) -> Result<bool, Error> {
+    /// Whether an object exists. Has the deadline of undoing: that of storing may have passed.
+    pub(super) async fn exists(&self, key: &ObjectKey) -> Result<bool, Error> {
         let call = Call::head(key.as_str()).undoing();
         match self.send(&call, &Attempts::default()).await {
             Ok(_) => Ok(true),
@@ -155,9 +155,9 @@ impl Session {
         }
     }
 
-    /// Turns a 403 into 404 when listing shows no object: S3 answers 403 for a missing key if the role may not
-    /// list the bucket (GetObject, "Permissions"), others at times even if it may.
-    async fn explained(&self, key: &ObjectKey, mut error: Error) -> Error {
+    /// Turns a 403 into 404 if the key is not listed: S3 answers 403 for a missing key if the role may not list
+    /// the bucket (GetObject, "Permissions"), other servers sometimes even if it may.
+    async fn resolve_403(&self, key: &ObjectKey, mut error: Error) -> Error {
         let Error::Refused { status, .. } = &mut error else {
             return error;
         };
@@ -165,7 +165,7 @@ impl Session {
             match self.is_listed(key, Deadline::Store).await {
                 Ok(false) => *status = 404,
                 Ok(true) | Err(Error::Refused { .. }) => {
-                    tracing::warn!(%key, "the bucket refused to show an object; check that the role may read it and list the bucket");
+                    tracing::warn!(%key, "the bucket denied access to an object; check that the role may read it and list the bucket");
                 }
                 Err(error) => return error,
             }
@@ -174,15 +174,15 @@ impl Session {
     }
 
     async fn is_listed(&self, key: &ObjectKey, deadline: Deadline) -> Result<bool, Error> {
-        let found = self.first_with(key.as_str(), deadline).await?;
+        let found = self.find_first(key.as_str(), deadline).await?;
         Ok(found.is_some_and(|found| found.key == *key))
     }
 }
 
-/// Without its size an object could be too large, and without its ETag another one than is copied.
+/// Requires size and ETag: without them the object could be too large, or replaced before it is copied.
 fn seen(operation: &'static str, answer: Answer) -> Result<Seen, Error> {
     let known = answer.whole_size().zip(answer.etag().map(str::to_owned));
-    let incomplete = || Error::incomplete_answer(operation, "the answer holds no size or no ETag");
+    let incomplete = || Error::incomplete_answer(operation, "the response has no size or no ETag");
     let (size, version) = known.ok_or_else(incomplete)?;
     Ok(Seen {
         head: answer.body,
@@ -211,20 +211,20 @@ impl Copy<'_> {
         };
         match copied {
             Ok(()) => Ok(Published::Now),
-            // Either the source has changed, or there is a copy already.
+            // Either the source has changed, or the copy exists already.
             Err(Error::Refused {
                 status: 404 | 409 | 412,
                 ..
             }) => {
-                if self.session.is_there(self.to).await? {
+                if self.session.exists(self.to).await? {
                     Ok(Published::Before)
                 } else {
                     Ok(Published::Changed)
                 }
             }
-            // It may have been made all the same.
+            // The copy may have been made nevertheless.
             Err(error) if attempts.outcome_is_unknown(Some(&error)) => {
-                match self.session.is_there(self.to).await {
+                match self.session.exists(self.to).await {
                     Ok(true) => Ok(Published::Now),
                     Ok(false) | Err(_) => Err(error),
                 }
@@ -253,7 +253,7 @@ impl Copy<'_> {
             .await
     }
 
-    /// Edited parts one by one, since they take memory, then the bucket's own.
+    /// Uploads edited parts one by one, since they need memory, then lets the bucket copy the others.
     async fn copy_parts(&self, upload_id: &str) -> Result<Uploaded, Error> {
         let size = self.seen.size;
         let copied_bytes = self
@@ -303,9 +303,9 @@ impl Copy<'_> {
         CompletePart::new(call.operation, number, copied.element("ETag"))
     }
 
-    /// A call that copies what was seen.
+    /// Begins a call that copies the object that was seen.
     fn call(&self, operation: &'static str) -> Call<'_> {
-        // A key has no byte that would have to be encoded here.
+        // Keys contain no bytes that need encoding here.
         let source = format!("{}/{}", self.session.name(), self.from);
         Call::new(operation, Method::PUT, self.to.as_str())
             .with(COPY_SOURCE, source)
@@ -317,7 +317,7 @@ impl Copy<'_> {
     }
 }
 
-/// A part of a copy.
+/// A range of a copy, for one part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Piece {
     start: u64,
@@ -325,25 +325,25 @@ struct Piece {
     is_edited: bool,
 }
 
-/// Cuts an object into parts: those that hold an edit of at most [`ONE_CALL_BYTES`], the others of
-/// `copied_bytes` or up to twice as much. All but the last are as large as S3 wants them.
+/// Divides an object into parts: edited ones of at most [`ONE_CALL_BYTES`], and others of `copied_bytes`
+/// to twice as much. All except the last have at least the size that S3 requires.
 fn pieces(size: u64, edits: &[Edit], copied_bytes: u64) -> Vec<Piece> {
     let mut edits: Vec<_> = edits.iter().map(|edit| (edit.at, edit.end())).collect();
     edits.sort_unstable();
     let mut pieces = Vec::new();
     let mut at = 0;
     while at < size {
-        // The next edit from here on, and the end of the part that holds it.
+        // The next edit, and the end of the part that contains it.
         let next = edits.iter().find(|(_, end)| *end > at);
         let start = next.map_or(size, |(start, _)| (*start).clamp(at, size));
         if start - at >= SMALLEST_PART || start == size {
-            copied(&mut pieces, at, start, copied_bytes);
+            push_copied(&mut pieces, at, start, copied_bytes);
             at = start;
             continue;
         }
         let most = size.min(at + ONE_CALL_BYTES as u64);
-        let held = edits.iter().filter(|(start, _)| *start < most);
-        let last = held.map(|(_, end)| *end).max().unwrap_or(at);
+        let contained = edits.iter().filter(|(start, _)| *start < most);
+        let last = contained.map(|(_, end)| *end).max().unwrap_or(at);
         let end = last.clamp(at + SMALLEST_PART, most.max(at + SMALLEST_PART));
         let end = end.min(size);
         pieces.push(Piece {
@@ -357,8 +357,8 @@ fn pieces(size: u64, edits: &[Edit], copied_bytes: u64) -> Vec<Piece> {
 }
 
 /// Adds parts of about the same size for bytes that the bucket copies.
-fn copied(pieces: &mut Vec<Piece>, start: u64, end: u64, about: u64) {
-    let count = (end - start).checked_div(about).unwrap_or(1).max(1);
+fn push_copied(pieces: &mut Vec<Piece>, start: u64, end: u64, part_size: u64) {
+    let count = (end - start).checked_div(part_size).unwrap_or(1).max(1);
     let each = (end - start).div_ceil(count);
     pieces.extend((start..end).step_by(each as usize).map(|at| Piece {
         start: at,
@@ -571,16 +571,16 @@ mod tests {
         let (server, session) = scripted(answers).await;
         let key = key("images/a.png");
         for expected in [true, false] {
-            let is_there = session.is_there(&key).await;
-            assert_eq!(is_there.expect("an answer"), expected);
+            let exists = session.exists(&key).await;
+            assert_eq!(exists.expect("an answer"), expected);
         }
-        assert_eq!(refused(session.is_there(&key).await), 400);
+        assert_eq!(refused(session.exists(&key).await), 400);
         let asked = server.requests();
         let line = "HEAD /s3/chat/images/a.png HTTP/1.1";
         assert!(asked.iter().all(|asked| asked.head.starts_with(line)));
         for (listed, expected) in [(listing(&[]), false), (listing(&["images/a.png"]), true)] {
             let (_, session) = scripted([missing(403), listed]).await;
-            assert_eq!(session.is_there(&key).await.expect("a list"), expected);
+            assert_eq!(session.exists(&key).await.expect("a list"), expected);
         }
     }
 

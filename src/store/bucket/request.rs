@@ -1,6 +1,6 @@
-//! Our own calls: those with a file's bytes, and those of which one element of XML is read at most. The
-//! SDK's way from a builder to an answer costs more than everything else that a small upload does, and
-//! each of its operations is some 40 KB of the program.
+//! Calls without the SDK: those that send or receive a file's bytes, and those whose response needs one XML
+//! element at most. An SDK call costs more than everything else in a small upload, and each of its
+//! operations adds about 40 KB to the program.
 
 use std::{
     borrow::Cow,
@@ -31,11 +31,11 @@ use super::{
 };
 use crate::store::{BoxError, ContentHeaders, Credentials, Error, chunks::Part};
 
-/// Default of [`Call::answer_bytes`]. Errors are XML of some hundred bytes.
+/// Default of [`Call::answer_bytes`]. Errors are XML of a few hundred bytes.
 const ANSWER_BYTES: usize = 64 * 1024;
-/// Most of an error's message that goes into the log, in bytes.
+/// Longest error message in the log, in bytes.
 const MESSAGE_BYTES: usize = 500;
-/// Our name in the bucket's own log.
+/// `User-Agent`, for the bucket's access log.
 const AGENT: HeaderValue =
     HeaderValue::from_static(concat!("chat-upload/", env!("CARGO_PKG_VERSION")));
 
@@ -48,17 +48,17 @@ type Headers = Vec<(HeaderName, HeaderValue)>;
 /// A call to the bucket.
 #[derive(Debug)]
 pub(super) struct Call<'c> {
-    /// S3's name of the operation.
+    /// S3 operation.
     pub(super) operation: &'static str,
     pub(super) method: Method,
-    /// The object's; empty for the bucket itself.
+    /// Key of the object; empty for the bucket itself.
     pub(super) key: &'c str,
-    /// Encoded and sorted.
+    /// Encoded and sorted query.
     pub(super) query: String,
-    /// Beside those that every call has.
+    /// Headers besides those of every call.
     pub(super) headers: Headers,
     pub(super) body: Option<Part>,
-    /// Most of the answer's body that is read, in bytes.
+    /// Most bytes to read of the response's body.
     pub(super) answer_bytes: usize,
     deadline: Deadline,
 }
@@ -77,31 +77,31 @@ impl<'c> Call<'c> {
         }
     }
 
-    /// Asks for an object's headers.
+    /// Creates a request for an object's headers.
     pub(super) fn head(key: &'c str) -> Self {
         Self::new("HeadObject", Method::HEAD, key)
     }
 
-    /// Removes an object, whether it is there or not.
+    /// Creates a request to remove an object.
     pub(super) fn delete(key: &'c str) -> Self {
         Self::new("DeleteObject", Method::DELETE, key)
     }
 
-    /// Ends a multipart upload without an object.
+    /// Creates a request to abort a multipart upload.
     pub(super) fn abort(key: &'c str, upload_id: &str) -> Self {
         let mut call = Self::new("AbortMultipartUpload", Method::DELETE, key);
         call.query = encoded_query(&[("uploadId", upload_id)]);
         call
     }
 
-    /// Adds a header of ours, which is always one that HTTP can carry.
+    /// Adds a header. Skips an invalid value, which no caller passes.
     pub(super) fn with(mut self, name: HeaderName, value: impl TryInto<HeaderValue>) -> Self {
         self.headers
             .extend(value.try_into().ok().map(|value| (name, value)));
         self
     }
 
-    /// Adds the headers that are kept beside the bytes.
+    /// Adds the headers that are stored with an object.
     pub(super) fn with_content(self, content: &ContentHeaders, session: &Session) -> Self {
         let cache_control = &session.bucket.0.settings.cache_control;
         let call = self
@@ -113,14 +113,14 @@ impl<'c> Call<'c> {
         }
     }
 
-    /// Makes it a part of undoing, for which there is time when storing must have stopped.
+    /// Gives the call the deadline of undoing, which is later than that of storing.
     pub(super) fn undoing(mut self) -> Self {
         self.deadline = Deadline::Undo;
         self
     }
 }
 
-/// An answer of 2xx.
+/// A response with a 2xx status.
 #[derive(Debug)]
 pub(super) struct Answer {
     headers: HeaderMap,
@@ -128,25 +128,25 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    /// The entity tag, in its quotes.
+    /// ETag, with its quotes.
     pub(super) fn etag(&self) -> Option<&str> {
         self.headers.get(ETAG)?.to_str().ok()
     }
 
-    /// Whether the bucket began its answer with 200 and failed then, as it may when it copies ("Response
-    /// and special errors" of CopyObject in the S3 API Reference).
+    /// Whether it is an error in spite of status 200, as it may be when copying ("Response and special
+    /// errors" of CopyObject in the S3 API Reference).
     fn is_error(&self) -> bool {
         self.element("Error").is_some()
     }
 
-    /// The text of the first XML element of this name.
+    /// Returns the text of the first XML element of this name.
     pub(super) fn element(&self, name: &str) -> Option<String> {
         let text = std::str::from_utf8(&self.body).ok()?;
-        element(text, name).map(unescaped)
+        element(text, name).map(unescape)
     }
 
-    /// Where the body stands in the object.
-    pub(super) fn starts_at(&self) -> Option<u64> {
+    /// Offset of the body in the object.
+    pub(super) fn offset(&self) -> Option<u64> {
         let Some(range) = self.headers.get(CONTENT_RANGE) else {
             return Some(0);
         };
@@ -158,7 +158,7 @@ impl Answer {
         start.parse().ok()
     }
 
-    /// Size of the whole object, in bytes, whether all of it was asked for or not.
+    /// Size of the whole object, in bytes, even if only a range was requested.
     pub(super) fn whole_size(&self) -> Option<u64> {
         let range = self.headers.get(CONTENT_RANGE);
         let whole = range.and_then(|range| range.to_str().ok()?.rsplit_once('/'));
@@ -173,7 +173,7 @@ impl Answer {
 /// Why an attempt failed.
 #[derive(Debug)]
 enum AttemptError {
-    /// Before anything was sent.
+    /// Failed before anything was sent.
     Unsent(Error),
     TimedOut,
     Unanswered(BoxError),
@@ -201,7 +201,7 @@ impl AttemptError {
 }
 
 impl Session {
-    /// Makes a call, with retries, at most until its deadline.
+    /// Sends a call, with retries, at most until its deadline.
     ///
     /// # Errors
     /// [`Error::Refused`], [`Error::Unavailable`] or [`Error::TimedOut`].
@@ -231,13 +231,13 @@ impl Session {
             let attempt = tokio::time::timeout(timeout, attempt).await;
             let error = match attempt.unwrap_or(Err(AttemptError::TimedOut)) {
                 Ok(answer) => {
-                    tokens.give_back(taken);
+                    tokens.release(taken);
                     return Ok(answer);
                 }
                 Err(error) => error,
             };
             let refusal = match &error {
-                // Another attempt could not change it.
+                // Not retryable.
                 AttemptError::Unsent(_) => return Err(error),
                 AttemptError::TimedOut | AttemptError::Unanswered(_) => None,
                 AttemptError::Answered(refusal) => Some(&**refusal),
@@ -298,7 +298,7 @@ impl Session {
         let bucket = &self.bucket.0;
         let address = &bucket.addresses.own;
         let stamp = Stamp::new(bucket.clock.now());
-        let path = address.path_of(call.key);
+        let path = address.object_path(call.key);
         let headers = signed_headers(call, payload, address, credentials, &stamp)?;
         let region = address.region();
         let signer = Signer {
@@ -331,7 +331,7 @@ impl Session {
         Ok(request)
     }
 
-    /// The value of `x-amz-content-sha256`.
+    /// Value of `x-amz-content-sha256`.
     fn payload(&self, call: &Call<'_>) -> Cow<'static, str> {
         if !self.bucket.0.signs_payloads {
             return UNSIGNED_PAYLOAD.into();
@@ -362,7 +362,7 @@ impl Session {
     }
 }
 
-/// All headers that the signature covers, sorted by name.
+/// Returns all headers that the signature covers, sorted by name.
 fn signed_headers(
     call: &Call<'_>,
     payload: &str,
@@ -388,7 +388,7 @@ fn signed_headers(
     Ok(headers)
 }
 
-/// Reads a body to its end, or `at_most` bytes of it.
+/// Reads a body, at most `at_most` bytes of it.
 async fn read(mut body: Incoming, at_most: usize, into: &mut BytesMut) -> hyper::Result<()> {
     while let Some(frame) = body.frame().await.transpose()? {
         let Ok(data) = frame.into_data() else {
@@ -403,15 +403,15 @@ async fn read(mut body: Incoming, at_most: usize, into: &mut BytesMut) -> hyper:
     Ok(())
 }
 
-/// The text of the first XML element of this name.
+/// Returns the text of the first XML element of this name.
 fn element<'t>(text: &'t str, name: &str) -> Option<&'t str> {
     let (_, rest) = text.split_once(&format!("<{name}>"))?;
     let (content, _) = rest.split_once(&format!("</{name}>"))?;
     Some(content.trim()).filter(|content| !content.is_empty())
 }
 
-/// Text of XML as it was before it was escaped.
-fn unescaped(text: &str) -> String {
+/// Unescapes XML text.
+fn unescape(text: &str) -> String {
     const ESCAPED: [(&str, &str); 6] = [
         ("&quot;", "\""),
         ("&#34;", "\""),
@@ -424,7 +424,7 @@ fn unescaped(text: &str) -> String {
     escaped.fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
 }
 
-/// Both clouds ask for it in a support case.
+/// Request id, which both clouds need for a support case.
 fn request_id<'t>(headers: &'t HeaderMap, text: &'t str) -> Option<&'t str> {
     let header = |name| headers.get(name)?.to_str().ok();
     header("x-amz-request-id")
@@ -444,7 +444,7 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     millis.ok().map(Duration::from_millis)
 }
 
-/// When the answer was made, by the bucket's clock. `None` for one out of a cache.
+/// Time of the response by the bucket's clock; `None` for a cached one.
 fn server_date(headers: &HeaderMap) -> Option<SystemTime> {
     if headers.contains_key(AGE) {
         return None;
@@ -465,7 +465,7 @@ mod tests {
         test_server::{OK, answer, error_body},
     };
 
-    /// Asks for the next attempt at once.
+    /// Header that makes the next attempt immediate.
     const AT_ONCE: &str = "x-amz-retry-after: 0\r\n";
     const HOUR: Duration = Duration::from_secs(3600);
 
@@ -611,14 +611,14 @@ mod tests {
         let (_, mut session) = scripted([OK.to_owned(), OK.to_owned()]).await;
         let now = Instant::now();
         session.limit = Some(TimeLimit {
-            // Not now: timers go by whole milliseconds.
+            // Earlier than now, since timers have a resolution of 1 ms.
             store_until: now - HOUR / 3600,
             undo_until: now + HOUR,
         });
         let key = key("images/a.png");
         let error = session.remove(&key).await.expect_err("too late");
         assert!(matches!(error, Error::TimedOut { .. }), "{error}");
-        let is_there = session.is_there(&key).await;
-        assert!(is_there.expect("an answer"));
+        let exists = session.exists(&key).await;
+        assert!(exists.expect("an answer"));
     }
 }

@@ -1,6 +1,6 @@
-//! The SDK's *standard* retry mode ("Retry behavior" of the AWS SDKs and Tools Reference Guide) for
-//! our own calls: three attempts, exponential backoff with full jitter, a bucket of retry tokens
-//! that all calls share, and correction of clock skew.
+//! The SDK's *standard* retry mode ("Retry behavior" of the AWS SDKs and Tools Reference Guide) for calls
+//! without the SDK: three attempts, exponential backoff with full jitter, a token bucket shared by all
+//! calls, and correction of clock skew.
 
 use std::{
     sync::{
@@ -14,14 +14,14 @@ use axum::http::StatusCode;
 
 use crate::store::Error;
 
-/// Attempts of one call, the first one included.
+/// Most attempts of one call, including the first.
 pub(super) const MAX_ATTEMPTS: u32 = 3;
 /// Longest backoff before the first retry; each further one may be twice as long.
 const FIRST_BACKOFF: Duration = Duration::from_secs(1);
-/// Longest backoff, also where the bucket asks for more.
+/// Longest backoff, even if the bucket asks for more.
 const MAX_BACKOFF: Duration = Duration::from_secs(20);
 
-/// Codes of throttling.
+/// Error codes of throttling.
 const THROTTLED: [&str; 10] = [
     "SlowDown",
     "Throttling",
@@ -34,9 +34,9 @@ const THROTTLED: [&str; 10] = [
     "TooManyRequestsException",
     "PriorRequestNotComplete",
 ];
-/// Codes of faults that may pass at once.
+/// Error codes of transient errors.
 const TRANSIENT: [&str; 3] = ["RequestTimeout", "RequestTimeoutException", "InternalError"];
-/// Codes of a signature whose time is too far from the bucket's, among other reasons.
+/// Error codes of clock skew, among other causes.
 const SKEWED: [&str; 5] = [
     "RequestTimeTooSkewed",
     "SignatureDoesNotMatch",
@@ -44,7 +44,7 @@ const SKEWED: [&str; 5] = [
     "AuthFailure",
     "AccessDeniedException",
 ];
-/// A smaller clock skew is not the reason for a refused signature.
+/// Largest clock skew that is not taken for the cause of a refused signature.
 const MAX_SKEW: Duration = Duration::from_secs(4 * 60);
 
 /// Counts the attempts of one call.
@@ -52,7 +52,7 @@ const MAX_SKEW: Duration = Duration::from_secs(4 * 60);
 pub(super) struct Attempts(Arc<AtomicU32>);
 
 impl Attempts {
-    /// One more is about to be sent.
+    /// Counts an attempt about to be sent.
     pub(super) fn begin(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
@@ -61,8 +61,8 @@ impl Attempts {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Whether an attempt whose answer never came may have succeeded in the bucket. A call that was
-    /// never sent, or was refused at its first attempt, has no such attempt.
+    /// Whether an attempt without a response may have succeeded. A call that was never sent, or was
+    /// refused at its first attempt, has no such attempt.
     pub(super) fn outcome_is_unknown(&self, error: Option<&Error>) -> bool {
         match (self.made(), error) {
             (0, _) | (1, None | Some(Error::Refused { .. })) => false,
@@ -71,21 +71,21 @@ impl Attempts {
     }
 }
 
-/// An answer of 3xx, 4xx or 5xx.
+/// A response with a 3xx, 4xx or 5xx status.
 #[derive(Debug)]
 pub(super) struct Refusal {
     pub(super) status: StatusCode,
     pub(super) code: String,
     pub(super) request_id: String,
     pub(super) message: String,
-    /// The backoff the answer asks for (`x-amz-retry-after`).
+    /// Backoff requested by the response (`x-amz-retry-after`).
     pub(super) retry_after: Option<Duration>,
-    /// The clock skew of the signature.
+    /// Clock skew of the signature.
     pub(super) skew: Duration,
 }
 
-/// Tokens that a retry costs after a refusal, or after no answer, an incomplete one or none in time;
-/// `None` when there is to be no retry.
+/// Cost in tokens of a retry after a refusal, or without one after a missing, incomplete or late response;
+/// `None` if the error is not retryable.
 fn cost(refusal: Option<&Refusal>) -> Option<u32> {
     const THROTTLED_OR_REFUSED: u32 = 5;
     const LOST: u32 = 10;
@@ -104,21 +104,21 @@ fn cost(refusal: Option<&Refusal>) -> Option<u32> {
     }
 }
 
-/// How long to wait before retry number `retry`, counted from 1; `jitter` is between 0 and 1.
+/// Returns the wait before retry number `retry`, counted from 1; `jitter` is between 0 and 1.
 fn backoff(asked: Option<Duration>, retry: u32, jitter: f64) -> Duration {
-    let chosen = || FIRST_BACKOFF.saturating_mul(1 << (retry - 1).min(10));
+    let computed = || FIRST_BACKOFF.saturating_mul(1 << (retry - 1).min(10));
     match asked {
         Some(asked) => asked.min(MAX_BACKOFF),
-        None => chosen().min(MAX_BACKOFF).mul_f64(jitter),
+        None => computed().min(MAX_BACKOFF).mul_f64(jitter),
     }
 }
 
-/// The retry token bucket of all calls together: a bucket in trouble is not called three times for
-/// everything. A call that succeeds returns some.
+/// Retry token bucket of all calls: it limits retries while a bucket fails. Successful calls return
+/// tokens.
 #[derive(Debug)]
 pub(super) struct RetryTokens(AtomicU32);
 
-/// Tokens that a call took for its last retry.
+/// Tokens taken for the last retry of a call.
 #[derive(Debug, Default)]
 pub(super) struct Taken(u32);
 
@@ -131,7 +131,7 @@ impl Default for RetryTokens {
 impl RetryTokens {
     const FULL: u32 = 500;
 
-    /// Takes tokens for a retry and returns the backoff before it; `None` when there is to be none.
+    /// Takes tokens for a retry and returns its backoff; `None` if the call must not be retried.
     pub(super) fn take(
         &self,
         refusal: Option<&Refusal>,
@@ -150,8 +150,8 @@ impl RetryTokens {
         Some(backoff(asked, attempts_made.max(1), fastrand::f64()))
     }
 
-    /// After a call that succeeded: the tokens of its last retry come back, or one.
-    pub(super) fn give_back(&self, Taken(taken): Taken) {
+    /// Returns the tokens of a successful call's last retry, or one if it had none.
+    pub(super) fn release(&self, Taken(taken): Taken) {
         if self.0.load(Ordering::Relaxed) == Self::FULL {
             return;
         }
@@ -161,11 +161,11 @@ impl RetryTokens {
     }
 }
 
-/// Clock skew: the local clock corrected by the `Date` of rejected calls.
+/// Local clock, corrected by the `Date` of rejected calls.
 #[derive(Debug, Default)]
 pub(super) struct SkewedClock {
-    /// How far the bucket's clock is ahead, in milliseconds.
-    ahead: AtomicI64,
+    /// Offset of the bucket's clock, in milliseconds.
+    offset: AtomicI64,
 }
 
 impl SkewedClock {
@@ -174,9 +174,9 @@ impl SkewedClock {
     }
 
     fn corrected(&self, at: SystemTime) -> SystemTime {
-        let ahead = self.ahead.load(Ordering::Relaxed);
-        let by = Duration::from_millis(ahead.unsigned_abs());
-        let corrected = if ahead < 0 {
+        let offset = self.offset.load(Ordering::Relaxed);
+        let by = Duration::from_millis(offset.unsigned_abs());
+        let corrected = if offset < 0 {
             at.checked_sub(by)
         } else {
             at.checked_add(by)
@@ -184,20 +184,20 @@ impl SkewedClock {
         corrected.unwrap_or(at)
     }
 
-    /// Compares the `Date` of an answer with the time its call was sent, and corrects the clock from
-    /// now on if that is far off. Returns the skew.
+    /// Compares the `Date` of a response with the time its call was sent, and corrects the clock if they
+    /// differ too much. Returns the skew.
     pub(super) fn observe(&self, server_date: SystemTime, sent_at: SystemTime) -> Duration {
-        let skew = between(self.corrected(sent_at), server_date);
+        let skew = millis_between(self.corrected(sent_at), server_date);
         if skew.unsigned_abs() > MAX_SKEW.as_millis() as u64 {
-            let ahead = between(sent_at, server_date);
-            self.ahead.store(ahead, Ordering::Relaxed);
+            let offset = millis_between(sent_at, server_date);
+            self.offset.store(offset, Ordering::Relaxed);
         }
         Duration::from_millis(skew.unsigned_abs())
     }
 }
 
-/// Milliseconds from one moment to another, less than zero when it is earlier.
-fn between(from: SystemTime, to: SystemTime) -> i64 {
+/// Milliseconds from one time to another, negative if it is earlier.
+fn millis_between(from: SystemTime, to: SystemTime) -> i64 {
     match to.duration_since(from) {
         Ok(later) => later.as_millis() as i64,
         Err(earlier) => -(earlier.duration().as_millis() as i64),
@@ -297,11 +297,11 @@ mod tests {
         };
         let taken: Vec<_> = std::iter::from_fn(again).collect();
         assert_eq!(taken.len(), 50);
-        tokens.give_back(taken.into_iter().next_back().expect("a retry"));
+        tokens.release(taken.into_iter().next_back().expect("a retry"));
         assert!(again().is_some());
         assert!(again().is_none());
         for _ in 0..10 {
-            tokens.give_back(Taken::default());
+            tokens.release(Taken::default());
         }
         assert!(again().is_some());
     }
@@ -309,7 +309,7 @@ mod tests {
     #[test]
     fn retry_tokens_never_grows_beyond_what_it_was() {
         let tokens = RetryTokens::default();
-        tokens.give_back(Taken(10));
+        tokens.release(Taken(10));
         assert_eq!(tokens.0.into_inner(), RetryTokens::FULL);
     }
 

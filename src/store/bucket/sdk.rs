@@ -1,6 +1,6 @@
-//! The machinery of the AWS SDK: its client, our connections as its connector, credentials,
-//! attempts, errors and the rules of S3's addresses. `multipart.rs` and `publish.rs` call its
-//! operations; every other call is our own (`request.rs`).
+//! Integration of the AWS SDK: its client, with this program's connections, credentials and counter of
+//! attempts; its errors and endpoint rules. `multipart.rs` and `publish.rs` call its operations; all other
+//! calls do without it (`request.rs`).
 
 use aws_credential_types::provider::{error::CredentialsError, future};
 use aws_sdk_s3::{
@@ -41,7 +41,7 @@ use super::{
 };
 use crate::store::{BoxError, CredentialsProvider, Error};
 
-/// A client without credentials: each call brings those of its request.
+/// Creates a client without credentials: each call has those of its request.
 pub(super) fn client(settings: &Settings, connections: Connections) -> Client {
     let timeouts = TimeoutConfig::builder()
         .operation_attempt_timeout(settings.timeouts.attempt)
@@ -56,8 +56,8 @@ pub(super) fn client(settings: &Settings, connections: Connections) -> Client {
         // (OSS error 0017-00000804).
         .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
         .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
-        // A part is in memory before it is sent, so a stall is the network's; the attempt's time
-        // limit is for that, without this check's false alarms.
+        // A part is in memory before it is sent, so only the network can stall it; the timeout of an
+        // attempt detects that, without the false alarms of this check.
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .retry_config(RetryConfig::standard().with_max_attempts(MAX_ATTEMPTS))
         .timeout_config(timeouts);
@@ -65,8 +65,8 @@ pub(super) fn client(settings: &Settings, connections: Connections) -> Client {
     Client::from_conf(config.build())
 }
 
-/// Where S3's own rules find a bucket behind `endpoint`, or behind AWS's: its URL, and the region
-/// that signatures name.
+/// Applies the SDK's endpoint rules to `endpoint`, or AWS's own one: returns the bucket's URL, and the
+/// region for signatures.
 pub(super) fn resolve(
     settings: &Settings,
     endpoint: Option<&str>,
@@ -81,19 +81,19 @@ pub(super) fn resolve(
     let endpoint = resolver
         .resolve_endpoint(&params)
         .now_or_never()
-        .ok_or("the rules of S3's addresses wait for something")??;
+        .ok_or("the SDK's endpoint rules did not return at once")??;
     let region = signing_region(&endpoint)
-        .ok_or("buckets of this kind need signatures that this program does not make")?;
+        .ok_or("buckets of this kind need signatures that this program does not support")?;
     Ok((endpoint.url().parse()?, region.to_owned()))
 }
 
-/// The SDK's rules append a bucket's name to the path as it stands.
+/// Adds a trailing slash: the SDK's rules append the bucket's name to the path.
 fn with_slash(endpoint: &str) -> String {
     format!("{}/", endpoint.trim_end_matches('/'))
 }
 
-/// `None` when the bucket does not take Signature Version 4: a directory bucket (S3 Express) needs
-/// a session first.
+/// `None` when the bucket does not accept Signature Version 4: a directory bucket (S3 Express) needs a
+/// session first.
 fn signing_region(endpoint: &Endpoint) -> Option<&str> {
     let mut schemes = endpoint.auth_schemes().iter();
     let sigv4 = schemes.find(|scheme| scheme.name() == "sigv4")?;
@@ -108,7 +108,7 @@ impl Session {
             .get_or_init(|| client(&bucket.settings, bucket.connections.clone()))
     }
 
-    /// The configuration of one call: this request's credentials, and its attempts counted.
+    /// Configures one call: sets this request's credentials and counts attempts.
     pub(super) fn call_config(&self, attempts: &Attempts) -> Builder {
         Builder::new()
             .credentials_provider(self.credentials.clone())
@@ -117,7 +117,7 @@ impl Session {
             .interceptor(attempts.clone())
     }
 
-    /// A header on a call of the SDK that makes it create an object and never overwrite one.
+    /// Adds the header that prevents a call of the SDK from overwriting an object.
     pub(super) fn create_only(
         &self,
     ) -> impl Fn(&mut HttpRequest) + Clone + Send + Sync + 'static + use<> {
@@ -129,7 +129,7 @@ impl Session {
         }
     }
 
-    /// Waits for a call, at most until storing must stop, or undoing for a call that undoes.
+    /// Waits for a call, at most until its deadline.
     pub(super) async fn wait<T, E>(
         &self,
         operation: &'static str,
@@ -150,7 +150,7 @@ impl Session {
     }
 }
 
-/// Sorts an SDK error by what it means for the client; the vendor's text goes along for the log.
+/// Converts an SDK error; its source has the vendor's message for the log.
 fn into_error<E>(operation: &'static str, error: SdkError<E, HttpResponse>) -> Error
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
@@ -208,7 +208,7 @@ impl Intercept for Attempts {
 }
 
 impl HttpClient for Connections {
-    /// The pool has its own connect timeout, so the SDK's settings are not needed.
+    /// Ignores the SDK's settings: the pool has its own connect timeout.
     fn http_connector(
         &self,
         _: &HttpConnectorSettings,

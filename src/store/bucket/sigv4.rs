@@ -1,5 +1,5 @@
-//! Signature Version 4, as S3 takes it: in a header or in the query of a URL (`presigned_post.rs`
-//! has that of forms). No environment, no clock, no network.
+//! Signature Version 4 for S3, in a header or in the query of a URL (`presigned_post.rs` signs forms).
+//! Uses no environment, clock or network.
 //!
 //! "AWS Signature Version 4 for API requests" of the IAM User Guide, and "Authenticating Requests"
 //! of the S3 API Reference: paths are encoded once and not normalized.
@@ -17,33 +17,33 @@ use sha2::{Digest as _, Sha256};
 
 use crate::store::Credentials;
 
-/// The name of the method, in headers, queries and policies.
+/// Name of the signing algorithm, in headers, queries and policies.
 pub const ALGORITHM: &str = "AWS4-HMAC-SHA256";
-/// In place of a hash: the body is not part of the signature.
+/// Placeholder for the hash of a body that is not signed.
 pub const UNSIGNED_PAYLOAD: &str = "UNSIGNED-PAYLOAD";
-/// The service that buckets belong to.
+/// Service name in the credential scope.
 const S3: &str = "s3";
-/// Terminates the scope of every signature.
+/// Termination string of the credential scope.
 const TERMINATOR: &str = "aws4_request";
 
-/// Not encoded in the value of a query.
-const IN_QUERY: &AsciiSet = &NON_ALPHANUMERIC
+/// Bytes to encode in a query: all except unreserved ones (RFC 3986).
+const QUERY: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'_')
     .remove(b'.')
     .remove(b'~');
-/// Not encoded in a path.
-const IN_PATH: &AsciiSet = &IN_QUERY.remove(b'/');
+/// Bytes to encode in a path.
+const PATH: &AsciiSet = &QUERY.remove(b'/');
 
-/// A moment as signatures write it: `20130524T000000Z`.
+/// Timestamp in the format of signatures: `20130524T000000Z`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stamp(String);
 
 impl Stamp {
-    /// In UTC and whole seconds.
-    pub fn new(moment: SystemTime) -> Self {
-        let moment = DateTime::<Utc>::from(moment);
-        Self(moment.format("%Y%m%dT%H%M%SZ").to_string())
+    /// Formats a time in UTC, with whole seconds.
+    pub fn new(time: SystemTime) -> Self {
+        let time = DateTime::<Utc>::from(time);
+        Self(time.format("%Y%m%dT%H%M%SZ").to_string())
     }
 
     /// `20130524T000000Z`
@@ -57,7 +57,7 @@ impl Stamp {
     }
 }
 
-/// The key for the signatures of one day, one region and one service. `Debug` hides it.
+/// Signing key for one day, region and service. `Debug` hides it.
 #[derive(Clone)]
 pub struct SigningKey(Hmac<Sha256>);
 
@@ -68,12 +68,12 @@ impl fmt::Debug for SigningKey {
 }
 
 impl SigningKey {
-    /// From the secret of an access key; `date` is `YYYYMMDD`.
+    /// Derives the key from a secret access key; `date` is `YYYYMMDD`.
     pub fn derive(secret: &str, date: &str, region: &str, service: &str) -> Self {
         Self::from_bytes(&derive("AWS4", secret, [date, region, service, TERMINATOR]))
     }
 
-    /// The signature of a text, in hex.
+    /// Signs a text; returns the signature in hex.
     pub fn sign(&self, text: &str) -> String {
         hex(&self.mac(text))
     }
@@ -90,18 +90,17 @@ impl SigningKey {
     }
 }
 
-/// Derives the bytes of a signing key: HMAC over HMAC from the secret with its prefix, as both
-/// clouds do.
+/// Derives a signing key by repeated HMAC from the prefixed secret, as both clouds do.
 pub(super) fn derive(prefix: &str, secret: &str, words: [&str; 4]) -> [u8; 32] {
-    let [date, narrower @ ..] = words;
-    let of_the_day = SigningKey::from_bytes(format!("{prefix}{secret}").as_bytes()).mac(date);
-    narrower.iter().fold(of_the_day, |key, word| {
-        SigningKey::from_bytes(&key).mac(word)
-    })
+    let [date, scope @ ..] = words;
+    let date_key = SigningKey::from_bytes(format!("{prefix}{secret}").as_bytes()).mac(date);
+    scope
+        .iter()
+        .fold(date_key, |key, word| SigningKey::from_bytes(&key).mac(word))
 }
 
-/// Caches the signing key used last: deriving one costs more than a signature, and it lasts a day.
-/// Secret, date and region stand beside it.
+/// Caches the latest signing key with its secret, date and region: deriving one costs more than a
+/// signature, and it is valid for a day.
 #[derive(Default)]
 pub(super) struct SigningKeys(Mutex<Option<([String; 3], SigningKey)>>);
 
@@ -112,7 +111,7 @@ impl fmt::Debug for SigningKeys {
 }
 
 impl SigningKeys {
-    /// The key for a day in a region.
+    /// Returns the key for a day and a region.
     pub(super) fn key(&self, credentials: &Credentials, region: &str, stamp: &Stamp) -> SigningKey {
         let wanted = [credentials.secret(), stamp.date(), region];
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -128,16 +127,16 @@ impl SigningKeys {
     }
 }
 
-/// Signs with these credentials, at this time, for this region.
+/// Signs with these credentials, for this time and region.
 #[derive(Clone, Copy, Debug)]
 pub struct Signer<'a> {
-    /// Their key id goes into the signature's scope.
+    /// Their key id is part of the credential.
     pub credentials: &'a Credentials,
-    /// Derived from their secret for the stamp's day.
+    /// Derived from their secret for the day of `stamp`.
     pub key: &'a SigningKey,
-    /// The bucket's region.
+    /// Region of the bucket.
     pub region: &'a str,
-    /// The time of the signature.
+    /// Time of the signature.
     pub stamp: &'a Stamp,
 }
 
@@ -146,23 +145,23 @@ pub struct Signer<'a> {
 pub struct Signable<'a, H> {
     /// `GET`, `PUT`, …
     pub method: &'a str,
-    /// As it is sent, see [`encoded_path`].
+    /// Encoded path, see [`encoded_path`].
     pub path: &'a str,
-    /// As it is sent: encoded and sorted.
+    /// Encoded and sorted query, see [`encoded_query`].
     pub query: &'a str,
-    /// Lower-case names and their values, sorted by name; `host` among them.
+    /// Lower-case names and values, sorted by name, including `host`.
     pub headers: H,
-    /// Hex of the body's SHA-256, or [`UNSIGNED_PAYLOAD`].
+    /// SHA-256 of the body in hex, or [`UNSIGNED_PAYLOAD`].
     pub payload: &'a str,
 }
 
 impl<'a> Signer<'a> {
-    /// `20130524/us-east-1/s3/aws4_request`
+    /// Credential scope: `20130524/us-east-1/s3/aws4_request`.
     pub fn scope(&self) -> String {
         format!("{}/{}/{S3}/{TERMINATOR}", self.stamp.date(), self.region)
     }
 
-    /// The value of the header `Authorization`.
+    /// Returns the value of the `Authorization` header.
     pub fn authorization<'h, H>(&self, request: &Signable<'_, H>) -> String
     where
         H: Iterator<Item = (&'h str, &'h [u8])> + Clone,
@@ -201,7 +200,7 @@ impl<'h, H> Signable<'_, H>
 where
     H: Iterator<Item = (&'h str, &'h [u8])> + Clone,
 {
-    /// SHA-256 of the canonical request, which is hashed as it is put together.
+    /// SHA-256 of the canonical request, without building it in memory.
     fn hash(&self) -> [u8; 32] {
         let mut hash = Sha256::new();
         for line in [self.method, self.path, self.query] {
@@ -224,26 +223,25 @@ where
     }
 }
 
-/// A URL whose holder may make one request.
+/// Parameters of a presigned URL, which permits one kind of request.
 #[derive(Clone, Copy, Debug)]
 pub struct PresignedUrl<'a> {
     /// `GET`, `PUT`, …
     pub method: &'a str,
     /// `https` or `http`
     pub scheme: &'a str,
-    /// With the port, where it is not the scheme's own.
+    /// Host, with the port unless it is the scheme's default.
     pub host: &'a str,
-    /// As it is sent, see [`encoded_path`].
+    /// Encoded path, see [`encoded_path`].
     pub path: &'a str,
-    /// Names and values as they are; encoded and sorted here.
+    /// Names and values, not encoded.
     pub query: &'a [(&'a str, &'a str)],
-    /// How long the URL is valid, at most seven days.
+    /// Validity of the URL, at most seven days.
     pub expires: Duration,
 }
 
 impl Signer<'_> {
-    /// The signed URL. Nothing but the host may be said in headers, and the body is not part of the
-    /// signature.
+    /// Returns the signed URL. The signature covers the `Host` header alone and not the body.
     pub fn presign(&self, request: PresignedUrl<'_>) -> String {
         let scope = self.scope();
         let credential = format!("{}/{scope}", self.credentials.key_id());
@@ -272,18 +270,18 @@ impl Signer<'_> {
     }
 }
 
-/// Percent-encodes a path; slashes stay.
+/// Percent-encodes a path, except slashes.
 pub fn encoded_path(path: &str) -> String {
-    utf8_percent_encode(path, IN_PATH).to_string()
+    utf8_percent_encode(path, PATH).to_string()
 }
 
-/// Percent-encodes a query, and sorts it as the signature wants it.
+/// Percent-encodes a query and sorts it, as signatures require.
 pub fn encoded_query(pairs: &[(&str, &str)]) -> String {
     let mut encoded: Vec<_> = pairs
         .iter()
         .map(|(name, value)| {
-            let name = utf8_percent_encode(name, IN_QUERY).to_string();
-            (name, utf8_percent_encode(value, IN_QUERY).to_string())
+            let name = utf8_percent_encode(name, QUERY).to_string();
+            (name, utf8_percent_encode(value, QUERY).to_string())
         })
         .collect();
     encoded.sort_unstable();
@@ -291,7 +289,7 @@ pub fn encoded_query(pairs: &[(&str, &str)]) -> String {
     encoded.collect::<Vec<_>>().join("&")
 }
 
-/// Lower-case hex.
+/// Encodes bytes as lower-case hex.
 pub(in crate::store) fn hex(bytes: &[u8]) -> String {
     let halves = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
     let digits = halves.filter_map(|half| char::from_digit(u32::from(half), 16));
@@ -313,7 +311,7 @@ mod tests {
 
     use super::*;
 
-    /// Signs at the examples' time.
+    /// Signs at the time of AWS's examples.
     fn signed<T>(credentials: &Credentials, region: &str, sign: impl Fn(Signer<'_>) -> T) -> T {
         let stamp = &Stamp::new(example_time());
         let key = &SigningKey::derive(credentials.secret(), stamp.date(), region, S3);
@@ -325,7 +323,7 @@ mod tests {
         })
     }
 
-    /// The access key of AWS's examples.
+    /// Access key of AWS's examples.
     fn example_credentials() -> Credentials {
         let secret = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
         Credentials::new("AKIAIOSFODNN7EXAMPLE", secret, None).expect("credentials")
@@ -338,7 +336,7 @@ mod tests {
 
     const EMPTY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
-    /// Signs in the examples' region; the headers all of them have are added.
+    /// Signs for the region of the examples, with the headers that all of them have.
     fn authorization(request: &str, headers: &[(&str, &str)], payload: &str) -> String {
         let (method, target) = request.split_once(' ').expect("a request");
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
@@ -367,15 +365,15 @@ mod tests {
             ("date", "Fri, 24 May 2013 00:00:00 GMT"),
             ("x-amz-storage-class", "REDUCED_REDUNDANCY"),
         ];
-        let of_get = "f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41";
-        let of_put = "98ad721746da40c64f1a55b78f14c238d841ea1380cd77a1b5971af0ece108bd";
-        let of_rules = "fea454ca298b7da1c68078a5d1bdbfbbe0d65c699e0f91ac7a200a0136783543";
-        let of_list = "34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7";
+        let get_signature = "f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41";
+        let put_signature = "98ad721746da40c64f1a55b78f14c238d841ea1380cd77a1b5971af0ece108bd";
+        let rules_signature = "fea454ca298b7da1c68078a5d1bdbfbbe0d65c699e0f91ac7a200a0136783543";
+        let list_signature = "34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7";
         for (request, headers, payload, signature) in [
-            ("GET /test.txt", &range[..], EMPTY, of_get),
-            ("PUT /test%24file.text", reduced, put, of_put),
-            ("GET /?lifecycle=", &[], EMPTY, of_rules),
-            ("GET /?max-keys=2&prefix=J", &[], EMPTY, of_list),
+            ("GET /test.txt", &range[..], EMPTY, get_signature),
+            ("PUT /test%24file.text", reduced, put, put_signature),
+            ("GET /?lifecycle=", &[], EMPTY, rules_signature),
+            ("GET /?max-keys=2&prefix=J", &[], EMPTY, list_signature),
         ] {
             let value = authorization(request, headers, payload);
             let end = format!("Signature={signature}");
@@ -463,8 +461,7 @@ mod tests {
         assert_eq!(shown, "SigningKeys(hidden) SigningKey(hidden)");
     }
 
-    /// The header `authorization`, or the parameter with the signature of an address that expires, as
-    /// the SDK would make it.
+    /// Returns the SDK's `authorization` header, or the signature in its presigned URL if `expires` is set.
     fn oracle(
         credentials: &Credentials,
         (method, url, headers): (&str, &str, &[(&str, &str)]),

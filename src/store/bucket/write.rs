@@ -1,8 +1,8 @@
-//! One object on its way into the bucket: a writer that fills parts, and the task that stores them.
+//! Writes an object to the bucket: a writer fills parts, and a task uploads them.
 //!
-//! A small file is one PutObject of known length; a larger one is a multipart upload with two parts
-//! under way. The last [`REACH`] bytes of a full part begin the next one, so that an edit still finds
-//! them here. The task undoes what it began when it fails or when its [`Writer`] is dropped.
+//! A small file is one PutObject of known length; a larger one is a multipart upload with two parts in
+//! flight. The last [`REACH`] bytes of a full part move to the next one, so that they can still be
+//! edited. The task undoes the upload when it fails or when its [`Writer`] is dropped.
 
 use std::sync::Arc;
 
@@ -29,13 +29,13 @@ use crate::{
     },
 };
 
-/// Parts of one object under way at a time; with the one being filled they bound its memory.
+/// Parts of one object in flight; with the one being filled they bound its memory.
 const PARTS_IN_FLIGHT: usize = 2;
-/// A part that holds no more does not count against the memory of all: most uploads end below.
+/// Largest part that does not count against the memory budget, in bytes: most uploads are smaller.
 const UNCOUNTED_BYTES: usize = 1024 * 1024;
 
 impl Session {
-    /// Begins an object of at most so many bytes that has no key yet.
+    /// Begins an object of at most `at_most` bytes, without a key.
     pub(in crate::store) fn writer(&self, at_most: u64, tasks: Tasks, undo: Undo) -> Writer {
         Writer {
             at_most,
@@ -46,59 +46,59 @@ impl Session {
             filling: PartBuilder::default(),
             hash: None,
             share: None,
-            places: Arc::new(Semaphore::new(PARTS_IN_FLIGHT)),
+            slots: Arc::new(Semaphore::new(PARTS_IN_FLIGHT)),
             task: None,
         }
     }
 }
 
-/// An object being written: parts are filled here and stored by a task.
+/// An object being written: this fills parts, and a task uploads them.
 #[derive(Debug)]
 pub struct Writer {
     undo: Undo,
     session: Session,
     tasks: Tasks,
-    /// How many bytes the object can have.
+    /// Largest size of the object, in bytes.
     at_most: u64,
-    /// Position of `filling` in the file.
+    /// Offset of `filling` in the file.
     sent: u64,
     filling: PartBuilder,
-    /// Hash of all that was sent, if wanted.
+    /// Hash of the bytes handed to the task, if requested.
     hash: Option<Sha256>,
-    /// The share of the part being filled in the memory of all.
+    /// Share of `filling` in the memory budget.
     share: Option<Share>,
-    places: Arc<Semaphore>,
+    slots: Arc<Semaphore>,
     /// `None` until the object has a key.
     task: Option<Task>,
 }
 
-/// The task that stores an object, as its [`Writer`] sees it.
+/// Handle of the task that stores an object.
 #[derive(Debug)]
 struct Task {
-    steps: mpsc::Sender<Step>,
-    storing: oneshot::Receiver<Result<Kept, Error>>,
+    queue: mpsc::Sender<Queued>,
+    result: oneshot::Receiver<Result<Kept, Error>>,
 }
 
-/// A part, from a [`Writer`] to its task. A channel that closes before the last one means: dropped,
-/// undo.
+/// A part that a [`Writer`] sends to its task. If the channel closes before the last one, the writer was
+/// dropped and the task undoes the upload.
 #[derive(Debug)]
-struct Step {
+struct Queued {
     part: Part,
-    room: Room,
-    /// It is the rest of the file.
+    permits: Permits,
+    /// Whether it ends the file.
     is_last: bool,
 }
 
-/// Held by a part until it is stored: a place among the parts of its object under way, and its
-/// share in the memory of all.
+/// Permits of a part, released once it is uploaded: a slot among its object's parts in flight, and a
+/// share in the memory budget.
 #[derive(Debug)]
-struct Room {
-    _place: OwnedSemaphorePermit,
+struct Permits {
+    _slot: OwnedSemaphorePermit,
     _memory: Option<OwnedSemaphorePermit>,
 }
 
 impl Writer {
-    /// Gives the object its key; its task waits for the first part.
+    /// Sets the object's key and starts its task, which waits for the first part.
     pub(in crate::store) fn start(&mut self, key: ObjectKey, content: ContentHeaders) {
         let object = Object {
             undo: self.undo,
@@ -107,39 +107,39 @@ impl Writer {
             content,
             tasks: self.tasks.clone(),
         };
-        // One place: a part that waits here is a part under way, and those have permits.
-        let (steps, receiver) = mpsc::channel(1);
-        let storing = self.tasks.spawn(object.store(receiver));
-        self.task = Some(Task { steps, storing });
+        // Capacity 1: a queued part counts as in flight, and its permits limit those.
+        let (queue, receiver) = mpsc::channel(1);
+        let result = self.tasks.spawn(object.store(receiver));
+        self.task = Some(Task { queue, result });
     }
 
     pub(in crate::store) fn hash(&mut self) {
         self.hash = Some(Sha256::default());
     }
 
-    /// Whether so many bytes more fit before the object needs its key.
+    /// Whether `bytes` more fit before the object needs its key.
     pub(in crate::store) fn can_hold(&self, bytes: usize) -> bool {
         self.filling.len() + bytes <= ONE_CALL_BYTES
     }
 
-    /// Resolves when this upload must give up its memory.
+    /// Resolves when this upload must release its memory.
     pub(in crate::store) async fn wanted_back(&self) {
         match &self.share {
-            // An object of several requests is read from the store: no client is waited for.
+            // An object of several requests is read from the store, not from a client.
             Some(share) if self.undo == Undo::WhenDropped => share.wanted_back().await,
             _ => std::future::pending().await,
         }
     }
 
-    /// Overwrites what is still here; `false` when not all of it is.
+    /// Overwrites buffered bytes; `false` when some are not buffered any more.
     pub(in crate::store) fn edit(&mut self, edit: &Edit) -> bool {
         self.filling.edit(self.sent, edit);
         edit.at >= self.sent
     }
 
     pub(in crate::store) async fn write(&mut self, mut chunk: Bytes) -> Result<(), Error> {
-        while self.filling.len() + chunk.len() > self.most() {
-            let rest = chunk.split_off(self.most().saturating_sub(self.filling.len()));
+        while self.filling.len() + chunk.len() > self.limit() {
+            let rest = chunk.split_off(self.limit().saturating_sub(self.filling.len()));
             self.fill(chunk).await?;
             self.send_full_part().await?;
             chunk = rest;
@@ -147,8 +147,8 @@ impl Writer {
         self.fill(chunk).await
     }
 
-    /// How many bytes may be gathered; nothing is sent before the object has its key.
-    fn most(&self) -> usize {
+    /// Most bytes to buffer; nothing is sent before the object has its key.
+    fn limit(&self) -> usize {
         let is_small = self.at_most <= ONE_CALL_BYTES as u64;
         if is_small || self.task.is_none() {
             ONE_CALL_BYTES
@@ -157,14 +157,14 @@ impl Writer {
         }
     }
 
-    /// Waits, once a part is no longer small, until the memory of all has room for what it may become.
+    /// Adds bytes to the part; once it is not small any more, first claims memory for its largest size.
     async fn fill(&mut self, chunk: Bytes) -> Result<(), Error> {
         if chunk.is_empty() {
             return Ok(());
         }
         if self.share.is_none() && self.filling.len() + chunk.len() > UNCOUNTED_BYTES {
-            let can_come = usize::try_from(self.at_most.saturating_sub(self.sent));
-            let bytes = can_come.map_or(self.most(), |can_come| can_come.min(self.most()));
+            let remaining = usize::try_from(self.at_most.saturating_sub(self.sent));
+            let bytes = remaining.map_or(self.limit(), |remaining| remaining.min(self.limit()));
             self.share = Some(self.session.bucket.0.memory.claim(bytes).await?);
         }
         self.filling.push(chunk);
@@ -172,14 +172,14 @@ impl Writer {
     }
 
     async fn send_full_part(&mut self) -> Result<(), Error> {
-        let room = self.room().await?;
+        let permits = self.permits().await?;
         let part = self.filling.take_all_but(REACH as usize);
         self.finalize(&part).await;
         let task = self.task.as_mut().ok_or(Error::Interrupted)?;
-        task.send(part, room, false).await
+        task.send(part, permits, false).await
     }
 
-    /// Hashes bytes that no edit can reach any more.
+    /// Hashes bytes that cannot be edited any more.
     async fn finalize(&mut self, part: &Part) {
         self.sent += part.len() as u64;
         if let Some(hash) = &mut self.hash {
@@ -187,45 +187,45 @@ impl Writer {
         }
     }
 
-    /// Waits for a place among the parts under way: this is the back-pressure on the client.
-    async fn room(&mut self) -> Result<Room, Error> {
-        let place = Arc::clone(&self.places).acquire_owned().await;
-        Ok(Room {
-            _place: place.map_err(|_| Error::Interrupted)?,
+    /// Waits for a slot among the parts in flight: this is the backpressure on the client.
+    async fn permits(&mut self) -> Result<Permits, Error> {
+        let slot = Arc::clone(&self.slots).acquire_owned().await;
+        Ok(Permits {
+            _slot: slot.map_err(|_| Error::Interrupted)?,
             _memory: self.share.take().map(Share::full),
         })
     }
 
     pub(in crate::store) async fn finish(mut self) -> Result<Kept, Error> {
-        let room = self.room().await?;
+        let permits = self.permits().await?;
         let last = self.filling.take();
         self.finalize(&last).await;
         let mut task = self.task.take().ok_or(Error::Interrupted)?;
-        task.send(last, room, true).await?;
-        let kept = task.storing.await.map_err(|_| Error::Interrupted)??;
+        task.send(last, permits, true).await?;
+        let kept = task.result.await.map_err(|_| Error::Interrupted)??;
         Ok(kept.hashed(self.hash))
     }
 }
 
 impl Task {
-    /// Hands over a part. A task that takes no more says why.
-    async fn send(&mut self, part: Part, room: Room, is_last: bool) -> Result<(), Error> {
-        let step = Step {
+    /// Sends a part to the task. If it has ended, returns its error.
+    async fn send(&mut self, part: Part, permits: Permits, is_last: bool) -> Result<(), Error> {
+        let part = Queued {
             part,
-            room,
+            permits,
             is_last,
         };
-        if self.steps.send(step).await.is_ok() {
+        if self.queue.send(part).await.is_ok() {
             return Ok(());
         }
-        match (&mut self.storing).await {
+        match (&mut self.result).await {
             Ok(Err(error)) => Err(error),
             Ok(Ok(_)) | Err(_) => Err(Error::Interrupted),
         }
     }
 }
 
-/// One object on its way into the bucket, and once it is there.
+/// One object while it is stored, and afterwards to remove it.
 #[derive(Debug)]
 pub(in crate::store) struct Object {
     undo: Undo,
@@ -236,18 +236,17 @@ pub(in crate::store) struct Object {
 }
 
 impl Object {
-    /// Stores the parts that arrive. A dropped result undoes itself, so it does not matter whether
-    /// anybody still waits for this one.
-    async fn store(self, mut steps: mpsc::Receiver<Step>) -> Result<Kept, Error> {
-        let first = steps.recv().await.ok_or(Error::Interrupted)?;
+    /// Uploads the queued parts. The result undoes itself when dropped, so the receiver may be gone.
+    async fn store(self, mut queue: mpsc::Receiver<Queued>) -> Result<Kept, Error> {
+        let first = queue.recv().await.ok_or(Error::Interrupted)?;
         if first.is_last {
             self.put(first).await
         } else {
-            self.multipart(first, steps).await
+            self.multipart(first, queue).await
         }
     }
 
-    async fn put(self, all: Step) -> Result<Kept, Error> {
+    async fn put(self, all: Queued) -> Result<Kept, Error> {
         let attempts = Attempts::default();
         let (create_only, value) = self.session.bucket.dialect().create_only();
         let mut call = Call::new("PutObject", Method::PUT, self.key.as_str())
@@ -256,63 +255,63 @@ impl Object {
         call.body = Some(all.part);
         match self.session.send(&call, &attempts).await {
             Ok(_) => Ok(self.kept()),
-            // The key is random: an object found by the second attempt is of the first.
+            // The key is random: an object found by the second attempt was created by the first.
             Err(error) if attempts.made() > 1 && error.already_exists() => Ok(self.kept()),
             Err(error) => self.failed(error, &attempts).await,
         }
     }
 
-    async fn multipart(self, first: Step, steps: mpsc::Receiver<Step>) -> Result<Kept, Error> {
+    async fn multipart(self, first: Queued, queue: mpsc::Receiver<Queued>) -> Result<Kept, Error> {
         let session = &self.session;
         let upload_id = session.create_multipart(&self.key, &self.content).await?;
         let completing = Attempts::default();
-        let uploaded = self.upload_parts(&upload_id, first, steps).await;
+        let uploaded = self.upload_parts(&upload_id, first, queue).await;
         let stored = session.complete_or_abort(&self.key, &upload_id, uploaded, &completing);
         match stored.await {
             Ok(()) => Ok(self.kept()),
-            // Once the upload is gone, no completion that is still under way can make an object of it.
+            // Once the upload is aborted, no completion still in flight can create the object.
             Err(error) => self.failed(error, &completing).await,
         }
     }
 
-    /// Uploads parts as they come, up to [`PARTS_IN_FLIGHT`] at a time. When one fails the others
-    /// have ended, too, before this returns: a part that arrives after the abort may stay.
+    /// Uploads parts as they arrive, up to [`PARTS_IN_FLIGHT`] at a time. When one fails, stops the others
+    /// before it returns: a part that arrives after the abort may remain.
     async fn upload_parts(
         &self,
         upload_id: &str,
-        first: Step,
-        steps: mpsc::Receiver<Step>,
+        first: Queued,
+        queue: mpsc::Receiver<Queued>,
     ) -> Result<Uploaded, Error> {
-        let mut under_way = JoinSet::new();
-        let uploaded = self.upload_each(&mut under_way, upload_id, first, steps);
+        let mut in_flight = JoinSet::new();
+        let uploaded = self.upload_each(&mut in_flight, upload_id, first, queue);
         let uploaded = uploaded.await;
-        under_way.shutdown().await;
+        in_flight.shutdown().await;
         uploaded
     }
 
     async fn upload_each(
         &self,
-        under_way: &mut JoinSet<Result<CompletePart, Error>>,
+        in_flight: &mut JoinSet<Result<CompletePart, Error>>,
         upload_id: &str,
-        first: Step,
-        mut steps: mpsc::Receiver<Step>,
+        first: Queued,
+        mut queue: mpsc::Receiver<Queued>,
     ) -> Result<Uploaded, Error> {
         let mut size = first.part.len();
         let mut number = 1;
-        under_way.spawn(self.upload_part(upload_id, number, first));
+        in_flight.spawn(self.upload_part(upload_id, number, first));
         let mut done = Vec::new();
         let mut ended = false;
-        while !ended || !under_way.is_empty() {
+        while !ended || !in_flight.is_empty() {
             tokio::select! {
-                Some(part) = under_way.join_next() => {
+                Some(part) = in_flight.join_next() => {
                     done.push(part.map_err(|_| Error::Interrupted)??);
                 }
-                step = steps.recv(), if !ended => {
-                    let step = step.ok_or(Error::Interrupted)?;
-                    ended = step.is_last;
-                    size += step.part.len();
+                next = queue.recv(), if !ended => {
+                    let next = next.ok_or(Error::Interrupted)?;
+                    ended = next.is_last;
+                    size += next.part.len();
                     number += 1;
-                    under_way.spawn(self.upload_part(upload_id, number, step));
+                    in_flight.spawn(self.upload_part(upload_id, number, next));
                 }
             }
         }
@@ -327,26 +326,27 @@ impl Object {
         &self,
         upload_id: &str,
         number: i32,
-        Step { part, room, .. }: Step,
+        Queued { part, permits, .. }: Queued,
     ) -> impl Future<Output = Result<CompletePart, Error>> + Send + 'static {
         let session = self.session.clone();
         let key = self.key.clone();
         let upload_id = upload_id.to_owned();
         async move {
             let uploaded = session.upload_part(&key, &upload_id, number, part).await;
-            // The bytes first, then the room they took.
-            drop(room);
+            // The bytes are freed first, then their permits.
+            drop(permits);
             uploaded
         }
     }
 
-    /// Handles a failure after which the object may exist: deletes it, or checks whether it was stored. Elsewhere an object under the key is not ours.
+    /// Handles a failure after which the object may exist: removes it, or checks whether it was stored. After
+    /// any other failure an object under the key belongs to another request.
     async fn failed(self, error: Error, attempts: &Attempts) -> Result<Kept, Error> {
         if attempts.outcome_is_unknown(Some(&error)) {
             match self.undo {
                 Undo::WhenDropped => self.session.delete(&self.key).await,
                 Undo::Never => {
-                    if let Ok(true) = self.session.is_there(&self.key).await {
+                    if let Ok(true) = self.session.exists(&self.key).await {
                         return Ok(self.kept());
                     }
                 }
@@ -360,7 +360,7 @@ impl Object {
         Kept::visible(self, undo)
     }
 
-    /// Removes it from the bucket: its request failed.
+    /// Removes the object in a task, since its request failed.
     pub(in crate::store) fn remove(self) {
         let tasks = self.tasks.clone();
         tasks.spawn(async move { self.session.delete(&self.key).await });
