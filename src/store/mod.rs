@@ -51,7 +51,7 @@ pub enum Error {
     Refused {
         /// S3 operation.
         operation: &'static str,
-        /// HTTP status of the bucket's answer.
+        /// HTTP status of the bucket's response.
         status: u16,
         /// The vendor's error code.
         code: String,

@@ -1,4 +1,4 @@
-//! A scripted HTTP server for unit tests: it returns its answers in order, to any request, and records
+//! A scripted HTTP server for unit tests: it returns its responses in order, to any request, and records
 //! the requests.
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,11 +8,11 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-/// A successful answer to any request.
+/// A successful response to any request.
 pub(super) const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\netag: \"e\"\r\n\r\n";
 
-/// Builds an answer of status, header lines and body.
-pub(super) fn answer(status: u16, headers: &str, body: &str) -> String {
+/// Builds a response of status, header lines and body.
+pub(super) fn response(status: u16, headers: &str, body: &str) -> String {
     let len = body.len();
     format!("HTTP/1.1 {status} Said\r\ncontent-length: {len}\r\n{headers}\r\n{body}")
 }
@@ -22,7 +22,7 @@ pub(super) fn error_body(code: &str) -> String {
     format!("<Error><Code>{code}</Code><Message>says why</Message></Error>")
 }
 
-/// A running server; it closes connections when it has no more answers.
+/// A running server; it closes connections when it has no more responses.
 pub(super) struct TestServer {
     url: String,
     requests: Arc<Mutex<Vec<Received>>>,
@@ -52,12 +52,12 @@ fn header<'h>(head: &'h str, name: &str) -> Option<&'h str> {
 }
 
 impl TestServer {
-    pub(super) async fn start(answers: impl IntoIterator<Item = impl Into<String>>) -> Self {
+    pub(super) async fn start(responses: impl IntoIterator<Item = impl Into<String>>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
-        let answers: Vec<_> = answers.into_iter().map(Into::into).collect();
+        let responses: Vec<_> = responses.into_iter().map(Into::into).collect();
         let requests = Arc::default();
-        let shared = (Arc::clone(&requests), Arc::from(answers));
+        let shared = (Arc::clone(&requests), Arc::from(responses));
         tokio::spawn(async move {
             for connection in 0.. {
                 let (stream, _) = listener.accept().await.expect("a connection");
@@ -81,7 +81,7 @@ impl TestServer {
 async fn serve(
     mut stream: TcpStream,
     connection: usize,
-    (requests, answers): (Arc<Mutex<Vec<Received>>>, Arc<[String]>),
+    (requests, responses): (Arc<Mutex<Vec<Received>>>, Arc<[String]>),
 ) {
     let mut unread = Vec::new();
     while let Some(head) = request(&mut stream, &mut unread).await {
@@ -90,11 +90,11 @@ async fn serve(
             requests.push(Received { connection, head });
             requests.len()
         };
-        let Some(answer) = answers.get(number - 1) else {
+        let Some(response) = responses.get(number - 1) else {
             return;
         };
-        stream.write_all(answer.as_bytes()).await.expect("sent");
-        if answer.contains("connection: close") {
+        stream.write_all(response.as_bytes()).await.expect("sent");
+        if response.contains("connection: close") {
             return;
         }
     }

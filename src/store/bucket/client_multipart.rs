@@ -133,14 +133,14 @@ mod tests {
             Settings,
             fixture::{key, refused, scripted, session, settings},
         },
-        test_server::{answer, error_body},
+        test_server::{error_body, response},
     };
 
     #[tokio::test]
     async fn an_aborted_upload_need_not_be_there_but_a_refusal_is_an_error() {
-        let denied = answer(403, "", &error_body("AccessDenied"));
-        let answers = [answer(204, "", ""), answer(404, "", ""), denied];
-        let (server, session) = scripted(answers).await;
+        let denied = response(403, "", &error_body("AccessDenied"));
+        let responses = [response(204, "", ""), response(404, "", ""), denied];
+        let (server, session) = scripted(responses).await;
         let tasks = Tasks::default();
         let uploads = ClientMultipart::new(&session, &tasks);
         for _ in 0..2 {

@@ -272,9 +272,9 @@ impl Bucket {
             };
             let call = Call::new("HeadBucket", Method::HEAD, "");
             let attempts = Attempts::default();
-            let answer = tokio::time::timeout(TIMEOUT, session.send(&call, &attempts)).await;
+            let response = tokio::time::timeout(TIMEOUT, session.send(&call, &attempts)).await;
             tracing::debug!(
-                answered = answer.is_ok(),
+                answered = response.is_ok(),
                 "connected to the bucket in advance"
             );
         });
@@ -318,7 +318,7 @@ impl Session {
 
 impl Error {
     /// Converts the bucket's error response.
-    fn from_answer(
+    fn from_response(
         operation: &'static str,
         status: u16,
         code: String,
@@ -341,12 +341,12 @@ impl Error {
         }
     }
 
-    fn no_answer(operation: &'static str, source: BoxError) -> Self {
-        Self::unavailable(operation, "no answer", source)
+    fn no_response(operation: &'static str, source: BoxError) -> Self {
+        Self::unavailable(operation, "no response", source)
     }
 
     /// Creates an error for a response without something that every S3 server sends.
-    fn incomplete_answer(operation: &'static str, detail: &'static str) -> Self {
+    fn incomplete_response(operation: &'static str, detail: &'static str) -> Self {
         Self::unavailable(operation, detail, "not a response of S3".into())
     }
 
@@ -385,19 +385,19 @@ mod fixture {
         bucket.session(credentials, None).expect("credentials")
     }
 
-    /// A bucket that returns these answers, at an endpoint with a path.
+    /// A bucket that returns these responses, at an endpoint with a path.
     pub(super) async fn scripted(
-        answers: impl IntoIterator<Item = String>,
+        responses: impl IntoIterator<Item = String>,
     ) -> (TestServer, Session) {
-        let server = TestServer::start(answers).await;
+        let server = TestServer::start(responses).await;
         let endpoint = format!("{}/s3", server.url());
         (server, session(settings(&endpoint)))
     }
 
     /// Returns the status of a refusal.
     #[track_caller]
-    pub(super) fn refused<T>(answer: Result<T, Error>) -> u16 {
-        match answer.err() {
+    pub(super) fn refused<T>(response: Result<T, Error>) -> u16 {
+        match response.err() {
             Some(Error::Refused { status, .. }) => status,
             other => panic!("{other:?}"),
         }

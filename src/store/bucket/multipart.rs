@@ -45,7 +45,7 @@ impl CompletePart {
         number: i32,
         etag: Option<String>,
     ) -> Result<Self, Error> {
-        let missing = || Error::incomplete_answer(operation, "the response has no ETag");
+        let missing = || Error::incomplete_response(operation, "the response has no ETag");
         let etag = etag.ok_or_else(missing)?;
         Ok(Self { number, etag })
     }
@@ -70,7 +70,7 @@ impl Session {
         let created = self.send(&call, &attempts).await;
         let upload_id = created.and_then(|created| {
             let missing =
-                || Error::incomplete_answer(call.operation, "the response has no upload id");
+                || Error::incomplete_response(call.operation, "the response has no upload id");
             created.element("UploadId").ok_or_else(missing)
         });
         if attempts.outcome_is_unknown(upload_id.as_ref().err()) {
@@ -200,7 +200,7 @@ impl Session {
     async fn has_size(&self, key: &ObjectKey, size: u64) -> bool {
         let call = Call::head(key.as_str());
         let head = self.send(&call, &Attempts::default()).await;
-        head.is_ok_and(|head| head.whole_size() == Some(size))
+        head.is_ok_and(|head| head.size() == Some(size))
     }
 
     /// Aborts an upload as part of undoing. Logs a failure.

@@ -15,7 +15,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use super::{
     Deadline, MAX_PARTS, ONE_CALL_BYTES, Session,
     multipart::{CompletePart, Uploaded, part_query},
-    request::{Answer, Call},
+    request::{Call, Response},
     retry::Attempts,
 };
 use crate::{
@@ -43,9 +43,9 @@ impl Session {
         let last = head_bytes.saturating_sub(1);
         let mut call = Call::new("GetObject", Method::GET, key.as_str())
             .with(RANGE, format!("bytes=0-{last}"));
-        call.answer_bytes = head_bytes;
+        call.response_bytes = head_bytes;
         match self.send(&call, &Attempts::default()).await {
-            Ok(answer) => seen(call.operation, answer).map(Some),
+            Ok(response) => seen(call.operation, response).map(Some),
             Err(error) => match self.resolve_403(key, error).await {
                 Error::Refused { status: 404, .. } => Ok(None),
                 // An empty object has no such range.
@@ -67,18 +67,18 @@ impl Session {
         let mut call = Call::new("GetObject", Method::GET, key.as_str())
             .with(RANGE, format!("bytes={at}-{}", end.saturating_sub(1)))
             .with(IF_MATCH, seen.version.as_str());
-        call.answer_bytes = bytes;
-        let answer = match self.send(&call, &Attempts::default()).await {
-            Ok(answer) => answer,
+        call.response_bytes = bytes;
+        let response = match self.send(&call, &Attempts::default()).await {
+            Ok(response) => response,
             Err(error) => return Err(self.resolve_403(key, error).await),
         };
-        let is_requested_range = answer.offset() == Some(at)
-            && answer.body.len() as u64 == end.saturating_sub(at)
-            && answer.etag() == Some(&*seen.version);
+        let is_requested_range = response.offset() == Some(at)
+            && response.body.len() as u64 == end.saturating_sub(at)
+            && response.etag() == Some(&*seen.version);
         if is_requested_range {
-            Ok(answer.body)
+            Ok(response.body)
         } else {
-            Err(Error::incomplete_answer(
+            Err(Error::incomplete_response(
                 call.operation,
                 "the response has other bytes than requested",
             ))
@@ -180,12 +180,12 @@ impl Session {
 }
 
 /// Requires size and ETag: without them the object could be too large, or replaced before it is copied.
-fn seen(operation: &'static str, answer: Answer) -> Result<Seen, Error> {
-    let known = answer.whole_size().zip(answer.etag().map(str::to_owned));
-    let incomplete = || Error::incomplete_answer(operation, "the response has no size or no ETag");
+fn seen(operation: &'static str, response: Response) -> Result<Seen, Error> {
+    let known = response.size().zip(response.etag().map(str::to_owned));
+    let incomplete = || Error::incomplete_response(operation, "the response has no size or ETag");
     let (size, version) = known.ok_or_else(incomplete)?;
     Ok(Seen {
-        head: answer.body,
+        head: response.body,
         size,
         version,
     })
@@ -374,7 +374,7 @@ mod tests {
         body::Overwrite,
         store::{
             bucket::fixture::{key, refused, scripted},
-            test_server::{answer, error_body},
+            test_server::{error_body, response},
         },
     };
 
@@ -389,9 +389,9 @@ mod tests {
             ("200 OK", "content-length: 9\r\n\r\n123456789"),
             ("206 Some", ranged),
         ] {
-            let answer = format!("HTTP/1.1 {status}\r\netag: \"e\"\r\n{rest}");
-            let (server, session) = scripted([answer]).await;
-            let seen = look(&session).await.expect("an answer").expect("an object");
+            let response = format!("HTTP/1.1 {status}\r\netag: \"e\"\r\n{rest}");
+            let (server, session) = scripted([response]).await;
+            let seen = look(&session).await.expect("read").expect("an object");
             assert_eq!((&*seen.head, seen.size), (&b"1234"[..], 9), "{status}");
             assert_eq!(server.requests()[0].header("range"), Some("bytes=0-3"));
         }
@@ -404,8 +404,8 @@ mod tests {
             "etag: \"e\"\r\ncontent-range: bytes 0-3/*\r\ncontent-length: 4\r\n",
             "etag: \"e\"\r\nconnection: close\r\n",
         ] {
-            let answer = format!("HTTP/1.1 206 Some\r\n{headers}\r\n1234");
-            let (_, session) = scripted([answer]).await;
+            let response = format!("HTTP/1.1 206 Some\r\n{headers}\r\n1234");
+            let (_, session) = scripted([response]).await;
             let error = look(&session).await.expect_err("too little");
             let Error::Unavailable { detail, .. } = error else {
                 panic!("{error}");
@@ -416,12 +416,12 @@ mod tests {
 
     #[tokio::test]
     async fn nothing_is_not_there_and_an_empty_object_is() {
-        let (_, session) = scripted([answer(404, "", "")]).await;
-        assert_eq!(look(&session).await.expect("an answer"), None);
-        let (_, session) = scripted([answer(416, "", "")]).await;
-        let empty = look(&session).await.expect("an answer").expect("an object");
+        let (_, session) = scripted([response(404, "", "")]).await;
+        assert_eq!(look(&session).await.expect("read"), None);
+        let (_, session) = scripted([response(416, "", "")]).await;
+        let empty = look(&session).await.expect("read").expect("an object");
         assert_eq!((empty.head.len(), empty.size), (0, 0));
-        let (_, session) = scripted([answer(400, "", "")]).await;
+        let (_, session) = scripted([response(400, "", "")]).await;
         assert_eq!(refused(look(&session).await), 400);
     }
 
@@ -433,20 +433,20 @@ mod tests {
             ..Seen::default()
         };
         let key = key("pending/a");
-        let answer = |etag, range, body| {
+        let response = |etag, range, body| {
             let headers = format!("etag: \"{etag}\"\r\ncontent-range: bytes {range}\r\n");
-            answer(206, &headers, body)
+            response(206, &headers, body)
         };
-        let (server, session) = scripted([answer("e", "4-6/9", "567")]).await;
+        let (server, session) = scripted([response("e", "4-6/9", "567")]).await;
         let read = session.read(&key, &seen, 4, 3).await.expect("read");
         assert_eq!(read, "567");
         let asked = &server.requests()[0];
         let headers = (asked.header("range"), asked.header("if-match"));
         assert_eq!(headers, (Some("bytes=4-6"), Some("\"e\"")));
         for wrong in [
-            answer("other", "4-6/9", "567"),
-            answer("e", "0-2/9", "123"),
-            answer("e", "4-5/9", "56"),
+            response("other", "4-6/9", "567"),
+            response("e", "0-2/9", "123"),
+            response("e", "4-5/9", "56"),
             "HTTP/1.1 200 OK\r\netag: \"e\"\r\ncontent-length: 9\r\n\r\n123456789".to_owned(),
         ] {
             let (_, session) = scripted([wrong]).await;
@@ -464,16 +464,16 @@ mod tests {
         };
         let failed = || {
             let body = format!("<?xml version=\"1.0\"?>\n{}", error_body("InternalError"));
-            answer(200, "x-amz-retry-after: 0\r\n", &body)
+            response(200, "x-amz-retry-after: 0\r\n", &body)
         };
         let done = "<CopyObjectResult><ETag>&quot;e&quot;</ETag></CopyObjectResult>";
-        let in_vain = vec![failed(), failed(), failed(), answer(404, "", "")];
-        for (answers, is_copied) in [
-            (vec![failed(), answer(200, "", done)], true),
+        let in_vain = vec![failed(), failed(), failed(), response(404, "", "")];
+        for (responses, is_copied) in [
+            (vec![failed(), response(200, "", done)], true),
             (in_vain, false),
         ] {
-            let calls = answers.len();
-            let (server, session) = scripted(answers).await;
+            let calls = responses.len();
+            let (server, session) = scripted(responses).await;
             let (from, to) = (key("pending/a"), key("images/a.png"));
             let content = ContentHeaders::UNKNOWN;
             let copied = session.copy(&from, &seen, &to, content, &[]).await;
@@ -540,12 +540,12 @@ mod tests {
         };
         let contents: String = keys.iter().map(object).collect();
         let list = format!("<ListBucketResult>{contents}</ListBucketResult>");
-        answer(200, "", &list)
+        response(200, "", &list)
     }
 
     #[tokio::test]
     async fn a_look_that_is_refused_finds_nothing_only_where_nothing_is_listed() {
-        let denied = || answer(403, "", &error_body("AccessDenied"));
+        let denied = || response(403, "", &error_body("AccessDenied"));
         for (listed, is_absent) in [
             (listing(&[]), true),
             (listing(&["images/a.png.webp"]), true),
@@ -567,12 +567,12 @@ mod tests {
     async fn an_objects_head_says_whether_it_is_there() {
         let there = "HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\n".to_owned();
         let missing = |status| format!("HTTP/1.1 {status} No\r\ncontent-length: 9\r\n\r\n");
-        let answers = [there, missing(404), missing(400)];
-        let (server, session) = scripted(answers).await;
+        let responses = [there, missing(404), missing(400)];
+        let (server, session) = scripted(responses).await;
         let key = key("images/a.png");
         for expected in [true, false] {
             let exists = session.exists(&key).await;
-            assert_eq!(exists.expect("an answer"), expected);
+            assert_eq!(exists.expect("a response"), expected);
         }
         assert_eq!(refused(session.exists(&key).await), 400);
         let asked = server.requests();
@@ -586,9 +586,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_removed_object_need_not_be_there_but_a_refusal_is_an_error() {
-        let denied = answer(403, "", &error_body("AccessDenied"));
-        let answers = [answer(204, "", ""), answer(404, "", ""), denied];
-        let (server, session) = scripted(answers).await;
+        let denied = response(403, "", &error_body("AccessDenied"));
+        let responses = [response(204, "", ""), response(404, "", ""), denied];
+        let (server, session) = scripted(responses).await;
         let key = key("pending/a");
         for _ in 0..2 {
             session.remove(&key).await.expect("removed");

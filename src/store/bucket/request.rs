@@ -31,8 +31,8 @@ use super::{
 };
 use crate::store::{BoxError, ContentHeaders, Credentials, Error, chunks::Part};
 
-/// Default of [`Call::answer_bytes`]. Errors are XML of a few hundred bytes.
-const ANSWER_BYTES: usize = 64 * 1024;
+/// Default of [`Call::response_bytes`]. Errors are XML of a few hundred bytes.
+const RESPONSE_BYTES: usize = 64 * 1024;
 /// Longest error message in the log, in bytes.
 const MESSAGE_BYTES: usize = 500;
 /// `User-Agent`, for the bucket's access log.
@@ -59,7 +59,7 @@ pub(super) struct Call<'c> {
     pub(super) headers: Headers,
     pub(super) body: Option<Part>,
     /// Most bytes to read of the response's body.
-    pub(super) answer_bytes: usize,
+    pub(super) response_bytes: usize,
     deadline: Deadline,
 }
 
@@ -72,7 +72,7 @@ impl<'c> Call<'c> {
             query: String::new(),
             headers: Vec::new(),
             body: None,
-            answer_bytes: ANSWER_BYTES,
+            response_bytes: RESPONSE_BYTES,
             deadline: Deadline::Store,
         }
     }
@@ -122,12 +122,12 @@ impl<'c> Call<'c> {
 
 /// A response with a 2xx status.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct Response {
     headers: HeaderMap,
     pub(super) body: Bytes,
 }
 
-impl Answer {
+impl Response {
     /// ETag, with its quotes.
     pub(super) fn etag(&self) -> Option<&str> {
         self.headers.get(ETAG)?.to_str().ok()
@@ -159,7 +159,7 @@ impl Answer {
     }
 
     /// Size of the whole object, in bytes, even if only a range was requested.
-    pub(super) fn whole_size(&self) -> Option<u64> {
+    pub(super) fn size(&self) -> Option<u64> {
         let range = self.headers.get(CONTENT_RANGE);
         let whole = range.and_then(|range| range.to_str().ok()?.rsplit_once('/'));
         let length = self.headers.get(CONTENT_LENGTH);
@@ -176,8 +176,8 @@ enum AttemptError {
     /// Failed before anything was sent.
     Unsent(Error),
     TimedOut,
-    Unanswered(BoxError),
-    Answered(Box<Refusal>),
+    NoResponse(BoxError),
+    Refused(Box<Refusal>),
 }
 
 impl AttemptError {
@@ -185,8 +185,8 @@ impl AttemptError {
         match self {
             Self::Unsent(error) => error,
             Self::TimedOut => Error::TimedOut { operation },
-            Self::Unanswered(source) => Error::no_answer(operation, source),
-            Self::Answered(refusal) => {
+            Self::NoResponse(source) => Error::no_response(operation, source),
+            Self::Refused(refusal) => {
                 let Refusal {
                     status,
                     code,
@@ -194,7 +194,7 @@ impl AttemptError {
                     message,
                     ..
                 } = *refusal;
-                Error::from_answer(operation, status.as_u16(), code, request_id, message.into())
+                Error::from_response(operation, status.as_u16(), code, request_id, message.into())
             }
         }
     }
@@ -205,14 +205,18 @@ impl Session {
     ///
     /// # Errors
     /// [`Error::Refused`], [`Error::Unavailable`] or [`Error::TimedOut`].
-    pub(super) async fn send(&self, call: &Call<'_>, attempts: &Attempts) -> Result<Answer, Error> {
+    pub(super) async fn send(
+        &self,
+        call: &Call<'_>,
+        attempts: &Attempts,
+    ) -> Result<Response, Error> {
         let operation = call.operation;
         let timeout = Instant::now() + self.bucket.0.settings.timeouts.operation;
         let until = self
             .until(call.deadline)
             .map_or(timeout, |limit| limit.min(timeout));
         match tokio::time::timeout_at(until, self.send_with_retries(call, attempts)).await {
-            Ok(answer) => answer.map_err(|error| error.into_error(operation)),
+            Ok(response) => response.map_err(|error| error.into_error(operation)),
             Err(_) => Err(Error::TimedOut { operation }),
         }
     }
@@ -221,7 +225,7 @@ impl Session {
         &self,
         call: &Call<'_>,
         attempts: &Attempts,
-    ) -> Result<Answer, AttemptError> {
+    ) -> Result<Response, AttemptError> {
         let tokens = &self.bucket.0.retry_tokens;
         let payload = self.payload(call);
         let mut taken = Taken::default();
@@ -230,17 +234,17 @@ impl Session {
             let timeout = self.bucket.0.settings.timeouts.attempt;
             let attempt = tokio::time::timeout(timeout, attempt).await;
             let error = match attempt.unwrap_or(Err(AttemptError::TimedOut)) {
-                Ok(answer) => {
+                Ok(response) => {
                     tokens.release(taken);
-                    return Ok(answer);
+                    return Ok(response);
                 }
                 Err(error) => error,
             };
             let refusal = match &error {
                 // Not retryable.
                 AttemptError::Unsent(_) => return Err(error),
-                AttemptError::TimedOut | AttemptError::Unanswered(_) => None,
-                AttemptError::Answered(refusal) => Some(&**refusal),
+                AttemptError::TimedOut | AttemptError::NoResponse(_) => None,
+                AttemptError::Refused(refusal) => Some(&**refusal),
             };
             let Some(backoff) = tokens.take(refusal, attempts.made(), &mut taken) else {
                 return Err(error);
@@ -255,7 +259,7 @@ impl Session {
         call: &Call<'_>,
         payload: &str,
         attempts: &Attempts,
-    ) -> Result<Answer, AttemptError> {
+    ) -> Result<Response, AttemptError> {
         let credentials = self.credentials.current().await;
         let credentials = credentials.map_err(AttemptError::Unsent)?;
         let sent_at = SystemTime::now();
@@ -265,9 +269,9 @@ impl Session {
         })?;
         let used = capture_connection(&mut request);
         attempts.begin();
-        let answer = self.bucket.0.connections.send(request).await;
-        let answer = answer.map_err(|error| AttemptError::Unanswered(error.into()))?;
-        let (head, body) = answer.into_parts();
+        let response = self.bucket.0.connections.send(request).await;
+        let response = response.map_err(|error| AttemptError::NoResponse(error.into()))?;
+        let (head, body) = response.into_parts();
         let (status, headers) = (head.status, head.headers);
         let mut text = BytesMut::new();
         if !status.is_success() {
@@ -275,18 +279,18 @@ impl Session {
                 poison(&used);
             }
             // A truncated error body is still worth parsing.
-            let _ = read(body, ANSWER_BYTES, &mut text).await;
+            let _ = read(body, RESPONSE_BYTES, &mut text).await;
             return Err(self.refusal(status, &headers, &text, sent_at));
         }
-        let whole = read(body, call.answer_bytes, &mut text).await;
-        whole.map_err(|error| AttemptError::Unanswered(error.into()))?;
+        let whole = read(body, call.response_bytes, &mut text).await;
+        whole.map_err(|error| AttemptError::NoResponse(error.into()))?;
         let body = text.freeze();
-        let answer = Answer { headers, body };
-        if call.method != Method::GET && answer.is_error() {
+        let response = Response { headers, body };
+        if call.method != Method::GET && response.is_error() {
             let status = StatusCode::INTERNAL_SERVER_ERROR;
-            return Err(self.refusal(status, &answer.headers, &answer.body, sent_at));
+            return Err(self.refusal(status, &response.headers, &response.body, sent_at));
         }
-        Ok(answer)
+        Ok(response)
     }
 
     fn sign(
@@ -351,7 +355,7 @@ impl Session {
         let text = String::from_utf8_lossy(body);
         let skew = server_date(headers)
             .map(|server_date| self.bucket.0.clock.observe(server_date, sent_at));
-        AttemptError::Answered(Box::new(Refusal {
+        AttemptError::Refused(Box::new(Refusal {
             status,
             code: element(&text, "Code").unwrap_or("no code").to_owned(),
             request_id: request_id(headers, &text).unwrap_or("none").to_owned(),
@@ -462,14 +466,14 @@ mod tests {
         TimeLimit,
         bucket::fixture::{key, refused, scripted},
         chunks::PartBuilder,
-        test_server::{OK, answer, error_body},
+        test_server::{OK, error_body, response},
     };
 
     /// Header that makes the next attempt immediate.
     const AT_ONCE: &str = "x-amz-retry-after: 0\r\n";
     const HOUR: Duration = Duration::from_secs(3600);
 
-    async fn put(session: &Session) -> Result<Answer, Error> {
+    async fn put(session: &Session) -> Result<Response, Error> {
         let mut filling = PartBuilder::default();
         filling.push(Bytes::from_static(b"content"));
         let mut call = Call::new("PutObject", Method::PUT, "images/a.png");
@@ -492,11 +496,11 @@ mod tests {
             ("<ETag>a", None),
             ("<Etag>a</Etag>", None),
         ] {
-            let answer = Answer {
+            let response = Response {
                 headers: HeaderMap::new(),
                 body: Bytes::from_static(body.as_bytes()),
             };
-            assert_eq!(answer.element("ETag").as_deref(), text, "{body}");
+            assert_eq!(response.element("ETag").as_deref(), text, "{body}");
         }
     }
 
@@ -523,7 +527,7 @@ mod tests {
     #[tokio::test]
     async fn clock_skew_is_corrected_by_the_answer_and_stays_corrected() {
         let date = http_date(SystemTime::now() + HOUR) + AT_ONCE;
-        let skewed = answer(403, &date, &error_body("RequestTimeTooSkewed"));
+        let skewed = response(403, &date, &error_body("RequestTimeTooSkewed"));
         let (server, session) = scripted([skewed, OK.to_owned(), OK.to_owned()]).await;
         put(&session).await.expect("stored");
         put(&session).await.expect("stored");
@@ -539,7 +543,7 @@ mod tests {
     #[tokio::test]
     async fn a_wrong_signature_at_the_right_time_is_refused_at_once() {
         let date = http_date(SystemTime::now()) + AT_ONCE;
-        let wrong = answer(403, &date, &error_body("SignatureDoesNotMatch"));
+        let wrong = response(403, &date, &error_body("SignatureDoesNotMatch"));
         let (server, session) = scripted([wrong, OK.to_owned()]).await;
         assert_eq!(refused(put(&session).await), 403);
         assert_eq!(server.requests().len(), 1);
@@ -547,10 +551,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_connection_is_used_again_but_not_after_a_server_error() {
-        let busy = answer(503, AT_ONCE, &error_body("SlowDown"));
-        let gone = answer(404, "", &error_body("NoSuchBucket"));
-        let answers = [OK.to_owned(), gone, busy, OK.to_owned(), OK.to_owned()];
-        let (server, session) = scripted(answers).await;
+        let busy = response(503, AT_ONCE, &error_body("SlowDown"));
+        let gone = response(404, "", &error_body("NoSuchBucket"));
+        let responses = [OK.to_owned(), gone, busy, OK.to_owned(), OK.to_owned()];
+        let (server, session) = scripted(responses).await;
         for stored in [true, false, true, true] {
             assert_eq!(put(&session).await.is_ok(), stored);
         }
@@ -570,7 +574,7 @@ mod tests {
             ("x-oss-request-id: oss\r\n", in_body, "AccessDenied", "oss"),
             (both, "<html>", "no code", "s3"),
         ] {
-            let (_, session) = scripted([answer(403, headers, body)]).await;
+            let (_, session) = scripted([response(403, headers, body)]).await;
             match put(&session).await {
                 Err(Error::Refused {
                     operation,
@@ -589,7 +593,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_endless_error_is_read_no_further_than_64_kib() {
-        let start = error_body("AccessDenied") + &"x".repeat(2 * ANSWER_BYTES);
+        let start = error_body("AccessDenied") + &"x".repeat(2 * RESPONSE_BYTES);
         let endless = format!("HTTP/1.1 403 No\r\ncontent-length: 999999999\r\n\r\n{start}");
         let (_, session) = scripted([endless]).await;
         let error = put(&session).await.expect_err("refused");
@@ -598,7 +602,7 @@ mod tests {
 
     #[tokio::test]
     async fn three_attempts_that_fail_are_the_last_ones_failure() {
-        let broken = answer(500, AT_ONCE, &error_body("InternalError"));
+        let broken = response(500, AT_ONCE, &error_body("InternalError"));
         let (server, session) = scripted([broken.clone(), broken.clone(), broken]).await;
         let error = put(&session).await.expect_err("broken");
         assert!(matches!(&error, Error::Unavailable { detail, .. }
@@ -619,6 +623,6 @@ mod tests {
         let error = session.remove(&key).await.expect_err("too late");
         assert!(matches!(error, Error::TimedOut { .. }), "{error}");
         let exists = session.exists(&key).await;
-        assert!(exists.expect("an answer"));
+        assert!(exists.expect("a response"));
     }
 }

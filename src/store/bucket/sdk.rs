@@ -139,14 +139,14 @@ impl Session {
     where
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     {
-        let answer = match self.until(deadline) {
+        let response = match self.until(deadline) {
             Some(until) => match tokio::time::timeout_at(until, call).await {
-                Ok(answer) => answer,
+                Ok(response) => response,
                 Err(_) => return Err(Error::TimedOut { operation }),
             },
             None => call.await,
         };
-        answer.map_err(|error| into_error(operation, error))
+        response.map_err(|error| into_error(operation, error))
     }
 }
 
@@ -159,7 +159,7 @@ where
         return Error::TimedOut { operation };
     }
     let Some(response) = error.raw_response() else {
-        return Error::no_answer(operation, error.into());
+        return Error::no_response(operation, error.into());
     };
     let status = response.status().as_u16();
     let request_id = error
@@ -169,7 +169,7 @@ where
         .unwrap_or("none")
         .to_owned();
     let code = error.code().unwrap_or("no code").to_owned();
-    Error::from_answer(operation, status, code, request_id, error.into())
+    Error::from_response(operation, status, code, request_id, error.into())
 }
 
 impl ProvideCredentials for CredentialsProvider {
@@ -234,10 +234,10 @@ impl HttpConnector for Connections {
                 Some(connection.poison_fn(move || pool::poison(&used)).build())
             });
         }
-        let answer = self.send(request);
+        let response = self.send(request);
         HttpConnectorFuture::new(async move {
-            let answer = answer.await.map_err(to_connector_error)?;
-            HttpResponse::try_from(answer.map(SdkBody::from_body_1_x))
+            let response = response.await.map_err(to_connector_error)?;
+            HttpResponse::try_from(response.map(SdkBody::from_body_1_x))
                 .map_err(|error| ConnectorError::other(error.into(), None))
         })
     }

@@ -24,7 +24,7 @@ const ECS_ENDPOINT: &str = "http://169.254.170.2";
 /// Link-local addresses of the endpoints of ECS and EKS; any other address must be loopback.
 const LINK_LOCAL: [&str; 3] = ["169.254.170.2", "169.254.170.23", "fd00:ec2::23"];
 /// Largest response accepted, in bytes.
-const MAX_ANSWER_BYTES: usize = 64 * 1024;
+const MAX_RESPONSE_BYTES: usize = 64 * 1024;
 /// Longest wait for the response.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -78,13 +78,13 @@ impl ContainerEndpoint {
     /// # Errors
     /// When no response arrives in time, or one without credentials.
     pub(super) async fn fetch(&self) -> Result<Credentials, BoxError> {
-        let answer = tokio::time::timeout(TIMEOUT, self.send()).await??;
-        let Answer {
+        let response = tokio::time::timeout(TIMEOUT, self.send()).await??;
+        let Response {
             access_key_id,
             secret_access_key,
             token,
             expiration,
-        } = serde_json::from_slice(&answer)?;
+        } = serde_json::from_slice(&response)?;
         let expires = DateTime::parse_from_rfc3339(&expiration)?;
         Credentials::new(access_key_id, secret_access_key, token)
             .map(|credentials| credentials.expiring_at(expires.into()))
@@ -98,9 +98,9 @@ impl ContainerEndpoint {
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         let connection = tokio::spawn(connection);
-        let answer = sender.send_request(self.request().await?).await?;
-        let status = answer.status();
-        let body = Limited::new(answer.into_body(), MAX_ANSWER_BYTES)
+        let response = sender.send_request(self.request().await?).await?;
+        let status = response.status();
+        let body = Limited::new(response.into_body(), MAX_RESPONSE_BYTES)
             .collect()
             .await?
             .to_bytes();
@@ -131,7 +131,7 @@ impl ContainerEndpoint {
 /// Response of the endpoint. Has no `Debug`, which would show secrets.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Answer {
+struct Response {
     access_key_id: String,
     secret_access_key: String,
     token: Option<String>,
@@ -141,7 +141,7 @@ struct Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::test_server::{TestServer, answer};
+    use crate::store::test_server::{TestServer, response};
 
     #[test]
     fn an_endpoint_is_on_this_machine_or_link_local() {
@@ -179,7 +179,7 @@ mod tests {
         let file = tempfile::NamedTempFile::new().expect("a file");
         std::fs::write(file.path(), "t0ken\n").expect("written");
         let given = r#"{"AccessKeyId":"id","SecretAccessKey":"secret","Token":"session","Expiration":"2030-01-01T00:00:00Z"}"#;
-        let server = TestServer::start([answer(200, "", given)]).await;
+        let server = TestServer::start([response(200, "", given)]).await;
         let uri = format!("{}/creds?x=1", server.url());
         let token = Authorization::TokenFile(file.path().into());
         let endpoint = ContainerEndpoint::from_full_uri(&uri, token).expect("loopback");
@@ -194,7 +194,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_endpoint_that_refuses_gives_no_credentials() {
-        let server = TestServer::start([answer(403, "", "")]).await;
+        let server = TestServer::start([response(403, "", "")]).await;
         let endpoint = ContainerEndpoint::from_full_uri(server.url(), Authorization::None);
         assert!(endpoint.expect("loopback").fetch().await.is_err());
     }

@@ -84,21 +84,21 @@ mod tests {
     use super::*;
     use crate::store::{
         Authorization,
-        test_server::{TestServer, answer},
+        test_server::{TestServer, response},
     };
 
     /// An endpoint whose n-th credentials have the id `n` and expire after `lives[n]`; it answers 500
     /// afterwards.
     async fn endpoint(lives: &[Duration]) -> (TestServer, CachedCredentials) {
-        let answers = lives.iter().enumerate().map(|(number, life)| {
+        let responses = lives.iter().enumerate().map(|(number, life)| {
             let end = DateTime::<Utc>::from(SystemTime::now() + *life).to_rfc3339();
             let body = format!(
                 r#"{{"AccessKeyId":"{number}","SecretAccessKey":"s","Token":"t","Expiration":"{end}"}}"#
             );
-            answer(200, "connection: close\r\n", &body)
+            response(200, "connection: close\r\n", &body)
         });
-        let failures = std::iter::repeat_n(answer(500, "", ""), 9);
-        let server = TestServer::start(answers.chain(failures)).await;
+        let failures = std::iter::repeat_n(response(500, "", ""), 9);
+        let server = TestServer::start(responses.chain(failures)).await;
         let endpoint = ContainerEndpoint::from_full_uri(server.url(), Authorization::None);
         let cached = CachedCredentials {
             endpoint: endpoint.expect("loopback"),
