@@ -99,9 +99,9 @@ fn start_log(config: &Config) {
     let registry = tracing_subscriber::registry().with(config.log.clone());
     let is_local = config.runtime == Runtime::Local;
     if is_local {
-        let colours = io::stdout().is_terminal();
+        let ansi = io::stdout().is_terminal();
         let text = tracing_subscriber::fmt::layer().with_target(false);
-        registry.with(text.with_ansi(colours)).init();
+        registry.with(text.with_ansi(ansi)).init();
     } else {
         let json = tracing_subscriber::fmt::layer()
             .json()

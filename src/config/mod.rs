@@ -176,7 +176,7 @@ impl Vars {
     fn store(&mut self, runtime: Runtime, request_limit: Duration) -> Option<store::Settings> {
         const VARIABLE: &str = "UPLOAD_STORE";
         const EXPECTED: &str = "disk:<folder>, s3://<bucket> or oss://<bucket>";
-        const LONGER: &str = "a bucket's name of 3 to 63 characters; this one is too short";
+        const TOO_SHORT: &str = "a bucket's name of 3 to 63 characters; this one is too short";
         let by_default = (runtime == Runtime::Local).then(|| "disk:./data".to_owned());
         let Some(value) = self.get(VARIABLE).or(by_default) else {
             self.refuse(VARIABLE, None, EXPECTED);
@@ -195,7 +195,7 @@ impl Vars {
                 let bucket = self.bucket(runtime, dialect, name.to_owned());
                 return Some(store::Settings::Bucket(Box::new(bucket)));
             }
-            Some((_, name)) if name.len() < 3 => self.refuse(VARIABLE, Some(value), LONGER),
+            Some((_, name)) if name.len() < 3 => self.refuse(VARIABLE, Some(value), TOO_SHORT),
             _ => self.refuse(VARIABLE, Some(value), EXPECTED),
         }
         None
@@ -292,8 +292,8 @@ impl Vars {
             return self.seconds(variable, default, 1..=86_400);
         }
         let expected = "a number of seconds, 900 or more on Function Compute";
-        let long = |seconds: &u64| (FC_SECS..=86_400).contains(seconds);
-        let read = |text: &str| text.parse().ok().filter(long);
+        let in_range = |seconds: &u64| (FC_SECS..=86_400).contains(seconds);
+        let read = |text: &str| text.parse().ok().filter(in_range);
         Duration::from_secs(self.read(variable, expected, default.max(FC_SECS), read))
     }
 
@@ -328,8 +328,7 @@ impl Vars {
         let expected = "public or signed";
         let read = self.word("UPLOAD_READ", expected, ReadSettings::Public, &words);
         if read == signed && self.get("UPLOAD_SIGNING_SECRET").is_none() {
-            const EXPECTED: &str =
-                "a secret of its own for UPLOAD_READ=signed, not UPLOAD_JWT_SECRET";
+            const EXPECTED: &str = "a secret for UPLOAD_READ=signed other than UPLOAD_JWT_SECRET";
             self.refuse("UPLOAD_SIGNING_SECRET", None, EXPECTED);
         }
         read
@@ -702,10 +701,10 @@ mod tests {
             let mut vars = shell(store);
             vars.push((given, "s3cr3t"));
             let error = refusal(&vars);
-            let told: Vec<_> = error.lines().skip(1).collect();
-            assert_eq!(told.len(), 1, "{error}");
+            let messages: Vec<_> = error.lines().skip(1).collect();
+            assert_eq!(messages.len(), 1, "{error}");
             let start = format!("  {missing} is not set");
-            assert!(told[0].starts_with(&start), "{error}");
+            assert!(messages[0].starts_with(&start), "{error}");
         }
     }
 
@@ -741,8 +740,8 @@ mod tests {
         ] {
             let warnings = good(&shell(line)).warnings;
             assert_eq!(!warnings.is_empty(), warned, "{line} {warnings:?}");
-            let mut told = warnings.iter();
-            assert!(told.all(|text| text.contains("everybody may upload")));
+            let mut messages = warnings.iter();
+            assert!(messages.all(|text| text.contains("everybody may upload")));
         }
     }
 
@@ -814,8 +813,8 @@ mod tests {
             );
             let warnings = good(&shell(&line)).warnings;
             assert_eq!(!warnings.is_empty(), warned, "{read} {url} {warnings:?}");
-            let mut told = warnings.iter();
-            assert!(told.all(|text| text.contains("UPLOAD_PUBLIC_URL")));
+            let mut messages = warnings.iter();
+            assert!(messages.all(|text| text.contains("UPLOAD_PUBLIC_URL")));
         }
     }
 

@@ -77,12 +77,12 @@ impl Stem {
         let (_, random) = name.split_once('_').ok_or(InvalidKey)?;
         let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
         let hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-        let is_ours = date.len() == 8
+        let is_valid = date.len() == 8
             && digits(date)
             && random.len() == 12
             && random.bytes().all(hex)
             && stem.created().is_some();
-        is_ours.then_some(stem).ok_or(InvalidKey)
+        is_valid.then_some(stem).ok_or(InvalidKey)
     }
 
     /// Time of its creation; `None` beyond the range of the calendar.

@@ -154,7 +154,7 @@ impl TimeLimit {
 /// A store of objects; cheap to clone.
 #[derive(Clone, Debug)]
 pub enum Store {
-    /// A folder of this machine, or one mounted into it.
+    /// A local or mounted folder.
     Disk(disk::Disk),
     /// A bucket of S3, OSS or another S3-compatible server.
     Bucket(bucket::Bucket),

@@ -341,10 +341,10 @@ fn pieces(size: u64, edits: &[Edit], copied_bytes: u64) -> Vec<Piece> {
             at = start;
             continue;
         }
-        let most = size.min(at + ONE_CALL_BYTES as u64);
-        let contained = edits.iter().filter(|(start, _)| *start < most);
+        let limit = size.min(at + ONE_CALL_BYTES as u64);
+        let contained = edits.iter().filter(|(start, _)| *start < limit);
         let last = contained.map(|(_, end)| *end).max().unwrap_or(at);
-        let end = last.clamp(at + SMALLEST_PART, most.max(at + SMALLEST_PART));
+        let end = last.clamp(at + SMALLEST_PART, limit.max(at + SMALLEST_PART));
         let end = end.min(size);
         pieces.push(Piece {
             start: at,

@@ -579,12 +579,12 @@ mod tests {
                 Err(Error::Refused {
                     operation,
                     status,
-                    code: said,
+                    code: found_code,
                     request_id,
                     ..
                 }) => {
                     assert_eq!((operation, status), ("PutObject", 403));
-                    assert_eq!((&*said, &*request_id), (code, id));
+                    assert_eq!((&*found_code, &*request_id), (code, id));
                 }
                 other => panic!("{other:?}"),
             }
