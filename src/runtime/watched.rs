@@ -24,7 +24,7 @@ pub(super) struct Activity(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     opened: Instant,
-    /// Time of the last read or write, in milliseconds after `opened`.
+    /// Time of the last read or write, in microseconds after `opened`.
     last_active: AtomicU64,
     /// Has one more strong reference for each request being handled.
     handled: Arc<()>,
@@ -48,12 +48,12 @@ impl Activity {
     /// activity.
     pub(super) fn idleness(&self) -> (bool, Duration) {
         let is_waiting = Arc::strong_count(&self.0.handled) == 1;
-        let last = Duration::from_millis(self.0.last_active.load(Ordering::Relaxed));
+        let last = Duration::from_micros(self.0.last_active.load(Ordering::Relaxed));
         (is_waiting, self.0.opened.elapsed().saturating_sub(last))
     }
 
     fn record(&self) {
-        let now = self.0.opened.elapsed().as_millis();
+        let now = self.0.opened.elapsed().as_micros();
         let now = u64::try_from(now).unwrap_or(u64::MAX);
         self.0.last_active.store(now, Ordering::Relaxed);
     }
