@@ -1,5 +1,5 @@
-//! Access log: one line per request. The same middleware gives the answer its request id and a
-//! failure its envelope, since both need the id.
+//! Access log: one line per request. The middleware also adds the request id to each response and
+//! writes the envelope of a failure, which contains it.
 
 use std::{
     error::Error as _,
@@ -23,10 +23,10 @@ use crate::{
     upload::{Stored, media::Geo},
 };
 
-/// Response header with the request id, which is in the log line, too.
+/// Response header with the request id of the log line.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Facts for the log line, noted by handlers.
+/// Fields of the log line that handlers fill in.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Journal(Arc<Mutex<Entry>>);
 
@@ -35,18 +35,18 @@ struct Entry {
     user: Option<String>,
     bytes: u64,
     keys: String,
-    /// Of the file that still tells the most.
+    /// Worst case among the files of the request.
     geo: Option<Geo>,
     store_time: Duration,
 }
 
 impl Journal {
-    /// Notes the user of the token.
+    /// Records the user of the token.
     pub(super) fn user(&self, id: &str) {
         self.entry().user = Some(id.to_owned());
     }
 
-    /// Notes a file that was stored.
+    /// Records a stored file.
     pub(super) fn stored(&self, file: &Stored) {
         self.stored_bytes(&file.key, file.size);
         let mut entry = self.entry();
@@ -54,13 +54,13 @@ impl Journal {
         entry.geo = entry.geo.max(file.geo);
     }
 
-    /// Notes bytes that were stored under a key.
+    /// Records the key and size of a stored object.
     pub(super) fn stored_bytes(&self, key: &ObjectKey, bytes: u64) {
         self.entry().bytes += bytes;
         self.key(key);
     }
 
-    /// Notes which object the request is about.
+    /// Records the key of an object.
     pub(super) fn key(&self, key: &ObjectKey) {
         let mut entry = self.entry();
         if !entry.keys.is_empty() {
@@ -74,7 +74,7 @@ impl Journal {
     }
 }
 
-/// Gives the request an id, runs it, writes its failure's envelope and its log line.
+/// Assigns a request id, runs the request, and writes a failure's envelope and the log line.
 pub(super) async fn record(mut request: Request, next: Next) -> Response {
     let mut line = Line::begin(&request);
     request.extensions_mut().insert(line.journal.clone());
@@ -92,7 +92,7 @@ pub(super) async fn record(mut request: Request, next: Next) -> Response {
     response
 }
 
-/// The log line of one request, written on drop, so also when the client disconnects.
+/// The log line of one request; written on drop, so that it is not lost when the client disconnects.
 struct Line {
     request_id: String,
     trace_id: Option<String>,
@@ -121,13 +121,13 @@ impl Line {
         }
     }
 
-    /// The path that was asked for, where there was nothing.
+    /// Returns the requested path, for 404 only.
     fn path(&self, status: u16) -> Option<String> {
-        (status == 404).then(|| shown(self.uri.path()))
+        (status == 404).then(|| loggable_path(self.uri.path()))
     }
 }
 
-/// `tracing` takes level and fields as literals only.
+/// Writes the line. A macro, since `tracing` accepts only literal levels and fields.
 macro_rules! write_line {
     ($level:expr, $line:expr, $status:expr, $code:expr, $cause:expr) => {{
         let entry = $line.journal.entry();
@@ -171,7 +171,7 @@ impl Drop for Line {
     }
 }
 
-/// The error and its chain of causes, in one line.
+/// Formats an error and its chain of causes in one line.
 fn causes(error: &Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -183,12 +183,12 @@ fn causes(error: &Error) -> String {
     text
 }
 
-/// A path as it may stand in the log: without secrets, and without what a terminal would obey.
-fn shown(path: &str) -> String {
-    /// Signatures and ids of uploads follow. A gateway may leave a stage in front of them.
+/// Formats a path for the log, without secrets and without control characters.
+fn loggable_path(path: &str) -> String {
+    /// Prefixes followed by signatures and upload ids. A gateway may leave a stage in front.
     const BEFORE_SECRETS: [&str; 2] = ["/f/", "/s3/"];
-    const MOST_BYTES: usize = 200;
-    const CUT: &str = "…";
+    const MAX_BYTES: usize = 200;
+    const ELLIPSIS: &str = "…";
 
     let ends = BEFORE_SECRETS.map(|prefix| path.find(prefix).map(|at| at + prefix.len()));
     let end = ends.into_iter().flatten().min().unwrap_or(path.len());
@@ -199,18 +199,18 @@ fn shown(path: &str) -> String {
             ' '..='~' => text.push(character),
             _ => text.extend(character.escape_unicode()),
         }
-        if text.len() > MOST_BYTES - CUT.len() {
+        if text.len() > MAX_BYTES - ELLIPSIS.len() {
             text.truncate(before);
-            return text + CUT;
+            return text + ELLIPSIS;
         }
     }
     if end < path.len() {
-        text.push_str(CUT);
+        text.push_str(ELLIPSIS);
     }
     text
 }
 
-/// Milliseconds with three decimals.
+/// Converts to milliseconds with three decimals.
 fn millis(time: Duration) -> f64 {
     time.as_micros() as f64 / 1000.0
 }
@@ -237,7 +237,7 @@ mod tests {
             (&long, &format!("{}…", &long[..197])),
             (&"/é".repeat(100), &format!("{}/…", "/\\u{e9}".repeat(28))),
         ] {
-            let text = shown(path);
+            let text = loggable_path(path);
             assert_eq!(text, expected, "{path:?}");
             assert!(text.len() <= 200, "{} bytes", text.len());
         }

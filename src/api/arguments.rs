@@ -1,4 +1,4 @@
-//! Arguments of the routes without a form: JSON, urlencoded pairs or a query, under the same names.
+//! Arguments of the routes without a form, as JSON, urlencoded pairs or a query.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -16,14 +16,14 @@ use crate::body::ReadError;
 
 type Named = BTreeMap<String, Argument>;
 
-/// Largest body of most routes, in bytes.
+/// Largest body on most routes, in bytes.
 pub(super) const MAX_BODY_BYTES: usize = 64 * 1024;
 
-/// The arguments of one request. Those of the body come before those of the query.
+/// The arguments of one request. Those of the body take precedence over those of the query.
 pub(super) struct Arguments(Named);
 
-/// One argument. JSON stays raw until it is read into a type of ours: parsed eagerly, a body of 1 MiB
-/// can take 100 MiB of objects.
+/// One argument. JSON stays raw until its type is known: parsed eagerly, a body of 1 MiB can take
+/// 100 MiB of objects.
 enum Argument {
     Json(Box<RawValue>),
     Text(String),
@@ -38,7 +38,7 @@ impl Arguments {
         timeout: Duration,
     ) -> Result<Self, Error> {
         refuse_encoded(&parts.headers)?;
-        // Mangled text may still be an argument.
+        // A mangled body may still contain intact arguments.
         let state = Arrival::from_parts(parts).body_state;
         if state == BodyState::Undecodable {
             state.check()?;
@@ -50,7 +50,7 @@ impl Arguments {
         Ok(Self(arguments))
     }
 
-    /// An argument as text; `""` when it is absent or null.
+    /// Returns an argument as text; `""` when it is absent or null.
     pub(super) fn text(&self, name: &'static str) -> Result<String, Error> {
         let text = match self.0.get(name) {
             None => Some(String::new()),
@@ -60,13 +60,13 @@ impl Arguments {
         text.ok_or(Error::ParameterInvalid { name })
     }
 
-    /// An argument as a whole number; `None` when it is absent or empty.
+    /// Parses an argument as a whole number; `None` when it is absent or empty.
     pub(super) fn number(&self, name: &'static str) -> Result<Option<u64>, Error> {
         let text = self.text(name)?;
         if text.is_empty() {
             return Ok(None);
         }
-        // A whole number may come as `123.0`, which languages without integers write.
+        // Languages without integers write a whole number as `123.0`.
         let (whole, fraction) = text.split_once('.').unwrap_or((&text, "0"));
         let is_whole = !fraction.is_empty() && fraction.bytes().all(|byte| byte == b'0');
         let digits = whole.bytes().all(|byte| byte.is_ascii_digit());
@@ -74,7 +74,7 @@ impl Arguments {
         number.map(Some).ok_or(Error::ParameterInvalid { name })
     }
 
-    /// An argument of JSON's own shape.
+    /// Deserializes a JSON argument.
     pub(super) fn value<T: DeserializeOwned>(&self, name: &'static str) -> Result<T, Error> {
         let value = match self.0.get(name) {
             Some(Argument::Json(json)) => serde_json::from_str(json.get()).ok(),
@@ -83,7 +83,7 @@ impl Arguments {
         value.ok_or(Error::ParameterInvalid { name })
     }
 
-    /// The object under `name` as arguments of their own; none when it is absent.
+    /// Returns the members of the object `name` as arguments; none when it is absent.
     pub(super) fn nested(&self, name: &'static str) -> Result<Self, Error> {
         let nested = match self.0.get(name) {
             None => Some(Named::new()),
@@ -97,7 +97,7 @@ impl Arguments {
 
 const NULL: &str = "null";
 
-/// A string's text, or a number as it was sent.
+/// Returns the text of a string, or a number unchanged.
 fn json_text(json: &str) -> Option<String> {
     match json.as_bytes().first()? {
         b'"' => serde_json::from_str(json).ok(),
@@ -106,7 +106,7 @@ fn json_text(json: &str) -> Option<String> {
     }
 }
 
-/// The members of an object.
+/// Parses an object into its members.
 fn parse_json(text: &[u8]) -> Option<Named> {
     let members: BTreeMap<String, Box<RawValue>> = serde_json::from_slice(text).ok()?;
     let arguments = members.into_iter();
@@ -126,8 +126,8 @@ async fn collect(body: Body, max_bytes: usize, timeout: Duration) -> Result<Byte
     }
 }
 
-/// Parses JSON where the headers announce it or the body looks like it: not every client sets the
-/// type.
+/// Parses JSON if the Content-Type announces it or the body looks like it: not every client sends the
+/// header.
 fn parse_body(headers: &HeaderMap, body: &[u8]) -> Result<Named, Error> {
     const BODY: Error = Error::ParameterInvalid { name: "body" };
     let kind = headers.get(CONTENT_TYPE).map(|kind| kind.as_bytes());
@@ -146,7 +146,7 @@ fn parse_body(headers: &HeaderMap, body: &[u8]) -> Result<Named, Error> {
     }
 }
 
-/// Adds urlencoded pairs whose names are not there yet.
+/// Adds urlencoded pairs with new names.
 fn add_pairs(arguments: &mut Named, text: &[u8]) {
     for (name, value) in form_urlencoded::parse(text) {
         let value = Argument::Text(value.into_owned());

@@ -1,8 +1,8 @@
-//! The class id that clients send with a file: two spellings, one whole number.
+//! The class id that clients send with a file: a whole number, under one of two names.
 
 use super::{Error, arguments::Arguments};
 
-/// Names of the field, in the order in which they count.
+/// Names of the field, in order of precedence.
 const NAMES: [&str; 2] = ["imageClassId", "image_class_id"];
 /// Largest class id: JavaScript's largest safe integer.
 const MAX: u64 = (1 << 53) - 1;
@@ -11,10 +11,10 @@ pub(super) fn is_name(name: &str) -> bool {
     NAMES.contains(&name)
 }
 
-/// Values that count as absent: the empty one, and those that JavaScript writes for a missing one.
+/// Values that count as absent: the empty one, and those JavaScript writes for a missing value.
 const ABSENT: [&[u8]; 4] = [b"", b"undefined", b"null", b"NaN"];
 
-/// Reads a value; `None` when it is empty, or JavaScript's word for a missing one.
+/// Parses a value; `None` for the values in [`ABSENT`].
 pub(super) fn parse(value: &[u8]) -> Result<Option<u64>, Error> {
     if ABSENT.contains(&value) {
         return Ok(None);

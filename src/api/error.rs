@@ -1,5 +1,5 @@
-//! Every failure a client can see: its status, its stable code, and its text in two languages. The
-//! client's own mistakes are told precisely, ours vaguely.
+//! Every failure a client can see: its status, its stable code, and its text in two languages. Client
+//! errors are described precisely, server errors vaguely.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,31 +17,31 @@ use crate::{body::ReadError, store, upload};
 /// Why a request failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No such route, no such file.
+    /// No such route or file.
     #[error("no such route or file")]
     NotFound,
     /// The Host header is repeated or contains user information.
     #[error("the Host header is repeated or contains user information")]
     HostInvalid,
-    /// The route exists under another method.
-    #[error("the route does not take this method")]
+    /// The route exists, but not for this method.
+    #[error("the route does not accept this method")]
     MethodNotAllowed,
-    /// No token where one is needed.
+    /// No token on a route that needs one.
     #[error("no token was sent")]
     TokenMissing,
-    /// A token that was good once.
+    /// An expired token.
     #[error("the token has expired")]
     TokenExpired,
-    /// A token that is not ours, or not a token.
+    /// A token with a wrong signature, or a malformed one.
     #[error("the token is not valid")]
     TokenInvalid(#[source] Rejected),
-    /// A guest where guests may not upload.
+    /// The caller is a guest, and guests may not upload.
     #[error("guests may not upload")]
     GuestDenied,
-    /// Another Content-Type than `multipart/form-data`.
+    /// The Content-Type is not `multipart/form-data`.
     #[error("the request is not a multipart form")]
     NotMultipart,
-    /// A body under a Content-Encoding.
+    /// A body with a Content-Encoding.
     #[error("the body has a Content-Encoding")]
     EncodingRefused,
     /// A gateway decoded the binary body as text.
@@ -51,17 +51,17 @@ pub enum Error {
     #[error(transparent)]
     Read(#[from] ReadError),
     /// No file in the form.
-    #[error("the form holds no file")]
+    #[error("the form contains no file")]
     FileMissing,
-    /// A file under another name than the route's.
-    #[error("a file came in field {got:?}")]
+    /// A file in a field that the route does not accept.
+    #[error("a file was sent in field {got:?}")]
     WrongField {
-        /// Name of the field that the route takes.
+        /// Name of the field that the route accepts.
         wanted: &'static str,
         /// The field's name, fit for display.
         got: String,
     },
-    /// More files than one request may hold.
+    /// More files than one request may contain.
     #[error("more than {limit} files")]
     TooManyFiles {
         /// Most files accepted.
@@ -70,7 +70,7 @@ pub enum Error {
     /// The class id is not a whole number.
     #[error("the class id is not a whole number")]
     ClassIdInvalid,
-    /// The folder in the path is not one.
+    /// The folder in the path is not a valid name.
     #[error("the folder is not a valid name")]
     FolderInvalid,
     /// The text for a QR code is too long.
@@ -79,51 +79,50 @@ pub enum Error {
         /// Longest text, in bytes.
         limit: usize,
     },
-    /// No secret signs what a client may do by itself.
+    /// Direct uploads and recalls need a signing secret and, for some routes, a bucket.
     #[error("no signing secret is set, or the store has no such route")]
     DirectDisabled,
-    /// A ticket, an upload's id, a form or a recall token that is not ours, not this user's, or too
-    /// old.
+    /// A ticket, upload id, form or recall token with a wrong signature, for another user, or expired.
     #[error("the ticket is not valid")]
     TicketInvalid,
-    /// A file that was uploaded too long ago to be taken back.
-    #[error("the upload is too old to be taken back")]
+    /// A file was uploaded too long ago to be recalled.
+    #[error("the upload is too old to be recalled")]
     RecallExpired {
-        /// How long it could be.
+        /// How long a file can be recalled.
         life: Duration,
     },
-    /// A parameter is missing or is not what it should be.
-    #[error("parameter {name} cannot be used")]
+    /// A parameter is missing or invalid.
+    #[error("parameter {name} is missing or invalid")]
     ParameterInvalid {
-        /// Which one.
+        /// Its name.
         name: &'static str,
     },
     /// A form was used twice.
     #[error("the form was used before")]
     AlreadyUploaded,
-    /// A part that is not the last is smaller than the bucket takes.
+    /// A part before the last is smaller than the bucket accepts.
     #[error("a part before the last is smaller than the bucket accepts")]
     PartTooSmall,
-    /// The part of a file that is asked for begins behind its end.
+    /// The requested range starts after the end of the file.
     #[error("the file has only {size} bytes")]
     RangeNotSatisfiable {
-        /// Of the file, in bytes.
+        /// Size of the file, in bytes.
         size: u64,
     },
     /// A file was not stored.
     #[error(transparent)]
     Upload(upload::Error),
-    /// More uploads than one client may make.
+    /// The client exceeded its rate limit.
     #[error("too many uploads of this client")]
     TooManyRequests {
-        /// When there will be one again.
+        /// Time until the next upload is allowed.
         after: Duration,
     },
-    /// As many requests as this process takes are in flight.
+    /// The process has reached its limit of concurrent requests.
     #[error("too many requests in flight")]
     Busy,
-    /// The time for the request ran out while the store was waited for.
-    #[error("the time for this request ran out while the store was waited for")]
+    /// The request's time limit passed while waiting for the store.
+    #[error("the request timed out while waiting for the store")]
     TimedOut,
     /// A bug.
     #[error("internal error: {0}")]
@@ -149,19 +148,19 @@ impl From<store::Error> for Error {
 pub(super) struct Row {
     pub(super) status: StatusCode,
     pub(super) code: &'static str,
-    /// For the person who sends the file.
+    /// For the user who sends the file.
     pub(super) chinese: String,
-    /// For the person who writes the client.
+    /// For the client's developer.
     pub(super) english: String,
 }
 
 impl Error {
-    /// A bug, which showed by this failure.
+    /// Reports a bug by the failure it caused.
     pub(super) fn internal(cause: impl ToString) -> Self {
         Self::Internal(cause.to_string())
     }
 
-    /// Status, code and texts for the client.
+    /// Returns status, code and texts for the client.
     pub(super) fn row(&self) -> Row {
         use upload::Error::Store;
         match self {
@@ -174,7 +173,7 @@ impl Error {
             Self::HostInvalid => row(400, "host_invalid")
                 .chinese("请求的 Host 不合法")
                 .english("The Host header stands twice or names a user"),
-            // The Chinese texts of these four are compared word by word by clients.
+            // Clients compare the Chinese texts of these four literally.
             Self::TokenMissing => row(401, "token_missing")
                 .chinese("您没有权限访问即时通讯接口")
                 .english("A token is needed and none was sent"),
@@ -290,18 +289,18 @@ impl Error {
         }
     }
 
-    /// When the same request may succeed.
+    /// Returns the delay for `Retry-After`.
     fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::TooManyRequests { after } => Some(*after),
-            Self::Busy => Some(FULL_FOR),
+            Self::Busy => Some(BUSY_RETRY_AFTER),
             _ => None,
         }
     }
 }
 
-/// How long a client that comes when the process is full should wait.
-const FULL_FOR: Duration = Duration::from_secs(1);
+/// How long a client should wait when the process is busy.
+const BUSY_RETRY_AFTER: Duration = Duration::from_secs(1);
 
 fn read_row(error: &ReadError) -> Row {
     match error {
@@ -323,7 +322,7 @@ fn read_row(error: &ReadError) -> Row {
     }
 }
 
-/// In minutes, where they are whole.
+/// Writes the limit in minutes if they are whole, else in seconds.
 fn recall_expired(life: Duration) -> Row {
     let (count, chinese, english) = match life.as_secs() {
         seconds if seconds >= 60 && seconds.is_multiple_of(60) => (seconds / 60, "分钟", "minute"),
@@ -346,7 +345,7 @@ fn row(status: u16, code: &'static str) -> Row {
     }
 }
 
-/// A row whose texts begin with the words for a failed upload.
+/// Returns a row whose texts begin with "Upload failed".
 fn upload_row(status: u16, code: &'static str) -> Row {
     row(status, code)
         .chinese("上传失败: ")
@@ -365,7 +364,7 @@ impl Row {
     }
 }
 
-/// A size as a person reads it; `unit` is the word for bytes.
+/// Formats a size for people; `unit` is the word for bytes.
 fn size(bytes: u64, unit: &str) -> String {
     const MIB: u64 = 1 << 20;
     const MB: u64 = 1_000_000;
@@ -377,7 +376,7 @@ fn size(bytes: u64, unit: &str) -> String {
 }
 
 impl IntoResponse for Error {
-    /// Status and headers only: the envelope needs the request id, so the access log writes it.
+    /// Sets status and headers only: the envelope needs the request id, so the access log writes it.
     fn into_response(self) -> Response {
         let mut response = self.row().status.into_response();
         let headers = response.headers_mut();
@@ -398,6 +397,6 @@ impl IntoResponse for Error {
     }
 }
 
-/// The failure that a response stands for.
+/// The failure behind a response, in its extensions.
 #[derive(Clone, Debug)]
 pub(super) struct Failure(pub(super) Arc<Error>);

@@ -1,4 +1,4 @@
-//! One stored file, as the routes answer it.
+//! One stored file, as it appears in responses.
 
 use serde::Serialize;
 
@@ -12,7 +12,7 @@ use crate::upload::{
     media::{Facts, Geo},
 };
 
-/// A stored file. The class id and the time are answered by all routes but the one with a folder.
+/// A stored file. The class id and the time are absent on the folder route only.
 #[derive(Serialize)]
 pub(super) struct Item {
     pub(super) url: String,
@@ -30,7 +30,7 @@ pub(super) struct Item {
     signed_url: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     signed_expires_at: Option<i64>,
-    // Facts for showing the file; unknown ones are left out.
+    // Facts for displaying the file; unknown ones are omitted.
     kind: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     width: Option<u32>,

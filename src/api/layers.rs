@@ -1,4 +1,4 @@
-//! Middleware around the routes: CORS, the base path, and panics answered as failures.
+//! Middleware around the routes: CORS, the Host header, the base path, and responses to panics.
 
 use std::{any::Any, time::Duration};
 
@@ -23,7 +23,7 @@ use super::{Error, access_log::REQUEST_ID, origin};
 pub enum CorsOrigins {
     /// `*`
     Any,
-    /// These, as browsers write them: `https://chat.example.com`.
+    /// A list of origins as browsers send them: `https://chat.example.com`.
     List(Vec<HeaderValue>),
 }
 
@@ -42,7 +42,7 @@ pub(super) fn cors(origins: &CorsOrigins) -> CorsLayer {
         .max_age(PREFLIGHT_MAX_AGE)
 }
 
-/// Refuses a request that does not say clearly which host it is for.
+/// Refuses a request with an ambiguous host.
 pub(super) async fn check_host(request: Request, next: Next) -> Response {
     if origin::has_plain_host(request.headers(), request.uri()) {
         next.run(request).await
@@ -51,15 +51,15 @@ pub(super) async fn check_host(request: Request, next: Next) -> Response {
     }
 }
 
-/// Answers a panic like every other failure.
+/// Converts a panic into the response of an internal error.
 pub(super) fn panic_response(panic: Box<dyn Any + Send + 'static>) -> Response {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
     Error::Internal(text.unwrap_or_default()).into_response()
 }
 
-/// Strips `base_path` from every request's path before routing. A gateway may have removed it
-/// already, so a path without it is routed unchanged.
+/// Strips `base_path` from every request's path before routing. A path without it is routed
+/// unchanged, since a gateway may have removed it already.
 pub(super) fn strip_base_path(routes: Router, base_path: String) -> Router {
     if base_path.is_empty() {
         return routes;

@@ -1,11 +1,11 @@
-//! Who may read stored files, and their addresses as items name them.
+//! Who may read stored files, and their URLs in responses.
 
 use std::time::Duration;
 
 use super::{Api, Error, access::signed};
 use crate::store::{ObjectKey, Read, ReadSigner, Session, SignedRead};
 
-/// How the paths begin of files that are read with a signed address.
+/// Path prefix of signed URLs.
 pub(super) const PREFIX: &str = "/f/";
 
 /// `UPLOAD_READ`: who may read what is stored.
@@ -13,23 +13,23 @@ pub(super) const PREFIX: &str = "/f/";
 pub enum Settings {
     /// Everybody who knows a file's key.
     Public,
-    /// Holders of the address that an item named.
+    /// Everybody who has the signed URL of its item.
     Signed {
-        /// `UPLOAD_READ_SECS`: life of a presigned address of the bucket.
+        /// `UPLOAD_READ_SECS`: life of a presigned URL of the bucket.
         life: Duration,
     },
 }
 
-/// Makes the addresses for the items of one answer.
+/// Makes the URLs for the items of one response.
 pub(super) struct Links {
     api: Api,
     base_url: String,
-    /// Where files are read with a signed address of the bucket.
+    /// Signs presigned URLs of a private bucket.
     signer: Option<ReadSigner>,
 }
 
 impl Links {
-    /// Addresses that begin with `base_url`.
+    /// Makes URLs that start with `base_url`.
     pub(super) async fn new(base_url: String, api: &Api, session: &Session) -> Result<Self, Error> {
         let signer = match api.settings.read {
             Settings::Public => None,
@@ -42,8 +42,8 @@ impl Links {
         })
     }
 
-    /// The address of the file with this key, which lasts as long as the file, and one that leads to the
-    /// bucket itself for a while.
+    /// Returns the URL of the file with this key, which is valid as long as the file exists, and a
+    /// presigned URL of the bucket.
     pub(super) fn to(&self, key: &ObjectKey) -> Result<(String, Option<SignedRead>), Error> {
         let url = match self.api.settings.read {
             Settings::Public => format!("{}/{key}", self.base_url),

@@ -1,4 +1,4 @@
-//! One Router for every runtime: the route table, the settings, and how a handler reaches the store.
+//! The HTTP API, one router for every runtime: route table, settings, and a handler's access to the store.
 
 pub mod access;
 mod access_log;
@@ -33,7 +33,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use self::{
     access::rate_limit::Limiter,
-    concurrency::Places,
+    concurrency::Slots,
     routes::{companion, direct, files, health, page, qrcode, read, recall, upload},
 };
 pub use self::{
@@ -62,25 +62,25 @@ pub struct Settings {
     pub prefix: Folder,
     /// `UPLOAD_MAX_FILES`
     pub max_files: usize,
-    /// `UPLOAD_PUBLIC_URL`, without a slash at its end; `None`: the address the request was sent to.
+    /// `UPLOAD_PUBLIC_URL`, without a trailing slash; `None` for the origin of the request.
     pub public_url: Option<String>,
     /// `UPLOAD_CORS_ORIGINS`
     pub cors: CorsOrigins,
-    /// `UPLOAD_BASE_PATH`: begins with a slash, does not end with one; `""` for none.
+    /// `UPLOAD_BASE_PATH`: starts with a slash, without a trailing one; `""` for none.
     pub base_path: String,
     /// Tokens and guests.
     pub auth: AuthSettings,
     /// Direct uploads and recalls.
     pub direct: DirectSettings,
-    /// Who may read what is stored.
+    /// Who may read stored files.
     pub read: ReadSettings,
-    /// The page of the local server; `None` on a cloud.
+    /// The page of the local server; `None` in a cloud.
     pub page: Option<PageSettings>,
     /// `UPLOAD_RATE_PER_MIN`: uploads of one client per minute; `None` for no limit.
     pub rate_per_minute: Option<u32>,
     /// `UPLOAD_TRUSTED_HOPS`: number of proxies in front that append to `X-Forwarded-For`.
     pub trusted_hops: usize,
-    /// `UPLOAD_MAX_IN_FLIGHT`: most requests at a time.
+    /// `UPLOAD_MAX_IN_FLIGHT`: most concurrent requests.
     pub max_in_flight: usize,
     /// `UPLOAD_IDLE_SECS`: longest pause of a client within a body.
     pub idle: Duration,
@@ -96,12 +96,12 @@ struct Api {
     limiter: Option<Arc<Limiter>>,
 }
 
-/// The route table.
+/// Returns the router with all routes and middleware.
 pub fn router(store: Store, settings: Settings) -> Router {
     let cors = layers::cors(&settings.cors);
     let base_path = settings.base_path.clone();
     let needs_token = !settings.auth.secrets.is_empty();
-    let places = Places::new(settings.max_in_flight, needs_token);
+    let slots = Slots::new(settings.max_in_flight, needs_token);
     let limiter = settings
         .rate_per_minute
         .map(|rate| Arc::new(Limiter::new(rate)));
@@ -112,8 +112,8 @@ pub fn router(store: Store, settings: Settings) -> Router {
     };
     let mut routes = Router::new();
     if matches!(api.store, Store::Disk(_)) {
-        // A bucket takes its forms itself.
-        routes = routes.route(direct::PENDING_ROUTE, post(direct::take));
+        // Forms for a bucket are posted to the bucket.
+        routes = routes.route(direct::PENDING_ROUTE, post(direct::post_form));
     }
     if api.settings.read != ReadSettings::Public {
         routes = routes.route(read::ROUTE, get(read::read));
@@ -127,7 +127,7 @@ pub fn router(store: Store, settings: Settings) -> Router {
     let routes = routes
         .route("/api/chat/uploadAliyun", post(upload::images))
         .route("/shop/admin/image/uploadAliyun", post(upload::images))
-        // The folder is one segment; what has more is told so, not "no such route".
+        // A folder is one segment; the wildcard answers more with `folder_invalid` instead of 404.
         .route(
             "/api/chat/uploadStreamSingleToServerDiy/{*diydir}",
             post(upload::into_folder),
@@ -142,10 +142,10 @@ pub fn router(store: Store, settings: Settings) -> Router {
         .route("/api/chat/qrcode", get(qrcode::show))
         .merge(companion::routes())
         .fallback(files::serve)
-        .layer(middleware::from_fn_with_state(places, concurrency::limit))
-        // A full process is still a healthy one.
+        .layer(middleware::from_fn_with_state(slots, concurrency::limit))
+        // Not limited: a busy process is still healthy.
         .route("/healthz", get(health::health))
-        // Holds for the routes above it only.
+        // Applies to the routes above only.
         .method_not_allowed_fallback(|| async { Error::MethodNotAllowed })
         .with_state(api)
         .layer((
@@ -158,9 +158,9 @@ pub fn router(store: Store, settings: Settings) -> Router {
 }
 
 impl Api {
-    /// Runs `work` with the store as this request may use it, within the request's time limit. When
-    /// it fails, everything it began is undone before this returns: after the answer a cloud may
-    /// freeze the process.
+    /// Runs `work` with the request's credentials for the store, within its time limit. On failure,
+    /// undoes everything that `work` stored before it returns: a cloud may freeze the process after
+    /// the response.
     async fn with_store<T>(
         &self,
         parts: &Parts,
@@ -171,12 +171,12 @@ impl Api {
         let credentials = arrival.credentials.clone();
         let session = self.store.session(credentials, Some(limit))?;
 
-        // A panic is answered by the layer around the routes; its leftovers are undone here. Boxed, the
-        // work is not copied from layer to layer.
+        // The layer around the routes answers a panic; stored files are undone here. The box saves
+        // copying the future from layer to layer.
         let work = tokio::time::timeout_at(limit.store_until, Box::pin(work(&session)));
         let outcome = match AssertUnwindSafe(work).catch_unwind().await {
             Ok(Ok(outcome)) => outcome,
-            // A client that is too slow has ended the form by now.
+            // The deadline of the form has already failed a slow client, so the store is slow.
             Ok(Err(_)) => Err(Error::TimedOut),
             Err(panic) => {
                 session.settle().await;
@@ -189,14 +189,14 @@ impl Api {
         outcome
     }
 
-    /// How long a request may take: until the platform ends it, or `UPLOAD_REQUEST_SECS` from now.
+    /// Returns a request's time limit: until the platform ends it, at most `UPLOAD_REQUEST_SECS`.
     fn time_limit(&self, parts: &Parts) -> TimeLimit {
         let ours = Instant::now() + self.settings.request_limit;
         let platforms = Arrival::from_parts(parts).ends_at;
         TimeLimit::before(platforms.map_or(ours, |platforms| platforms.min(ours)))
     }
 
-    /// The part of an absolute `url` before the key.
+    /// Returns the part of an absolute `url` before the key.
     fn base_url(&self, parts: &Parts) -> String {
         match &self.settings.public_url {
             Some(url) => url.clone(),
@@ -204,8 +204,8 @@ impl Api {
         }
     }
 
-    /// The path before our own, as clients call it: the stage that the gateway took off, and the
-    /// prefix that it did not.
+    /// Returns the path prefix that clients use: the stage that the gateway removed, and
+    /// `UPLOAD_BASE_PATH`.
     fn base_path(&self, parts: &Parts) -> String {
         let stage = Arrival::from_parts(parts).stage.as_deref();
         let stage = stage.map(|stage| format!("/{stage}"));

@@ -1,5 +1,5 @@
-//! Facts about a request beyond its HTTP: how the platform delivered it, where the client is, and
-//! under which address it called us.
+//! Origin of a request: how the platform delivered it, the client's address, and the URL that the
+//! client used.
 
 use std::{net::IpAddr, sync::LazyLock};
 
@@ -14,29 +14,29 @@ use tokio::{sync::watch, time::Instant};
 use super::Error;
 use crate::{body::ReadError, store::Credentials};
 
-/// Facts that a runtime knows; it puts them into the request's extensions.
+/// Facts that a runtime adds to the request's extensions.
 #[derive(Clone, Debug, Default)]
 pub struct Arrival {
     /// The platform's id for the request.
     pub request_id: Option<String>,
-    /// Stage of an API, where clients name it in their paths and the gateway has taken it off.
+    /// Stage of an API that clients use in their paths and the gateway has removed.
     pub stage: Option<String>,
-    /// The client's address, as the platform saw it.
+    /// The client's address, as the platform reports it.
     pub client: Option<IpAddr>,
     /// Credentials that came with the request.
     pub credentials: Option<Credentials>,
     /// When the platform ends the request.
     pub ends_at: Option<Instant>,
-    /// Becomes true when the process ends without waiting for the request any longer.
+    /// Becomes true when the process shuts down without waiting for the request.
     pub given_up: Option<watch::Receiver<bool>>,
     /// Whether a gateway changed the body.
     pub body_state: BodyState,
 }
 
-/// Whether a body is still the client's bytes after a gateway passed it on.
+/// Whether a gateway passed on the client's bytes unchanged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum BodyState {
-    /// It is.
+    /// Unchanged.
     #[default]
     Whole,
     /// The gateway decoded it as text and lost bytes.
@@ -53,7 +53,7 @@ impl Arrival {
 }
 
 impl BodyState {
-    /// Refuses a body that is not the client's any more.
+    /// Refuses a body that a gateway changed.
     pub(super) fn check(self) -> Result<(), Error> {
         match self {
             Self::Whole => Ok(()),
@@ -65,7 +65,7 @@ impl BodyState {
     }
 }
 
-/// Refuses a body that is compressed: nothing here unpacks it.
+/// Refuses a compressed body, which this server does not decompress.
 pub(super) fn refuse_encoded(headers: &HeaderMap) -> Result<(), Error> {
     let mut encodings = headers.get_all(CONTENT_ENCODING).iter();
     let is_plain = |value: &HeaderValue| {
@@ -79,26 +79,26 @@ pub(super) fn refuse_encoded(headers: &HeaderMap) -> Result<(), Error> {
     }
 }
 
-/// The client's address as the last `trusted_hops` proxies report it; where they name none, as the
-/// platform does. So a client that finds a way around the proxies still has an address.
+/// Returns the client's address as the last `trusted_hops` proxies report it, else as the platform
+/// does. So a client that bypasses the proxies still has an address.
 pub(super) fn client_address(parts: &Parts, trusted_hops: usize) -> Option<IpAddr> {
     let hop = trusted_hops.checked_sub(1);
     hop.and_then(|hop| forwarded_for(&parts.headers, hop))
         .or(Arrival::from_parts(parts).client)
 }
 
-/// The address that a proxy wrote into `X-Forwarded-For`; `hop` counts proxies from the last one.
+/// Parses the address that a proxy added to `X-Forwarded-For`; `hop` counts proxies from the last one.
 fn forwarded_for(headers: &HeaderMap, hop: usize) -> Option<IpAddr> {
     const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-    // Each proxy appends the address it saw; everything before is the client's own word. What is no
-    // text counts as an entry, too: otherwise a client could make the proxy's line disappear.
+    // Each proxy appends the address it saw; everything before comes from the client and is not
+    // trusted. Invalid text counts as an entry, too: else a client could hide the proxy's line.
     let lines = headers.get_all(FORWARDED_FOR).iter().rev();
     let mut entries = lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
     let entry = entries.nth(hop)?;
     std::str::from_utf8(entry).ok()?.trim().parse().ok()
 }
 
-/// Whether a request names one host, and no user in front of it. Addresses in answers repeat the name.
+/// Whether a request has one host, without user information. URLs in responses repeat the host.
 pub(super) fn has_plain_host(headers: &HeaderMap, uri: &Uri) -> bool {
     let mut hosts = headers.get_all(HOST).iter();
     let host = hosts.next().map_or(&b""[..], HeaderValue::as_bytes);
@@ -106,7 +106,7 @@ pub(super) fn has_plain_host(headers: &HeaderMap, uri: &Uri) -> bool {
     hosts.next().is_none() && !host.contains(&b'@') && !target.contains('@')
 }
 
-/// Scheme and host of the client's request, `""` where it named no host.
+/// Returns scheme and host of the client's request, `""` if it has no host.
 pub(super) fn requested_origin(parts: &Parts) -> String {
     const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
     let header = |name: HeaderName| parts.headers.get(name)?.to_str().ok();

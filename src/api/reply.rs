@@ -1,4 +1,4 @@
-//! The envelope: `{msg, data}` on success, with `message`, `code` and `request_id` on failure.
+//! The response envelope: `{msg, data}`, with `message`, `code` and `request_id` on failure.
 
 use axum::{
     body::Body,
@@ -28,18 +28,18 @@ struct Failed<'a> {
     request_id: &'a str,
 }
 
-/// 200 with `{"msg":"ok","data":…}`.
+/// Returns 200 with `{"msg":"ok","data":…}`.
 pub(super) fn ok(data: impl Serialize) -> Result<Response, Error> {
     bare(Success { msg: "ok", data })
 }
 
-/// 200 with `data` alone.
+/// Returns 200 with `data` alone.
 pub(super) fn bare(data: impl Serialize) -> Result<Response, Error> {
     let body = serde_json::to_vec(&data).map_err(Error::internal)?;
     Ok(([(CONTENT_TYPE, JSON)], body).into_response())
 }
 
-/// Puts the envelope of `error` into a response that has its status already.
+/// Puts the envelope of `error` into a response that already has its status.
 pub(super) fn fail(response: &mut Response, error: &Error, request_id: &str) {
     let row = error.row();
     let failed = Failed {
@@ -49,7 +49,7 @@ pub(super) fn fail(response: &mut Response, error: &Error, request_id: &str) {
         code: row.code,
         request_id,
     };
-    // A struct of strings always becomes JSON.
+    // A struct of strings always serializes.
     let body = serde_json::to_vec(&failed).unwrap_or_default();
     response.headers_mut().insert(CONTENT_TYPE, JSON);
     *response.body_mut() = Body::from(body);

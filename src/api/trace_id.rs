@@ -1,12 +1,12 @@
-//! The id of the trace that a request belongs to, as a proxy or a client sent it: W3C's `traceparent`,
-//! else X-Ray's header. Only its exact form goes into the log; anybody may send these headers.
+//! The trace id of a request, as a proxy or a client sent it: W3C's `traceparent`, else X-Ray's header.
+//! Anybody may send these headers, so only a valid id is logged.
 
 use axum::http::{HeaderMap, HeaderName};
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const X_RAY: HeaderName = HeaderName::from_static("x-amzn-trace-id");
 
-/// 32 hexadecimal digits of `traceparent`, or X-Ray's `1-58406520-a006649127e371903a2de979`.
+/// Returns 32 hexadecimal digits of `traceparent`, or X-Ray's `1-58406520-a006649127e371903a2de979`.
 pub(super) fn from_headers(headers: &HeaderMap) -> Option<String> {
     let text = |name| headers.get(name)?.to_str().ok();
     let w3c = text(TRACEPARENT).and_then(from_traceparent);
@@ -14,7 +14,7 @@ pub(super) fn from_headers(headers: &HeaderMap) -> Option<String> {
     Some(id.to_owned())
 }
 
-/// W3C Trace Context §3.2: version, trace, parent, flags. A later version may say more.
+/// Parses version, trace, parent, flags (W3C Trace Context §3.2). Later versions may append fields.
 fn from_traceparent(text: &str) -> Option<&str> {
     let mut fields = text.split('-');
     let (version, trace) = (fields.next()?, fields.next()?);
@@ -26,7 +26,7 @@ fn from_traceparent(text: &str) -> Option<&str> {
     is_valid.then_some(trace)
 }
 
-/// `Root=1-<time>-<random>` among fields that a semicolon separates.
+/// Parses `Root=1-<time>-<random>` among fields separated by semicolons.
 fn from_x_ray(text: &str) -> Option<&str> {
     let mut fields = text.split(';');
     let root = fields.find_map(|field| field.trim().strip_prefix("Root="))?;

@@ -1,4 +1,4 @@
-//! Authentication: finds the token of a request, verifies it, and says what its user may store.
+//! Authentication: finds a request's token, verifies it, and returns the rules for its user's files.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -20,7 +20,7 @@ const TOKEN_HEADER: HeaderName = HeaderName::from_static(TOKEN);
 /// Tokens and guests.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// `UPLOAD_JWT_SECRET`; with none, everybody may upload.
+    /// `UPLOAD_JWT_SECRET`; without one, everybody may upload.
     pub secrets: Secrets,
     /// `UPLOAD_GUESTS`: whether users of role `visitor` may upload.
     pub guests_may_upload: bool,
@@ -33,17 +33,17 @@ pub struct Settings {
 /// Identity of a request's sender.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::api) enum Identity {
-    /// No secret is set, so nobody is asked.
+    /// No secret is set: no token is needed.
     Anyone,
     /// The user of a valid token.
     User(User),
-    /// No token yet; the form may bring one before its file.
+    /// No token yet; the form may contain one before its file.
     Unknown,
 }
 
 impl Settings {
-    /// Looks for a token in the header `token`, then in `Authorization`, then in the query. The
-    /// first one found counts.
+    /// Verifies the first token found in the header `token`, `Authorization` or the query, in this
+    /// order.
     pub(in crate::api) fn identify(&self, parts: &Parts) -> Result<Identity, Error> {
         if self.secrets.is_empty() {
             return Ok(Identity::Anyone);
@@ -55,7 +55,7 @@ impl Settings {
         }
     }
 
-    /// Verifies a token from any place.
+    /// Verifies a token from a header, the query or the form.
     pub(in crate::api) fn verify(&self, token: &[u8]) -> Result<Identity, Error> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let user = jwt::verify(token, &self.secrets, now.unwrap_or_default().as_secs_f64());
@@ -69,7 +69,7 @@ impl Settings {
 }
 
 impl Identity {
-    /// The rules for this sender's files: the general ones, or narrower ones for a guest.
+    /// Returns the rules for this sender's files: the general ones, or narrower ones for a guest.
     pub(in crate::api) fn rules(
         &self,
         general: &upload::Settings,
@@ -86,7 +86,7 @@ impl Identity {
         }
     }
 
-    /// The user id in the token.
+    /// Returns the user id in the token.
     pub(in crate::api) fn user(&self) -> Option<&str> {
         match self {
             Self::User(user) => Some(&user.id),
@@ -99,30 +99,30 @@ fn header_token(headers: &HeaderMap) -> Option<Vec<u8>> {
     let value = |name| headers.get(name).map(HeaderValue::as_bytes);
     let authorization = || {
         let value = value(AUTHORIZATION)?.trim_ascii();
-        let is_token = after_scheme(value).is_some() || has_shape_of_token(value);
-        present(value).filter(|_| is_token)
+        let is_token = strip_bearer(value).is_some() || looks_like_jwt(value);
+        extract_token(value).filter(|_| is_token)
     };
-    let token = value(TOKEN_HEADER).and_then(present);
+    let token = value(TOKEN_HEADER).and_then(extract_token);
     token.or_else(authorization).map(<[u8]>::to_vec)
 }
 
 fn query_token(query: Option<&str>) -> Option<Vec<u8>> {
     let mut pairs = form_urlencoded::parse(query?.as_bytes());
     pairs.find_map(|(name, value)| {
-        let token = present(value.as_bytes()).filter(|_| name == TOKEN)?;
+        let token = extract_token(value.as_bytes()).filter(|_| name == TOKEN)?;
         Some(token.to_vec())
     })
 }
 
-/// The token in a value from any place: without the scheme that some clients put before it, `None`
-/// for nothing and for what JavaScript writes in its place.
-pub(in crate::api) fn present(value: &[u8]) -> Option<&[u8]> {
+/// Returns the token in a header, parameter or field, without a `Bearer` prefix; `None` for an empty
+/// value and for the text JavaScript writes for a missing one.
+pub(in crate::api) fn extract_token(value: &[u8]) -> Option<&[u8]> {
     let value = value.trim_ascii();
-    let token = after_scheme(value).unwrap_or(value);
+    let token = strip_bearer(value).unwrap_or(value);
     (!matches!(token, b"" | b"undefined" | b"null")).then_some(token)
 }
 
-fn after_scheme(value: &[u8]) -> Option<&[u8]> {
+fn strip_bearer(value: &[u8]) -> Option<&[u8]> {
     const SCHEME: &[u8] = b"Bearer";
     let (scheme, token) = value.split_at_checked(SCHEME.len())?;
     let is_scheme = scheme.eq_ignore_ascii_case(SCHEME);
@@ -130,8 +130,8 @@ fn after_scheme(value: &[u8]) -> Option<&[u8]> {
     (is_scheme && is_apart).then(|| token.trim_ascii())
 }
 
-/// Three pieces of base64url with dots between (RFC 7515, 3.1).
-fn has_shape_of_token(value: &[u8]) -> bool {
+/// Whether a value is three parts in base64url, separated by dots (RFC 7515, 3.1).
+fn looks_like_jwt(value: &[u8]) -> bool {
     let is_digit = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
     let mut pieces = value.split(|byte| *byte == b'.');
     let are_pieces = pieces.all(|piece| !piece.is_empty() && piece.iter().all(is_digit));

@@ -1,5 +1,4 @@
-//! The caller of a request, as extractors for handlers: who it is, what it may store, and the rate
-//! limit.
+//! Extractors for the caller of a request: identity, rules for its files, and the rate limit.
 
 use std::net::IpAddr;
 
@@ -19,7 +18,7 @@ use crate::api::{
     },
     access_log::Journal,
     arguments::{Arguments, MAX_BODY_BYTES},
-    concurrency::Place,
+    concurrency::Slot,
     origin,
 };
 use crate::upload;
@@ -29,19 +28,19 @@ pub(in crate::api) struct Caller {
     pub(in crate::api) api: Api,
     pub(in crate::api) journal: Journal,
     address: Option<IpAddr>,
-    place: Option<Place>,
+    slot: Option<Slot>,
     identity: Identity,
-    /// The rules for callers that are no guests.
+    /// The rules for callers that are not guests.
     general_rules: upload::Settings,
     is_counted: bool,
     /// Set once the caller is authorised.
     rules: Option<upload::Settings>,
 }
 
-/// Caller that begins a direct upload.
+/// Caller that starts a direct upload.
 pub(in crate::api) struct DirectCaller(pub(in crate::api) Caller);
 
-/// Caller that continues, completes or recalls an upload, which was counted when it began.
+/// Caller that continues, completes or recalls an upload, which was counted when it started.
 pub(in crate::api) struct ReturningCaller(pub(in crate::api) Caller);
 
 impl FromRequestParts<Api> for Caller {
@@ -84,7 +83,7 @@ impl Caller {
             api: api.clone(),
             journal: journal.cloned().unwrap_or_default(),
             address: origin::client_address(parts, api.settings.trusted_hops),
-            place: parts.extensions.get().cloned(),
+            slot: parts.extensions.get().cloned(),
             identity,
             general_rules,
             is_counted,
@@ -96,10 +95,10 @@ impl Caller {
         Ok(caller)
     }
 
-    /// Verifies a token found in the body, unless one outside it counts already.
+    /// Verifies a token found in the body, unless there was one in a header or the query.
     pub(in crate::api) fn use_form_token(&mut self, token: &[u8]) -> Result<(), Error> {
         if self.identity == Identity::Unknown
-            && let Some(token) = auth::present(token)
+            && let Some(token) = auth::extract_token(token)
         {
             self.identity = self.api.settings.auth.verify(token)?;
             self.authorize()?;
@@ -107,7 +106,7 @@ impl Caller {
         Ok(())
     }
 
-    /// Reads a body of arguments, which may hold the token, and authorises the caller.
+    /// Reads a body of arguments, which may contain the token, and authorises the caller.
     pub(in crate::api) async fn read_arguments(
         &mut self,
         request: Request,
@@ -120,7 +119,7 @@ impl Caller {
         Ok((parts, arguments))
     }
 
-    /// The rules for this caller's files. The first success counts the upload.
+    /// Returns the rules for this caller's files. The first success counts the upload.
     pub(in crate::api) fn authorize(&mut self) -> Result<upload::Settings, Error> {
         if let Some(rules) = self.rules {
             return Ok(rules);
@@ -131,8 +130,8 @@ impl Caller {
         if let Some(id) = self.identity.user() {
             self.journal.user(id);
         }
-        if let Some(place) = &self.place {
-            place.is_authorized();
+        if let Some(slot) = &self.slot {
+            slot.mark_authorized();
         }
         if self.is_counted {
             rate_limit::count(&self.api, self.identity.user(), self.address)?;
@@ -140,7 +139,7 @@ impl Caller {
         Ok(*self.rules.insert(rules))
     }
 
-    /// The user id in the token; `None` where uploads are open.
+    /// Returns the user id in the token; `None` where uploads need no token.
     pub(in crate::api) fn user(&self) -> Option<&str> {
         self.identity.user()
     }

@@ -1,8 +1,8 @@
 //! JSON Web Tokens: compact, HS256, with a claim `id`. Pure: the clock is an argument.
 //!
-//! This is the small part of RFC 7515 and RFC 7519 that is needed. The crate `jsonwebtoken` 11 builds
+//! Implements only the needed parts of RFC 7515 and RFC 7519. The crate `jsonwebtoken` 11 builds
 //! only with aws-lc or with rsa, p256, p384 and ed25519, and confusing those algorithms is the
-//! classic fault of token checks.
+//! classic vulnerability of token checks.
 
 use base64_simd::URL_SAFE_NO_PAD;
 use serde::Deserialize;
@@ -26,25 +26,25 @@ pub struct User {
     pub is_guest: bool,
 }
 
-/// Why a token is rejected, for the log; never with a word of the token.
+/// Why a token is rejected, for the log; never quotes the token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejected {
-    /// It was valid once.
+    /// `exp` is in the past.
     #[error("it has expired")]
     Expired,
-    /// Not three parts in base64url, or no JSON in them.
+    /// Not three parts in base64url that contain JSON.
     #[error("not a JWT")]
     Malformed,
-    /// Signed in another way, or with extensions that must be understood.
+    /// The algorithm is not HS256, or there are critical extensions.
     #[error("its header is not that of a plain HS256 token")]
     Header,
     /// Signed with another secret, or changed afterwards.
     #[error("signature mismatch")]
     Signature,
-    /// No `id`, or one that is no number and no short text; or times that are no numbers.
+    /// `id` is missing or neither an integer nor a short text; or a claim has the wrong type.
     #[error("claim id is missing, or a claim has the wrong type")]
     Claims,
-    /// `nbf` lies ahead.
+    /// `nbf` is in the future.
     #[error("it is not valid yet")]
     TooEarly,
 }
@@ -52,7 +52,7 @@ pub enum Rejected {
 #[derive(Deserialize)]
 struct Header {
     alg: String,
-    /// Extensions that must be understood (RFC 7515 §4.1.11); none is.
+    /// Critical extensions (RFC 7515 §4.1.11); none is supported.
     crit: Option<Value>,
 }
 

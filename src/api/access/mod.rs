@@ -1,4 +1,4 @@
-//! Authorisation: the chat server's tokens and their users, rate limits, and our own signed tokens.
+//! Authorisation: the chat server's tokens and their users, rate limits, and this server's signed tokens.
 
 pub(super) mod auth;
 pub(super) mod caller;

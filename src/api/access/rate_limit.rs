@@ -1,5 +1,5 @@
-//! Rate limit per client: a token bucket for each, in the memory of this process. Instances do not
-//! know of each other; only the gateway's own throttling limits them all.
+//! Rate limit: one token bucket per client, in the memory of this process. Instances do not share
+//! buckets; only the gateway's throttling limits all of them together.
 
 use std::{
     collections::HashMap,
@@ -10,13 +10,13 @@ use std::{
 
 use crate::api::{Api, Error};
 
-/// Most clients remembered. A forgotten client begins again with a full bucket.
+/// Most clients remembered. A forgotten client starts again with a full bucket.
 const MAX_CLIENTS: usize = 10_000;
 
-/// Counts a call for its user, else for its address; a client without either is not limited.
+/// Counts a request for its user, else for its address; a client without either is not limited.
 ///
 /// # Errors
-/// There have been too many.
+/// The client's bucket is empty.
 pub(in crate::api) fn count(
     api: &Api,
     user: Option<&str>,
@@ -34,8 +34,8 @@ pub(in crate::api) fn count(
     taken.map_err(|after| Error::TooManyRequests { after })
 }
 
-/// The client that uploads from an address count for. An IPv6 client has the whole /64 of it to
-/// choose from (RFC 4291, 2.5.4), so that is one client.
+/// The network that counts as one client: an IPv4 address, or a /64 of IPv6, in which a client chooses
+/// its addresses freely (RFC 4291, 2.5.4).
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
@@ -45,18 +45,19 @@ fn network(address: IpAddr) -> IpAddr {
     }
 }
 
-/// Buckets of uploads, refilled as time passes.
+/// Token buckets; one token is one upload.
 #[derive(Debug)]
 pub(in crate::api) struct Limiter {
-    /// Uploads per minute, and most at once.
+    /// Uploads per minute, which is also the capacity of a bucket.
     per_minute: f64,
     clients: Mutex<HashMap<String, Bucket>>,
 }
 
 #[derive(Debug)]
 struct Bucket {
-    left: f64,
-    at: Instant,
+    tokens: f64,
+    /// Time of the last update.
+    since: Instant,
 }
 
 impl Limiter {
@@ -67,30 +68,30 @@ impl Limiter {
         }
     }
 
-    /// Takes one upload from `client`'s bucket; `Err` is the wait until there is one.
+    /// Takes a token from `client`'s bucket; `Err` is the time until there is one.
     fn take(&self, client: &str, now: Instant) -> Result<(), Duration> {
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         if clients.len() >= MAX_CLIENTS && !clients.contains_key(client) {
             self.forget(&mut clients, now);
         }
         let full = Bucket {
-            left: self.per_minute,
-            at: now,
+            tokens: self.per_minute,
+            since: now,
         };
         let bucket = clients.entry(client.to_owned()).or_insert(full);
-        bucket.left = self.refilled(bucket, now);
-        bucket.at = now;
-        if bucket.left < 1.0 {
-            let missing = 1.0 - bucket.left;
+        bucket.tokens = self.refilled(bucket, now);
+        bucket.since = now;
+        if bucket.tokens < 1.0 {
+            let missing = 1.0 - bucket.tokens;
             return Err(Duration::from_secs_f64(missing * 60.0 / self.per_minute));
         }
-        bucket.left -= 1.0;
+        bucket.tokens -= 1.0;
         Ok(())
     }
 
     fn refilled(&self, bucket: &Bucket, now: Instant) -> f64 {
-        let passed = now.saturating_duration_since(bucket.at).as_secs_f64();
-        (bucket.left + passed * self.per_minute / 60.0).min(self.per_minute)
+        let passed = now.saturating_duration_since(bucket.since).as_secs_f64();
+        (bucket.tokens + passed * self.per_minute / 60.0).min(self.per_minute)
     }
 
     /// Forgets the clients with a full bucket and, if there is none, all.

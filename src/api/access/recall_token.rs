@@ -1,4 +1,4 @@
-//! Recall tokens: each stored file comes with one, with which its sender may delete it for a while.
+//! Recall tokens: the sender of a stored file may delete it with one, for a limited time.
 
 use serde::{Deserialize, Serialize};
 
@@ -24,7 +24,7 @@ pub(in crate::api) fn sign(file: &Stored, caller: &Caller) -> Result<Option<Stri
     caller.sign(Purpose::Recall, expires_at, &Recall { key })
 }
 
-/// Reads the key of the object that the caller may delete.
+/// Returns the key of the object that the caller may delete.
 pub(in crate::api) fn open(token: &str, caller: &Caller) -> Result<ObjectKey, Error> {
     let life = caller.api.settings.direct.recall_life;
     let recall: Recall<String> = match caller.open(Purpose::Recall, token) {

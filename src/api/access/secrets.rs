@@ -1,4 +1,4 @@
-//! Secrets that sign tokens: those of the chat's own server, and ours.
+//! Secrets that sign tokens: the chat server's, and this server's own.
 
 use std::fmt;
 
@@ -6,23 +6,23 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 use uuid::Uuid;
 
-/// One secret, or several while one is being replaced. `Debug` shows none of them.
+/// One secret, or several during a rotation. `Debug` shows none of them.
 #[derive(Clone, Default)]
 pub struct Secrets(Vec<Vec<u8>>);
 
-/// Why a list of secrets cannot be used; says nothing about their text.
+/// Why a list of secrets cannot be used; never quotes them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidSecrets {
-    /// Nothing stands between the commas.
-    #[error("it holds no secret")]
+    /// All entries are empty.
+    #[error("it contains no secret")]
     Empty,
-    /// One can be guessed.
+    /// One is short enough to be guessed.
     #[error(
         "entry {entry} has fewer than {} bytes; a comma separates entries",
         Secrets::MIN_BYTES
     )]
     TooShort {
-        /// Its place in the list, from 1.
+        /// Position in the list, from 1.
         entry: usize,
     },
 }
@@ -33,7 +33,7 @@ impl Secrets {
     /// Shortest secret accepted without a warning.
     const ADVISED_BYTES: usize = 16;
 
-    /// Reads a comma-separated list; empty entries do not count.
+    /// Parses a comma-separated list; empty entries are skipped.
     ///
     /// # Errors
     /// [`InvalidSecrets`]
@@ -52,7 +52,7 @@ impl Secrets {
         Ok(Self(secrets))
     }
 
-    /// One that nobody knows, for as long as this process runs.
+    /// Generates a random secret, which lasts as long as this process.
     pub fn random() -> Self {
         let halves = [Uuid::new_v4(), Uuid::new_v4()].map(Uuid::into_bytes);
         Self(vec![halves.concat()])
@@ -63,7 +63,7 @@ impl Secrets {
         self.all().any(|secret| secret.len() < Self::ADVISED_BYTES)
     }
 
-    /// The one that signs; the others only verify older signatures.
+    /// Returns the one that signs; the others only verify older signatures.
     pub(in crate::api) fn first(&self) -> Option<&[u8]> {
         self.all().next()
     }
@@ -77,7 +77,7 @@ impl Secrets {
         self.0.is_empty()
     }
 
-    /// Whether one of them signed `message`; compares in constant time.
+    /// Whether one of the secrets signed `message`; compares in constant time.
     pub(in crate::api) fn have_signed(&self, message: &[u8], signature: &[u8]) -> bool {
         self.0.iter().any(|secret| {
             // HMAC takes a key of any length.

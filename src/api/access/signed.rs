@@ -1,11 +1,10 @@
-//! Signed tokens (HMAC-SHA256, one derived key per purpose) that we hand to a client and get back:
-//! what it may upload, complete or recall. They carry all state, so nothing is remembered between
-//! requests.
+//! Signed tokens (HMAC-SHA256, one derived key per purpose) that a client receives and sends back:
+//! what it may upload, complete or recall. They carry all state, so the server is stateless.
 //!
 //! A token is `1.<claims>.<signature>`: JSON and the first 16 bytes of its HMAC (RFC 2104 §5 allows
-//! half), both base64url. The key is derived from the secret for one [`Purpose`] and version, so no
-//! token counts for another purpose, nor as a JWT of the chat's server. User and expiry are part of
-//! every token and checked in one place, [`open`]. Pure: the clock is an argument.
+//! half), both base64url. The key is derived from the secret for one [`Purpose`] and version, so a
+//! token is not valid for another purpose, nor as a JWT of the chat server. User and expiry are part
+//! of every token and are checked only in [`open`]. Pure: the clock is an argument.
 
 use base64_simd::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
@@ -26,22 +25,22 @@ const VERSION: &str = "1.";
 /// Why a token is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::api) enum Rejected {
-    /// It was valid once.
+    /// Its expiry is in the past.
     Expired,
     /// Anything else.
     Invalid,
 }
 
-/// Use that a token is signed for.
+/// Purpose that a token is signed for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::api) enum Purpose {
-    /// Completes a file that the client puts into the store.
+    /// Completes a direct upload.
     Ticket,
-    /// Identifies a multipart upload of the client.
+    /// Identifies a client's multipart upload.
     PartUpload,
-    /// Policy of a form that a disk store takes.
+    /// Policy of an upload form for a disk store.
     Form,
-    /// Deletes an object that was just uploaded.
+    /// Deletes a recently uploaded object.
     Recall,
     /// Reads an object of a private store.
     Read,
@@ -90,7 +89,7 @@ pub(in crate::api) fn sign(
     Ok(signature.map(|signature| format!("{VERSION}{claims}.{signature}")))
 }
 
-/// Reads the content of a token that one of the secrets signed for this purpose and user.
+/// Verifies that one of the secrets signed a token for this purpose and user, and returns its content.
 pub(in crate::api) fn open<T: DeserializeOwned>(
     secrets: &Secrets,
     purpose: Purpose,
@@ -110,8 +109,8 @@ pub(in crate::api) fn open<T: DeserializeOwned>(
     Ok(claims.content)
 }
 
-/// The signature with which `key` is read: as long as that of a token, and without expiry. `None` when
-/// there is no secret.
+/// Signs `key` for reading, without an expiry; the signature is as long as a token's. `None` when there
+/// is no secret.
 pub(in crate::api) fn sign_key(secrets: &Secrets, key: &ObjectKey) -> Option<String> {
     signature(secrets, Purpose::Read, key.as_str().as_bytes())
 }
@@ -121,7 +120,7 @@ pub(in crate::api) fn has_signed_key(secrets: &Secrets, key: &ObjectKey, signatu
     is_signed(secrets, Purpose::Read, key.as_str().as_bytes(), signature)
 }
 
-/// The claims, if the signature is right.
+/// Returns the claims, if the signature is valid.
 fn verified(secrets: &Secrets, purpose: Purpose, token: &str) -> Option<Vec<u8>> {
     if token.len() > MAX_BYTES {
         return None;
@@ -131,7 +130,7 @@ fn verified(secrets: &Secrets, purpose: Purpose, token: &str) -> Option<Vec<u8>>
     is_signed(secrets, purpose, &claims, signature).then_some(claims)
 }
 
-/// By the first secret, in base64url; `None` when there is no secret.
+/// Signs with the first secret, in base64url; `None` when there is no secret.
 fn signature(secrets: &Secrets, purpose: Purpose, message: &[u8]) -> Option<String> {
     let mac = keyed(secrets.first()?, purpose)?.chain_update(message);
     let signature = mac.finalize().into_bytes();
@@ -139,7 +138,7 @@ fn signature(secrets: &Secrets, purpose: Purpose, message: &[u8]) -> Option<Stri
 }
 
 fn is_signed(secrets: &Secrets, purpose: Purpose, message: &[u8], signature: &str) -> bool {
-    // A longer one would be decoded in vain.
+    // Saves decoding a long one.
     if signature.len() != URL_SAFE_NO_PAD.encoded_length(SIGNATURE_BYTES) {
         return false;
     }
@@ -152,7 +151,7 @@ fn is_signed(secrets: &Secrets, purpose: Purpose, message: &[u8], signature: &st
     })
 }
 
-/// HMAC under the key that is derived for `purpose`; HMAC takes a key of any length.
+/// Returns an HMAC under the key derived for `purpose`; HMAC takes a key of any length.
 fn keyed(secret: &[u8], purpose: Purpose) -> Option<Hmac<Sha256>> {
     let derived = Hmac::<Sha256>::new_from_slice(secret).ok()?;
     let derived = derived.chain_update(purpose.label()).finalize();
@@ -267,29 +266,29 @@ mod tests {
     fn a_key_is_read_with_its_own_signature_alone() {
         let key = |text: &str| ObjectKey::parse(text).expect("a key");
         let secrets = |list| Secrets::parse(list).expect("secrets");
-        let picture = key("images/20250417/1744866732481_20f90b51544f.png");
-        let signature = sign_key(&secrets("a secret"), &picture).expect("a secret");
+        let image = key("images/20250417/1744866732481_20f90b51544f.png");
+        let signature = sign_key(&secrets("a secret"), &image).expect("a secret");
         assert_eq!(signature.len(), 22);
         let reads = |list, key: &ObjectKey, text: &str| has_signed_key(&secrets(list), key, text);
-        assert!(reads("a secret", &picture, &signature));
-        assert!(reads("new secret,a secret", &picture, &signature));
-        assert!(!reads("new secret", &picture, &signature));
+        assert!(reads("a secret", &image, &signature));
+        assert!(reads("new secret,a secret", &image, &signature));
+        assert!(!reads("new secret", &image, &signature));
         let other = key("images/20250417/1744866732481_20f90b51544f.jpg");
         assert!(!reads("a secret", &other, &signature));
-        assert_eq!(sign_key(&Secrets::default(), &picture), None);
+        assert_eq!(sign_key(&Secrets::default(), &image), None);
 
         for at in 0..signature.len() {
-            // All 64 of them: the last one has bits that count for nothing.
+            // All 64 digits: the last one has unused bits.
             for other in b'+'..=b'z' {
                 let mut changed = signature.clone().into_bytes();
                 changed[at] = other;
                 let changed = String::from_utf8(changed).expect("ASCII");
                 let is_same = changed == signature;
-                assert_eq!(reads("a secret", &picture, &changed), is_same, "{changed}");
+                assert_eq!(reads("a secret", &image, &changed), is_same, "{changed}");
             }
         }
         let token = signed("a secret", Purpose::Read);
-        let of_token = token.rsplit('.').next().expect("three parts");
+        let token_signature = token.rsplit('.').next().expect("three parts");
         for odd in [
             "",
             &signature[..21],
@@ -298,9 +297,9 @@ mod tests {
             &format!("{signature}=="),
             &format!("{signature}{signature}"),
             &"A".repeat(22),
-            of_token,
+            token_signature,
         ] {
-            assert!(!reads("a secret", &picture, odd), "{odd}");
+            assert!(!reads("a secret", &image, odd), "{odd}");
         }
     }
 

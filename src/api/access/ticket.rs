@@ -1,5 +1,5 @@
-//! Tickets of direct uploads: what a client asks for, and the token with which it completes the file
-//! that it then puts into the store by itself.
+//! Tickets of direct uploads: the client's request, and the token with which it completes the file
+//! after storing it.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::api::{
 };
 use crate::{body::ReadError, store::Stem, upload::naming};
 
-/// How much longer than its form a ticket is valid, for uploads that begin just before the form
+/// How much longer than its form a ticket is valid, for uploads that start just before the form
 /// expires.
 const GRACE: Duration = Duration::from_secs(60 * 60);
 
@@ -26,7 +26,7 @@ pub(in crate::api) struct DirectRequest {
     size: Option<u64>,
 }
 
-/// A file that its holder may put into the store and complete.
+/// Permission to store one file and complete it.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
 pub(in crate::api) struct Ticket {
     #[serde(rename = "s")]
@@ -53,7 +53,7 @@ impl DirectRequest {
         })
     }
 
-    /// Takes the class id from the file's metadata, where it holds one.
+    /// Takes the class id from the file's metadata, if it contains one.
     pub(in crate::api) fn with_metadata(mut self, metadata: &Arguments) -> Result<Self, Error> {
         self.class_id = class_id::from_arguments(metadata)?.unwrap_or(self.class_id);
         Ok(self)
@@ -78,7 +78,7 @@ impl DirectRequest {
 }
 
 impl Ticket {
-    /// Signs the ticket for use some time beyond the end of its form.
+    /// Signs the ticket; it expires [`GRACE`] after its form.
     pub(in crate::api) fn sign(
         &self,
         caller: &Caller,

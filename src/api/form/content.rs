@@ -1,6 +1,6 @@
 //! `Content`: the bytes of one file of a form, up to its limit. Large chunks pass unchanged; small
-//! ones are coalesced, since each costs a pass through the whole program and may pin a buffer many
-//! times its size.
+//! ones are coalesced, since each chunk costs a pass through the whole program and may pin a buffer
+//! many times its size.
 
 use std::{
     mem,
@@ -14,7 +14,7 @@ use futures_util::Stream;
 use super::reader::Reader;
 use crate::body::ReadError;
 
-/// Chunks below this many bytes are coalesced until there are as many, or none is ready.
+/// Smaller chunks, in bytes, are coalesced up to this size, or until no more data is ready.
 const SMALL_CHUNK: usize = 8 * 1024;
 
 /// A file being read.
@@ -22,12 +22,12 @@ pub(super) struct Content<'f> {
     reader: &'f mut Reader,
     /// Largest file, in bytes.
     limit: u64,
-    /// How much may still come, in bytes.
+    /// Rest of the limit, in bytes.
     left: u64,
-    gathered: BytesMut,
-    /// A large chunk that came after what is gathered.
+    coalesced: BytesMut,
+    /// A large chunk that follows `coalesced`.
     large: Bytes,
-    /// Nothing more comes: the file was read to its end, or reading failed.
+    /// Whether the file was read to its end, or reading failed.
     is_read: bool,
 }
 
@@ -37,14 +37,14 @@ impl<'f> Content<'f> {
             reader,
             limit,
             left: limit,
-            gathered: BytesMut::new(),
+            coalesced: BytesMut::new(),
             large: Bytes::new(),
             is_read: false,
         }
     }
 
     fn has_bytes(&self) -> bool {
-        !self.gathered.is_empty() || !self.large.is_empty()
+        !self.coalesced.is_empty() || !self.large.is_empty()
     }
 
     fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ReadError>> {
@@ -55,21 +55,21 @@ impl<'f> Content<'f> {
         let limit = self.limit;
         let left = self.left.checked_sub(cut.len() as u64);
         self.left = left.ok_or(ReadError::TooLarge { limit })?;
-        self.gathered.extend_from_slice(&cut.held);
+        self.coalesced.extend_from_slice(&cut.held);
         if cut.before.len() < SMALL_CHUNK {
-            self.gathered.extend_from_slice(&cut.before);
+            self.coalesced.extend_from_slice(&cut.before);
         } else {
             self.large = cut.before;
         }
         Poll::Ready(Ok(()))
     }
 
-    /// The next chunk that is large enough to pass on.
+    /// Takes the next chunk that is large enough to pass on.
     fn chunk(&mut self) -> Option<Bytes> {
         let is_enough =
-            self.is_read || !self.large.is_empty() || self.gathered.len() >= SMALL_CHUNK;
-        if is_enough && !self.gathered.is_empty() {
-            return Some(mem::take(&mut self.gathered).freeze());
+            self.is_read || !self.large.is_empty() || self.coalesced.len() >= SMALL_CHUNK;
+        if is_enough && !self.coalesced.is_empty() {
+            return Some(mem::take(&mut self.coalesced).freeze());
         }
         (!self.large.is_empty()).then(|| mem::take(&mut self.large))
     }
@@ -90,12 +90,12 @@ impl Stream for Content<'_> {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(error)) => {
                     self.is_read = true;
-                    self.gathered.clear();
+                    self.coalesced.clear();
                     return Poll::Ready(Some(Err(error)));
                 }
-                // Bytes of a client that pauses go on without waiting for more.
+                // While the client pauses, the bytes received so far are passed on.
                 Poll::Pending if self.has_bytes() => {
-                    return Poll::Ready(Some(Ok(mem::take(&mut self.gathered).freeze())));
+                    return Poll::Ready(Some(Ok(mem::take(&mut self.coalesced).freeze())));
                 }
                 Poll::Pending => return Poll::Pending,
             }

@@ -1,4 +1,4 @@
-//! Headers of the form `value; name=value; name="value"`: Content-Type and Content-Disposition as
+//! Parses headers like `value; name=value; name="value"`: Content-Type and Content-Disposition as
 //! phones and browsers really send them (RFC 7578, RFC 5987, WHATWG HTML "multipart/form-data").
 
 use std::borrow::Cow;
@@ -6,11 +6,11 @@ use std::borrow::Cow;
 use encoding_rs::{Encoding, GB18030};
 use percent_encoding::percent_decode;
 
-/// The header is not of this form, or says the same thing twice.
+/// The header is malformed, or has a parameter twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Broken;
 
-/// A header taken apart; nothing is decoded yet.
+/// A header split into its parameters, which are not decoded yet.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Params<'h> {
     /// The bytes before the first semicolon.
@@ -18,7 +18,7 @@ pub struct Params<'h> {
     params: Vec<Param<'h>>,
 }
 
-/// More parameters than any header of a form has.
+/// Most parameters accepted; no client sends as many.
 const MAX_PARAMS: usize = 16;
 
 impl<'h> Params<'h> {
@@ -43,10 +43,10 @@ impl<'h> Params<'h> {
         }
     }
 
-    /// The raw value of a parameter, its name compared without case.
+    /// Returns the raw value of a parameter; its name is case-insensitive.
     ///
     /// # Errors
-    /// [`Broken`] when it is there twice: two readers would not agree on it.
+    /// [`Broken`] when it is repeated: parsers disagree about which one to use.
     pub fn get(&self, name: &str) -> Result<Option<&[u8]>, Broken> {
         let is_named = |(param, _): &&Param<'_>| param.eq_ignore_ascii_case(name.as_bytes());
         let mut found = self.params.iter().filter(is_named);
@@ -56,14 +56,14 @@ impl<'h> Params<'h> {
         }
     }
 
-    /// A parameter as text: UTF-8, else GBK, else with replacement characters.
+    /// Decodes a parameter: as UTF-8, else as GBK, else with replacement characters.
     pub fn text(&self, name: &str) -> Result<Option<String>, Broken> {
         let raw = self.get(name)?;
         Ok(raw.map(|raw| unescape_form(&decode_guessed(raw))))
     }
 
-    /// A parameter that may also come as `name*=charset'language'percent-encoded` (RFC 5987), which
-    /// then wins unless it is broken.
+    /// Decodes a parameter, or its extended form `name*=charset'language'percent-encoded` (RFC 5987),
+    /// which takes precedence if it is valid.
     pub fn extended_text(&self, name: &str) -> Result<Option<String>, Broken> {
         let extended = self.get(&format!("{name}*"))?.and_then(decode_extended);
         let plain = self.text(name)?;
@@ -73,7 +73,7 @@ impl<'h> Params<'h> {
 
 type Param<'h> = (&'h [u8], Cow<'h, [u8]>);
 
-/// Reads `name=value` at the start of `input`; returns what follows it.
+/// Splits `name=value` off the start of `input`.
 fn take_param(input: &[u8]) -> Result<(Param<'_>, &[u8]), Broken> {
     let (name, value) = split_at_byte(input, b'=').ok_or(Broken)?;
     let name = name.trim_ascii();
@@ -81,9 +81,9 @@ fn take_param(input: &[u8]) -> Result<(Param<'_>, &[u8]), Broken> {
         return Err(Broken);
     }
     let value = value.trim_ascii_start();
-    let may_hold_quotes = name.eq_ignore_ascii_case(b"filename");
+    let may_contain_quotes = name.eq_ignore_ascii_case(b"filename");
     let (value, rest) = match value.strip_prefix(b"\"") {
-        Some(quoted) => take_quoted(quoted, may_hold_quotes)?,
+        Some(quoted) => take_quoted(quoted, may_contain_quotes)?,
         None => {
             let (token, rest) = take_token(value);
             (Cow::Borrowed(token), rest)
@@ -92,25 +92,25 @@ fn take_param(input: &[u8]) -> Result<(Param<'_>, &[u8]), Broken> {
     Ok(((name, value), rest))
 }
 
-/// Splits at the first `byte`, which is left out.
+/// Splits at the first `byte`, which is dropped.
 fn split_at_byte(input: &[u8], byte: u8) -> Option<(&[u8], &[u8])> {
     let (before, rest) = input.split_at_checked(memchr::memchr(byte, input)?)?;
     Some((before, rest.get(1..)?))
 }
 
-/// Reads up to the next semicolon, which stays.
+/// Splits before the next semicolon.
 fn take_token(input: &[u8]) -> (&[u8], &[u8]) {
     let end = memchr::memchr(b';', input).unwrap_or(input.len());
     let (token, rest) = input.split_at_checked(end).unwrap_or((input, &[]));
     (token.trim_ascii(), rest)
 }
 
-/// Reads up to the closing quote. Only `\"` and `\\` are escapes: old browsers send whole Windows
-/// paths with single backslashes. Many clients escape no quote in a file's name: there the closing
-/// one is that behind which the header or the parameter ends.
-fn take_quoted(input: &[u8], may_hold_quotes: bool) -> Result<(Cow<'_, [u8]>, &[u8]), Broken> {
+/// Splits after the closing quote. Only `\"` and `\\` are escapes: old browsers send whole Windows
+/// paths with single backslashes. Many clients do not escape quotes in a file name: there the closing
+/// quote is the one followed by a semicolon or the end of the header.
+fn take_quoted(input: &[u8], may_contain_quotes: bool) -> Result<(Cow<'_, [u8]>, &[u8]), Broken> {
     let closes = |rest: &[u8]| {
-        !may_hold_quotes || matches!(rest.trim_ascii_start().first(), None | Some(b';'))
+        !may_contain_quotes || matches!(rest.trim_ascii_start().first(), None | Some(b';'))
     };
     let mut value = Vec::new();
     let mut rest = input;
@@ -129,14 +129,14 @@ fn take_quoted(input: &[u8], may_hold_quotes: bool) -> Result<(Cow<'_, [u8]>, &[
 fn decode_guessed(raw: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(raw) {
         Ok(text) => Cow::Borrowed(text),
-        // Chinese Windows programs send file names as GBK.
+        // Chinese Windows programs send file names in GBK.
         Err(_) => GB18030
             .decode_without_bom_handling_and_without_replacement(raw)
             .unwrap_or_else(|| String::from_utf8_lossy(raw)),
     }
 }
 
-/// Browsers escape three characters of a name so, and no others (WHATWG HTML, "escape").
+/// Undoes the escapes of browsers, which are these three only (WHATWG HTML, "escape").
 fn unescape_form(text: &str) -> String {
     text.replace("%22", "\"")
         .replace("%0D", "\r")
@@ -156,7 +156,7 @@ fn decode_extended(raw: &[u8]) -> Option<String> {
         .map(Cow::into_owned)
 }
 
-/// Every `%` is followed by two hex digits.
+/// Whether every `%` is followed by two hex digits.
 fn is_percent_encoded(text: &[u8]) -> bool {
     text.split(|byte| *byte == b'%').skip(1).all(|after| {
         matches!(after, [high, low, ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit())
@@ -172,7 +172,7 @@ mod tests {
         Ok((params.text("name")?, params.extended_text("filename")?))
     }
 
-    /// Parameters behind `form-data`, with a file's name.
+    /// Checks parameters that follow `form-data`, with a file name.
     #[track_caller]
     fn reads(params: &str, name: &str, file: &str) {
         let expected = Ok((Some(name.to_owned()), Some(file.to_owned())));

@@ -1,9 +1,9 @@
-//! A multipart form, part by part: text fields with a limit, files as streams.
+//! Reads a multipart form part by part: text fields with a limit, files as streams.
 //!
 //! multer parses the structure: boundary lines and part headers. Contents do not pass through it,
-//! since it would copy them (4 MB: 0.57 instead of 0.47 s of CPU per GB); where a content ends, all
-//! limits and Content-Disposition are read here. `source.rs` is the body with its limits, `reader.rs`
-//! the state of reading, `search.rs` finds delimiters across chunks, `content.rs` is a file's stream.
+//! since it would copy them (4 MB: 0.57 instead of 0.47 s of CPU per GB). This module finds their ends,
+//! enforces the limits and parses Content-Disposition. `source.rs` is the body with its limits, `reader.rs`
+//! the position in it, `search.rs` finds delimiters across chunks, `content.rs` is a file's stream.
 
 mod content;
 pub mod header_params;
@@ -43,7 +43,7 @@ const MAX_PARTS: usize = 100;
 const TOO_MANY_PARTS: &str = "more than 100 parts";
 /// Allowance beyond the files: boundaries, headers, text fields.
 const OVERHEAD_BYTES: u64 = 1024 * 1024;
-/// Fields that are never files, whatever a client says of them.
+/// Fields that are never files, even with a file name or content type.
 const TEXT_FIELDS: [&str; 3] = ["imageClassId", "image_class_id", "token"];
 /// Longest boundary (RFC 2046 §5.1.1).
 const MAX_BOUNDARY_BYTES: usize = 70;
@@ -57,7 +57,7 @@ pub struct Limits {
     pub max_files: usize,
     /// Longest pause between two chunks of the body.
     pub idle: Duration,
-    /// When the request must have come; `None` for no limit.
+    /// Deadline for the whole body; `None` for no limit.
     pub until: Option<Instant>,
 }
 
@@ -86,7 +86,7 @@ pub enum Part<'f> {
         /// Its value.
         value: Vec<u8>,
     },
-    /// A part with a file name, or with a content type that no text has, not yet read.
+    /// A part with a file name, or with a content type that is not text, not yet read.
     File(FilePart<'f>),
 }
 
@@ -94,9 +94,9 @@ pub enum Part<'f> {
 pub struct FilePart<'f> {
     /// The field's name.
     pub field: String,
-    /// As the client called it; `""` when it did not.
+    /// The client's name for the file; `""` if there is none.
     pub name: String,
-    /// How many bytes it can have.
+    /// Upper bound of its size, in bytes.
     pub at_most: u64,
     /// Its bytes.
     pub content: ByteStream<'f>,
@@ -106,7 +106,7 @@ impl Form {
     /// Checks the headers and the announced length; reads nothing yet.
     ///
     /// # Errors
-    /// Not a multipart form, no or two boundaries, a compressed body, or one larger than all files it may hold.
+    /// Not a multipart form, no or two boundaries, a compressed body, or one larger than all files it may contain.
     pub fn open(headers: &HeaderMap, body: Body, limits: Limits) -> Result<Self, Error> {
         let boundary = boundary(headers)?;
         refuse_encoded(headers)?;
@@ -124,8 +124,8 @@ impl Form {
         })
     }
 
-    /// The next part, `None` after the closing boundary. An empty file input (no name, no bytes)
-    /// is skipped.
+    /// Reads the next part; `None` after the closing boundary. An empty file input (no name, no
+    /// bytes) is skipped.
     pub async fn next(&mut self) -> Result<Option<Part<'_>>, ReadError> {
         loop {
             let Some((field, file_name)) = self.next_headers().await? else {
@@ -149,7 +149,7 @@ impl Form {
         }
     }
 
-    /// Field and file's name of the next part; its content is read next.
+    /// Reads the headers of the next part and returns its field and file name; its content is next.
     async fn next_headers(&mut self) -> Result<Option<(String, Option<String>)>, ReadError> {
         poll_fn(|cx| self.reader.poll_boundary(cx)).await?;
         let Some(field) = poll_fn(|cx| self.poll_field(cx)).await? else {
@@ -177,7 +177,7 @@ impl Form {
         }
     }
 
-    /// Maps multer's error. It is never told of the body's end, so the fault is in the form.
+    /// Maps multer's error. multer never sees the end of the body, so the form is malformed.
     fn malformed(&self, error: &multer::Error) -> ReadError {
         match error {
             multer::Error::IncompleteStream => ReadError::malformed("broken boundaries"),
@@ -200,13 +200,13 @@ impl Form {
     }
 }
 
-/// A Content-Type without its parameters.
+/// Returns a Content-Type without its parameters.
 fn essence(value: &[u8]) -> &[u8] {
     let essence = value.split(|byte| *byte == b';').next();
     essence.unwrap_or_default().trim_ascii()
 }
 
-/// The boundary that Content-Type names.
+/// Parses the boundary in Content-Type.
 fn boundary(headers: &HeaderMap) -> Result<String, Error> {
     let malformed = |rule| Error::Read(ReadError::malformed(rule));
     let mut values = headers.get_all(CONTENT_TYPE).iter();
@@ -239,10 +239,10 @@ fn boundary(headers: &HeaderMap) -> Result<String, Error> {
     }
 }
 
-/// The field of a part, and the file's name when the part is one, `""` when the client gave it none.
+/// Returns the field of a part and, if it is a file, its name, `""` if the client sent none.
 ///
 /// # Errors
-/// The rule that the headers break.
+/// The rule that the headers violate.
 fn field_and_file(headers: &HeaderMap) -> Result<(String, Option<String>), &'static str> {
     const UNREADABLE: &str = "its Content-Disposition cannot be read";
     let disposition = headers
@@ -250,7 +250,7 @@ fn field_and_file(headers: &HeaderMap) -> Result<(String, Option<String>), &'sta
         .ok_or("it has no Content-Disposition")?;
     let params = Params::parse(disposition.as_bytes()).map_err(|Broken| UNREADABLE)?;
     let field = params.text("name").map_err(|Broken| UNREADABLE)?;
-    // Some clients write `attachment` or `file` there; what counts is the field's name.
+    // Some clients write `attachment` or `file` there; only the field's name matters.
     if field.is_none() && !params.value.eq_ignore_ascii_case(b"form-data") {
         return Err("its Content-Disposition is not form-data and has no name");
     }
@@ -259,14 +259,14 @@ fn field_and_file(headers: &HeaderMap) -> Result<(String, Option<String>), &'sta
     let file_name = params
         .extended_text("filename")
         .map_err(|Broken| UNREADABLE)?;
-    let is_file = !TEXT_FIELDS.contains(&field.as_str())
-        && (file_name.is_some() || has_type_of_file(headers));
+    let is_file =
+        !TEXT_FIELDS.contains(&field.as_str()) && (file_name.is_some() || has_file_type(headers));
     Ok((field, is_file.then(|| file_name.unwrap_or_default())))
 }
 
-/// Whether a part without a file's name is a file by its own Content-Type. Many clients put one on
-/// text fields, too.
-fn has_type_of_file(headers: &HeaderMap) -> bool {
+/// Whether the Content-Type of a part without a file name marks a file. Many clients send the header
+/// with text fields, too.
+fn has_file_type(headers: &HeaderMap) -> bool {
     let Some(value) = headers.get(CONTENT_TYPE) else {
         return false;
     };
@@ -275,11 +275,11 @@ fn has_type_of_file(headers: &HeaderMap) -> bool {
     !(is_text || essence.is_empty() || essence == b"application/json")
 }
 
-/// Refuses parts whose bytes are not those of the file: nested forms, and the transfer encodings of
-/// mail, which RFC 7578 §4.7 deprecates and nothing here decodes.
+/// Refuses parts whose bytes are not those of the file: nested forms, and transfer encodings, which
+/// RFC 7578 §4.7 deprecates and this server does not decode.
 fn refuse_encoded_part(headers: &HeaderMap) -> Result<(), &'static str> {
     const TRANSFER_ENCODING: HeaderName = HeaderName::from_static("content-transfer-encoding");
-    // Others only claim to be forms: Android's code puts `multipart/form-data` on the file itself.
+    // Android clients send `multipart/form-data` as the type of a plain file.
     let is_nested = headers.get(CONTENT_TYPE).is_some_and(|value| {
         let params = Params::parse(value.as_bytes());
         let is_mixed = |params: &Params<'_>| params.value.eq_ignore_ascii_case(b"multipart/mixed");

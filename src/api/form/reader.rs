@@ -1,11 +1,11 @@
 //! `Reader`: the position in a form. It routes the body: boundary lines and headers to multer,
 //! contents to the reader of the part.
 //!
-//! multer copies its input into a buffer and searches all of that whenever more comes, so it gets
-//! the headers and nothing beyond them. Contents pass by as the chunks they came in.
+//! multer copies its input into a buffer and searches all of it whenever more data arrives, so it gets
+//! only the headers. Contents are passed on in the chunks they arrived in.
 //!
 //! A content ends where multer would end it: at the first line break, two hyphens and the boundary,
-//! with anything after them. That is left to multer: the hyphens of the last boundary, white space up
+//! whatever follows them. multer parses that rest: the hyphens of the last boundary, white space up
 //! to the end of the line, or bytes that make the form malformed.
 
 use std::{
@@ -30,12 +30,12 @@ const FEED_BYTES: usize = 64 * 1024;
 /// Most bytes outside of contents at a time: a preamble, or the headers of one part.
 const MAX_UNPARSED: usize = 128 * 1024;
 
-/// Next section of the body.
+/// Section of the body that is read next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+enum Section {
     /// Bytes before the first boundary.
     Preamble,
-    /// The end of a boundary's line, and headers; multer has the boundary itself.
+    /// The end of a boundary line, and headers; multer has the boundary already.
     Headers,
     /// The content of a part.
     Content,
@@ -44,16 +44,16 @@ enum Place {
 /// A form's body and the position in it.
 pub(super) struct Reader {
     source: Source,
-    place: Place,
-    /// The first boundary, which need not begin a line: so multer has it.
+    section: Section,
+    /// The first boundary, which may follow anything, as in multer.
     opening: Search,
-    /// Any other boundary, with the line end that belongs to it.
+    /// Any other boundary, with the line break before it.
     delimiter: Search,
     headers_end: Search,
-    /// Bytes since the beginning, or since the last part began, that belong to no content.
+    /// Bytes outside of contents since the start of the body or of the last part.
     unparsed: usize,
-    /// The body begins otherwise than with its boundary.
-    begins_otherwise: bool,
+    /// Whether the body does not start with its boundary.
+    has_preamble: bool,
     feed: Feed,
     /// Content that was read ahead.
     peeked: Option<Cut>,
@@ -64,12 +64,12 @@ impl Reader {
         let delimiter = Bytes::from(format!("\r\n--{boundary}"));
         Self {
             source,
-            place: Place::Preamble,
-            opening: Search::near(delimiter.slice(2..)),
-            delimiter: Search::far(delimiter),
-            headers_end: Search::near(Bytes::from_static(b"\r\n\r\n")),
+            section: Section::Preamble,
+            opening: Search::new(delimiter.slice(2..)),
+            delimiter: Search::with_finder(delimiter),
+            headers_end: Search::new(Bytes::from_static(b"\r\n\r\n")),
             unparsed: 0,
-            begins_otherwise: false,
+            has_preamble: false,
             feed,
             peeked: None,
         }
@@ -77,7 +77,7 @@ impl Reader {
 
     /// Skips to the next boundary: over the preamble, or the unread rest of a part.
     pub(super) fn poll_boundary(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ReadError>> {
-        while self.place == Place::Preamble {
+        while self.section == Section::Preamble {
             ready!(self.poll_unparsed(cx))?;
             self.skip_preamble();
         }
@@ -91,16 +91,16 @@ impl Reader {
         let end = self.opening.find(preamble.get(..most).unwrap_or_default());
         self.unparsed += preamble.split_to(end.unwrap_or(most)).len();
         let opening = end.map_or(self.opening.matched(), |_| self.opening.pattern().len());
-        self.begins_otherwise = self.unparsed > opening;
+        self.has_preamble = self.unparsed > opening;
         if end.is_some() {
             self.feed.push(self.opening.pattern());
-            self.place = Place::Headers;
+            self.section = Section::Headers;
         }
     }
 
-    /// Feeds multer the headers that are there, up to a portion. A failure or the body's end is reported
-    /// only when multer has seen all bytes before it: its own errors come first, however the body was
-    /// cut into chunks.
+    /// Feeds multer the available headers, at most [`FEED_BYTES`]. A failure or the body's end is
+    /// reported only after multer has seen all bytes before it: its own errors come first, however the
+    /// body was cut into chunks.
     pub(super) fn poll_headers(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ReadError>> {
         let mut portion = FEED_BYTES;
         while portion > 0 {
@@ -132,15 +132,15 @@ impl Reader {
             Ok(true) => Err(ReadError::malformed(
                 "a part's headers, or what stands before them, are too long",
             )),
-            Ok(false) if self.begins_otherwise => Err(ReadError::malformed("broken boundaries")),
+            Ok(false) if self.has_preamble => Err(ReadError::malformed("broken boundaries")),
             Ok(false) => Err(ReadError::Truncated),
             Err(error) => Err(error),
         })
     }
 
-    /// The part's content begins: multer has parsed its headers.
+    /// Starts the content of a part, after multer has parsed its headers.
     pub(super) fn begin_content(&mut self) {
-        self.place = Place::Content;
+        self.section = Section::Content;
         self.unparsed = 0;
     }
 
@@ -150,12 +150,12 @@ impl Reader {
         Poll::Ready(Ok(self.peeked.is_none()))
     }
 
-    /// How many bytes the part can have.
+    /// Returns an upper bound of the part's size, in bytes.
     pub(super) fn at_most(&self) -> u64 {
         self.peeked.as_ref().map_or(0, |cut| cut.len() as u64) + self.source.at_most()
     }
 
-    /// The next bytes of the part, `None` at its end.
+    /// Reads the next bytes of the part; `None` at its end.
     pub(super) fn poll_content(
         &mut self,
         cx: &mut Context<'_>,
@@ -163,14 +163,14 @@ impl Reader {
         if let Some(cut) = self.peeked.take() {
             return Poll::Ready(Ok(Some(cut)));
         }
-        while self.place == Place::Content {
+        while self.section == Section::Content {
             if !ready!(self.source.poll_refill(cx))? {
                 return Poll::Ready(Err(ReadError::Truncated));
             }
             let cut = self.delimiter.cut(self.source.rest());
             if cut.is_found {
                 self.feed.push(self.delimiter.pattern());
-                self.place = Place::Headers;
+                self.section = Section::Headers;
             }
             if cut.len() > 0 {
                 return Poll::Ready(Ok(Some(cut)));

@@ -1,27 +1,27 @@
-//! `Search`: finds a pattern across chunk boundaries. Only the length of a partial match is kept from one
-//! chunk to the next: those bytes equal the pattern, so nothing is buffered.
+//! `Search`: finds a pattern across chunk boundaries. Only the length of a partial match is kept between
+//! chunks: its bytes equal the pattern, so nothing is buffered.
 
 use bytes::Bytes;
 use memchr::memmem::Finder;
 
-/// Looks for one pattern, again and again.
+/// Repeated search for one pattern.
 #[derive(Debug)]
 pub(super) struct Search {
     pattern: Bytes,
-    /// For long contents; building it takes longer than a look at a few hundred bytes.
+    /// For long contents; building it takes longer than searching a few hundred bytes.
     finder: Option<Finder<'static>>,
-    /// How many bytes at the end of what was seen may begin the pattern.
+    /// Length of the partial match at the end of the bytes seen so far.
     matched: usize,
 }
 
 /// Result of the search in one chunk.
 #[derive(Debug)]
 pub(super) struct Cut {
-    /// Bytes of earlier chunks that looked like the pattern's beginning and are not.
+    /// Bytes of earlier chunks that were held back as a partial match, but are not the pattern.
     pub(super) held: Bytes,
-    /// Bytes of this chunk before the pattern or what may begin it.
+    /// Bytes of this chunk before the pattern or a partial match.
     pub(super) before: Bytes,
-    /// Whether the pattern was found; the rest of the chunk is left.
+    /// Whether the pattern was found; the bytes after it remain in the chunk.
     pub(super) is_found: bool,
 }
 
@@ -32,8 +32,8 @@ impl Cut {
 }
 
 impl Search {
-    /// For places where the pattern is soon found.
-    pub(super) fn near(pattern: Bytes) -> Self {
+    /// Searches without a finder, for short distances.
+    pub(super) fn new(pattern: Bytes) -> Self {
         Self {
             pattern,
             finder: None,
@@ -41,12 +41,12 @@ impl Search {
         }
     }
 
-    /// For long ways to the pattern.
-    pub(super) fn far(pattern: Bytes) -> Self {
+    /// Searches with a finder, for long distances.
+    pub(super) fn with_finder(pattern: Bytes) -> Self {
         let finder = Finder::new(&pattern).into_owned();
         Self {
             finder: Some(finder),
-            ..Self::near(pattern)
+            ..Self::new(pattern)
         }
     }
 
@@ -54,12 +54,12 @@ impl Search {
         &self.pattern
     }
 
-    /// How many bytes at the end of what was seen may begin the pattern.
+    /// Returns the length of the partial match at the end of the bytes seen so far.
     pub(super) fn matched(&self) -> usize {
         self.matched
     }
 
-    /// Takes from `chunk` what is before the pattern, and the pattern; all of it when there is none.
+    /// Takes from `chunk` all bytes up to the end of the pattern; the whole chunk if there is none.
     pub(super) fn cut(&mut self, chunk: &mut Bytes) -> Cut {
         let held = self.matched;
         let end = self.find(chunk);
@@ -75,7 +75,7 @@ impl Search {
         }
     }
 
-    /// Where in `chunk` the first pattern ends. Without one, the chunk is remembered.
+    /// Returns where in `chunk` the first match ends. Without one, a partial match is remembered.
     pub(super) fn find(&mut self, chunk: &[u8]) -> Option<usize> {
         loop {
             let (seen, missing) = self.pattern.split_at(self.matched);
@@ -90,7 +90,7 @@ impl Search {
             if seen.is_empty() {
                 break;
             }
-            self.matched = self.beginning_at_end_of(seen);
+            self.matched = self.partial_match(seen);
         }
         let found = match &self.finder {
             Some(finder) => finder.find(chunk),
@@ -99,16 +99,16 @@ impl Search {
                 .position(|window| window == self.pattern),
         };
         if found.is_none() {
-            self.matched = self.beginning_at_end_of(chunk);
+            self.matched = self.partial_match(chunk);
         }
         found.map(|at| at + self.pattern.len())
     }
 
-    /// How many of the last bytes, fewer than all, begin the pattern.
-    fn beginning_at_end_of(&self, bytes: &[u8]) -> usize {
+    /// Returns the length of the partial match at the end of `bytes`, but never all of them.
+    fn partial_match(&self, bytes: &[u8]) -> usize {
         let ends = |len: &usize| {
-            let beginning = self.pattern.get(..*len).unwrap_or_default();
-            bytes.ends_with(beginning)
+            let prefix = self.pattern.get(..*len).unwrap_or_default();
+            bytes.ends_with(prefix)
         };
         let lens = 1..self.pattern.len().min(bytes.len());
         lens.rev().find(ends).unwrap_or(0)
@@ -119,7 +119,7 @@ impl Search {
 mod tests {
     use super::*;
 
-    /// All that comes before the first pattern, and what is left after it; `None` without one.
+    /// Returns the bytes before the first match, and those after it; `None` without a match.
     fn split(mut search: Search, text: &[u8], size: usize) -> (Vec<u8>, Option<Vec<u8>>) {
         let mut before = Vec::new();
         let mut chunks = text.chunks(size).map(Bytes::copy_from_slice);
@@ -151,7 +151,7 @@ mod tests {
             let at = text.find(pattern);
             let after = at.map(|at| text[at + pattern.len()..].into());
             for size in 1..=text.len().max(1) {
-                for make in [Search::near, Search::far] {
+                for make in [Search::new, Search::with_finder] {
                     let (before, rest) = split(make(pattern.into()), text.as_bytes(), size);
                     assert_eq!(rest, after, "{pattern:?} in {text:?} by {size}");
                     match at {
@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn what_may_begin_the_pattern_is_held_back_and_no_more() {
-        let mut search = Search::far("\r\n--b".into());
+        let mut search = Search::with_finder("\r\n--b".into());
         let cut = search.cut(&mut "file\r\n-".into());
         assert_eq!((&*cut.before, search.matched()), (&b"file"[..], 3));
         let cut = search.cut(&mut "x".into());

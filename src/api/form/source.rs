@@ -1,5 +1,5 @@
-//! `Source`: the body of a request, chunk by chunk, with an end when it grows too large or the
-//! client falls silent.
+//! `Source`: the body of a request, chunk by chunk; fails when it grows too large or the client
+//! pauses too long.
 
 use std::{
     pin::Pin,
@@ -20,15 +20,15 @@ use crate::body::ReadError;
 /// A body being read.
 pub(super) struct Source {
     body: Fuse<BodyDataStream>,
-    /// Bytes that came and were not taken yet.
+    /// Bytes received and not taken yet.
     rest: Bytes,
-    /// Why nothing comes after that.
+    /// Why nothing follows `rest`.
     failure: Option<ReadError>,
-    /// How much may still come, in bytes.
+    /// Rest of the limit, in bytes.
     left: u64,
     limits: Limits,
-    silence: Pin<Box<Sleep>>,
-    is_silent: bool,
+    timer: Pin<Box<Sleep>>,
+    is_idle: bool,
 }
 
 impl Source {
@@ -40,22 +40,23 @@ impl Source {
             failure: None,
             left: limits.max_body_bytes().min(announced),
             limits,
-            silence: Box::pin(tokio::time::sleep(limits.idle)),
-            is_silent: false,
+            timer: Box::pin(tokio::time::sleep(limits.idle)),
+            is_idle: false,
         }
     }
 
-    /// How many bytes can still be taken.
+    /// Returns an upper bound of the bytes still to be taken.
     pub(super) fn at_most(&self) -> u64 {
         self.rest.len() as u64 + self.left
     }
 
-    /// Bytes that came and were not taken yet; call [`Self::poll_refill`] first.
+    /// Returns the bytes received and not taken yet; call [`Self::poll_refill`] first.
     pub(super) fn rest(&mut self) -> &mut Bytes {
         &mut self.rest
     }
 
-    /// Waits until there is a rest; `Ok(false)` at the body's end. A failure comes again each time.
+    /// Waits until [`Self::rest`] is not empty; `Ok(false)` at the body's end. A failure is returned
+    /// again each time.
     pub(super) fn poll_refill(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, ReadError>> {
         while self.rest.is_empty() {
             if let Some(failure) = self.failure {
@@ -68,20 +69,20 @@ impl Source {
                 Poll::Ready(Some(Ok(chunk))) => self.accept(chunk),
                 Poll::Ready(Some(Err(_))) => self.failure = Some(ReadError::Truncated),
                 Poll::Ready(None) => {}
-                // No timer of its own: the request's limit polls this once more when it has come.
+                // Needs no timer: the request's time limit polls this once more at the deadline.
                 Poll::Pending if self.limits.until.is_some_and(|it| it <= Instant::now()) => {
                     self.failure = Some(ReadError::TooLong);
                 }
-                Poll::Pending => std::task::ready!(self.poll_silence(cx)),
+                Poll::Pending => std::task::ready!(self.poll_idle(cx)),
             }
         }
         Poll::Ready(Ok(true))
     }
 
-    /// Of a chunk too many, what is within the limit still counts: how much of a body is looked at
-    /// must not depend on its chunks.
+    /// Accepts a chunk, truncated at the limit: how much of a body is read must not depend on its
+    /// chunks.
     fn accept(&mut self, mut chunk: Bytes) {
-        self.is_silent = false;
+        self.is_idle = false;
         if chunk.len() as u64 > self.left {
             self.failure = Some(ReadError::TooLarge {
                 limit: self.limits.max_file_bytes,
@@ -92,13 +93,13 @@ impl Source {
         self.rest = chunk;
     }
 
-    fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let idle = self.limits.idle;
-        if !self.is_silent {
-            self.is_silent = true;
-            self.silence.as_mut().reset(Instant::now() + idle);
+        if !self.is_idle {
+            self.is_idle = true;
+            self.timer.as_mut().reset(Instant::now() + idle);
         }
-        self.silence
+        self.timer
             .as_mut()
             .poll(cx)
             .map(|()| self.failure = Some(ReadError::TooSlow { idle }))

@@ -1,5 +1,5 @@
 //! Resumable multipart uploads: the S3 routes of Uppy's Companion, so that its clients work
-//! unchanged. The upload id that a client gets is a signed token around the bucket's own id.
+//! unchanged. A client's upload id is a signed token that contains the bucket's upload id.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -36,7 +36,7 @@ use crate::{
 const MAX_PARTS_BYTES: usize = 1024 * 1024;
 /// Most URLs signed at once.
 const MAX_BATCH: usize = 1000;
-/// How long an upload may be resumed; the bucket's lifecycle rule ends it after a day, too.
+/// How long an upload may be resumed; the bucket's lifecycle rule aborts it after a day, too.
 const LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Content of an upload id.
@@ -44,7 +44,7 @@ const LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 struct PartUpload {
     #[serde(flatten)]
     ticket: Ticket,
-    /// The bucket's id.
+    /// The bucket's upload id.
     #[serde(rename = "i")]
     id: String,
 }
@@ -61,9 +61,9 @@ pub(in crate::api) fn routes() -> Router<Api> {
         .method_not_allowed_fallback(|| async { Error::MethodNotAllowed })
 }
 
-/// `GET /s3/params?filename&type`: a form for a file in one piece. Uppy makes no call at its end, so
-/// the ticket goes along.
-async fn params(Beginning(mut caller, parts, arguments): Beginning) -> Result<Response, Error> {
+/// `GET /s3/params?filename&type`: a form for a file in one piece, and its ticket. Uppy itself makes
+/// no call to complete it.
+async fn params(NewUpload(mut caller, parts, arguments): NewUpload) -> Result<Response, Error> {
     let wanted = DirectRequest::parse(&arguments, "filename")?;
     let (stem, ticket) = wanted.authorize(&mut caller)?;
     let form = caller.api.form(&parts, &stem, ticket.max_bytes).await?;
@@ -80,7 +80,7 @@ async fn params(Beginning(mut caller, parts, arguments): Beginning) -> Result<Re
 }
 
 /// `POST /s3/multipart {filename, type, metadata}`
-async fn begin(Beginning(mut caller, parts, arguments): Beginning) -> Result<Response, Error> {
+async fn begin(NewUpload(mut caller, parts, arguments): NewUpload) -> Result<Response, Error> {
     let metadata = arguments.nested("metadata")?;
     let wanted = DirectRequest::parse(&arguments, "filename")?.with_metadata(&metadata)?;
     let (stem, ticket) = wanted.authorize(&mut caller)?;
@@ -157,8 +157,8 @@ async fn complete(upload: OwnedUpload) -> Result<Response, Error> {
     })
 }
 
-/// `DELETE /s3/multipart/{uploadId}?key`: removes the parts, and the pending object of a completion
-/// that went no further.
+/// `DELETE /s3/multipart/{uploadId}?key`: removes the parts, and the pending object of an unfinished
+/// completion.
 async fn abort(upload: OwnedUpload) -> Result<Response, Error> {
     let work = async |session: &Session| {
         let uploads = part_uploads(session)?;
@@ -169,10 +169,10 @@ async fn abort(upload: OwnedUpload) -> Result<Response, Error> {
     reply::bare(json!({}))
 }
 
-/// A request that begins an upload.
-struct Beginning(Caller, Parts, Arguments);
+/// A request that starts an upload.
+struct NewUpload(Caller, Parts, Arguments);
 
-impl FromRequest<Api> for Beginning {
+impl FromRequest<Api> for NewUpload {
     type Rejection = Error;
 
     async fn from_request(request: Request, api: &Api) -> Result<Self, Error> {
@@ -183,23 +183,23 @@ impl FromRequest<Api> for Beginning {
     }
 }
 
-/// A request about an upload that was begun by its caller.
+/// A request about an upload that its caller started.
 struct OwnedUpload {
     caller: Caller,
     parts: Parts,
     arguments: Arguments,
     ticket: Ticket,
     key: ObjectKey,
-    /// The bucket's id.
+    /// The bucket's upload id.
     id: String,
-    /// The part number in the path, where the route has one.
+    /// The part number in the path, if the route has one.
     number: String,
 }
 
 impl FromRequest<Api> for OwnedUpload {
     type Rejection = Error;
 
-    /// Opens the upload id; the argument `key` must be the one that was given out with it.
+    /// Verifies the upload id; the argument `key` must be the one that was issued with it.
     async fn from_request(request: Request, api: &Api) -> Result<Self, Error> {
         let (mut parts, body) = request.into_parts();
         let ReturningCaller(mut caller) =
@@ -249,7 +249,7 @@ impl OwnedUpload {
     }
 }
 
-/// Authorises the caller before the body is read: no body of these routes holds a token.
+/// Authorises the caller before reading the body, which contains no token on these routes.
 async fn read_arguments(
     caller: &mut Caller,
     parts: &Parts,
@@ -279,17 +279,17 @@ fn part_number(name: &'static str, text: &str) -> Result<i32, Error> {
         .ok_or(Error::ParameterInvalid { name })
 }
 
-/// The parts of a completion, in order; each number once.
+/// Parses the parts of a completion; sorts them and refuses repeated numbers.
 fn parse_parts(arguments: &Arguments) -> Result<Vec<(i32, String)>, Error> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
-    struct Named {
+    struct Part {
         part_number: i32,
         #[serde(rename = "ETag")]
         etag: String,
     }
-    let named: Vec<Named> = arguments.value("parts")?;
-    let parts = named.into_iter();
+    let parts: Vec<Part> = arguments.value("parts")?;
+    let parts = parts.into_iter();
     let mut parts: Vec<_> = parts.map(|part| (part.part_number, part.etag)).collect();
     parts.sort();
     let are_in_range = parts.iter().all(|part| (1..=MAX_PARTS).contains(&part.0));
@@ -301,7 +301,7 @@ fn parse_parts(arguments: &Arguments) -> Result<Vec<(i32, String)>, Error> {
     }
 }
 
-/// The bucket does not know an upload that has ended or was never begun.
+/// Maps 404, a bucket's answer for an upload that has ended or was never started.
 fn incomplete_if_missing(error: store::Error) -> Error {
     match error {
         store::Error::Refused { status: 404, .. } => Error::Upload(upload::Error::Incomplete),
@@ -309,7 +309,7 @@ fn incomplete_if_missing(error: store::Error) -> Error {
     }
 }
 
-/// A missing upload may have been completed before.
+/// Takes a missing upload as success, since it may have been completed before.
 fn completed_or_missing(completed: Result<(), store::Error>) -> Result<(), Error> {
     match completed {
         Ok(()) | Err(store::Error::Refused { status: 404, .. }) => Ok(()),

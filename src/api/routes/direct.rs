@@ -1,6 +1,6 @@
-//! Direct uploads, for files too large for a gateway: a presigned form with which the client puts a
-//! file into the bucket by itself, and the call that completes it. A disk store's forms are posted to
-//! a route here.
+//! Direct uploads, for files too large for a gateway: a presigned form with which the client posts a
+//! file to the bucket, and the call that completes it. A disk store's forms are posted to a route of
+//! this module.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use crate::api::{
         ticket::{DirectRequest, Ticket},
     },
     access_log::Journal,
-    concurrency::Place,
+    concurrency::Slot,
     form::{FilePart, Form, Part},
     item::Item,
     links::Links,
@@ -34,17 +34,17 @@ use crate::{
     upload::{self, direct::Pending, naming},
 };
 
-/// Route of the forms that a disk store takes.
+/// Route to which a disk store's forms are posted.
 pub(in crate::api) const PENDING_ROUTE: &str = "/api/chat/uploadPending";
-/// Form field that makes every bucket answer 200 where it would answer 204.
+/// Form field that makes every bucket answer 200 instead of 204.
 const ANSWER_200: (&str, &str) = ("success_action_status", "200");
-/// The form field that holds the file.
+/// The form field of the file.
 const FILE_FIELD: &str = "file";
 
 /// Settings of direct uploads and recalls.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// `UPLOAD_SIGNING_SECRET`, else `UPLOAD_JWT_SECRET`; with none, the routes are disabled.
+    /// `UPLOAD_SIGNING_SECRET`, else `UPLOAD_JWT_SECRET`; with neither, the routes are disabled.
     pub secrets: Secrets,
     /// `UPLOAD_DIRECT_SECS`: life of a signed form or URL.
     pub form_life: Duration,
@@ -54,7 +54,7 @@ pub struct Settings {
     pub recall_life: Duration,
 }
 
-/// Policy of a form that a disk store takes.
+/// Policy of an upload form for a disk store.
 #[derive(Deserialize, Serialize)]
 struct DiskForm {
     #[serde(rename = "s")]
@@ -81,7 +81,7 @@ struct UploadForm {
     form_data: Vec<(&'static str, String)>,
 }
 
-/// `POST /api/chat/uploadPolicy`: a form that puts one file into the store.
+/// `POST /api/chat/uploadPolicy`: returns a form that uploads one file to the store.
 pub(in crate::api) async fn policy(
     DirectCaller(mut caller): DirectCaller,
     request: Request,
@@ -114,7 +114,7 @@ pub(in crate::api) async fn complete(
     reply::ok([complete_ticket(ticket, &mut caller, &parts).await?])
 }
 
-/// Checks the file of `ticket` and moves it to its key; the answer is that of the main route.
+/// Checks the file of `ticket`, moves it to its key and returns the same item as the main route.
 pub(in crate::api) async fn complete_ticket(
     ticket: Ticket,
     caller: &mut Caller,
@@ -138,23 +138,23 @@ pub(in crate::api) async fn complete_ticket(
     Item::new(file, Some(class_id), &links, caller)
 }
 
-/// `POST /api/chat/uploadPending`: stores the file of a form, as a bucket does by itself.
-pub(in crate::api) async fn take(
+/// `POST /api/chat/uploadPending`: stores the file of a form, like a bucket's POST Object.
+pub(in crate::api) async fn post_form(
     State(api): State<Api>,
     Extension(journal): Extension<Journal>,
     request: Request,
 ) -> Result<Response, Error> {
     let secrets = api.signing_secrets()?;
     let (parts, form) = api.open_form(request, api.settings.direct.max_bytes, 1)?;
-    let place = parts.extensions.get();
-    let work = async |session: &Session| take_form(secrets, session, place, form).await;
+    let slot = parts.extensions.get();
+    let work = async |session: &Session| store_form(secrets, session, slot, form).await;
     let (key, size) = api.with_store(&parts, work).await?;
     journal.stored_bytes(&key, size);
     Ok(StatusCode::OK.into_response())
 }
 
 impl Api {
-    /// The rules for files that do not pass through this function.
+    /// Returns the rules for files that do not pass through this function.
     pub(in crate::api) fn direct_rules(&self) -> upload::Settings {
         upload::Settings {
             max_bytes: self.settings.direct.max_bytes,
@@ -162,7 +162,7 @@ impl Api {
         }
     }
 
-    /// The secrets that sign tokens.
+    /// Returns the secrets that sign tokens.
     pub(in crate::api) fn signing_secrets(&self) -> Result<&Secrets, Error> {
         let secrets = &self.settings.direct.secrets;
         if secrets.is_empty() {
@@ -171,7 +171,7 @@ impl Api {
         Ok(secrets)
     }
 
-    /// A form that puts one file of at most `max_bytes` under its pending key.
+    /// Signs a form that stores one file of at most `max_bytes` under its pending key.
     pub(in crate::api) async fn form(
         &self,
         parts: &Parts,
@@ -204,7 +204,7 @@ impl Api {
             max_bytes: terms.max_bytes,
         };
         let secrets = self.signing_secrets()?;
-        // A form goes without the user's token, as to a bucket.
+        // As with a bucket, the form is posted without the user's token.
         let policy = signed::sign(secrets, Purpose::Form, None, terms.expires_at, &form)?;
         let (answer, status) = ANSWER_200;
         Ok(PresignedPost {
@@ -219,11 +219,11 @@ impl Api {
     }
 }
 
-/// Stores the file of a form, if every field is as it was signed.
-async fn take_form(
+/// Stores the file of a form, if its fields match the signed policy.
+async fn store_form(
     secrets: &Secrets,
     session: &Session,
-    place: Option<&Place>,
+    slot: Option<&Slot>,
     mut form: Form,
 ) -> Result<(ObjectKey, u64), Error> {
     let (mut key, mut policy) = (String::new(), None);
@@ -238,7 +238,7 @@ async fn take_form(
             Part::Text { name, value }
                 if (name.as_str(), value.as_slice()) == (ANSWER_200.0, ANSWER_200.1.as_bytes()) => {
             }
-            // A bucket, too, refuses fields that its policy does not name.
+            // Like a bucket, refuses fields that are not in the policy.
             Part::Text { .. } => return Err(Error::TicketInvalid),
             Part::File(file) if file.field != FILE_FIELD => {
                 let got = naming::display_name(&file.field);
@@ -251,8 +251,8 @@ async fn take_form(
                 let policy = signed::open(secrets, Purpose::Form, &policy, None, Utc::now());
                 let policy: DiskForm = policy.map_err(|_| Error::TicketInvalid)?;
                 let key = policy.key(&key)?;
-                if let Some(place) = place {
-                    place.is_authorized();
+                if let Some(slot) = slot {
+                    slot.mark_authorized();
                 }
                 let size = store_pending(session, &key, policy.max_bytes, file).await?;
                 return Ok((key, size));
@@ -263,7 +263,7 @@ async fn take_form(
 }
 
 impl DiskForm {
-    /// The key that was signed, if it is the one in the form.
+    /// Returns the signed key, if the form requests that one.
     fn key(&self, requested: &str) -> Result<ObjectKey, Error> {
         let stem = Stem::parse(&self.stem).map_err(|_| Error::TicketInvalid)?;
         let key = ObjectKey::pending(&stem);

@@ -1,5 +1,5 @@
-//! `GET|HEAD /<key>`: a disk store that everybody may read serves its files, with Range support and
-//! headers that keep them from running in a browser.
+//! `GET|HEAD /<key>`: serves the files of a public disk store, with Range support and headers that
+//! keep them from running in a browser.
 
 use std::{io, path::Path};
 
@@ -23,7 +23,7 @@ use crate::{
     upload::media::{Kind, Media},
 };
 
-/// Everything that no route took.
+/// Fallback for all paths without a route.
 pub(in crate::api) async fn serve(
     State(api): State<Api>,
     request: Request,
@@ -39,7 +39,7 @@ pub(in crate::api) async fn serve(
     send(disk, &key, request).await
 }
 
-/// The file with this key, or the part of it that is asked for.
+/// Sends the file with this key, or the requested range of it.
 pub(in crate::api) async fn send(
     disk: &Disk,
     key: &ObjectKey,
@@ -48,7 +48,7 @@ pub(in crate::api) async fn send(
     let media = key.extension().map(Media::from_extension);
     let media = media.ok_or(Error::NotFound)?;
 
-    // The service would begin an answer for a folder, too, and break off.
+    // `ServeFile` would start a response for a folder, too, and then fail.
     let path = disk.path(key);
     let found = tokio::fs::metadata(&path).await.map_err(failure)?;
     if !found.is_file() {
@@ -56,14 +56,14 @@ pub(in crate::api) async fn send(
     }
     let range = request.headers_mut().remove(RANGE);
     let if_range = request.headers_mut().remove(IF_RANGE);
-    // Only GET has parts (RFC 9110, 14.2).
+    // Ranges apply to GET only (RFC 9110, 14.2).
     if let Some(range) = range.filter(|_| request.method() == Method::GET)
         && is_current(&path, if_range).await?
     {
-        match Part::new(&range, found.len()) {
-            Part::Whole => {}
-            Part::Bytes(range) => drop(request.headers_mut().insert(RANGE, range)),
-            Part::Missing => return Err(Error::RangeNotSatisfiable { size: found.len() }),
+        match Range::new(&range, found.len()) {
+            Range::Whole => {}
+            Range::Bytes(range) => drop(request.headers_mut().insert(RANGE, range)),
+            Range::Unsatisfiable => return Err(Error::RangeNotSatisfiable { size: found.len() }),
         }
     }
     let response = ServeFile::new(path).try_call(request).await;
@@ -77,7 +77,7 @@ pub(in crate::api) async fn send(
     }
 }
 
-/// Whether the file is still the one of which a client has a part (RFC 9110, 13.1.5).
+/// Whether the file still matches `If-Range` (RFC 9110, 13.1.5).
 async fn is_current(path: &Path, if_range: Option<HeaderValue>) -> Result<bool, Error> {
     let Some(validator) = if_range else {
         return Ok(true);
@@ -91,17 +91,17 @@ async fn is_current(path: &Path, if_range: Option<HeaderValue>) -> Result<bool, 
 
 /// Answer to a `Range` header.
 #[derive(Debug, PartialEq, Eq)]
-enum Part {
-    /// The header names no part, or several, or is not understood.
+enum Range {
+    /// The header has several ranges or cannot be parsed: the whole file.
     Whole,
-    /// One part of the file, as a header that names its first and its last byte.
+    /// One range, as a header with its first and last byte.
     Bytes(HeaderValue),
-    /// The file ends before the part begins.
-    Missing,
+    /// The range starts after the end of the file.
+    Unsatisfiable,
 }
 
-impl Part {
-    /// Part of a file of `size` bytes (RFC 9110, 14.1.2).
+impl Range {
+    /// Parses `range` for a file of `size` bytes (RFC 9110, 14.1.2).
     fn new(range: &HeaderValue, size: u64) -> Self {
         let range = range.to_str().unwrap_or_default();
         let spec = match range.split_once('=') {
@@ -115,25 +115,25 @@ impl Part {
         let (first, last) = match (number(first), number(last)) {
             (Some(first), _) if last.is_empty() => (first, end),
             (Some(first), Some(last)) if first <= last => (first, last.min(end)),
-            (None, Some(0)) if first.is_empty() => return Self::Missing,
+            (None, Some(0)) if first.is_empty() => return Self::Unsatisfiable,
             (None, Some(suffix)) if first.is_empty() => (size.saturating_sub(suffix), end),
             _ => return Self::Whole,
         };
         if first >= size {
-            return Self::Missing;
+            return Self::Unsatisfiable;
         }
         let range = HeaderValue::try_from(format!("bytes={first}-{last}"));
         range.map_or(Self::Whole, Self::Bytes)
     }
 }
 
-/// Digits only; a number too large counts as `u64::MAX`.
+/// Parses digits; a number that is too large counts as `u64::MAX`.
 fn number(digits: &str) -> Option<u64> {
     let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then(|| digits.parse().unwrap_or(u64::MAX))
 }
 
-/// Only a file that does not exist is 404: a client may take that for good and forget the address.
+/// Maps only a missing file to 404: a client may treat that as permanent and forget the URL.
 fn failure(source: io::Error) -> Error {
     use io::ErrorKind::{InvalidFilename, NotADirectory, NotFound};
     match source.kind() {

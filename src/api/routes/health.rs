@@ -1,4 +1,4 @@
-//! Health: this process answers, and says what it accepts. The store is not asked.
+//! Health check: answers without a request to the store, and reports the limits of this process.
 
 use axum::{extract::State, response::Response};
 use serde::Serialize;
@@ -19,9 +19,9 @@ struct Limits {
     max_bytes: u64,
     max_files: usize,
     types: Vec<&'static str>,
-    /// Whether files may go straight into the store.
+    /// Whether direct uploads are enabled.
     direct: bool,
-    /// Largest file that may, in bytes.
+    /// Largest file of a direct upload, in bytes.
     direct_max_bytes: u64,
     recall_secs: u64,
     /// Whether an upload needs a token.

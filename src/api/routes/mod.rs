@@ -1,4 +1,4 @@
-//! One file per route: authorise, read, call, reply.
+//! Handlers, one file per subject; each authorises, reads its input, calls `upload` or `store`, and replies.
 
 pub(super) mod companion;
 pub(super) mod direct;

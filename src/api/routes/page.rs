@@ -1,5 +1,5 @@
-//! `GET /` and `GET /_/<file>`: a page with which a person tries the server, and `GET /openapi.yaml`, which describes the
-//! routes. On the local server alone: a cloud has no use for an invitation.
+//! `GET /` and `GET /_/<file>`: a page for trying out the server, and `GET /openapi.yaml`, the description of the routes.
+//! Only on the local server: a cloud deployment should not advertise itself.
 
 use std::net::IpAddr;
 
@@ -23,11 +23,11 @@ use crate::api::{Api, Error};
 /// Settings of the page.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// `UPLOAD_PAGE`: whether there is one; the description is there in any case.
+    /// `UPLOAD_PAGE`: whether the page is served; the description always is.
     pub is_on: bool,
-    /// Host of `UPLOAD_PUBLIC_URL`, if that is set: the page answers under it, too.
+    /// Host of `UPLOAD_PUBLIC_URL`, if that is set: the page is served under it, too.
     pub public_host: Option<String>,
-    /// Origins beside this server's that the page sends files to and shows them from.
+    /// Other origins that the page uploads files to and shows them from.
     pub origins: Vec<String>,
 }
 
@@ -47,7 +47,7 @@ macro_rules! file {
     };
 }
 
-/// Everything that the browser loads: path and content. The page uses the client package as it is published.
+/// Path and content of each file of the page. It uses the client package as it is published.
 const FILES: [(&str, &str); 17] = [
     ("", include_str!("../../../page/index.html")),
     file!("page.css"),
@@ -68,7 +68,7 @@ const FILES: [(&str, &str); 17] = [
     file!("client/uploader.js", ""),
 ];
 
-/// The type of a file, by the end of its path.
+/// Returns a file's content type, by its extension.
 fn kind(path: &str) -> &'static str {
     match path.rsplit_once('.') {
         Some((_, "css")) => CSS,
@@ -92,7 +92,7 @@ pub(in crate::api) async fn description() -> Response {
     (headers, include_str!("../../../docs/openapi.yaml")).into_response()
 }
 
-/// The file that is named, or the page itself.
+/// Serves one of [`FILES`], or the page itself.
 async fn file(
     State(api): State<Api>,
     name: Option<Path<String>>,
@@ -100,7 +100,7 @@ async fn file(
 ) -> Result<Response, Error> {
     let name = name.map(|Path(name)| name).unwrap_or_default();
     let settings = api.settings.page.as_ref().ok_or(Error::NotFound)?;
-    if !is_asked_by_address(&headers, settings.public_host.as_deref()) {
+    if !is_trusted_host(&headers, settings.public_host.as_deref()) {
         return Err(Error::NotFound);
     }
     let found = FILES.iter().find(|(path, _)| *path == name);
@@ -117,7 +117,7 @@ async fn file(
         (PERMISSIONS_POLICY, "camera=(self), microphone=(self)"),
     ];
     let body = match kind {
-        JAVASCRIPT | CSS => without_comments(text).into_response(),
+        JAVASCRIPT | CSS => strip_comments(text).into_response(),
         _ => text.into_response(),
     };
     Ok((headers, [(CONTENT_SECURITY_POLICY, policy)], body).into_response())
@@ -126,7 +126,7 @@ async fn file(
 const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
 const PERMISSIONS_POLICY: HeaderName = HeaderName::from_static("permissions-policy");
 
-/// Only what the page itself consists of may run; files may come from, and go to, the store.
+/// Allows scripts of the page only; files may come from, and be sent to, the store.
 fn content_security_policy(origins: &[String]) -> String {
     let store: String = origins.iter().map(|origin| format!(" {origin}")).collect();
     format!(
@@ -136,9 +136,9 @@ fn content_security_policy(origins: &[String]) -> String {
     )
 }
 
-/// Whether the client did not get here by a name that somebody else may have pointed at this machine (DNS rebinding):
-/// an address is an address, and `localhost` is this machine's own.
-fn is_asked_by_address(headers: &HeaderMap, public_host: Option<&str>) -> bool {
+/// Whether the Host header is an IP address, `localhost` or the public host. Any other name may point at this machine
+/// for an attack (DNS rebinding).
+fn is_trusted_host(headers: &HeaderMap, public_host: Option<&str>) -> bool {
     let host = headers.get(HOST).and_then(|host| host.to_str().ok());
     let host = host.filter(|host| !host.contains('@'));
     let Some(authority) = host.and_then(|host| host.parse::<Authority>().ok()) else {
@@ -151,9 +151,9 @@ fn is_asked_by_address(headers: &HeaderMap, public_host: Option<&str>) -> bool {
         || public_host.is_some_and(|public| host.eq_ignore_ascii_case(public))
 }
 
-/// Drops the lines that hold nothing but a comment, and indentation: a third of what goes over the wire. None of the
-/// files has a text that spans lines.
-fn without_comments(source: &str) -> String {
+/// Drops comment lines and indentation, a third of the bytes on the wire. None of the files has a string that spans
+/// lines.
+fn strip_comments(source: &str) -> String {
     let mut kept = String::with_capacity(source.len());
     let mut is_comment = false;
     for line in source.lines().map(str::trim) {
@@ -176,7 +176,7 @@ mod tests {
         let answers = |host: &str| {
             let host = HeaderValue::from_str(host).expect("a header");
             let headers = HeaderMap::from_iter([(HOST, host)]);
-            is_asked_by_address(&headers, Some("files.example.com"))
+            is_trusted_host(&headers, Some("files.example.com"))
         };
         let ours = "127.0.0.1:9000 localhost:9000 LocalHost 192.168.1.7:9000 [::1]:9000 [::1] \
                     files.example.com Files.Example.com:443";
@@ -196,13 +196,13 @@ mod tests {
         ] {
             assert!(!answers(host), "{host}");
         }
-        assert!(!is_asked_by_address(&HeaderMap::new(), None));
+        assert!(!is_trusted_host(&HeaderMap::new(), None));
     }
 
     #[test]
     fn what_a_browser_loads_fits_into_60_kib() {
         let sizes = FILES.map(|(path, text)| match kind(path) {
-            JAVASCRIPT | CSS => (path, without_comments(text).len()),
+            JAVASCRIPT | CSS => (path, strip_comments(text).len()),
             _ => (path, text.len()),
         });
         let all: usize = sizes.iter().map(|(_, size)| size).sum();
@@ -212,11 +212,11 @@ mod tests {
     #[test]
     fn nothing_but_comments_and_indentation_is_dropped() {
         let source = "// a\n/** b */\n/*\n * c\n */\n* {\n  d: 'e // f', /* g */\n}\n";
-        assert_eq!(without_comments(source), "* {\nd: 'e // f', /* g */\n}\n");
+        assert_eq!(strip_comments(source), "* {\nd: 'e // f', /* g */\n}\n");
         for (path, text) in FILES.iter().filter(|(path, _)| kind(path) == JAVASCRIPT) {
-            for line in without_comments(text).lines() {
+            for line in strip_comments(text).lines() {
                 let is_whole = line.matches('`').count() % 2 == 0;
-                assert!(is_whole, "a text that spans lines in {path}: {line}");
+                assert!(is_whole, "a string that spans lines in {path}: {line}");
             }
         }
     }

@@ -1,4 +1,4 @@
-//! `GET /api/chat/qrcode?url=<text>`: the text as a QR code, PNG or (`&type=svg`) SVG.
+//! `GET /api/chat/qrcode?url=<text>`: renders the text as a QR code, PNG or (`&type=svg`) SVG.
 
 use axum::{
     extract::State,
@@ -15,12 +15,12 @@ use crate::api::{Api, Error, access::rate_limit, origin};
 
 /// Longest text, in bytes.
 const MAX_TEXT_BYTES: usize = 1024;
-/// Pixels of one module's side.
+/// Side of one module, in pixels.
 const MODULE_PIXELS: usize = 10;
-/// Modules of white around the code (ISO/IEC 18004 wants four).
+/// Width of the white border, in modules (ISO/IEC 18004 requires four).
 const QUIET_ZONE: usize = 4;
 
-/// Counts for the rate limit: the longest text takes some 10 ms to draw.
+/// Sends the QR code. Counts for the rate limit: the longest text takes about 10 ms to render.
 pub(in crate::api) async fn show(State(api): State<Api>, parts: Parts) -> Result<Response, Error> {
     let (mut text, mut as_svg) = (String::new(), false);
     for (name, value) in form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()) {
@@ -37,27 +37,27 @@ pub(in crate::api) async fn show(State(api): State<Api>, parts: Parts) -> Result
     }
     let address = origin::client_address(&parts, api.settings.trusted_hops);
     rate_limit::count(&api, None, address)?;
-    let drawn = tokio::task::spawn_blocking(move || draw(&text, as_svg)).await;
-    let (mime, picture) = drawn.map_err(Error::internal)??;
+    let rendered = tokio::task::spawn_blocking(move || render(&text, as_svg)).await;
+    let (mime, image) = rendered.map_err(Error::internal)??;
     let headers = [
         (CONTENT_TYPE, HeaderValue::from_static(mime)),
         (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
         (CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox")),
     ];
-    Ok((headers, picture).into_response())
+    Ok((headers, image).into_response())
 }
 
-/// Media type and bytes.
-fn draw(text: &str, as_svg: bool) -> Result<(&'static str, Vec<u8>), Error> {
+/// Returns media type and bytes.
+fn render(text: &str, as_svg: bool) -> Result<(&'static str, Vec<u8>), Error> {
     let code = QrCode::with_error_correction_level(text, EcLevel::M).map_err(Error::internal)?;
     if as_svg {
-        let picture = code.render::<svg::Color<'_>>().build();
-        return Ok(("image/svg+xml", picture.into_bytes()));
+        let image = code.render::<svg::Color<'_>>().build();
+        return Ok(("image/svg+xml", image.into_bytes()));
     }
     Ok(("image/png", png(&code).map_err(Error::internal)?))
 }
 
-/// One bit a pixel, white 1.
+/// Encodes a PNG of one bit per pixel; 1 is white.
 fn png(code: &QrCode) -> Result<Vec<u8>, png::EncodingError> {
     let side = (code.width() + 2 * QUIET_ZONE) * MODULE_PIXELS;
     let mut pixels = Vec::with_capacity(side * side.div_ceil(8));

@@ -1,5 +1,5 @@
-//! `GET|HEAD /f/<signature>/<key>`: reads a file of a private store with the address that its item
-//! named. A bucket's client is redirected to a presigned address; a folder's file is sent from here.
+//! `GET|HEAD /f/<signature>/<key>`: reads a file of a private store with the signed URL of its item.
+//! Redirects to a presigned URL of a bucket; sends a disk store's file itself.
 
 use std::time::Duration;
 
@@ -23,19 +23,19 @@ use crate::store::{ObjectKey, Read, SignedRead, Store, bucket::Dialect};
 /// The route; its paths begin with [`PREFIX`].
 pub(in crate::api) const ROUTE: &str = "/f/{signature}/{*key}";
 
-/// Longest time for which a redirect is cached: the credentials that signed its target may end at any
-/// time, and neither cloud tells when.
+/// Longest time for which a redirect is cached: the credentials that signed its target may expire at
+/// any time, and neither cloud reports when.
 const MAX_AGE: Duration = Duration::from_secs(300);
-/// The query by which OSS processes pictures and videos.
+/// Query parameter with which OSS processes images and videos.
 const PROCESS: &str = "x-oss-process";
 /// Longest value of [`PROCESS`], in bytes.
 const MAX_PROCESS_BYTES: usize = 256;
-/// Actions on a picture that are passed on. Not `watermark`, which could draw another object of the bucket, nor
-/// `info`, which prints coordinates, nor anything that stores.
+/// Image actions that are passed on. Not `watermark`, which could draw another object of the bucket, nor
+/// `info`, which prints coordinates, nor any action that stores.
 const IMAGE_ACTIONS: &str = "resize crop rotate auto-orient format quality interlace circle \
                              rounded-corners blur sharpen bright contrast";
 
-/// Sends the file, or the client to where it is.
+/// Sends the file, or redirects the client to it.
 pub(in crate::api) async fn read(
     State(api): State<Api>,
     request: Request,
@@ -58,8 +58,8 @@ pub(in crate::api) async fn read(
 }
 
 impl Api {
-    /// The key in a path, if its signature is right. The path is taken as it came: no key of ours
-    /// needs an encoding, so there is one address for each.
+    /// Returns the key in a path, if its signature is valid. The path is not decoded: no key needs
+    /// percent-encoding, so each has exactly one URL.
     fn signed_key(&self, path: &str) -> Option<ObjectKey> {
         let (signature, key) = path.strip_prefix(PREFIX)?.split_once('/')?;
         let key = ObjectKey::parse(key).ok()?;
@@ -94,7 +94,7 @@ impl Api {
     }
 }
 
-/// The processing that OSS is asked for.
+/// Returns the requested OSS processing, if it is allowed.
 fn process(query: Option<&str>) -> Result<Option<String>, Error> {
     let pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
     let mut values = pairs.filter(|(name, _)| name == PROCESS);
@@ -105,9 +105,9 @@ fn process(query: Option<&str>) -> Result<Option<String>, Error> {
     }
 }
 
-/// Whether it does nothing but change how a picture looks, or take one out of a video.
+/// Whether it only changes how an image looks, or takes a snapshot of a video.
 fn is_harmless(process: &str) -> bool {
-    let of_image = |actions: &str| {
+    let are_image_actions = |actions: &str| {
         actions.split('/').all(|action| {
             let (name, parameters) = name_and_parameters(action);
             IMAGE_ACTIONS.split(' ').any(|action| action == name) && parameters
@@ -115,12 +115,12 @@ fn is_harmless(process: &str) -> bool {
     };
     process.len() <= MAX_PROCESS_BYTES
         && match process.strip_prefix("image/") {
-            Some(actions) => of_image(actions),
+            Some(actions) => are_image_actions(actions),
             None => name_and_parameters(process) == ("video/snapshot", true),
         }
 }
 
-/// The name of an action, and whether its parameters are plain words.
+/// Returns the name of an action, and whether its parameters are plain words.
 fn name_and_parameters(action: &str) -> (&str, bool) {
     let is_word = |word: &str| {
         let mut bytes = word.bytes();

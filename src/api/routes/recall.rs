@@ -1,4 +1,4 @@
-//! `POST /api/chat/uploadRecall`: deletes a file that its sender has just uploaded.
+//! `POST /api/chat/uploadRecall`: deletes a file that its sender recently uploaded.
 
 use axum::{extract::Request, response::Response};
 
@@ -9,7 +9,7 @@ use crate::api::{
 };
 use crate::store::Session;
 
-/// Deletes the object, which may be gone already.
+/// Deletes the object; succeeds if it is already deleted.
 pub(in crate::api) async fn recall(
     ReturningCaller(mut caller): ReturningCaller,
     request: Request,

@@ -1,5 +1,5 @@
-//! The two upload routes: `img` files into the date folders, or one file into a folder that the
-//! caller names.
+//! The two upload routes: `img` files into the date folders, or one file into a folder chosen by the
+//! caller.
 
 use axum::{
     extract::{Path, Request, rejection::PathRejection},
@@ -24,7 +24,7 @@ use crate::{
     },
 };
 
-/// The field that holds the files of the main route.
+/// The field of the main route's files.
 const FILE_FIELD: &str = "img";
 
 /// `POST /api/chat/uploadAliyun`: up to `UPLOAD_MAX_FILES` files in `img` parts.
@@ -37,7 +37,7 @@ pub(in crate::api) async fn images(
     let (parts, form) = api.open_form(request, max_bytes, max_files)?;
     let from_query = class_id::from_query(parts.uri.query())?;
     let work = async |session: &Session| {
-        let (files, class_id) = take_images(&mut caller, session, form, from_query).await?;
+        let (files, class_id) = receive_images(&mut caller, session, form, from_query).await?;
         let links = Links::new(api.base_url(&parts), &api, session).await?;
         let (mut items, mut kept) = (Vec::new(), Vec::new());
         for (file, object) in files {
@@ -61,7 +61,7 @@ pub(in crate::api) async fn into_folder(
     let api = caller.api.clone();
     let (parts, form) = api.open_form(request, api.settings.upload.max_bytes, 1)?;
     let work = async |session: &Session| {
-        let (file, kept) = take_one(&mut caller, session, form, &folder).await?;
+        let (file, kept) = receive_one(&mut caller, session, form, &folder).await?;
         // The clients of this route prepend the host themselves.
         let base_url = match &api.store {
             Store::Disk(_) => api.base_path(&parts),
@@ -75,13 +75,13 @@ pub(in crate::api) async fn into_folder(
     reply::ok(api.with_store(&parts, work).await?)
 }
 
-/// The folder route with no folder in its path.
+/// Answers the folder route without a folder in its path.
 pub(in crate::api) async fn without_folder(_: Caller) -> Error {
     Error::FolderInvalid
 }
 
 impl Api {
-    /// Refuses all that can be refused before a byte of the body is read.
+    /// Makes all checks that do not need the body, and returns the unread form.
     pub(in crate::api) fn open_form(
         &self,
         request: Request,
@@ -120,7 +120,7 @@ impl Caller {
     }
 }
 
-async fn take_images(
+async fn receive_images(
     caller: &mut Caller,
     session: &Session,
     mut form: Form,
@@ -158,7 +158,7 @@ async fn take_images(
     Ok((files, from_query.or(from_form).unwrap_or(0)))
 }
 
-async fn take_one(
+async fn receive_one(
     caller: &mut Caller,
     session: &Session,
     mut form: Form,
