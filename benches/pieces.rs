@@ -1,5 +1,5 @@
-//! Times the inner pieces of an upload, each beside the obvious alternative: `cargo bench`. Both sides
-//! of a comparison get the same bytes and must come to the same result before they are timed.
+//! Benchmarks of an upload's hot paths, each with its obvious alternative: `cargo bench`. Both sides of
+//! a comparison get the same bytes and must return the same result before they are timed.
 
 use std::{hint::black_box, path::Path, time::SystemTime};
 
@@ -38,7 +38,7 @@ const RULES: Rules = Rules {
 
 const SIZES: [(&str, usize); 2] = [("100 KB", 100_000), ("4.4 MB", 4_400_000)];
 const BOUNDARY: &str = "------------------------bench0123456789";
-/// The size of hyper's reads once a body has proved to be long.
+/// The size of hyper's reads on a long body.
 const CHUNK: usize = 64 * 1024;
 const REGION: &str = "us-east-1";
 const HOST: &str = "bench.s3.us-east-1.amazonaws.com";
@@ -53,7 +53,7 @@ const SIGNED_HEADERS: [(&str, &str); 4] = [
 criterion_group!(pieces, event, form, media_type, signature);
 criterion_main!(pieces);
 
-/// A gateway's event into a request, its body decoded.
+/// Converts a gateway's event into a request, with its body decoded.
 fn event(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("event");
     for (name, size) in SIZES {
@@ -71,7 +71,7 @@ fn event(criterion: &mut Criterion) {
     }
 }
 
-/// A form's file to its last byte.
+/// Reads a form's file to its last byte.
 fn form(criterion: &mut Criterion) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
@@ -92,7 +92,7 @@ fn form(criterion: &mut Criterion) {
     }
 }
 
-/// The first bytes of every sample file into its type.
+/// Detects the type of every sample file from its first bytes.
 fn media_type(criterion: &mut Criterion) {
     let samples = samples();
     let mut group = criterion.benchmark_group("type");
@@ -106,8 +106,8 @@ fn media_type(criterion: &mut Criterion) {
     });
 }
 
-/// The signature of a PutObject whose body is left out of it, as over TLS; then the SHA-256 that is
-/// added where it is not.
+/// Signs a PutObject with an unsigned payload, as over TLS; then hashes the payload with SHA-256, as
+/// without TLS.
 fn signature(criterion: &mut Criterion) {
     let secret = "wJalrXUtnFEMI/K7MDENG";
     let credentials = Credentials::new("AKIDEXAMPLE", secret, None).expect("credentials");
@@ -187,7 +187,7 @@ fn chunks_of(whole: Vec<u8>) -> Vec<Bytes> {
         .collect()
 }
 
-/// The value of the header `Authorization`.
+/// Builds the header `Authorization`.
 fn sign_by_signer(credentials: &Credentials, key: &SigningKey, now: SystemTime) -> String {
     let stamp = Stamp::new(now);
     let signer = Signer {
@@ -216,7 +216,7 @@ fn sign_by_signer(credentials: &Credentials, key: &SigningKey, now: SystemTime) 
     })
 }
 
-/// The signature alone; the headers are made as well and dropped.
+/// Returns only the signature; the headers are built as well and dropped.
 fn sign_by_aws_sigv4(identity: &Identity, now: SystemTime) -> String {
     let mut settings = SigningSettings::default();
     settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
@@ -238,7 +238,7 @@ fn sign_by_aws_sigv4(identity: &Identity, now: SystemTime) -> String {
     signed.into_parts().1
 }
 
-/// A PNG's beginning, then bytes without a pattern.
+/// Returns a PNG header, then bytes without a pattern.
 fn picture(size: usize) -> Vec<u8> {
     let mut picture = include_bytes!("../tests/media/rgb.png").to_vec();
     let mut state = 0x9E37_79B9_7F4A_7C15_u64;
@@ -261,7 +261,7 @@ fn form_with(file: &[u8]) -> Vec<u8> {
     [head.as_bytes(), file, tail.as_bytes()].concat()
 }
 
-/// Payload format 2.0 of an HTTP API.
+/// Returns an event of an HTTP API, payload format 2.0.
 fn event_with(form: &[u8]) -> String {
     let sample = include_str!("../events/apigw-v2-upload.json");
     let mut event: serde_json::Value = serde_json::from_str(sample).expect("JSON");
@@ -271,13 +271,13 @@ fn event_with(form: &[u8]) -> String {
     event.to_string()
 }
 
-/// The beginning of each file in `tests/media`, with its name.
+/// Returns the first bytes of each file in `tests/media`, with its name.
 fn samples() -> Vec<(String, Vec<u8>)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/media");
     let mut samples: Vec<_> = std::fs::read_dir(folder)
         .expect("the samples")
         .map(|entry| entry.expect("an entry").path())
-        // Beside the samples are their description and their builders.
+        // Next to the samples are their description and their builders.
         .filter(|path| !path.ends_with("README.md") && !path.ends_with("builders.rs"))
         .map(|path| {
             let mut head = std::fs::read(&path).expect("a sample");

@@ -61,7 +61,7 @@ const USER_AGENT: &str = "curl/8.5.0";
 
 fn main() -> ExitCode {
     match answer(std::env::args().skip(1)) {
-        // A reader that closed the pipe early is no reason to panic.
+        // A reader that closed the pipe early must not cause a panic.
         Ok(text) => match std::io::stdout().write_all(text.as_bytes()) {
             Ok(()) => ExitCode::SUCCESS,
             Err(_) => ExitCode::FAILURE,
@@ -73,7 +73,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// The event that the arguments ask for, as JSON text with a final newline, or the help.
+/// Returns the event as JSON text with a final newline, or the help.
 fn answer(arguments: impl IntoIterator<Item = String>) -> Result<String, Mistake> {
     match Wish::parse(arguments)? {
         Some(wish) => wish.event(),
@@ -81,7 +81,7 @@ fn answer(arguments: impl IntoIterator<Item = String>) -> Result<String, Mistake
     }
 }
 
-/// Why a command line cannot be carried out.
+/// Error in a command line.
 type Mistake = String;
 
 // ---------------------------------------------------------------------------------------------
@@ -108,14 +108,14 @@ struct Wish {
 
 type Pair = (String, String);
 
-/// One part of the form as the command line names it.
+/// One part of the form on the command line.
 enum Input {
     File(String),
     Text(Pair),
 }
 
 impl Wish {
-    /// Reads the arguments; `None` means that help was asked for.
+    /// Parses the arguments; `None` if help was requested.
     fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Option<Self>, Mistake> {
         let mut wish = Self {
             path: "/api/chat/uploadAliyun".into(),
@@ -158,7 +158,7 @@ impl Wish {
         Ok(Some(wish))
     }
 
-    /// The event as JSON text, with a final newline.
+    /// Returns the event as JSON text, with a final newline.
     fn event(&self) -> Result<String, Mistake> {
         let form = self.multipart()?;
         let body_form = self.body_form.unwrap_or(base64);
@@ -178,13 +178,13 @@ impl Wish {
         let json = serde_json::to_string_pretty(&event);
         let mut json = json.map_err(|error| error.to_string())?;
         if self.escaped_slashes {
-            // A slash means nothing in JSON outside of strings.
+            // A slash in JSON occurs only in strings.
             json = json.replace('/', "\\/");
         }
         Ok(json + "\n")
     }
 
-    /// The form as the client sends it, `None` without any part.
+    /// Returns the client's form, `None` without any part.
     fn multipart(&self) -> Result<Option<Multipart>, Mistake> {
         let parts = self.form.iter().map(|input| match input {
             Input::File(path) => Part::file(path, &self.field, self.file_name.as_deref()),
@@ -212,20 +212,20 @@ fn rooted(path: String) -> Result<String, Mistake> {
 // ---------------------------------------------------------------------------------------------
 // The client's request
 
-/// The HTTP request a client sent, and its body as the gateway hands it over.
+/// A client's HTTP request, and its body as the gateway sends it.
 struct Request<'w> {
     wish: &'w Wish,
     method: &'w str,
     /// Percent-encoded, with the base path of a custom domain.
     path: String,
     form: Option<Multipart>,
-    /// `None` when the request had no body: each gateway has its own way to say so.
+    /// `None` without a body, which each gateway encodes in its own way.
     body: Option<EventBody>,
 }
 
 impl Request<'_> {
-    /// The client's headers and the gateway's, in the client's spelling, after the changes asked
-    /// for on the command line.
+    /// The client's headers and the gateway's, in the client's spelling, with the changes from the
+    /// command line.
     fn headers(&self, from_gateway: &[(&str, &str)]) -> Vec<Pair> {
         let mut headers = vec![("Accept", "*/*".to_owned())];
         headers.push(("User-Agent", USER_AGENT.to_owned()));
@@ -252,8 +252,8 @@ impl Request<'_> {
         headers
     }
 
-    /// Length that the client announced: the real one, also when the gateway mangles the body later,
-    /// and 0 for one that got lost.
+    /// Returns the length announced by the client: the original one, even if the gateway mangles the body,
+    /// and 0 for a lost body.
     fn content_length(&self, form: &Multipart) -> usize {
         match &self.body {
             Some((Value::String(text), _)) if !text.is_empty() => form.bytes.len(),
@@ -261,7 +261,7 @@ impl Request<'_> {
         }
     }
 
-    /// `body` and `isBase64Encoded`; `absent` stands for a body that there is none of.
+    /// Returns `body` and `isBase64Encoded`; `absent` replaces a missing body.
     fn body_or(&self, absent: EventBody) -> [(&'static str, Value); 2] {
         let (body, is_base64) = self.body.clone().unwrap_or(absent);
         let flag = if self.wish.flag_as_text {
@@ -276,7 +276,7 @@ impl Request<'_> {
         !self.wish.base_path.is_empty()
     }
 
-    /// The query as it stands in the request line, without `?`.
+    /// Returns the query of the request line, without `?`.
     fn raw_query(&self) -> String {
         let pairs = self.encoded_query().into_iter();
         let pairs = pairs.map(|(name, value)| format!("{name}={value}"));
@@ -362,7 +362,7 @@ impl Multipart {
             let mut contents = parts.iter().map(|part| &part.content);
             contents.all(|content| memmem::find(content, boundary.as_bytes()).is_none())
         };
-        // The first of a fixed row of boundaries that no part contains.
+        // The first of a fixed sequence of boundaries that no part contains.
         let mut all = (0..).map(|number| format!("------------------------sample{number:06}"));
         let boundary = all.find(is_absent).expect("no file holds every number");
         let mut bytes = Vec::new();
@@ -382,7 +382,7 @@ impl Multipart {
 /// `body` of an event, and whether it is base64.
 type EventBody = (Value, bool);
 
-/// Puts the request's body into the JSON.
+/// Encoding of the request's body in JSON.
 type BodyForm = fn(&[u8]) -> Result<EventBody, Mistake>;
 
 const BODY_FORMS: [(&str, BodyForm); 8] = [
@@ -430,7 +430,7 @@ fn choose<T: Copy>(what: &str, name: &str, all: &[(&str, T)]) -> Result<T, Mista
 // ---------------------------------------------------------------------------------------------
 // The gateways
 
-/// Turns a request into an event.
+/// Conversion of a request into an event.
 type Gateway = fn(&Request<'_>) -> Event;
 
 const GATEWAYS: [(&str, Gateway); 6] = [
@@ -442,8 +442,8 @@ const GATEWAYS: [(&str, Gateway); 6] = [
     ("aliyun-api-gateway", aliyun_api_gateway),
 ];
 
-/// An event whose keys keep the order in which its gateway writes them: readers may depend on what
-/// stands before the body.
+/// An event with its keys in the gateway's order: readers may depend on what precedes
+/// the body.
 struct Event(Vec<(&'static str, Value)>);
 
 impl Serialize for Event {
@@ -458,10 +458,10 @@ impl Serialize for Event {
 fn apigw_v1(request: &Request<'_>) -> Event {
     let host = amazon_host(request);
     let mut headers = request.headers(&forwarded(&host));
-    // REST APIs keep the length to themselves.
+    // REST APIs omit the length.
     headers.retain(|(name, _)| !name.eq_ignore_ascii_case("content-length"));
     let path = percent_decode_str(&request.path).decode_utf8_lossy();
-    // The stage stands in front of the path here and nowhere else; a custom domain hides it.
+    // The path includes the stage here and nowhere else; a custom domain hides it.
     let stage = ["/prod", ""][usize::from(request.is_on_custom_domain())];
     let unknown = "accessKey accountId caller cognitoAuthenticationProvider \
                    cognitoAuthenticationType cognitoIdentityId cognitoIdentityPoolId \
@@ -570,7 +570,7 @@ fn alb(request: &Request<'_>) -> Event {
     alb_with(request, "queryStringParameters", "headers", last_values)
 }
 
-/// The other way in which a target group can be set to hand over headers and query.
+/// The other setting of a target group for headers and query.
 fn alb_multi(request: &Request<'_>) -> Event {
     let query = "multiValueQueryStringParameters";
     alb_with(request, query, "multiValueHeaders", all_values)
@@ -614,7 +614,7 @@ fn aliyun_api_gateway(request: &Request<'_>) -> Event {
         ("X-Real-IP", CLIENT_ADDRESS),
     ]);
     headers.retain(|(name, _)| !name.eq_ignore_ascii_case("content-length"));
-    // Without a body the flag is set all the same.
+    // The flag is set even without a body.
     let [body, flag] = request.body_or((json!(""), true));
     Event(vec![
         body,
@@ -627,7 +627,7 @@ fn aliyun_api_gateway(request: &Request<'_>) -> Event {
     ])
 }
 
-/// Host of an API; one with a base path lies under a custom domain.
+/// Returns the host of an API; one with a base path has a custom domain.
 fn amazon_host(request: &Request<'_>) -> String {
     if request.is_on_custom_domain() {
         CUSTOM_DOMAIN.to_owned()

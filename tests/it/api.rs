@@ -1,5 +1,5 @@
-//! Answers when all is well: those of the upload routes and of the others, CORS,
-//! and which paths are routes at all.
+//! Responses of the upload routes and of the others in normal operation, CORS,
+//! and the set of routes.
 
 use std::{collections::BTreeSet, ops::RangeInclusive};
 
@@ -216,7 +216,7 @@ async fn the_url_is_where_the_client_asked_unless_an_address_is_configured() {
 
 #[tokio::test]
 async fn a_qr_code_is_a_png_of_whole_modules() {
-    // 14 bytes are the most that the smallest code of level M holds: 21 modules and a margin of 4.
+    // 14 bytes is the capacity of the smallest code of level M: 21 modules and a margin of 4.
     for (text, modules) in [("abcdefghijklmn", 29), ("abcdefghijklmno", 33)] {
         let request = get(&format!("/api/chat/qrcode?url={text}"));
         let reply = TestApi::new().send(request).await;
@@ -285,7 +285,7 @@ async fn health_names_the_version_the_store_and_the_limits() {
         assert_eq!(reply.data(), expected);
     }
     for scheme in ["s3", "oss"] {
-        // Nobody listens there: health is not the store's.
+        // No server listens there: the health check does not use the store.
         let api = TestApi::with(&[
             ("UPLOAD_STORE", &format!("{scheme}://a-bucket")),
             ("UPLOAD_ENDPOINT", "http://127.0.0.1:1"),
@@ -296,7 +296,7 @@ async fn health_names_the_version_the_store_and_the_limits() {
     }
 }
 
-/// Every path that is a route, with the methods it takes.
+/// Every route, with its methods.
 fn routes() -> impl Iterator<Item = (String, BTreeSet<String>)> {
     let routes = routes_of_the_program().into_iter();
     routes.map(|(path, methods)| {
@@ -305,7 +305,7 @@ fn routes() -> impl Iterator<Item = (String, BTreeSet<String>)> {
     })
 }
 
-/// With every route that depends on settings.
+/// Enables every route that depends on settings.
 fn with_all_routes() -> TestApi {
     TestApi::with(&[
         ("UPLOAD_PAGE", "on"),
@@ -451,7 +451,7 @@ async fn a_base_path_is_taken_off_and_stands_in_the_url() {
 #[tokio::test]
 async fn only_the_base_path_itself_is_taken_off() {
     let api = TestApi::with(&[("UPLOAD_BASE_PATH", "/prod")]);
-    // A gateway may have taken it off already.
+    // A gateway may have removed it already.
     assert_eq!(api.send(get("/healthz")).await.status, 200);
     for path in [
         "/production/healthz",

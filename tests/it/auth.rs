@@ -1,6 +1,6 @@
-//! Who may upload: users, guests and strangers on every route, wherever a token stands,
-//! and section E of the list of bad inputs (`e56` to `e61`) as seen from outside. What tokens hold is
-//! judged in `api/access/jwt.rs` and tested there claim by claim.
+//! Who may upload: users, guests and callers without a token on every route, with tokens in every place,
+//! and section E of the list of bad inputs (`e56` to `e61`) as clients see it. `api/access/jwt.rs` verifies
+//! claims and tests each of them.
 
 use axum::{
     body::Body,
@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::{
     bucket_double::{BucketDouble, Dialect, Operation},
     support::{ADMIN, Form, Local, PNG, RequestExt as _, TestApi, UPLOAD, empty, get, path_of},
-    tokens::{HS256, JWT, SECRET, of_guest, of_user, signed, token},
+    tokens::{HS256, JWT, SECRET, guest_jwt, signed, token, user_jwt},
 };
 
 const FOLDER: &str = "/api/chat/uploadStreamSingleToServerDiy/chatImgs";
@@ -21,7 +21,7 @@ const MISSING: &str = "token_missing";
 const INVALID: &str = "token_invalid";
 const DENIED: &str = "guest_denied";
 
-/// Where a client may put its token.
+/// Where a client may send its token.
 #[derive(Clone, Copy, Debug)]
 enum Place {
     Header,
@@ -33,10 +33,10 @@ enum Place {
 use Place::{Bearer, FormBeforeFile, Header, Query};
 
 const PLACES: [Place; 4] = [Header, Bearer, Query, FormBeforeFile];
-/// One where a token is known before the form is read, and one within the form.
+/// A place where the token is known before the form is read, and one within the form.
 const TWO_PLACES: [Place; 2] = [Header, FormBeforeFile];
 
-/// An upload of one picture to `route` with `token` at `place`.
+/// Returns an upload of one image to `route` with `token` in `place`.
 fn upload(route: &str, place: Place, token: &str) -> Request<Body> {
     upload_of("a.png", PNG, route, place, token)
 }
@@ -56,12 +56,12 @@ fn upload_of(name: &str, content: &[u8], route: &str, place: Place, token: &str)
     }
 }
 
-/// With a secret, and these variables more.
+/// Starts an API with a secret and these additional variables.
 fn guarded(vars: &[(&str, &str)]) -> TestApi {
     TestApi::with(&[&[JWT], vars].concat())
 }
 
-// Users, guests and strangers
+// Users, guests and callers without a token
 
 #[tokio::test]
 async fn without_a_secret_everybody_may_upload_and_no_token_is_judged() {
@@ -81,14 +81,14 @@ async fn guests_may_upload_unless_they_are_denied() {
     for route in ROUTES {
         let api = guarded(&[]);
         for (count, place) in PLACES.into_iter().enumerate() {
-            let request = || upload(route, place, &of_guest("g"));
+            let request = || upload(route, place, &guest_jwt("g"));
             let reply = api.send(request()).await;
             assert_eq!(reply.status, 200, "{:?}", reply.body);
             assert_eq!(api.files().len(), count + 1);
             denying.assert_refuses(request(), DENIED).await;
         }
     }
-    let user = denying.send(upload(UPLOAD, Header, &of_user("7")));
+    let user = denying.send(upload(UPLOAD, Header, &user_jwt("7")));
     assert_eq!(user.await.status, 200);
 }
 
@@ -126,7 +126,7 @@ async fn both_secrets_count_while_one_replaces_the_other() {
 #[tokio::test]
 async fn what_is_no_upload_needs_no_token() {
     let api = guarded(&[]);
-    let reply = api.send(upload(UPLOAD, Header, &of_user("7")));
+    let reply = api.send(upload(UPLOAD, Header, &user_jwt("7")));
     let path = format!("/{}", path_of(&reply.await.item()));
     for path in ["/healthz", "/api/chat/qrcode?url=x", &path] {
         for token in ["", "no-token"] {
@@ -143,9 +143,9 @@ async fn what_is_no_upload_needs_no_token() {
 
 // Guests' limits
 
-/// An upload of `content` by a guest, whose token stands at `place`.
-fn of_a_guest(place: Place, name: &str, content: &[u8]) -> Request<Body> {
-    upload_of(name, content, UPLOAD, place, &of_guest("g"))
+/// Returns a guest's upload of `content`, with its token in `place`.
+fn guest_upload(place: Place, name: &str, content: &[u8]) -> Request<Body> {
+    upload_of(name, content, UPLOAD, place, &guest_jwt("g"))
 }
 
 #[tokio::test]
@@ -153,14 +153,14 @@ async fn a_guests_file_has_a_limit_of_its_own() {
     let of_guests = ("UPLOAD_GUEST_MAX_BYTES", "2000");
     let api = guarded(&[of_guests, ("UPLOAD_MAX_BYTES", "5000")]);
     for place in TWO_PLACES {
-        let request = of_a_guest(place, "a.txt", &[b'x'; 2001]);
+        let request = guest_upload(place, "a.txt", &[b'x'; 2001]);
         api.assert_refuses(request, "too_large 2000 bytes").await;
     }
     for place in TWO_PLACES {
-        let reply = api.send(of_a_guest(place, "a.txt", &[b'x'; 2000])).await;
+        let reply = api.send(guest_upload(place, "a.txt", &[b'x'; 2000])).await;
         assert_eq!(reply.data()[0]["size"], 2000);
     }
-    let user = upload_of("a.txt", &[b'x'; 5000], UPLOAD, Header, &of_user("7"));
+    let user = upload_of("a.txt", &[b'x'; 5000], UPLOAD, Header, &user_jwt("7"));
     assert_eq!(api.send(user).await.data()[0]["size"], 5000);
 }
 
@@ -173,9 +173,9 @@ async fn a_guests_limit_never_exceeds_everybodys() {
         ("UPLOAD_GUEST_TYPES", "image,document"),
     ]);
     for place in TWO_PLACES {
-        let large = of_a_guest(place, "a.png", &[PNG, &[0; 2000]].concat());
+        let large = guest_upload(place, "a.png", &[PNG, &[0; 2000]].concat());
         api.assert_refuses(large, "too_large 2000 bytes").await;
-        let request = of_a_guest(place, "a.txt", b"text");
+        let request = guest_upload(place, "a.txt", b"text");
         api.assert_refuses(request, "type_refused txt").await;
     }
 }
@@ -184,13 +184,13 @@ async fn a_guests_limit_never_exceeds_everybodys() {
 async fn a_guests_files_are_of_the_kinds_that_guests_may_send() {
     let api = guarded(&[("UPLOAD_GUEST_TYPES", "image,audio")]);
     for place in TWO_PLACES {
-        let request = of_a_guest(place, "a.png", b"a text");
+        let request = guest_upload(place, "a.png", b"a text");
         api.assert_refuses(request, "type_refused txt").await;
     }
     for place in TWO_PLACES {
-        assert_eq!(api.send(of_a_guest(place, "a", PNG)).await.status, 200);
+        assert_eq!(api.send(guest_upload(place, "a", PNG)).await.status, 200);
     }
-    let user = upload_of("a.txt", b"a text", UPLOAD, Header, &of_user("7"));
+    let user = upload_of("a.txt", b"a text", UPLOAD, Header, &user_jwt("7"));
     assert_eq!(api.send(user).await.data()[0]["mime"], "text/plain");
 }
 
@@ -206,8 +206,8 @@ async fn e58_a_visitor_in_capitals_is_a_guest() {
     }
 }
 
-/// One picture with a token in the header, in `Authorization`, in the query and in the form; none
-/// where it is empty.
+/// Returns an upload of one image with a token in the header, in `Authorization`, in the query and in
+/// the form; an empty one is not sent.
 fn with_tokens([header, bearer, query, form]: [&str; 4]) -> Request<Body> {
     let form = Form::new().text("token", form).and_picture();
     let request = form.to(&format!("{UPLOAD}?token={query}"));
@@ -218,7 +218,7 @@ fn with_tokens([header, bearer, query, form]: [&str; 4]) -> Request<Body> {
 #[tokio::test]
 async fn e59_a_guest_does_not_become_a_user_by_a_second_token() {
     let api = guarded(&[("UPLOAD_GUESTS", "deny")]);
-    let (guest, user) = (of_guest("g"), of_user("7"));
+    let (guest, user) = (guest_jwt("g"), user_jwt("7"));
     let two_in_form = Form::new().text("token", &guest).text("token", &user);
     for request in [
         with_tokens([&guest, &user, &user, &user]),
@@ -233,7 +233,7 @@ async fn e59_a_guest_does_not_become_a_user_by_a_second_token() {
 async fn e60_nothing_goes_to_a_bucket_before_the_token_is_accepted() {
     let bucket = BucketDouble::start(Dialect::S3).await;
     let api = TestApi::with_bucket(&bucket, &[JWT]);
-    let after = Form::picture().text("token", &of_user("7"));
+    let after = Form::picture().text("token", &user_jwt("7"));
     for (request, failure) in [
         (after.to(UPLOAD), MISSING),
         (upload(UPLOAD, FormBeforeFile, "bad"), INVALID),
@@ -258,7 +258,7 @@ async fn e61_a_base_path_in_front_needs_a_token_too() {
     }
 }
 
-// H. Origins, and what the log holds
+// H. Origins, and the content of the log
 
 #[tokio::test]
 async fn h72_no_origin_is_allowed_credentials_and_no_preflight_needs_a_token() {
@@ -288,7 +288,7 @@ async fn h72_no_origin_is_allowed_credentials_and_no_preflight_needs_a_token() {
 async fn h78_the_log_names_the_user_and_never_a_token_or_a_secret() {
     let secrets = format!("{SECRET},another of ours");
     let server = Local::with(&[("UPLOAD_JWT_SECRET", &secrets), ("RUST_LOG", "trace")]);
-    let good = of_user("user-77");
+    let good = user_jwt("user-77");
     let bad = signed(HS256, r#"{"id":"user-88"}"#, "a wrong one");
     for place in PLACES {
         for (token, status) in [(&good, 200), (&bad, 401)] {

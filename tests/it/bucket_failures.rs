@@ -1,5 +1,5 @@
-//! A bucket that fails, seen from the client: what is answered, what is logged, and that nothing of
-//! a failed request stays in the bucket.
+//! A failing bucket as the client sees it: what is answered and logged, and that a failed request leaves
+//! nothing in the bucket.
 
 use std::{io, sync::LazyLock, time::Duration};
 
@@ -32,15 +32,15 @@ use crate::{
 
 use Operation::{AbortUpload, CompleteUpload, CreateUpload, Delete, Head, Put, UploadPart};
 
-/// A whole picture in one put.
+/// Size of an image stored by one PutObject.
 const SMALL: usize = PNG.len();
-/// Two parts, a full one and a rest.
+/// Size of an image in two parts, a full one and a rest.
 const LARGE: usize = ONE_CALL_BYTES + 5;
-/// Three parts.
+/// Size of an image in three parts.
 const LARGER: usize = ONE_CALL_BYTES + 3 * MIB + 5;
 const FOR_EVER: usize = usize::MAX;
 
-// The failures that are the bucket's, and the slow client's.
+// Failures of the bucket, and of a slow client.
 const REFUSED: &str = "store_refused";
 const UNAVAILABLE: &str = "store_unavailable";
 const TOO_SLOW: &str = "client_too_slow";
@@ -49,7 +49,7 @@ const TIMED_OUT: &str = "store_timeout";
 const LATE: Fault = Fault::Slow(Duration::from_secs(60));
 const ERROR_500: Fault = Fault::Status(500, "InternalError");
 
-/// The calls that storing a small file and a large one consists of, with a size that makes it happen.
+/// The calls that store a small and a large file, with a size that causes each of them.
 const STEPS: [(Operation, usize); 4] = [
     (Put, MIB),
     (CreateUpload, LARGE),
@@ -57,7 +57,7 @@ const STEPS: [(Operation, usize); 4] = [
     (CompleteUpload, LARGE),
 ];
 
-/// Each step with each of these failures.
+/// Combines each step with each of these failures.
 fn at_each_step<T: Copy, const N: usize>(
     faults: [T; N],
 ) -> impl Iterator<Item = ((Operation, usize), T)> {
@@ -65,7 +65,7 @@ fn at_each_step<T: Copy, const N: usize>(
     steps.flat_map(move |step| faults.map(|fault| (step, fault)))
 }
 
-/// A picture of one of the usual sizes, made once.
+/// Returns an image of one of the usual sizes, made once.
 fn picture(size: usize) -> Bytes {
     static LARGE_ONE: LazyLock<Bytes> = LazyLock::new(|| picture_of(LARGE).into());
     match size {
@@ -74,7 +74,7 @@ fn picture(size: usize) -> Bytes {
     }
 }
 
-/// The Router over a bucket that can fail.
+/// The Router with a bucket that can fail.
 struct Scene {
     bucket: BucketDouble,
     api: TestApi,
@@ -91,26 +91,26 @@ impl Scene {
         Self { bucket, api }
     }
 
-    /// In which this happens the next `times`.
+    /// Plans this fault for the next `times` calls.
     fn failing(self, on: Operation, fault: Fault, times: usize) -> Self {
         println!("{fault:?} at {on:?}");
         self.bucket.fail(on, fault, times);
         self
     }
 
-    /// A scene in which this happens the next `times`.
+    /// Starts a scene with this fault for the next `times` calls.
     async fn with(on: Operation, fault: Fault, times: usize) -> Self {
         Self::new().await.failing(on, fault, times)
     }
 
-    /// Signing with these keys.
+    /// Starts a scene that signs with these keys.
     async fn signing(dialect: Dialect, key_id: &str, secret: &str, token: Option<&str>) -> Self {
         let keys = Credentials::new(key_id, secret, token.map(str::to_owned));
         let keys = keys.map(CredentialsProvider::Static);
         Self::over(dialect, |settings| settings.credentials = keys).await
     }
 
-    /// A request that brings keys of its own, which the bucket accepts.
+    /// Returns a request with its own credentials, which the bucket accepts.
     fn with_keys(&self, form: &Form, key_id: &str, token: Option<&str>) -> Request<Body> {
         let secret = format!("secret of {key_id}");
         self.bucket.allow(key_id, &secret, token);
@@ -131,7 +131,7 @@ impl Scene {
         self.bucket.assert_nothing_left();
     }
 
-    /// 5xx answers say nothing of the bucket: not in a header either.
+    /// 5xx responses reveal nothing about the bucket, including in headers.
     #[track_caller]
     fn assert_nothing_told(&self, reply: &Reply) {
         let body = String::from_utf8_lossy(&reply.body);
@@ -142,14 +142,14 @@ impl Scene {
         }
     }
 
-    /// Uploads a picture of this size, which must be refused so.
+    /// Uploads an image of this size, which must be refused with this failure.
     async fn assert_refuses(&self, size: usize, failure: &str) -> Reply {
         let reply = self.upload(size).await;
         self.assert_refused(&reply, failure);
         reply
     }
 
-    /// Uploads a picture of this size, which must be there then, and nothing else.
+    /// Uploads an image of this size, which must be stored then, and nothing else.
     async fn assert_stores(&self, size: usize) {
         let item = self.upload(size).await.item();
         let objects = self.bucket.objects();
@@ -159,7 +159,7 @@ impl Scene {
         assert_eq!(self.bucket.open_uploads(), 0);
     }
 
-    /// Sends a request whose client goes away as soon as the bucket holds this; all is undone then.
+    /// Sends a request whose client disconnects once the bucket satisfies `holds`; everything is undone then.
     async fn leave(&self, request: Request<Body>, holds: impl Fn(&Contents) -> bool) {
         let is_time = self.bucket.wait_until(holds);
         tokio::select! {
@@ -227,7 +227,7 @@ async fn a_failure_that_lasts_is_told_and_leaves_nothing() {
 
 #[tokio::test]
 async fn a_bucket_that_answers_never_or_too_late_is_504_and_leaves_nothing() {
-    // Performed at once: what was stored unseen has to go, too.
+    // Performed at once: the unknown object must be deleted, too.
     let cases = at_each_step([Fault::Hang, LATE]).map(async |((operation, size), fault)| {
         let scene = Scene::over(Dialect::S3, |settings| {
             settings.timeouts.operation = Duration::from_secs(2);
@@ -236,7 +236,7 @@ async fn a_bucket_that_answers_never_or_too_late_is_504_and_leaves_nothing() {
         .failing(operation, fault, FOR_EVER);
         scene.assert_refuses(size, TIMED_OUT).await;
         if operation == CompleteUpload {
-            // The other way round, a late completion would make an object after its deletion.
+            // In reverse order, a late completion would create an object after its deletion.
             let sent = scene.operations();
             let undone = &sent[sent.len() - 2..];
             assert_eq!(undone, [AbortUpload, Delete]);
@@ -259,7 +259,7 @@ async fn a_bucket_that_cannot_be_reached_is_502() {
 
 #[tokio::test]
 async fn a_put_that_was_done_but_never_told_is_taken_back() {
-    // The first attempt stores; every answer is lost.
+    // The first attempt stores; every response is lost.
     let scene = Scene::with(Put, Fault::DoneButHalfAnswer, FOR_EVER).await;
     scene.assert_refuses(3 * MIB, REFUSED).await;
     assert_eq!(scene.count(Delete), 1);
@@ -288,14 +288,14 @@ async fn a_completion_whose_object_cannot_be_seen_is_taken_back() {
     let scene = Scene::with(CompleteUpload, Fault::DoneButHalfAnswer, 1).await;
     let gone = Fault::Status(404, "NoSuchUpload");
     scene.bucket.fail(CompleteUpload, gone, FOR_EVER);
-    // Keys that may write but not read.
+    // Keys that permit writing but not reading.
     scene.bucket.fail(Head, DENIED, FOR_EVER);
     scene.assert_refuses(LARGE, REFUSED).await;
 }
 
 #[tokio::test]
 async fn an_error_inside_a_200_is_an_error() {
-    // S3 answers a completion before it is done.
+    // S3 starts to answer a completion before it is done.
     let inside_200 = Fault::Status(200, "InternalError");
     let scene = Scene::with(CompleteUpload, inside_200, 1).await;
     scene.assert_stores(LARGE).await;
@@ -340,7 +340,7 @@ async fn an_abort_that_fails_is_logged_and_the_answer_is_right_all_the_same() {
     let scene = Scene::with(UploadPart, DENIED, 1).await;
     scene.bucket.fail(AbortUpload, DENIED, FOR_EVER);
     scene.upload(LARGE).await.assert_refused(REFUSED);
-    // It cannot be otherwise: the bucket does not let go.
+    // Unavoidable: the bucket never answers.
     assert_eq!(scene.bucket.open_uploads(), 1);
     assert_eq!(scene.bucket.objects().len(), 0);
     log.assert_line_with(&["could not abort a multipart upload", "AccessDenied"]);
@@ -365,7 +365,7 @@ async fn when_the_second_of_three_files_fails_the_first_goes_and_the_third_is_no
         let form = Form::img("1.png", picture(first))
             .file("img", "2.png", picture_of(3 * MIB))
             .file("img", "3.png", picture_of(10 * MIB));
-        // A large first file is no put, so the second is the first one.
+        // A large first file needs no put, so the put of the second fails.
         let puts_before = usize::from(first <= ONE_CALL_BYTES);
         let fine = Fault::Slow(Duration::ZERO);
         scene.bucket.fail(Put, fine, puts_before);
@@ -387,7 +387,7 @@ async fn a_bad_class_id_after_a_large_file_deletes_it() {
     scene.bucket.assert_nothing_left();
 }
 
-/// A request whose body is a form without its end, in chunks, then whatever `end` is.
+/// Returns a request whose body is a form without its end, in chunks, then `end`.
 fn unfinished(
     form: &Form,
     end: impl futures_util::Stream<Item = io::Result<Bytes>> + Send + 'static,
@@ -402,7 +402,7 @@ fn unfinished(
 async fn a_client_that_goes_away_leaves_no_part_behind() {
     for size in [LARGE, LARGER] {
         let request = unfinished(&Form::img("a.mp4", picture(size)), stream::pending());
-        let are_parts_there = |now: &Contents| now.parts_held() >= PART_BYTES;
+        let are_parts_there = |now: &Contents| now.part_bytes() >= PART_BYTES;
         Scene::new().await.leave(request, are_parts_there).await;
     }
 }
@@ -430,7 +430,7 @@ async fn a_body_that_breaks_off_is_400_and_leaves_nothing() {
     }
 }
 
-/// The answer to a request that has so many seconds, which comes within them.
+/// Sends a request with a deadline in `seconds` and returns its response, which must meet it.
 async fn in_time(scene: &Scene, request: Request<Body>, secs: u64) -> Reply {
     let ends_at = Instant::now() + Duration::from_secs(secs);
     let arrival = Arrival {
@@ -517,7 +517,7 @@ async fn wrong_keys_are_502_and_the_log_knows_why() {
 async fn the_keys_of_a_request_sign_what_it_stores_and_no_others_do() {
     let scene = Scene::over(Dialect::Oss, |_| {}).await;
     let table = [("STS.first", Some("token+1/=")), ("STS.second", None)];
-    // Back to the first: what is remembered of the keys seen last must not stick.
+    // Back to the first: nothing cached of the previous keys may be used.
     for (key_id, token) in [table[0], table[1], table[0]] {
         let before = scene.bucket.requests().len();
         let form = Form::img("a.png", picture(LARGE)).file("img", "b.png", PNG);
@@ -567,7 +567,7 @@ async fn the_log_has_what_a_support_case_asks_for_and_no_secret() {
         scene.bucket.fail(operation, fault, FOR_EVER);
         let reply = scene.upload(size).await;
         assert_eq!(reply.status, 502);
-        // The double numbers its requests, as clouds do, and the last one counts.
+        // The double numbers its requests, as clouds do; the last one is logged.
         let requests = scene.bucket.requests();
         let last = requests.iter().rposition(|r| r.operation == operation);
         let vendors_id = format!("{:016X}", last.unwrap());
@@ -576,7 +576,7 @@ async fn the_log_has_what_a_support_case_asks_for_and_no_secret() {
     }
 }
 
-/// A picture of `size` bytes that stops after `sent` bytes of its form, to a Router with 16 MiB for parts.
+/// Sends an image of `size` bytes that stops after `sent` bytes of its form, to a Router with 16 MiB for parts.
 async fn send_and_fall_silent(api: &TestApi, size: usize, sent: usize) -> Reply {
     let form = Form::img("a.png", picture(size));
     let body = form.bytes();

@@ -1,5 +1,5 @@
-//! The S3 routes of Uppy's Companion, called as `@uppy/aws-s3` calls them: what they answer, whose
-//! uploads they touch, and that the parts that a client puts become one checked object.
+//! The S3 routes of Uppy's Companion, called as `@uppy/aws-s3` calls them: their responses, which
+//! uploads a caller may use, and that the client's parts become one checked object.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ use crate::{
 
 const LARGE: usize = 11 * MIB + 3;
 
-/// An upload in parts, as its client knows it.
+/// A multipart upload, as its client knows it.
 #[derive(Clone, Debug)]
 pub(crate) struct Upload {
     pub(crate) key: String,
@@ -31,7 +31,7 @@ pub(crate) struct Upload {
 }
 
 impl Upload {
-    /// As the answer names it that begins it.
+    /// Parses the response that creates it.
     pub(crate) fn from_answer(reply: &Reply) -> Self {
         let begun = bare(reply);
         let text = |name: &str| begun[name].as_str().expect("text").to_owned();
@@ -49,7 +49,7 @@ impl Upload {
     }
 }
 
-/// A success that is no envelope.
+/// Asserts a success without an envelope.
 #[track_caller]
 pub(crate) fn bare(reply: &Reply) -> Value {
     let json = reply.json();
@@ -58,7 +58,7 @@ pub(crate) fn bare(reply: &Reply) -> Value {
     json
 }
 
-/// The calls that Uppy makes.
+/// The calls of Uppy.
 impl Lane {
     pub(crate) async fn get(&self, path: &str) -> Reply {
         self.send(get(path)).await
@@ -72,7 +72,7 @@ impl Lane {
         Upload::from_answer(&begun)
     }
 
-    /// Puts one part to the address the function signs; returns the part as a completion names it.
+    /// Sends one part to the presigned URL; returns the part as a completion lists it.
     pub(crate) async fn put_part(&self, upload: &Upload, number: usize, content: &[u8]) -> Value {
         let signed = bare(&self.get(&upload.path(&format!("/{number}"))).await);
         let reply = put(signed["url"].as_str().unwrap(), content).await;
@@ -81,7 +81,7 @@ impl Lane {
         json!({"PartNumber": number, "ETag": etag})
     }
 
-    /// All of it, in parts of 5 MiB.
+    /// Sends all of it, in parts of 5 MiB.
     async fn put_parts(&self, upload: &Upload, content: &[u8]) -> Vec<Value> {
         let mut parts = Vec::new();
         for (index, part) in content.chunks(5 * MIB).enumerate() {
@@ -90,19 +90,19 @@ impl Lane {
         parts
     }
 
-    /// A small file, all of whose parts are put.
+    /// Starts the upload of a small file and sends all its parts.
     pub(crate) async fn sent(&self, content: &[u8]) -> (Upload, Vec<Value>) {
         let upload = self.begin("a.png").await;
         let parts = self.put_parts(&upload, content).await;
         (upload, parts)
     }
 
-    /// The parts that are there.
+    /// Lists the uploaded parts.
     async fn list(&self, upload: &Upload) -> Value {
         bare(&self.get(&upload.path("")).await)
     }
 
-    /// Completes an upload, which must succeed; the item.
+    /// Completes an upload, which must succeed; returns the item.
     pub(crate) async fn done(&self, upload: &Upload, parts: &[Value]) -> Value {
         bare(&self.finish(upload, parts).await)
     }
@@ -117,7 +117,7 @@ impl Lane {
     }
 }
 
-/// `PUT`s to a signed address, without any header of ours.
+/// Sends a `PUT` to a presigned URL, without any additional header.
 pub(crate) async fn put(url: &str, content: &[u8]) -> Reply {
     let (addr, path) = target(url);
     let request = Request::put(path).body(Body::from(Bytes::copy_from_slice(content)));
@@ -209,7 +209,7 @@ async fn a_batch_of_addresses_takes_the_parts() {
             let number: u32 = number.parse().unwrap();
             parts.push(json!({"PartNumber": number, "ETag": reply.header("etag")}));
         }
-        // In the order they were done, with the quotes of the header.
+        // In the order of upload, with the quotes of the header.
         let done = lane.done(&upload, &parts).await;
         assert_eq!(lane.bytes(path_of(&done)), content);
     }
@@ -267,7 +267,7 @@ async fn ten_thousand_parts_can_be_named() {
     let parts: Vec<_> = (1..=10_000)
         .map(|number| json!({"PartNumber": number, "ETag": etag}))
         .collect();
-    // They are not there; but it was the bucket that said so.
+    // They are missing; the bucket reported that.
     let reply = lane.finish(&upload, &parts).await;
     reply.assert_refused("upload_incomplete");
     let mut requests = lane.bucket().requests().into_iter();
@@ -397,7 +397,7 @@ async fn addresses_end_and_are_good_for_one_part_of_one_upload() {
         let reply = put(&url.replacen(from, to, 1), b"x").await;
         assert_eq!(reply.status, 403, "{to}");
     }
-    assert_eq!(lane.bucket().parts_held(), 0);
+    assert_eq!(lane.bucket().part_bytes(), 0);
     assert_eq!(put(url, b"x").await.status.as_u16(), 200);
     lane.abort(&upload).await;
     lane.bucket().wait_until(Contents::is_idle).await;

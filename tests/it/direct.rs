@@ -1,5 +1,5 @@
-//! Files that go straight into the store: leave, form, completion, over every kind of store; what a
-//! client may do wrong on the way, and what a bucket may.
+//! Direct uploads: policy, form, completion, for every kind of store; mistakes of clients, and failures
+//! of a bucket.
 
 use std::time::Duration;
 
@@ -14,20 +14,20 @@ use serde_json::{Value, json};
 use crate::{
     bucket_double::{BucketDouble, DENIED, Dialect, Fault, Object, Operation},
     builders::zip_with,
-    drivers::Way,
+    drivers::Driver,
     lane::{COMPLETE, Lane, PENDING, POLICY, SIGNING, fields, lasting, pending_key, post_json},
     support::{
         Form, Key, MIB, PNG, UPLOAD, assert_has, disposition, empty, get, path_of, picture_of, post,
     },
-    tokens::{JWT, of_guest, of_user},
+    tokens::{JWT, guest_jwt, user_jwt},
 };
 
 const REPORT: &[u8] = include_bytes!("../media/report.docx");
-/// Another real picture, of another type.
+/// Another real image, of another type.
 pub(crate) const GIF: &[u8] = b"GIF89a\x01\0\x01\0\0\0\0!\xFE\0;";
 const FOR_EVER: usize = usize::MAX;
 
-/// A completion then copies.
+/// With it a completion copies.
 const STRIP_OFF: (&str, &str) = ("UPLOAD_STRIP", "off");
 
 /// `pending/<date>/<ms>_<12 hex>` without its first folder.
@@ -36,7 +36,7 @@ fn stem(policy: &Value) -> &str {
 }
 
 impl Lane {
-    /// Sends a file as its policy allows, but says that it is a page.
+    /// Sends a file as its policy allows, but with the type of a page.
     async fn post_as_page(&self, policy: &Value, name: &str, content: &[u8]) {
         let file = format!("name=\"file\"; filename=\"{name}\"\r\nContent-Type: text/html");
         let form = fields(&policy["upload"]).part(disposition(&file), content);
@@ -44,26 +44,26 @@ impl Lane {
         assert_eq!(reply.status, 200);
     }
 
-    /// Completes an upload that must be refused so.
+    /// Completes an upload that must be refused with this failure.
     async fn assert_refuses(&self, policy: &Value, code: &str) {
         let refused = self.complete(policy).await.refused(code);
         assert_eq!(refused, Ok(()), "{}", self.kind());
     }
 
-    /// Completes an upload that must be refused so, and of which nothing stays.
+    /// Completes an upload that must be refused with this failure, and leaves nothing.
     async fn assert_removes(&self, policy: &Value, code: &str) {
         self.assert_refuses(policy, code).await;
         self.assert_holds(&[]);
     }
 
-    /// Completes an upload that must become the only object; its item.
+    /// Completes an upload that must become the only object; returns its item.
     async fn completed(&self, policy: &Value) -> Value {
         let item = self.complete(policy).await.item();
         self.assert_holds(&[path_of(&item)]);
         item
     }
 
-    /// Has the next object swapped after its head was looked at, before the rest of it is read.
+    /// Swaps the next object after its head was read, before the rest of it is read.
     pub(crate) fn swap_behind_the_look(&self, content: &'static [u8]) {
         let looks = Fault::Slow(Duration::ZERO);
         self.bucket().fail(Operation::Get, looks, 1);
@@ -219,7 +219,7 @@ async fn the_type_is_what_the_bytes_are_and_never_what_the_client_says() {
 
 #[tokio::test]
 async fn what_waits_is_never_shown_as_what_its_client_says() {
-    // A reader of the bucket could be shown a page of the client's making.
+    // Readers of the bucket could be shown a client's page.
     for lane in Lane::buckets(&[]).await {
         let policy = lane.policy("a.png").await;
         lane.post_as_page(&policy, "a.html", b"<script>").await;
@@ -328,7 +328,7 @@ async fn a_file_of_the_largest_size_goes_and_a_byte_more_does_not() {
 
 #[tokio::test]
 async fn more_bytes_than_the_ticket_allows_are_removed_at_completion() {
-    // Somebody else's tool put them there: a form does not let them through.
+    // Other tools may add them: the form does not allow them.
     let lane = Lane::s3(&[("UPLOAD_DIRECT_MAX_BYTES", "1000")]).await;
     let policy = lane.policy("a.png").await;
     for (len, code) in [(1001, "too_large"), (0, "file_empty")] {
@@ -356,7 +356,7 @@ async fn without_a_secret_there_is_no_direct_lane() {
 #[tokio::test]
 async fn the_secret_of_the_tokens_signs_where_there_is_no_other() {
     for lane in Lane::each(&[JWT, (SIGNING.0, "")]).await {
-        let lane = lane.signed_in(of_user("7"));
+        let lane = lane.signed_in(user_jwt("7"));
         lane.upload("a.png", PNG).await;
     }
 }
@@ -371,7 +371,7 @@ async fn tickets_outlive_a_change_of_secrets_and_no_more() {
     let old = under("old secret").policy("a.png").await;
     let new = under("new secret, old secret").policy("a.png").await;
     for (secrets, policy, code) in [
-        // It is a good ticket, of a file that is not there.
+        // A valid ticket of a missing file.
         ("new secret,old secret", &old, "upload_incomplete"),
         ("new secret", &old, "ticket_invalid"),
         ("new secret", &new, "upload_incomplete"),
@@ -392,11 +392,11 @@ async fn tokens_are_wanted_where_the_other_uploads_want_them() {
             let reply = lane.ask(path, &arguments).await;
             reply.assert_refused("token_invalid");
         }
-        // In the body, as a form field would be.
-        let good = json!({"name": "a.png", "token": of_user("7")});
+        // In the body, like a form field.
+        let good = json!({"name": "a.png", "token": user_jwt("7")});
         let policy = lane.ask(POLICY, &good).await.data();
         lane.put_well(&policy, PNG).await;
-        let good = json!({"ticket": policy["ticket"], "token": of_user("7")});
+        let good = json!({"ticket": policy["ticket"], "token": user_jwt("7")});
         lane.ask(COMPLETE, &good).await.data();
     }
 }
@@ -406,7 +406,7 @@ async fn what_guests_may_is_less_on_this_way_too() {
     let most = ("UPLOAD_GUEST_MAX_BYTES", "1000");
     let vars = [JWT, most, ("UPLOAD_GUEST_TYPES", "audio")];
     for lane in Lane::each(&vars).await {
-        let lane = lane.signed_in(of_guest("g"));
+        let lane = lane.signed_in(guest_jwt("g"));
         let policy = lane.policy("a.png").await;
         assert_eq!(policy["max_bytes"], 1000);
         let asked = json!({"name": "a.png", "size": 1001});
@@ -416,7 +416,7 @@ async fn what_guests_may_is_less_on_this_way_too() {
         lane.assert_removes(&policy, "type_refused").await;
     }
     for lane in Lane::each(&[JWT, ("UPLOAD_GUESTS", "deny")]).await {
-        let lane = lane.signed_in(of_guest("g"));
+        let lane = lane.signed_in(guest_jwt("g"));
         for path in [POLICY, COMPLETE] {
             let reply = lane.ask(path, &json!({"name": "a", "ticket": "x"})).await;
             reply.assert_refused("guest_denied");
@@ -427,7 +427,7 @@ async fn what_guests_may_is_less_on_this_way_too() {
 #[tokio::test]
 async fn each_leave_counts_as_an_upload_and_its_completion_does_not() {
     for lane in Lane::each(&[JWT, ("UPLOAD_RATE_PER_MIN", "2")]).await {
-        let lane = lane.signed_in(of_user("7"));
+        let lane = lane.signed_in(user_jwt("7"));
         lane.upload("a.png", PNG).await;
         lane.upload("b.png", PNG).await;
         let reply = lane.ask(POLICY, &json!({"name": "c.png"})).await;
@@ -462,7 +462,7 @@ async fn what_is_swapped_between_look_and_copy_is_judged_again() {
         assert_eq!(item["mime"], "image/gif");
         assert!(lane.bytes(path_of(&item)).starts_with(b"GIF89a"));
 
-        // One that never holds still is never published.
+        // A file that keeps changing is never published.
         let policy = lane.waiting(PNG).await;
         for content in [b"GIF89a1", b"GIF89a2", b"GIF89a3", b"GIF89a4", b"GIF89a5"] {
             bucket.fail(Operation::Copy, Fault::SwapFirst(content), 1);
@@ -488,7 +488,7 @@ async fn what_is_swapped_while_it_is_read_is_judged_again() {
 #[tokio::test]
 async fn a_file_that_is_read_again_is_judged_as_a_whole() {
     for lane in Lane::each(&[]).await {
-        // Its directory, far behind its head, alone tells what an archive is.
+        // The type of an archive is in its directory, far after its head.
         let padding = vec![b'x'; 100_000];
         let with = |name: &str| {
             let mut archive = zip_with(&[("a", &padding), (name, b"")]);
@@ -518,7 +518,7 @@ async fn of_four_uses_of_a_form_at_once_one_is_taken() {
     lane.assert_holds(&[pending_key(&policy)]);
 }
 
-/// A lane over a bucket that is given up after two seconds.
+/// Starts a lane whose bucket times out after two seconds.
 async fn impatient(dialect: Dialect, vars: &[(&str, &str)]) -> Lane {
     let bucket = BucketDouble::start(dialect).await;
     Lane::changed(Some(bucket), vars, |config| {
@@ -528,7 +528,7 @@ async fn impatient(dialect: Dialect, vars: &[(&str, &str)]) -> Lane {
     })
 }
 
-/// A completion during which the bucket fails for ever; and one after it is well again.
+/// Completes while the bucket keeps failing, and once more after it has recovered.
 async fn fails_and_is_repeated(lane: Lane, on: Operation, fault: Fault, code: &str) {
     let policy = lane.waiting(PNG).await;
     lane.bucket().fail(on, fault, FOR_EVER);
@@ -590,7 +590,7 @@ async fn a_pending_object_that_cannot_be_removed_spoils_no_answer() {
         let policy = lane.waiting(PNG).await;
         lane.bucket().fail(Operation::Delete, DENIED, 1);
         let first = lane.complete(&policy).await.item();
-        // The next one does what was left undone.
+        // The next one finishes the work.
         let again = lane.complete(&policy).await.item();
         assert_eq!(lasting(&again), lasting(&first));
         lane.assert_holds(&[path_of(&first)]);
@@ -602,7 +602,7 @@ async fn a_client_that_leaves_takes_no_published_file_back() {
     for dialect in [Dialect::S3, Dialect::Oss] {
         let lane = impatient(dialect, &[]).await;
         let policy = lane.waiting(PNG).await;
-        // The copy is made, and its source not yet gone, when the first client leaves.
+        // The copy is made, and its source not yet deleted, when the first client disconnects.
         lane.bucket().fail(Operation::Delete, Fault::Hang, 1);
         let mut first = Box::pin(lane.complete(&policy));
         let copied = lane
@@ -612,7 +612,7 @@ async fn a_client_that_leaves_takes_no_published_file_back() {
             reply = &mut first => panic!("answered {}", reply.status),
             () = copied => {}
         }
-        // The second one is told of it.
+        // The second one gets the result.
         let second = lane.complete(&policy).await.item();
         drop(first);
         lane.api().store().settle().await;
@@ -688,7 +688,7 @@ async fn other_methods_are_405_and_a_bucket_needs_no_route_for_forms() {
         reply.assert_refused("method_not_allowed");
         assert_eq!(reply.header("allow"), "POST");
     }
-    // A bucket takes its forms itself.
+    // Forms for a bucket are posted to the bucket.
     let lane = Lane::s3(&[]).await;
     let reply = lane.send(Form::picture().to(PENDING)).await;
     reply.assert_refused("not_found");
@@ -717,8 +717,8 @@ async fn temporary_keys_sign_forms_with_their_token() {
 
 #[tokio::test]
 async fn the_three_calls_work_over_sockets_alone() {
-    for way in [Way::Local, Way::FunctionCompute] {
-        let lane = Lane::start(way, &[SIGNING]).await.signed_in(of_user("7"));
+    for on in [Driver::Local, Driver::FunctionCompute] {
+        let lane = Lane::start(on, &[SIGNING]).await.signed_in(user_jwt("7"));
         let content = picture_of(3 * MIB);
         let item = lane.upload("a.png", &content).await;
         assert_eq!(item["size"], content.len());

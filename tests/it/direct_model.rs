@@ -1,8 +1,7 @@
 //! Random histories of one direct upload: its client posts the form, completes several times at once,
-//! leaves, recalls, posts again, and the process is killed, while the test decides in which order the
-//! bucket obeys and answers. Two rules hold at every step: a file that was answered with 200 stays as
-//! it is until it is recalled, and a form that was accepted can be completed as long as nobody has
-//! recalled it.
+//! disconnects, recalls, posts again, and the process is killed, while the test decides in which order the
+//! bucket performs and answers. Two rules hold at every step: a file answered with 200 stays unchanged
+//! until it is recalled, and an accepted form can be completed until it is recalled.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -29,17 +28,17 @@ const HISTORIES: u64 = 50;
 const STEPS: usize = 80;
 const MOST_COMPLETIONS: usize = 3;
 const MOST_FORMS: usize = 3;
-/// Both runtimes have come to rest when so many rounds in a row bring nothing new.
+/// Both runtimes are idle after this many rounds in a row without a change.
 const QUIET_ROUNDS: usize = 6;
-/// Polls of a runtime in one round; each looks at its sockets.
+/// Polls of a runtime in one round; each checks its sockets.
 const POLLS: usize = 4;
 
 fn runtime() -> Runtime {
     Builder::new_current_thread().enable_all().build().unwrap()
 }
 
-/// One process over the bucket. Dropping it kills it: nothing that it had begun goes on, but calls
-/// that have arrived at the bucket do.
+/// One process using the bucket. Dropping it kills it: its work stops, except for calls that have
+/// arrived at the bucket.
 struct Process {
     runtime: Runtime,
     api: Arc<TestApi>,
@@ -65,35 +64,35 @@ impl Process {
 struct Completion {
     number: usize,
     answer: JoinHandle<Reply>,
-    /// How many recalls had taken effect when it was sent.
+    /// Recalls that had taken effect when it was sent.
     recalls_before: usize,
 }
 
-/// One upload, all that happens to it, and what its client was told.
+/// One upload, its history, and what its client knows.
 struct History {
     rng: Rng,
-    /// Whether the process is killed now and then.
+    /// Whether the process is sometimes killed.
     is_killed: bool,
     strip: &'static str,
     bucket: BucketDouble,
     of_bucket: Runtime,
     process: Process,
     policy: Value,
-    /// All that was done, for the message of a failure.
+    /// All actions, for the message of a failure.
     story: String,
     completions: Vec<Completion>,
     recalls: Vec<JoinHandle<Reply>>,
-    /// Of every file that a form brought, and whether a form was accepted since the last recall.
+    /// Bytes of every posted file, and whether a form was accepted since the last recall.
     posted: BTreeSet<Bytes>,
     is_accepted: bool,
     forms: usize,
     completed: usize,
-    /// The calls of recalls, which alone may remove a published file, and how many took effect.
+    /// Calls of recalls, which alone may remove a published file, and how many took effect.
     recall_calls: BTreeSet<usize>,
     recalls_sent: usize,
     recalls_done: usize,
     recall_token: Option<String>,
-    /// By key: what was answered with 200 and not recalled.
+    /// By key: files that were answered with 200 and not recalled.
     acknowledged: BTreeMap<String, Bytes>,
 }
 
@@ -143,13 +142,13 @@ impl History {
         let held = self.bucket.calls_held();
         match self.rng.u32(0..100) {
             0..72 if !held.is_empty() => {
-                // Often the one that has waited longest, so that things come to an end.
+                // Often the oldest one, so that calls finish.
                 let one = if self.rng.bool() {
                     0
                 } else {
                     self.rng.usize(0..held.len())
                 };
-                self.let_go(&held[one]);
+                self.release(&held[one]);
             }
             72..74 if self.is_killed => self.kill(),
             74..80 if !self.completions.is_empty() => {
@@ -176,10 +175,10 @@ impl History {
         panic!("{rule}\n{}the bucket has {objects:?}", self.story);
     }
 
-    /// Posts a form with other bytes than before.
+    /// Posts a form with new bytes.
     fn post_form(&mut self) {
         self.forms += 1;
-        // More than is looked at first, so that the rest is read.
+        // More than the head that is read first, so that the rest is read.
         let content = Bytes::from(picture_of(20_000 + self.forms));
         let upload = self.policy["upload"].clone();
         let form = uni_form(&upload, "a.png", &content);
@@ -214,7 +213,7 @@ impl History {
         self.recalls.push(self.process.ask(RECALL, &arguments));
         self.recalls_sent += 1;
         self.run_to_rest();
-        // A recall makes one call, and nothing else was let go.
+        // A recall makes one call, and no other was released.
         let held = self.bucket.calls_held();
         let new = held.iter().filter(|it| !known.contains(&it.number));
         let calls: Vec<_> = new.filter(|it| self.removes_a_file(it)).collect();
@@ -230,7 +229,7 @@ impl History {
         call.operation == Operation::Delete && call.key != pending_key(&self.policy)
     }
 
-    fn let_go(&mut self, call: &Held) {
+    fn release(&mut self, call: &Held) {
         let (number, key) = (call.number, &call.key);
         let (operation, stage) = (call.operation, call.stage);
         self.tell(format_args!(
@@ -244,24 +243,24 @@ impl History {
             self.acknowledged.clear();
             self.is_accepted = false;
         }
-        self.bucket.let_go(number);
+        self.bucket.release(number);
     }
 
     fn kill(&mut self) {
         self.tell(format_args!("kill"));
-        // Nobody hears what has been done for it.
+        // The client never sees the response.
         for call in self.bucket.calls_held() {
             if call.stage == Stage::Performed {
-                self.bucket.let_go(call.number);
+                self.bucket.release(call.number);
             }
         }
         self.completions.clear();
         self.recalls.clear();
-        // All that it was doing ends here; its calls at the gate are with the bucket.
+        // All its work ends here; the bucket still performs the calls at the gate.
         self.process = Process::start(&self.bucket, self.strip);
     }
 
-    /// Lets the process and the bucket go on until both wait for the test, and checks the rules.
+    /// Runs the process and the bucket until both wait for the test, and checks the rules.
     fn rest(&mut self) {
         self.run_to_rest();
         self.hear();
@@ -294,7 +293,7 @@ impl History {
         }
     }
 
-    /// Reads the answers that have come.
+    /// Reads the responses that have arrived.
     fn hear(&mut self) {
         let is_answered = |it: &mut Completion| it.answer.is_finished();
         let answered: Vec<_> = self.completions.extract_if(.., is_answered).collect();
@@ -304,7 +303,7 @@ impl History {
             self.tell(format_args!("completion {number} is answered {status}"));
             match status.as_u16() {
                 200 => self.acknowledge(&answer.item(), completion.recalls_before),
-                // Its form is not there yet, or its file was recalled.
+                // Its form is not stored yet, or its file was recalled.
                 409 if !self.is_accepted || self.recalls_sent > 0 => {
                     answer.assert_refused("upload_incomplete");
                 }
@@ -313,11 +312,11 @@ impl History {
         }
     }
 
-    /// Writes down what a client was told is there.
+    /// Records what a client was told is stored.
     fn acknowledge(&mut self, item: &Value, recalls_before: usize) {
         self.recall_token = item["recall_token"].as_str().map(str::to_owned);
         if recalls_before != self.recalls_done {
-            // It may have been stored before the recall, which then took it.
+            // It may have been stored before the recall, which then removed it.
             return;
         }
         let key = path_of(item);
@@ -333,7 +332,7 @@ impl History {
         self.acknowledged.insert(key.to_owned(), object.bytes);
     }
 
-    /// Lets everything go on to its end, completes once more, and looks at what is left.
+    /// Runs everything to its end, completes once more, and checks what is left.
     fn end(mut self) {
         self.let_all_go();
         let is_due = !self.acknowledged.is_empty() || self.is_accepted && self.recalls_sent == 0;
@@ -356,7 +355,7 @@ impl History {
         self.rest();
         while let Some(call) = self.bucket.calls_held().first() {
             let call = call.clone();
-            self.let_go(&call);
+            self.release(&call);
             self.rest();
         }
     }

@@ -1,6 +1,6 @@
-//! One request and the answer it must get, through each of the four ways into the program: the Router
-//! alone, the built program as local server, as Function Compute runs it, and as Lambda runs it behind
-//! a load balancer. The list of bad inputs and that of good ones are sent through all of them.
+//! Sends one request and checks its response, with each of four drivers: the Router alone, the built
+//! program as local server, on Function Compute, and on Lambda behind a load balancer. The lists of bad
+//! and of good inputs run with all of them.
 
 use std::{
     collections::BTreeMap,
@@ -27,74 +27,74 @@ use crate::{
         Form, Key, Local, PNG, Process, Reply, TestApi, UPLOAD, bucket_vars, get, in_chunks,
         metered, owned, post, send, unread,
     },
-    tokens::{JWT, of_user},
+    tokens::{JWT, user_jwt},
     wire::Wire,
 };
 
-/// More than any refusal may read of a body that goes wrong at its start.
-const A_LITTLE: usize = 300_000;
-/// How many cases are under way at a time.
-const SIDE_BY_SIDE: usize = 8;
+/// More bytes than may be read of an invalid body before it is refused.
+const EARLY_READ: usize = 300_000;
+/// Most cases in flight.
+const CONCURRENCY: usize = 8;
 
-/// A way into the program.
+/// How a request reaches the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Way {
-    /// The Router alone, with a folder; each case has one of its own.
+pub(crate) enum Driver {
+    /// The Router alone, with a separate folder for each case.
     Router,
     /// The built program as local server, with a folder.
     Local,
-    /// The built program on Function Compute, with an OSS bucket and the keys of each request.
+    /// The built program on Function Compute, with an OSS bucket and the credentials of each request.
     FunctionCompute,
     /// The built program on Lambda, with an S3 bucket.
     Lambda,
 }
 
-use Way::{Lambda, Router};
+use Driver::{Lambda, Router};
 
-/// A request and what comes of it.
+/// A request and its expected outcome.
 #[derive(Clone)]
 pub(crate) struct Case {
-    /// Its number in the list, and what it is.
+    /// Its number in the list, and a description.
     pub(crate) name: String,
     request: Request<Bytes>,
     sent: Sent,
     expected: Expected,
-    /// Ways that cannot carry it, and why.
-    left_out: Vec<(Way, &'static str)>,
+    /// Drivers that cannot send it, and why.
+    excluded: Vec<(Driver, &'static str)>,
 }
 
-/// How a body comes.
+/// How a body is sent.
 #[derive(Clone)]
 enum Sent {
     Whole,
-    /// In the Router's case it must not even be asked for.
+    /// The Router must not read it.
     Unread,
     /// One byte per chunk.
     Bytewise,
-    /// It, then these bytes over and over. The Router may read only a little of it.
+    /// The body, then these bytes repeated. The Router may read less than [`EARLY_READ`].
     Endless(Bytes),
-    /// As the beginning of a longer one, then nothing more.
+    /// The start of a longer body, then the connection closes.
     Stopped,
-    /// By hand, with the end of its head, and whether the client then says that it is the end.
+    /// Written by hand, with the end of the request's head; whether the client then closes its side.
     Raw(bool),
 }
 
 #[derive(Clone)]
 enum Expected {
-    /// A failure, as [`Reply::assert_refused`] names it, and nothing is stored.
+    /// A failure, in the words of [`Reply::assert_refused`], and nothing is stored.
     Refused(String),
     /// Files are stored.
     Taken(Vec<Stored>),
 }
 
-/// A file that is stored, and what is said of it.
+/// An expected file, with its item.
 #[derive(Clone)]
 pub(crate) struct Stored {
     content: Bytes,
     extension: String,
-    /// Keys of its item.
+    /// Expected fields of its item.
     item: Map<String, Value>,
-    /// Its Content-Disposition in a bucket, where the case names one.
+    /// Its Content-Disposition in a bucket, if the case names one.
     disposition: Option<String>,
 }
 
@@ -118,18 +118,18 @@ impl Stored {
         Self::new("image image/png png", PNG)
     }
 
-    /// With this value in its item.
+    /// Expects this value in its item.
     pub(crate) fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
         self.item.insert(key.to_owned(), value.into());
         self
     }
 
-    /// With a name that is shown so.
+    /// Expects this display name.
     pub(crate) fn named(self, name: &str) -> Self {
         self.with("name", name)
     }
 
-    /// Which a bucket hands out with this Content-Disposition.
+    /// Expects this Content-Disposition in a bucket.
     pub(crate) fn saved_as(mut self, disposition: &str) -> Self {
         self.disposition = Some(disposition.to_owned());
         self
@@ -139,7 +139,7 @@ impl Stored {
         self.item["kind"] == "document" || self.item["kind"] == "file"
     }
 
-    /// Compares the item of an answer; the key that it names.
+    /// Checks the item of a response and returns its key.
     fn key(&self, item: &Value) -> Result<String, String> {
         for (name, value) in &self.item {
             if item[name] != *value {
@@ -156,7 +156,7 @@ impl Stored {
         is_ours.then(|| path.to_owned()).ok_or_else(wrong)
     }
 
-    /// Compares a stored object, or one that a folder serves.
+    /// Checks a stored object, or one that a disk store serves.
     fn compare(&self, object: &Object, is_served: bool) -> Result<(), String> {
         if object.bytes != self.content {
             return Err(format!("{} other bytes are stored", object.bytes.len()));
@@ -179,7 +179,7 @@ impl Stored {
 }
 
 impl Case {
-    /// Posts `body`, with a good token in its header.
+    /// Builds a case that posts `body`, with a valid token in the header.
     pub(crate) fn post(
         name: impl Into<String>,
         content_type: &str,
@@ -190,16 +190,16 @@ impl Case {
             request: post(UPLOAD, content_type, Body::empty()).map(|_| body.into()),
             sent: Sent::Whole,
             expected: Expected::Taken(vec![Stored::png()]),
-            left_out: Vec::new(),
+            excluded: Vec::new(),
         };
-        case.header("token", of_user("7"))
+        case.header("token", user_jwt("7"))
     }
 
     pub(crate) fn form(name: impl Into<String>, form: &Form) -> Self {
         Self::post(name, &form.content_type(), form.bytes())
     }
 
-    /// A picture, sent as it should be.
+    /// Builds a case that sends a valid image.
     pub(crate) fn picture(name: impl Into<String>) -> Self {
         Self::form(name, &Form::picture())
     }
@@ -214,20 +214,20 @@ impl Case {
         self
     }
 
-    /// On another route than the usual one, with its query.
+    /// Sends it to another route, with the same query.
     pub(crate) fn on(self, route: &str) -> Self {
         let target = self.request.uri().to_string();
         self.to(target.replacen(UPLOAD, route, 1))
     }
 
-    /// With a header more.
+    /// Appends a header.
     pub(crate) fn and(mut self, name: &'static str, value: impl AsRef<[u8]>) -> Self {
         let value = HeaderValue::from_bytes(value.as_ref()).unwrap();
         self.request.headers_mut().append(name, value);
         self
     }
 
-    /// With a header of this value alone.
+    /// Sets a header.
     pub(crate) fn header(self, name: &'static str, value: impl AsRef<[u8]>) -> Self {
         self.without(name).and(name, value)
     }
@@ -242,51 +242,51 @@ impl Case {
         self
     }
 
-    /// Must be refused without a look at the body.
+    /// Must be refused without reading the body.
     pub(crate) fn unread(self) -> Self {
         self.sent(Sent::Unread)
     }
 
-    /// Comes byte by byte.
+    /// Sends the body byte by byte.
     pub(crate) fn bytewise(self) -> Self {
         let case = self.sent(Sent::Bytewise);
-        case.not_on(Lambda, "an event holds its body as a whole")
+        case.not_on(Lambda, "an event contains its whole body")
     }
 
-    /// Never ends: these bytes follow, over and over.
+    /// Sends an endless body: these bytes follow, repeated.
     pub(crate) fn endless(self, more: &[u8]) -> Self {
         let more = more.repeat(16 * 1024_usize.div_ceil(more.len()));
         let case = self.sent(Sent::Endless(more.into()));
         case.not_on(Lambda, "an event ends")
     }
 
-    /// Stops before the end that it announces.
+    /// Stops before the announced length.
     pub(crate) fn stopped(self) -> Self {
         let case = self.sent(Sent::Stopped);
         case.not_on(Lambda, "a gateway waits for the whole body")
     }
 
-    /// A request that no HTTP library would send: its body begins with the lines that end its head.
-    /// `is_end`: the client closes its side then.
+    /// Sends a request that no HTTP library would send: its body starts with the last lines of its head.
+    /// `is_end`: the client then closes its side.
     pub(crate) fn raw(self, is_end: bool) -> Self {
         let case = self.sent(Sent::Raw(is_end));
-        let case = case.not_on(Router, "it takes requests that were read already");
-        case.not_on(Lambda, "a gateway makes an event of what it has read")
+        let case = case.not_on(Router, "it takes parsed requests");
+        case.not_on(Lambda, "a gateway makes an event of a parsed request")
     }
 
-    /// Left out of one way, for a reason.
-    pub(crate) fn not_on(mut self, way: Way, reason: &'static str) -> Self {
-        self.left_out.push((way, reason));
+    /// Excludes a driver, for a reason.
+    pub(crate) fn not_on(mut self, driver: Driver, reason: &'static str) -> Self {
+        self.excluded.push((driver, reason));
         self
     }
 
-    /// Refused, as [`Reply::assert_refused`] names it.
+    /// Expects a refusal, in the words of [`Reply::assert_refused`].
     pub(crate) fn refused(mut self, failure: impl Into<String>) -> Self {
         self.expected = Expected::Refused(failure.into());
         self
     }
 
-    /// Refused so, or taken where there is no failure.
+    /// Expects this refusal, or success if it is empty.
     pub(crate) fn refused_if(self, failure: &str) -> Self {
         match failure {
             "" => self,
@@ -299,12 +299,12 @@ impl Case {
         self
     }
 
-    /// Stores its one picture, whose item has this value.
+    /// Expects one stored image, with this value in its item.
     pub(crate) fn stores_picture_with(self, key: &str, value: impl Into<Value>) -> Self {
         self.stores([Stored::png().with(key, value)])
     }
 
-    /// The start of its request by hand: all that it has of a head.
+    /// Writes its request line and headers.
     fn head(&self) -> String {
         let (method, uri) = (self.request.method(), self.request.uri());
         let mut head = format!("{method} {uri} HTTP/1.1\r\n");
@@ -314,11 +314,11 @@ impl Case {
         head
     }
 
-    /// Compares an answer; the files that it names, by their keys.
+    /// Checks a response and returns its files, by their keys.
     fn judge(&self, reply: &Reply) -> Result<Vec<(String, &Stored)>, String> {
         if reply.headers.contains_key("set-cookie") {
             let headers = &reply.headers;
-            return Err(format!("a header of the client's came back: {headers:?}"));
+            return Err(format!("a client's header was returned: {headers:?}"));
         }
         let expected = match &self.expected {
             Expected::Refused(failure) => return reply.refused(failure).map(|()| Vec::new()),
@@ -342,8 +342,8 @@ impl Case {
     }
 }
 
-/// A way into the program, open.
-pub(crate) enum Door {
+/// The running program behind a [`Driver`].
+pub(crate) enum Program {
     Router(Box<TestApi>),
     Local(Local),
     FunctionCompute {
@@ -356,36 +356,36 @@ pub(crate) enum Door {
     },
 }
 
-/// Headers that Function Compute puts into every request.
-const OF_FC: [(&str, &str); 4] = [
+/// Headers that Function Compute adds to every request.
+const FC_HEADERS: [(&str, &str); 4] = [
     ("x-fc-access-key-id", "STS.of-the-request"),
     ("x-fc-access-key-secret", "secret-of-the-request"),
     ("x-fc-security-token", "token-of-the-request"),
     ("x-fc-request-id", "1-of-the-request"),
 ];
 
-impl Door {
-    /// Starts the program with its store, which is a folder where it is no bucket.
+impl Program {
+    /// Starts the program and its bucket; without one, files are stored in a folder.
     pub(crate) async fn open(
-        way: Way,
+        driver: Driver,
         vars: &[(&'static str, &str)],
     ) -> (Self, Option<BucketDouble>) {
-        // At home there would be a page.
+        // The local server would serve a page.
         let common = [JWT, ("UPLOAD_PAGE", "off")];
         let vars = [&common, vars].concat();
-        match way {
-            Way::Router => (Self::Router(Box::new(TestApi::with(&vars))), None),
-            Way::Local => (Self::Local(Local::with(&vars)), None),
-            Way::FunctionCompute => {
+        match driver {
+            Driver::Router => (Self::Router(Box::new(TestApi::with(&vars))), None),
+            Driver::Local => (Self::Local(Local::with(&vars)), None),
+            Driver::FunctionCompute => {
                 let bucket = BucketDouble::start(Dialect::Oss).await;
-                bucket.allow(OF_FC[0].1, OF_FC[1].1, Some(OF_FC[2].1));
+                bucket.allow(FC_HEADERS[0].1, FC_HEADERS[1].1, Some(FC_HEADERS[2].1));
                 let on_fc = owned(&[("FC_FUNCTION_NAME", "chat-upload")]);
                 let mut all = [bucket_vars(&bucket), owned(&vars), on_fc].concat();
                 all.retain(|(name, _)| !name.starts_with("AWS_"));
                 let (_process, addr) = Process::serve(&all);
                 (Self::FunctionCompute { addr, _process }, Some(bucket))
             }
-            Way::Lambda => {
+            Driver::Lambda => {
                 let bucket = BucketDouble::start(Dialect::S3).await;
                 let double = RuntimeDouble::start().await;
                 let several = owned(&[("AWS_LAMBDA_MAX_CONCURRENCY", "4")]);
@@ -396,9 +396,9 @@ impl Door {
         }
     }
 
-    /// Sends a request as a client does.
+    /// Sends a request like a client.
     pub(crate) async fn send(&self, mut request: Request<Body>) -> Result<Reply, String> {
-        self.pass_on(request.headers_mut());
+        self.add_headers(request.headers_mut());
         let reply = match self {
             Self::Router(api) => api.send(request).await,
             Self::Local(local) => local.send(request).await,
@@ -407,50 +407,50 @@ impl Door {
                 double.answer(event(request).await.to_string()).await.reply
             }
         };
-        self.checked(reply)
+        self.check_id(reply)
     }
 
     /// Adds the headers of the platform.
-    fn pass_on(&self, headers: &mut HeaderMap) {
+    fn add_headers(&self, headers: &mut HeaderMap) {
         if let Self::FunctionCompute { .. } = self {
-            headers.extend(OF_FC.map(|(name, value)| {
+            headers.extend(FC_HEADERS.map(|(name, value)| {
                 let name = HeaderName::from_static(name);
                 (name, HeaderValue::from_static(value))
             }));
         }
     }
 
-    /// Looks for the platform's id in an answer.
-    fn checked(&self, reply: Reply) -> Result<Reply, String> {
+    /// Checks that a response has the platform's request id.
+    fn check_id(&self, reply: Reply) -> Result<Reply, String> {
         match self {
-            Self::FunctionCompute { .. } if reply.header("x-request-id") != OF_FC[3].1 => Err(
+            Self::FunctionCompute { .. } if reply.header("x-request-id") != FC_HEADERS[3].1 => Err(
                 format!("the request id is not the platform's: {:?}", reply.headers),
             ),
             _ => Ok(reply),
         }
     }
 
-    /// Writes the head of a case and then these bytes over a socket.
+    /// Writes the head of a case, then these bytes, to a socket.
     async fn write(&self, case: &Case, rest: &[u8], is_end: bool) -> Result<Reply, String> {
         let addr = match self {
             Self::Local(local) => local.addr,
             Self::FunctionCompute { addr, .. } => *addr,
-            Self::Router(_) | Self::Lambda { .. } => unreachable!("left out"),
+            Self::Router(_) | Self::Lambda { .. } => unreachable!("excluded"),
         };
         let mut case = case.clone();
-        self.pass_on(case.request.headers_mut());
+        self.add_headers(case.request.headers_mut());
         let mut wire = Wire::connect(addr).await;
         wire.send(case.head()).await;
         wire.send(rest).await;
         if is_end {
             wire.say_no_more().await;
         }
-        self.checked(wire.answer().await)
+        self.check_id(wire.answer().await)
     }
 }
 
-/// A request as a load balancer hands it over, which keeps paths, queries and repeated headers as they
-/// came.
+/// Converts a request into a load balancer's event, which keeps paths, queries and repeated headers
+/// unchanged.
 async fn event(request: Request<Body>) -> Value {
     let (head, body) = request.into_parts();
     let mut headers = Map::new();
@@ -479,10 +479,10 @@ async fn event(request: Request<Body>) -> Value {
 }
 
 impl Lane {
-    /// Sends a case as its client does.
-    async fn deliver(&self, case: &Case) -> Result<Reply, String> {
+    /// Sends the request of a case.
+    async fn send_case(&self, case: &Case) -> Result<Reply, String> {
         let bytes = case.request.body();
-        let is_router = matches!(self.door, Door::Router(_));
+        let is_router = matches!(self.program, Program::Router(_));
         let mut read = Arc::default();
         let body = match &case.sent {
             Sent::Unread if is_router => unread(bytes.len() as u64),
@@ -501,25 +501,25 @@ impl Lane {
             Sent::Stopped => {
                 let head = format!("host: a\r\ncontent-length: {}\r\n\r\n", bytes.len() + 1000);
                 let rest = [head.as_bytes(), bytes].concat();
-                return self.door.write(case, &rest, true).await;
+                return self.program.write(case, &rest, true).await;
             }
-            Sent::Raw(is_end) => return self.door.write(case, bytes, *is_end).await,
+            Sent::Raw(is_end) => return self.program.write(case, bytes, *is_end).await,
         };
-        let reply = self.door.send(case.request.clone().map(|_| body)).await;
+        let reply = self.program.send(case.request.clone().map(|_| body)).await;
         match read.load(Ordering::Relaxed) {
-            read if is_router && read >= bytes.len() + A_LITTLE => {
+            read if is_router && read >= bytes.len() + EARLY_READ => {
                 Err(format!("{read} bytes were read"))
             }
             _ => reply,
         }
     }
 
-    /// An object as it is stored, or served where the store is a folder.
-    async fn held(&self, key: &str, objects: &BTreeMap<String, Object>) -> Object {
+    /// Returns an object as the bucket has it, or as the disk store serves it.
+    async fn object(&self, key: &str, objects: &BTreeMap<String, Object>) -> Object {
         if self.bucket.is_some() {
             return objects.get(key).cloned().unwrap_or_default();
         }
-        let reply = self.door.send(get(&format!("/{key}"))).await.unwrap();
+        let reply = self.program.send(get(&format!("/{key}"))).await.unwrap();
         let header = |name: &str| {
             let value = reply.headers.get(name)?;
             Some(value.to_str().unwrap().to_owned())
@@ -533,13 +533,13 @@ impl Lane {
         }
     }
 
-    /// Sends these cases side by side; the name of each that went otherwise, and how.
+    /// Sends these cases concurrently; returns the name of each that failed, and why.
     async fn failures(&self, cases: &[&Case]) -> Vec<(String, String)> {
         let answers = stream::iter(cases).map(async |case| {
-            let reply = self.deliver(case).await;
+            let reply = self.send_case(case).await;
             (case, reply.and_then(|reply| case.judge(&reply)))
         });
-        let answers: Vec<_> = answers.buffer_unordered(SIDE_BY_SIDE).collect().await;
+        let answers: Vec<_> = answers.buffer_unordered(CONCURRENCY).collect().await;
         let mut failures = Vec::new();
         let objects = self.bucket.as_ref().map(BucketDouble::objects);
         let objects = objects.unwrap_or_default();
@@ -551,46 +551,46 @@ impl Lane {
             });
             for (key, stored) in files {
                 let is_there = left.remove(&key).as_ref() == Some(&stored.content);
-                let held = self.held(&key, &objects).await;
-                let found = stored.compare(&held, self.bucket.is_none());
+                let object = self.object(&key, &objects).await;
+                let found = stored.compare(&object, self.bucket.is_none());
                 let found = found.and_then(|()| is_there.then_some(()).ok_or("not stored".into()));
                 failures.extend(found.err().map(|reason| (case.name.clone(), reason)));
             }
         }
         failures.extend(left.into_iter().map(|(key, bytes)| {
-            let is_of = |case: &&&Case| {
+            let sent = |case: &&&Case| {
                 let part = &bytes[..bytes.len().min(64)];
                 memchr::memmem::find(case.request.body(), part).is_some()
             };
-            let of: Vec<_> = cases.iter().filter(is_of).map(|case| &*case.name).collect();
-            (key, format!("was left behind, perhaps by {of:?}"))
+            let by: Vec<_> = cases.iter().filter(sent).map(|case| &*case.name).collect();
+            (key, format!("was left behind, perhaps by {by:?}"))
         }));
         let open = self.open_uploads();
         if open > 0 {
-            failures.push(("uploads in parts".to_owned(), format!("{open} are open")));
+            failures.push(("multipart uploads".to_owned(), format!("{open} are open")));
         }
         failures
     }
 }
 
-/// Sends every case through one way, of a program with these variables more.
-pub(crate) async fn run(way: Way, vars: &[(&'static str, &str)], cases: &[Case]) {
-    let (left_out, carried): (Vec<_>, Vec<_>) = cases
+/// Sends every case with one driver, to a program with these additional variables.
+pub(crate) async fn run(driver: Driver, vars: &[(&'static str, &str)], cases: &[Case]) {
+    let (excluded, sent): (Vec<_>, Vec<_>) = cases
         .iter()
-        .partition(|case| case.left_out.iter().any(|(other, _)| *other == way));
+        .partition(|case| case.excluded.iter().any(|(other, _)| *other == driver));
     let mut failures = Vec::new();
-    if way == Way::Router {
-        let each = stream::iter(&carried).map(async |case| {
-            let lane = Lane::start(way, vars).await;
+    if driver == Driver::Router {
+        let each = stream::iter(&sent).map(async |case| {
+            let lane = Lane::start(driver, vars).await;
             lane.failures(&[case]).await
         });
-        failures.extend(each.buffered(SIDE_BY_SIDE).concat().await);
+        failures.extend(each.buffered(CONCURRENCY).concat().await);
     } else {
-        failures.extend(Lane::start(way, vars).await.failures(&carried).await);
+        failures.extend(Lane::start(driver, vars).await.failures(&sent).await);
     }
-    let (all, out) = (carried.len(), left_out.len());
+    let (all, out) = (sent.len(), excluded.len());
     println!(
-        "{way:?}: {all} cases, {} held, {out} left out",
+        "{driver:?}: {all} cases, {} passed, {out} excluded",
         all - failures.len()
     );
     let lines = failures
@@ -598,12 +598,12 @@ pub(crate) async fn run(way: Way, vars: &[(&'static str, &str)], cases: &[Case])
         .map(|(name, reason)| format!("{name}: {reason}\n"));
     assert!(
         failures.is_empty(),
-        "{way:?}\n{}",
+        "{driver:?}\n{}",
         lines.collect::<String>()
     );
 }
 
-/// The rows of a table: cells between bars, in lines of their own.
+/// Parses the rows of a table: one per line, cells separated by `|`.
 pub(crate) fn rows<const CELLS: usize>(
     table: &'static str,
 ) -> impl Iterator<Item = [&'static str; CELLS]> {
@@ -616,7 +616,7 @@ pub(crate) fn rows<const CELLS: usize>(
     })
 }
 
-/// The bytes that a cell stands for: `\r`, `\n`, `\t`, `\0`, `\xFF`, `\\`, and `\s` for a blank.
+/// Decodes the escapes of a cell: `\r`, `\n`, `\t`, `\0`, `\xFF`, `\\`, and `\s` for a blank.
 pub(crate) fn unescaped(cell: &str) -> Vec<u8> {
     let (mut bytes, mut rest) = (Vec::new(), cell);
     while let Some((before, after)) = rest.split_once('\\') {
@@ -638,7 +638,7 @@ pub(crate) fn unescaped(cell: &str) -> Vec<u8> {
     bytes
 }
 
-/// [`unescaped`], where that is a text.
+/// Decodes a cell like [`unescaped`], as text.
 pub(crate) fn unescaped_text(cell: &str) -> String {
     String::from_utf8(unescaped(cell)).unwrap()
 }

@@ -36,7 +36,7 @@ fn expected() -> Vec<Expected> {
     serde_json::from_slice(&json).unwrap()
 }
 
-/// Who hands events to the program.
+/// Caller that hands events to the program.
 enum Platform {
     Lambda(RuntimeDouble),
     FunctionCompute(SocketAddr),
@@ -52,7 +52,7 @@ impl Platform {
         }
     }
 
-    /// Sends one event and compares all that comes of it.
+    /// Sends one event and compares the response and everything stored.
     async fn check(&self, expected: &Expected, store: &TempDir) {
         let Expected { event, .. } = expected;
         let before = files_below(store.path());
@@ -95,7 +95,7 @@ fn check_envelope(expected: &Expected, answer: &GatewayAnswer) {
     }
 }
 
-/// Checks each of these events. Those of equal variables share a process, which `start` gives.
+/// Checks each of these events. Events with equal variables share a process, which `start` returns.
 async fn check_all(
     entries: Vec<Expected>,
     start: impl AsyncFn(Vec<(&str, String)>) -> (Platform, Process),

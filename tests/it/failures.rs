@@ -1,7 +1,7 @@
-//! Every failure that a form, a path or a store in a folder can show:
-//! status, code and text, and a store in which nothing is left.
+//! Every failure caused by a form, a path or a disk store:
+//! status, code and text, and an empty store afterwards.
 //!
-//! Not here: `store_refused` and `store_timeout` of a bucket that answers, which need one.
+//! Not here: `store_refused` and `store_timeout` of a bucket that answers, which need a bucket.
 
 use std::{convert::Infallible, fs, io, pin::pin, time::Duration};
 
@@ -16,7 +16,7 @@ use crate::support::{
     picture_of, post, stalled, unread,
 };
 
-/// A form with two good files and then this one.
+/// A form with two valid files and then this one.
 fn after_two_files(content: impl AsRef<[u8]>) -> Form {
     let two = Form::picture().file("img", "b.txt", "text");
     two.file("img", "c.png", content)
@@ -112,7 +112,7 @@ async fn a_body_that_ends_anywhere_before_its_end_is_400() {
     let api = TestApi::new();
     let form = Form::new().text("imageClassId", "3").and_picture();
     let whole = form.bytes();
-    // The line end behind the closing boundary may be missing.
+    // The line break after the closing boundary may be missing.
     for end in 0..whole.len() - 2 {
         let request = form.with_body(whole.slice(..end));
         api.assert_refuses(request, "body_truncated").await;
@@ -162,7 +162,7 @@ async fn a_client_that_never_falls_silent_and_never_ends_is_408() {
     let sent = stream::iter([Ok(form.unclosed())]).chain(drip);
     let request = form.with_body(Body::from_stream(sent));
     api.send(request).await.assert_refused("client_too_slow");
-    // Of the 100 ms 19 are for undoing, which goes on behind the answer when they are over.
+    // 19 of the 100 ms are reserved for undoing, which then continues after the response.
     api.store().settle().await;
     api.assert_nothing_stored();
 }
@@ -255,7 +255,7 @@ async fn a_client_that_takes_the_time_that_the_platform_leaves_is_408() {
 #[tokio::test]
 async fn a_folder_that_cannot_be_written_is_502_and_says_nothing_of_itself() {
     let api = TestApi::new();
-    // A file where the first folder of the keys should be.
+    // A file in place of the keys' first folder.
     fs::write(api.folder().join("images"), "in the way").unwrap();
     for len in [PNG.len(), 2 << 20] {
         let reply = api.upload(&Form::img("a.png", picture_of(len))).await;

@@ -1,5 +1,5 @@
-//! The built program as Function Compute runs it: the `x-fc-*` headers, events at `/invoke`, and
-//! its log in JSON.
+//! The built program on Function Compute: the `x-fc-*` headers, events at `/invoke`, and its log in
+//! JSON.
 
 use std::{
     net::SocketAddr,
@@ -22,7 +22,7 @@ use crate::{
 
 const EVENT: &[u8] = include_bytes!("../../events/aliyun-api-gateway-upload.json");
 
-/// Keys as Function Compute puts them into every request: id, secret and token.
+/// Credentials as Function Compute adds them to every request: id, secret and token.
 type Keys = [&'static str; 3];
 
 const MORNING: Keys = [
@@ -35,9 +35,9 @@ const EVENING: Keys = [
     "secret-of-the-evening",
     "token-of-the-evening",
 ];
-/// The keys of a function without a role.
+/// The credentials of a function without a role.
 const NONE: Keys = [""; 3];
-/// With it the program is on Function Compute.
+/// Variable by which the program detects Function Compute.
 pub(crate) const ON_FC: (&str, &str) = ("FC_FUNCTION_NAME", "chat-upload");
 
 /// A function with an OSS bucket.
@@ -48,12 +48,12 @@ struct Function {
 }
 
 impl Function {
-    /// With keys in its environment, too.
+    /// Starts one with credentials in its environment, too.
     async fn start() -> Self {
         Self::with(&[ON_FC], |_| true).await
     }
 
-    /// With no keys but those of its requests.
+    /// Starts one with the credentials of requests only.
     async fn without_keys() -> Self {
         Self::with(&[ON_FC], |name| !name.starts_with("AWS_")).await
     }
@@ -86,7 +86,7 @@ impl Function {
         self.upload(&headers_of(keys)).await
     }
 
-    /// Who signed the objects, in their order. The start's own call to the bucket is not theirs.
+    /// Returns the key ids that signed the objects, in order, without the start's own call to the bucket.
     fn signers(&self) -> Vec<String> {
         let mut requests = self.bucket.requests();
         requests.retain(|request| request.operation == Operation::Put);
@@ -102,7 +102,7 @@ fn headers_of([id, secret, token]: Keys) -> [(&'static str, &'static str); 3] {
     ]
 }
 
-/// An event, as the platform hands it over.
+/// Returns an event as the platform sends it.
 pub(crate) fn event(body: impl Into<Body>) -> Request<Body> {
     let request = post("/invoke", "application/octet-stream", body);
     request.header("x-fc-control-path", "/invoke")

@@ -1,4 +1,4 @@
-//! Files that a disk store serves, and those that it never serves.
+//! Files that a disk store serves, and files that it never serves.
 
 use std::{fs, path::Path};
 
@@ -14,7 +14,7 @@ use crate::{
     support::{Form, Local, PNG, Reply, RequestExt as _, TestApi, UPLOAD, empty, get},
 };
 
-/// Puts a file into a store's folder past the program.
+/// Writes a file directly into a store's folder.
 fn put(folder: &Path, path: &str, content: impl AsRef<[u8]>) {
     let path = folder.join(path);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -56,14 +56,14 @@ async fn head_tells_all_and_sends_nothing() {
     assert_harmless(&reply);
 }
 
-/// A program with a folder in which there is `v/a.mp4`, ten bytes long.
+/// A program with a folder that contains `v/a.mp4`, ten bytes long.
 enum Server {
     Router(TestApi),
     Process(Local),
 }
 
 impl Server {
-    /// The Router alone, the local server, and Function Compute with a folder.
+    /// Starts the Router alone, the local server, and Function Compute with a folder.
     fn each() -> [Self; 3] {
         let router = TestApi::new();
         put(router.folder(), "v/a.mp4", b"0123456789");
@@ -75,7 +75,7 @@ impl Server {
         [Self::Router(router), local, fc]
     }
 
-    /// Asks for the file, or for a part of it.
+    /// Requests the file, or a range of it.
     async fn ask(&self, method: Method, headers: &[(&'static str, &str)]) -> Reply {
         let request = empty(method, "/v/a.mp4").with(headers);
         match self {
@@ -100,7 +100,7 @@ async fn a_part_is_served_as_a_player_asks_for_it() {
             ("bytes=8-100", "bytes 8-9/10", "89"),
             ("bytes=8-99999999999999999999999", "bytes 8-9/10", "89"),
             ("Bytes=0-0", "bytes 0-0/10", "0"),
-            // All of it is a part, too.
+            // The whole file is a range, too.
             ("bytes=-10", "bytes 0-9/10", "0123456789"),
             ("bytes=-11", "bytes 0-9/10", "0123456789"),
             ("bytes=-100", "bytes 0-9/10", "0123456789"),
@@ -175,9 +175,9 @@ async fn a_part_of_another_version_is_not_sent() {
 
 #[tokio::test]
 async fn a_server_takes_100_headers_and_not_one_more() {
-    // The Router takes what a server has read.
+    // The Router accepts a parsed request.
     for server in &Server::each()[1..] {
-        // `Host` is one, too.
+        // `Host` is a header, too.
         for (more, expected) in [(98, 200), (99, 200), (100, 431), (1000, 431)] {
             let reply = server.ask(Method::GET, &vec![("x-a", "b"); more]).await;
             assert_eq!(reply.status, expected, "{more}");

@@ -1,5 +1,5 @@
-//! The built program as Lambda runs it: what each gateway gets back, the context's id and deadline,
-//! large events, and events that are none.
+//! The built program on Lambda: responses to each gateway, the context's id and deadline, large events,
+//! and invalid events.
 
 use std::time::{Duration, Instant};
 
@@ -50,7 +50,7 @@ impl Function {
         self.lambda.answer(event.to_string()).await
     }
 
-    /// Sends an event and asserts that the object its answer names has these bytes.
+    /// Sends an event and asserts that the object in its response has these bytes.
     async fn assert_stores(&self, event: &Value, content: &[u8]) {
         let item = self.answer(event).await.item();
         let path = path_of(&item);
@@ -58,13 +58,13 @@ impl Function {
     }
 }
 
-/// The sample upload of a gateway.
+/// Reads the sample upload of a gateway.
 fn sample(gateway: &str) -> Value {
     let path = events::folder().join(format!("{gateway}-upload.json"));
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }
 
-/// The sample upload of a gateway with other bytes in its file.
+/// Reads the sample upload of a gateway and replaces its file's content.
 fn with_file(gateway: &str, content: &[u8]) -> Value {
     let mut event = sample(gateway);
     let form = boundary_of(&event).file("img", "a.png", content).bytes();
@@ -80,7 +80,7 @@ fn boundary_of(event: &Value) -> Form {
     Form::with_boundary(std::str::from_utf8(&line[2..]).unwrap())
 }
 
-/// The names of what an answer holds, and what its values are.
+/// Returns the names of a response's keys, and the types of its values.
 fn shape(answer: &Value) -> Vec<String> {
     let kind = |value: &Value| match value {
         Value::Object(map) if map.values().all(Value::is_string) => "strings",
@@ -158,7 +158,7 @@ async fn every_byte_value_survives_every_gateway() {
 #[tokio::test]
 async fn an_event_as_large_as_lambda_takes_is_stored_whole() {
     let function = Function::start().await;
-    // 4.4 MB of a file are 5.9 MB of an event; the limit is 6 MB.
+    // A file of 4.4 MB makes an event of 5.9 MB; the limit is 6 MB.
     for (gateway, len) in [("apigw-v2", 3_300_000), ("apigw-v1", 4_424_000)] {
         let picture = picture_of(len);
         let event = with_file(gateway, &picture);
@@ -245,7 +245,7 @@ async fn an_event_that_keeps_the_instance_warm_is_no_request() {
     assert!(requests <= 1, "{lines:?}");
 }
 
-/// Asserts that a function whose bucket fails so says it before its deadline and leaves nothing.
+/// Asserts that a function with this bucket fault answers before its deadline and leaves nothing.
 async fn assert_tells_in_time(on: Operation, fault: Fault, times: usize) {
     let function = Function::start().await;
     function.lambda.asked().await;
@@ -284,7 +284,7 @@ async fn as_many_events_run_at_once_as_lambda_says() {
     let slow = Fault::Slow(Duration::from_secs(2));
     function.bucket.fail(Operation::Put, slow, 4);
     let event = sample("apigw-v2");
-    let is_being_stored = |it: &&Recorded| it.operation == Operation::Put && it.under_way;
+    let is_being_stored = |it: &&Recorded| it.operation == Operation::Put && it.in_progress;
     let are_four = |now: &Contents| now.requests().iter().filter(is_being_stored).count() == 4;
     let four_at_once = function.bucket.wait_until(are_four);
     let answers = join_all((0..4).map(|_| function.answer(&event)));

@@ -1,6 +1,5 @@
-//! A client of the direct lane: asks the function for leave, posts the form to whoever takes it, as
-//! `uni.uploadFile` does, and asks for completion. Over every kind of store and through every way into
-//! the program.
+//! A client of direct uploads: requests a policy, posts the form to the bucket or the disk store's route,
+//! as `uni.uploadFile` does, and completes the upload. For every kind of store and every driver.
 
 use std::{collections::BTreeMap, net::SocketAddr};
 
@@ -11,34 +10,34 @@ use serde_json::{Value, json};
 
 use crate::{
     bucket_double::{BUCKET, BucketDouble, Dialect},
-    drivers::{Door, Way},
+    drivers::{Driver, Program},
     support::{FOLDER, Form, PNG, Reply, RequestExt as _, TestApi, UPLOAD, post, send},
 };
 
-/// The route that asks for leave to upload.
+/// The route that returns an upload policy.
 pub(crate) const POLICY: &str = "/api/chat/uploadPolicy";
-/// The route that looks at the upload and makes it visible.
+/// The route that checks an upload and publishes it.
 pub(crate) const COMPLETE: &str = "/api/chat/uploadComplete";
-/// The route that takes an upload back.
+/// The route that recalls an upload.
 pub(crate) const RECALL: &str = "/api/chat/uploadRecall";
-/// Where a disk store takes the form.
+/// The route to which a disk store's form is posted.
 pub(crate) const PENDING: &str = "/api/chat/uploadPending";
 
-/// Signs tickets and recall tokens, and nothing else.
+/// Secret that signs tickets and recall tokens only.
 pub(crate) const SIGNING: (&str, &str) = ("UPLOAD_SIGNING_SECRET", "only the function knows this");
 
-/// A request that posts JSON.
+/// Returns a request that posts JSON.
 pub(crate) fn post_json(path: &str, arguments: &Value) -> Request<Body> {
     post(path, "application/json", arguments.to_string())
 }
 
-/// The form that `uni.uploadFile({...upload, filePath})` sends: the fields, then the file.
+/// Builds the form that `uni.uploadFile({...upload, filePath})` sends: the fields, then the file.
 pub(crate) fn uni_form(upload: &Value, name: &str, content: impl AsRef<[u8]>) -> Form {
     let form = fields(upload);
     form.file(upload["name"].as_str().unwrap(), name, content)
 }
 
-/// The fields alone.
+/// Builds a form of the fields alone.
 pub(crate) fn fields(upload: &Value) -> Form {
     let fields = upload["formData"].as_object().unwrap().iter();
     fields.fold(Form::new(), |form, (name, value)| {
@@ -46,7 +45,7 @@ pub(crate) fn fields(upload: &Value) -> Form {
     })
 }
 
-/// Where an address leads: socket and path.
+/// Splits a URL into socket address and path.
 pub(crate) fn target(url: &str) -> (SocketAddr, String) {
     let (authority, path) = url
         .strip_prefix("http://")
@@ -56,40 +55,40 @@ pub(crate) fn target(url: &str) -> (SocketAddr, String) {
     (authority.parse().unwrap(), format!("/{path}"))
 }
 
-/// The function over one store, and a client of both.
+/// The function with one store, and a client of both.
 pub(crate) struct Lane {
-    pub(crate) door: Door,
-    /// `None` for a folder.
+    pub(crate) program: Program,
+    /// `None` for a disk store.
     pub(crate) bucket: Option<BucketDouble>,
     token: Option<String>,
 }
 
 impl Lane {
-    /// Through this way into the program, with tokens and the store it goes with.
-    pub(crate) async fn start(way: Way, vars: &[(&'static str, &str)]) -> Self {
-        let (door, bucket) = Door::open(way, vars).await;
-        Self::through(door, bucket)
+    /// Starts the program of this driver, with its store; uploads need a token.
+    pub(crate) async fn start(driver: Driver, vars: &[(&'static str, &str)]) -> Self {
+        let (program, bucket) = Program::open(driver, vars).await;
+        Self::through(program, bucket)
     }
 
-    fn through(door: Door, bucket: Option<BucketDouble>) -> Self {
+    fn through(program: Program, bucket: Option<BucketDouble>) -> Self {
         if let Some(bucket) = &bucket {
-            // The rights that the templates give: keys may be listed below these alone.
+            // The permissions in the templates: only keys with these prefixes may be listed.
             bucket.list_only(&["images/", "pending/"]);
         }
         Self {
-            door,
+            program,
             bucket,
             token: None,
         }
     }
 
-    /// One over each kind of store, with a signing secret and these variables.
+    /// Starts one for each kind of store, with a signing secret and these variables.
     pub(crate) async fn each(vars: &[(&str, &str)]) -> [Self; 3] {
         let [s3, oss] = Self::buckets(vars).await;
         [Self::disk(vars), s3, oss]
     }
 
-    /// One over each kind of bucket.
+    /// Starts one for each kind of bucket.
     pub(crate) async fn buckets(vars: &[(&str, &str)]) -> [Self; 2] {
         [Self::s3(vars).await, Self::oss(vars).await]
     }
@@ -110,7 +109,7 @@ impl Lane {
         Self::changed(Some(BucketDouble::start(dialect).await), vars, |_| {})
     }
 
-    /// With settings that no variable sets.
+    /// Starts one with settings that no variable sets.
     pub(crate) fn changed(
         bucket: Option<BucketDouble>,
         vars: &[(&str, &str)],
@@ -118,29 +117,29 @@ impl Lane {
     ) -> Self {
         let vars = [&[SIGNING], vars].concat();
         let api = TestApi::changed(bucket.as_ref(), &vars, change);
-        Self::through(Door::Router(Box::new(api)), bucket)
+        Self::through(Program::Router(Box::new(api)), bucket)
     }
 
-    /// From now on with this token.
+    /// Sends this token from now on.
     pub(crate) fn signed_in(mut self, token: String) -> Self {
         self.token = Some(token);
         self
     }
 
-    /// The Router of a lane without a socket.
+    /// Returns the Router of a lane without a socket.
     pub(crate) fn api(&self) -> &TestApi {
-        match &self.door {
-            Door::Router(api) => api,
+        match &self.program {
+            Program::Router(api) => api,
             _ => panic!("a lane of another process"),
         }
     }
 
-    /// Which store it is, for messages.
+    /// Names the kind of store, for messages.
     pub(crate) fn kind(&self) -> &'static str {
         self.by_store(["s3", "oss", "disk"])
     }
 
-    /// One of three, for S3, OSS and a folder.
+    /// Selects one of three values, for S3, OSS and a disk store.
     pub(crate) fn by_store<T: Copy>(&self, [s3, oss, disk]: [T; 3]) -> T {
         match self.bucket.as_ref().map(BucketDouble::dialect) {
             Some(Dialect::S3) => s3,
@@ -153,22 +152,22 @@ impl Lane {
         self.bucket.as_ref().expect("a lane with a bucket")
     }
 
-    /// The host that the function is asked at: where its socket is, if a form may lead there.
+    /// Returns the Host of requests: the socket's address, if forms may be posted there.
     fn host(&self) -> String {
-        match &self.door {
-            Door::Local(local) => local.addr.to_string(),
+        match &self.program {
+            Program::Local(local) => local.addr.to_string(),
             _ => "chat.example.com".to_owned(),
         }
     }
 
-    /// Sends a request to the function, with the token if there is one and it has none.
+    /// Sends a request to the function, with this lane's token unless it has one.
     pub(crate) async fn send(&self, request: Request<Body>) -> Reply {
         let mut request = request.header("host", self.host());
         if let Some(token) = &self.token {
             let token = token.parse().unwrap();
             request.headers_mut().entry("token").or_insert(token);
         }
-        self.door.send(request).await.unwrap()
+        self.program.send(request).await.unwrap()
     }
 
     pub(crate) async fn ask(&self, path: &str, arguments: &Value) -> Reply {
@@ -181,12 +180,12 @@ impl Lane {
         self.send(request).await
     }
 
-    /// Leave to upload a file of this name.
+    /// Requests a policy to upload a file of this name.
     pub(crate) async fn policy(&self, name: &str) -> Value {
         self.ask(POLICY, &json!({"name": name})).await.data()
     }
 
-    /// Posts a form to whoever takes it: the bucket over its socket, or the function.
+    /// Posts a form to the bucket over its socket, or to the function.
     pub(crate) async fn post_form(&self, upload: &Value, form: &Form) -> Reply {
         let url = upload["url"].as_str().unwrap();
         match &self.bucket {
@@ -197,8 +196,8 @@ impl Lane {
             }
             None => {
                 assert_eq!(url, format!("http://{}{PENDING}", self.host()));
-                // The form is its own leave: no token goes along.
-                self.door.send(form.to(PENDING)).await.unwrap()
+                // The signed form needs no token.
+                self.program.send(form.to(PENDING)).await.unwrap()
             }
         }
     }
@@ -206,7 +205,7 @@ impl Lane {
     /// Sends a file as `policy` allows.
     pub(crate) async fn put(&self, policy: &Value, content: impl AsRef<[u8]>) -> Reply {
         let upload = &policy["upload"];
-        // The name that an app gives a file it has recorded, and the type it guesses.
+        // Name and type as an app sends them for a recorded file.
         self.post_form(upload, &uni_form(upload, "tmp_1712.bin", content))
             .await
     }
@@ -218,7 +217,7 @@ impl Lane {
         assert_eq!(reply.status, 200, "{}: {text}", self.kind());
     }
 
-    /// Sends a file that then waits for its completion; its policy.
+    /// Sends a file without completing it; returns its policy.
     pub(crate) async fn waiting(&self, content: impl AsRef<[u8]>) -> Value {
         let policy = self.policy("a.png").await;
         self.put_well(&policy, content).await;
@@ -230,14 +229,14 @@ impl Lane {
             .await
     }
 
-    /// All three calls; the item.
+    /// Makes all three calls and returns the item.
     pub(crate) async fn upload(&self, name: &str, content: impl AsRef<[u8]>) -> Value {
         let policy = self.policy(name).await;
         self.put_well(&policy, content).await;
         self.complete(&policy).await.item()
     }
 
-    /// The item of a file sent through each route that stores one.
+    /// Sends a file through each route that stores one; returns their items.
     pub(crate) async fn items(&self) -> [Value; 3] {
         let main = self.send(Form::picture().to(UPLOAD)).await.item();
         let form = Form::new().file("file", "a.png", PNG);
@@ -247,21 +246,21 @@ impl Lane {
         [main, folder, direct]
     }
 
-    /// Everything in the store, hidden files included: key → bytes.
+    /// Returns everything in the store, including hidden files: key → bytes.
     pub(crate) fn contents(&self) -> BTreeMap<String, Bytes> {
         if let Some(bucket) = &self.bucket {
             let objects = bucket.objects().into_iter();
             return objects.map(|(key, object)| (key, object.bytes)).collect();
         }
-        let files = match &self.door {
-            Door::Local(local) => local.files(),
+        let files = match &self.program {
+            Program::Local(local) => local.files(),
             _ => self.api().files(),
         };
         let files = files.into_iter();
         files.map(|(key, bytes)| (key, bytes.into())).collect()
     }
 
-    /// The keys of everything stored.
+    /// Returns the keys of all stored objects.
     pub(crate) fn keys(&self) -> Vec<String> {
         self.contents().into_keys().collect()
     }
@@ -270,12 +269,12 @@ impl Lane {
         self.contents()[key].clone()
     }
 
-    /// Uploads in parts that are neither completed nor aborted.
+    /// Counts multipart uploads that are neither completed nor aborted.
     pub(crate) fn open_uploads(&self) -> usize {
         self.bucket.as_ref().map_or(0, BucketDouble::open_uploads)
     }
 
-    /// Asserts that this is all there is, and that no upload in parts is open.
+    /// Asserts that these are the only objects, and that no multipart upload is open.
     #[track_caller]
     pub(crate) fn assert_holds(&self, keys: &[&str]) {
         assert_eq!(self.keys(), keys, "{}", self.kind());
@@ -283,12 +282,12 @@ impl Lane {
     }
 }
 
-/// The key that a policy is for.
+/// Returns the key of a policy.
 pub(crate) fn pending_key(policy: &Value) -> &str {
     policy["upload"]["formData"]["key"].as_str().unwrap()
 }
 
-/// An item without what differs from answer to answer: what was found in a file is told once.
+/// Returns an item without the fields that differ between responses: `geo` is reported only once.
 pub(crate) fn lasting(item: &Value) -> Value {
     let mut item = item.clone();
     for key in ["recall_token", "geo"] {

@@ -1,6 +1,6 @@
-//! How often one client may upload (`f62`), how many requests a process takes at a time, and how long
-//! a client may take: through the Router where that shows it, over a real socket where only a socket
-//! does. The plain cases of the last two stand in `failures.rs`.
+//! Rate limits (`f62`), limits of concurrent requests, and timeouts for clients: with the Router where
+//! that is enough, else over a real socket. The plain cases of the last two are in
+//! `failures.rs`.
 
 use std::{future::pending, iter, net::SocketAddr, sync::atomic::Ordering, time::Duration};
 
@@ -26,18 +26,18 @@ use crate::{
         Form, Local, Reply, RequestExt as _, TIMEOUT, TestApi, UPLOAD, empty, get, metered,
         stalled, unread,
     },
-    tokens::{JWT, of_guest, of_user},
+    tokens::{JWT, guest_jwt, user_jwt},
     wire::{self, Wire},
 };
 
-// Rates
+// Rate limits
 
 /// An upload of one picture.
 fn upload() -> Request<Body> {
     Form::picture().to(UPLOAD)
 }
 
-/// As the runtime says where it comes from.
+/// Adds the client's address, as a runtime does.
 fn from(client: &str, request: Request<Body>) -> Request<Body> {
     request.arriving(Arrival {
         client: Some(client.parse().unwrap()),
@@ -45,7 +45,7 @@ fn from(client: &str, request: Request<Body>) -> Request<Body> {
     })
 }
 
-/// An upload that came through proxies, or says so.
+/// Returns an upload that came through proxies, or claims so.
 fn forwarded(client: &str, by: impl AsRef<[u8]>) -> Request<Body> {
     from(client, upload()).and("x-forwarded-for", by)
 }
@@ -57,17 +57,17 @@ fn assert_too_many(reply: &Reply) {
     assert!((1..=60).contains(&seconds), "{seconds}");
 }
 
-/// With one upload per minute for every client, so that a second one tells who is taken for whom.
+/// Allows one upload per minute and client, so that a second one shows which clients are the same.
 fn once_a_minute(vars: &[(&str, &str)]) -> TestApi {
     TestApi::with(&[&[("UPLOAD_RATE_PER_MIN", "1")], vars].concat())
 }
 
-/// Likewise, behind so many proxies.
+/// Likewise, with this many trusted proxies.
 fn behind(hops: &str) -> TestApi {
     once_a_minute(&[("UPLOAD_TRUSTED_HOPS", hops)])
 }
 
-/// Asserts that these uploads are all taken for one client's: the first is stored, no other.
+/// Asserts that these uploads count for one client: only the first is stored.
 async fn assert_one_client(api: &TestApi, uploads: impl IntoIterator<Item = Request<Body>>) {
     for (count, request) in uploads.into_iter().enumerate() {
         let reply = api.send(request).await;
@@ -79,7 +79,7 @@ async fn assert_one_client(api: &TestApi, uploads: impl IntoIterator<Item = Requ
     }
 }
 
-/// Asserts that each of these uploads is taken for a client of its own, or is not counted.
+/// Asserts that each of these uploads counts for another client, or for none.
 async fn assert_different_clients(api: &TestApi, uploads: impl IntoIterator<Item = Request<Body>>) {
     for (count, request) in uploads.into_iter().enumerate() {
         assert_eq!(api.send(request).await.status, 200, "{count}");
@@ -90,21 +90,21 @@ async fn assert_different_clients(api: &TestApi, uploads: impl IntoIterator<Item
 #[tokio::test]
 async fn f62_a_user_is_counted_by_id_wherever_the_calls_come_from() {
     let sent = |token: &str, address: &str| from(address, upload()).and("token", token);
-    for token in [of_user("7"), of_guest("7")] {
+    for token in [user_jwt("7"), guest_jwt("7")] {
         let addresses = ["192.0.2.1", "192.0.2.2", "2001:db8::1"];
         let uploads = addresses.map(|address| sent(&token, address));
         assert_one_client(&once_a_minute(&[JWT]), uploads).await;
     }
     let ids = ["7", "8", "", "192.0.2.1", "address 192.0.2.1"].map(|id| format!("u{id}"));
-    let uploads = ids.map(|id| sent(&of_user(&id), "192.0.2.1"));
+    let uploads = ids.map(|id| sent(&user_jwt(&id), "192.0.2.1"));
     assert_different_clients(&once_a_minute(&[JWT]), uploads).await;
 }
 
 #[tokio::test]
 async fn f62_a_user_whose_token_is_in_the_form_is_counted_too() {
-    let form = Form::new().text("token", &of_user("7")).and_picture();
+    let form = Form::new().text("token", &user_jwt("7")).and_picture();
     let [one, other] = ["192.0.2.1", "192.0.2.2"].map(|client| from(client, form.to(UPLOAD)));
-    let in_header = upload().and("token", of_user("7"));
+    let in_header = upload().and("token", user_jwt("7"));
     assert_one_client(&once_a_minute(&[JWT]), [one, other, in_header]).await;
 }
 
@@ -140,7 +140,7 @@ async fn f62_the_entry_of_the_first_trusted_proxy_counts() {
         3 | 192.0.2.1,a,b        | 192.0.2.1,c,d           | 192.0.2.7,192.0.2.1,e,f
         ",
     ) {
-        // A blank at the end is not of the entry.
+        // A trailing blank is not part of the entry.
         let end = ["", " "][usize::from(hops == "1")];
         let entries = [one.to_owned(), two.to_owned(), format!("{three}{end}")];
         let uploads = entries.map(|list| forwarded("10.9.9.9", list));
@@ -240,7 +240,7 @@ async fn f62_who_is_refused_is_refused_before_the_body() {
 #[tokio::test]
 async fn f62_a_token_that_is_refused_takes_nothing_of_its_users_share() {
     let api = once_a_minute(&[JWT]);
-    let good = of_user("7");
+    let good = user_jwt("7");
     let forged = format!("{}A", &good[..good.len() - 1]);
     for token in [forged.as_str(), ""] {
         let request = from("192.0.2.1", upload()).and("token", token);
@@ -265,9 +265,9 @@ async fn f62_what_is_no_upload_is_not_counted() {
     assert_eq!(api.send(from("192.0.2.1", upload())).await.status, 200);
 }
 
-// Requests at a time
+// Concurrent requests
 
-/// Tries until it is so.
+/// Polls until the condition is true.
 async fn until(is_so: impl AsyncFn() -> bool) {
     let trying = async {
         while !is_so().await {
@@ -314,7 +314,7 @@ async fn failures_and_panics_give_their_places_back() {
     let form = Form::picture();
     for _ in 0..3 {
         assert_eq!(api.upload(&Form::img("a.png", "<html>")).await.status, 415);
-        // Who reads it panics.
+        // Reading it panics.
         let request = form.with_body(unread(form.bytes().len() as u64));
         assert_eq!(api.send(request).await.status, 500);
         let given_up = api.send(form.with_body(stalled(form.unclosed())));
@@ -326,14 +326,14 @@ async fn failures_and_panics_give_their_places_back() {
 
 // Slow clients
 
-/// A Router behind a real socket, in this process.
+/// A Router on a real socket, in this process.
 struct Slow {
     api: TestApi,
     addr: SocketAddr,
 }
 
 impl Slow {
-    /// Waits so long for a byte of a body and for all headers; `limit` is for a whole request.
+    /// Sets the timeouts for a byte of a body and for all headers; `limit` is for a whole request.
     async fn with(idle: Duration, limit: Duration) -> Self {
         let api = TestApi::changed(None, &[], |config| {
             config.api.idle = idle;
@@ -392,7 +392,7 @@ async fn headers_that_trickle_for_ever_end_the_connection() {
     assert_eq!(answer_to_trickle(slow.addr, lines).await, "");
 }
 
-/// Sends a piece every 5 ms until the connection is closed; all that was answered.
+/// Sends a piece every 5 ms until the connection is closed; returns the response.
 async fn answer_to_trickle(
     addr: SocketAddr,
     pieces: impl Iterator<Item = Vec<u8>> + Send + 'static,
@@ -409,7 +409,7 @@ async fn answer_to_trickle(
     });
     let mut answer = Vec::new();
     let closed = tokio::time::timeout(TIMEOUT, read.read_to_end(&mut answer)).await;
-    // However it is closed: what the client still sends may turn the end into a reset.
+    // Data still in flight may turn the close into a reset.
     let _ = closed.expect("the connection is closed");
     trickle.abort();
     String::from_utf8(answer).unwrap()
@@ -451,7 +451,7 @@ async fn one_connection_too_many_closes_the_longest_idle_one() {
         assert_eq!(wire.get("/healthz").await.status, 200);
         open.push(wire);
     }
-    // The first one is busy from now on, so the second is idle longest.
+    // The first one is busy from now on, so the second has been idle longest.
     let form = Form::picture();
     assert_eq!(open[0].ask_first(&form).await.status, 100);
 
@@ -496,7 +496,7 @@ async fn a_client_that_does_not_read_loses_its_connection() {
 #[tokio::test]
 async fn requests_without_a_token_leave_half_of_the_places_to_others() {
     let server = Local::with(&[JWT, ("UPLOAD_MAX_IN_FLIGHT", "4")]);
-    let form = Form::new().text("token", &of_user("8")).and_picture();
+    let form = Form::new().text("token", &user_jwt("8")).and_picture();
     let begun = async || {
         let mut wire = Wire::connect(server.addr).await;
         (wire.ask_first(&form).await, wire)
@@ -515,10 +515,10 @@ async fn requests_without_a_token_leave_half_of_the_places_to_others() {
     let mut first = Wire::asked_for(server.addr, &form).await;
     let second = Wire::asked_for(server.addr, &form).await;
     begun().await.0.assert_refused("busy");
-    let with_token = form.to(UPLOAD).header("token", of_user("7"));
+    let with_token = form.to(UPLOAD).header("token", user_jwt("7"));
     assert_eq!(server.send(with_token).await.status, 200);
 
-    // One that brings its token in the form makes room for another, as does one that goes.
+    // A token in the form frees a slot for another request, as does a disconnect.
     let (token, picture) = (form.bytes(), form.bytes());
     let (token, picture) = (&token[..token.len() - 60], &picture[picture.len() - 60..]);
     first.send(token).await;
@@ -532,14 +532,14 @@ async fn requests_without_a_token_leave_half_of_the_places_to_others() {
 #[tokio::test(start_paused = true)]
 async fn a_request_has_ten_seconds_to_bring_the_token_that_it_needs() {
     let api = TestApi::with(&[JWT]);
-    let form = Form::new().text("token", &of_user("7")).and_picture();
+    let form = Form::new().text("token", &user_jwt("7")).and_picture();
     let no_token_yet = Form::new().text("remark", "later");
     let start = tokio::time::Instant::now();
     let request = form.with_body(stalled(no_token_yet.unclosed()));
     api.send(request).await.assert_refused("client_too_slow");
     assert_eq!(start.elapsed(), Duration::from_secs(10));
 
-    // With its token it has until it falls silent, as anybody.
+    // With its token only the idle timeout applies.
     let start = tokio::time::Instant::now();
     let request = form.with_body(stalled(form.unclosed()));
     api.send(request).await.assert_refused("client_too_slow");

@@ -1,4 +1,4 @@
-//! Logs of hostile requests (`h78`): no name makes a line of its own, and no secret is in it.
+//! Logs of hostile requests (`h78`): no name starts a line, and no secret is logged.
 
 use std::{
     cell::RefCell,
@@ -12,11 +12,11 @@ use crate::{
 };
 
 thread_local! {
-    /// All that this thread has logged, once it wants to know.
+    /// Log of this thread, if it is recorded.
     static LOG: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
 }
 
-/// Where the log of the whole test binary goes: to the thread that wrote it, or nowhere.
+/// Writer of the whole test binary's log: per thread, or discarded.
 struct ToThread;
 
 impl Write for ToThread {
@@ -30,14 +30,14 @@ impl Write for ToThread {
     }
 }
 
-/// All that is logged on this thread, on which `#[tokio::test]` runs everything but the doubles.
+/// Log of this thread, on which `#[tokio::test]` runs everything but the doubles.
 pub(crate) struct Log;
 
 impl Log {
-    /// Begins to collect it, written as the program writes it on a laptop.
+    /// Starts recording, in the format that the program uses on a laptop.
     ///
-    /// One subscriber for the process: with one per test, a line that another thread reached first
-    /// is remembered as unwanted by all.
+    /// One subscriber for the process: with one per test, `tracing` caches a callsite that another thread
+    /// reached first as disabled for all.
     pub(crate) fn new() -> Self {
         static INSTALLED: Once = Once::new();
         INSTALLED.call_once(|| {
@@ -49,7 +49,7 @@ impl Log {
         Self
     }
 
-    /// All since then.
+    /// Returns the log since then.
     fn text(&self) -> String {
         LOG.with_borrow(|log| String::from_utf8(log.clone().unwrap()).unwrap())
     }
@@ -62,7 +62,7 @@ impl Log {
         assert!(found, "no line with {parts:?} in\n{text}");
     }
 
-    /// Neither these nor any signature that was sent.
+    /// Asserts that it contains neither these texts nor any signature that was sent.
     #[track_caller]
     pub(crate) fn assert_holds_none_of(&self, secrets: &[&str], requests: &[Recorded]) {
         let text = self.text();

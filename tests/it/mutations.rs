@@ -1,8 +1,7 @@
-//! Valid requests with a few things changed at random, sent to the built program over real sockets:
-//! whatever comes, the answer is one that README names, nothing is left behind, memory stays as it
-//! is.
+//! Random mutations of valid requests, sent to the built program over real sockets: each response is
+//! documented in README, nothing is left behind, and memory does not grow.
 //!
-//! The seed is fixed; `CHAT_UPLOAD_MUTATIONS=10000` sends so many instead of 1,000.
+//! The seed is fixed; `CHAT_UPLOAD_MUTATIONS=10000` sends that many instead of 1,000.
 
 use std::{collections::BTreeMap, iter, time::Duration};
 
@@ -20,24 +19,24 @@ use crate::{
         ADMIN, FOLDER, Form, Local, PNG, Process, Reply, UPLOAD, bucket_vars, owned, picture_of,
         send,
     },
-    tokens::{JWT, of_guest, of_user},
+    tokens::{JWT, guest_jwt, user_jwt},
 };
 
 /// Longest wait for one answer; the limits for slow clients are longer.
 const PER_REQUEST: Duration = Duration::from_secs(10);
-/// After so many requests everything that is made once has been made.
+/// Requests after which all lazy initialisation is done.
 const WARM: usize = 100;
-/// Most memory that may have come since, in KiB: the buffers of one large upload, and what an
-/// allocator keeps. With 10,000 mutations a leak of 3 KiB in each is more.
+/// Most memory growth after that, in KiB: the buffers of one large upload, and what an allocator
+/// keeps. With 10,000 mutations a leak of 3 KiB in each exceeds it.
 const MORE_KIB: u64 = 12 * 1024;
-/// One upload in so many is too large for a single put.
+/// One upload in this many is too large for a single put.
 const LARGE_EVERY: usize = 250;
 
-/// Chance from a seed, so that a failure can be repeated.
+/// A seeded random generator, so that a failure can be reproduced.
 struct Chance(fastrand::Rng);
 
 impl Chance {
-    /// A number below `end`; 0 when there is none.
+    /// Returns a number below `end`; 0 if `end` is 0.
     fn below(&mut self, end: usize) -> usize {
         self.0.usize(..end.max(1))
     }
@@ -46,7 +45,7 @@ impl Chance {
         all[self.below(all.len())].clone()
     }
 
-    /// A stretch of `bytes`, short more often than long.
+    /// Returns a range of `bytes`, more often short than long.
     fn stretch(&mut self, bytes: &[u8]) -> std::ops::Range<usize> {
         let start = self.below(bytes.len() + 1);
         let longest = self.one_of(&[1, 4, 40, 1000]);
@@ -83,9 +82,9 @@ impl Draft {
         }
     }
 
-    /// The requests that honest clients send.
+    /// Returns the requests of well-behaved clients.
     fn honest() -> Vec<Self> {
-        let (user, guest) = (of_user("7"), of_guest("g"));
+        let (user, guest) = (user_jwt("7"), guest_jwt("g"));
         let picture = Form::picture();
         let class = Form::new()
             .text("imageClassId", "3")
@@ -109,10 +108,10 @@ impl Draft {
         ]
     }
 
-    /// Too large for a single put into a bucket, and now and then broken off at its end.
+    /// Returns an upload too large for a single put, sometimes truncated.
     fn large(chance: &mut Chance) -> Self {
         let form = Form::img("a.png", picture_of(9 << 20));
-        let mut draft = Self::post(UPLOAD, &form, &of_user("7"));
+        let mut draft = Self::post(UPLOAD, &form, &user_jwt("7"));
         let end = draft.body.len();
         let kept = chance.one_of(&[end, end - 10, end - 60, end - 500_000]);
         draft.body.truncate(kept);
@@ -139,7 +138,7 @@ impl Draft {
         }
     }
 
-    /// Changes a header's value within what may stand in one.
+    /// Changes a header's value, with valid characters only.
     fn mutate_header(&mut self, chance: &mut Chance) {
         let names: Vec<_> = self.headers.keys().cloned().collect();
         if let Some(value) = self.headers.get_mut(&chance.one_of(&names)) {
@@ -148,7 +147,7 @@ impl Draft {
         }
     }
 
-    /// Adds a header that no client would send, or takes one away.
+    /// Adds a header that no client would send, or removes one.
     fn odd_header(&mut self, chance: &mut Chance) {
         let names = "accept authorization content-encoding cookie range x-forwarded-for \
                      x-forwarded-proto x-request-id access-control-request-method if-none-match";
@@ -173,7 +172,7 @@ impl Draft {
         }
     }
 
-    /// Changes one character of a token, wherever it stands.
+    /// Changes one character of a token, in a header, the query or the form.
     fn mutate_token(&mut self, chance: &mut Chance) {
         let other = chance.one_of(b"A.-_=z9");
         let in_form = memchr::memmem::find(&self.body, b"name=\"token\"\r\n\r\n").map(|at| at + 16);
@@ -186,7 +185,7 @@ impl Draft {
         token[at] = other;
     }
 
-    /// `None` when the changes made it no HTTP.
+    /// Builds the request; `None` if the changes made it invalid HTTP.
     fn request(&self) -> Option<Request<Body>> {
         let mut target = format!("/{}", self.path.trim_start_matches('/'));
         if !self.query.is_empty() {
@@ -200,7 +199,7 @@ impl Draft {
     }
 }
 
-/// Flips, inserts, deletes, doubles, moves or cuts.
+/// Flips, inserts, deletes, duplicates, moves or truncates bytes.
 fn mutate_bytes(bytes: &mut Vec<u8>, chance: &mut Chance) {
     const WORDS: [&[u8]; 12] = [
         b"\r\n",
@@ -241,7 +240,7 @@ fn mutate_bytes(bytes: &mut Vec<u8>, chance: &mut Chance) {
     }
 }
 
-/// Changes text likewise, within these characters.
+/// Changes text in the same ways, with these characters.
 fn mutate_text(text: &mut String, alphabet: &[u8], chance: &mut Chance) {
     let mut bytes = std::mem::take(text).into_bytes();
     let at = chance.below(bytes.len() + 1);
@@ -258,8 +257,8 @@ fn mutate_text(text: &mut String, alphabet: &[u8], chance: &mut Chance) {
     *text = String::from_utf8(bytes).unwrap();
 }
 
-/// How many files an answer says it stored; panics at one that README does not name, and at a
-/// 5xx, which may not come of what a client sends.
+/// Returns how many files a response reports as stored; panics at one that README does not document,
+/// and at a 5xx, which no client input may cause.
 fn files_stored(reply: &Reply, draft: &Draft) -> usize {
     let json = reply.json();
     let code = json["code"].as_str().unwrap_or("ok");
@@ -288,8 +287,8 @@ fn mutations() -> usize {
     given.map_or(1000, |given| given.parse().unwrap())
 }
 
-/// Sends mutations to the program; asserts its answers and its memory, and returns how many files it
-/// says it stored.
+/// Sends mutations to the program; asserts its responses and its memory, and returns how many files it
+/// reports as stored.
 async fn send_mutations(process: &Process, addr: std::net::SocketAddr, seed: u64) -> usize {
     let mut chance = Chance(fastrand::Rng::with_seed(seed));
     let honest = Draft::honest();

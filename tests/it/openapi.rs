@@ -1,4 +1,4 @@
-//! `docs/openapi.yaml` names the routes that there are, with their methods, and the failures that can be answered.
+//! `docs/openapi.yaml` describes all routes, with their methods, and all failures.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -9,7 +9,7 @@ use std::{
 use crate::{readme::failures_of_the_program, security::source_below, support::assert_same};
 
 const OPENAPI: &str = include_str!("../../docs/openapi.yaml");
-/// Everything below the store's root; the fallback of the route table.
+/// The path of files in the store; the fallback of the route table.
 const FILES: &str = "/{}";
 
 #[test]
@@ -51,7 +51,7 @@ fn it_names_the_failures_of_the_program_and_no_others() {
     );
 }
 
-/// Path and method → status → name of the shared response, for those that have one.
+/// Returns path and method → status → name of the shared response, for those that have one.
 fn operations() -> BTreeMap<(String, String), BTreeMap<String, String>> {
     let mut found: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
     let (mut path, mut method) = (String::new(), String::new());
@@ -76,7 +76,7 @@ fn operations() -> BTreeMap<(String, String), BTreeMap<String, String>> {
     found
 }
 
-/// Name of a shared response → the codes it may carry.
+/// Returns the name of a shared response → its possible codes.
 fn codes() -> BTreeMap<String, BTreeSet<String>> {
     let mut found: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
     let mut response = String::new();
@@ -95,7 +95,7 @@ fn codes() -> BTreeMap<String, BTreeSet<String>> {
     found
 }
 
-/// The lines that are indented further than `head` and follow it.
+/// Returns the lines after `head` with more indentation.
 fn section(head: &str) -> impl Iterator<Item = &'static str> {
     let indent = head.len() - head.trim_start().len();
     let mut lines = OPENAPI.lines();
@@ -114,7 +114,7 @@ pub(crate) fn without_names(path: &str) -> String {
     pieces.collect()
 }
 
-/// Path → methods, as the calls of `.route(path, methods)` in `src/api` give them.
+/// Returns path → methods, from the calls of `.route(path, methods)` in `src/api`.
 pub(crate) fn routes_of_the_program() -> BTreeMap<String, BTreeSet<String>> {
     let sources = source_below(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/api"));
     let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
@@ -124,7 +124,7 @@ pub(crate) fn routes_of_the_program() -> BTreeMap<String, BTreeSet<String>> {
             Some(literal) => literal.trim_end_matches('"').to_owned(),
             None => constant(&sources, path.trim()),
         };
-        // It has no folder, and is there to say so.
+        // It has no folder, and only answers that.
         if path.ends_with('/') && path != "/" {
             continue;
         }
@@ -137,7 +137,7 @@ pub(crate) fn routes_of_the_program() -> BTreeMap<String, BTreeSet<String>> {
     found
 }
 
-/// The text of `const NAME: &str`, perhaps named with its module.
+/// Returns the text of `const NAME: &str`, with or without its module.
 fn constant(sources: &str, name: &str) -> String {
     let name = name.rsplit(':').next().unwrap();
     let (_, rest) = sources
@@ -146,7 +146,7 @@ fn constant(sources: &str, name: &str) -> String {
     rest.split('"').next().unwrap().to_owned()
 }
 
-/// Where the call that `text` is within ends.
+/// Returns the end of the call that contains `text`.
 fn closing_parenthesis(text: &str) -> usize {
     let mut depth = 1;
     let end = text.find(|c| {

@@ -1,4 +1,4 @@
-//! The page of the local server, its description of the routes, and what the program says to the person who starts it.
+//! The page of the local server, its description of the routes, and its start-up messages.
 
 use std::{collections::BTreeSet, process::Command};
 
@@ -18,7 +18,7 @@ async fn ask(api: &TestApi, host: &str, path: &str) -> Reply {
     api.send(request).await
 }
 
-/// All that stands between `before` and the next quote, each time.
+/// Returns all texts between `before` and the next quote.
 fn named(text: &str, before: &str, quote: char) -> BTreeSet<String> {
     let rests = text.split(before).skip(1);
     rests
@@ -148,7 +148,7 @@ async fn at_home_large_files_and_recalls_need_no_secret() {
     let item = api.upload(&form).await.item();
     let recall = json!({"recall_token": item["recall_token"]});
     api.send(post_json(RECALL, &recall)).await.data();
-    // Another start has another secret.
+    // Each start generates another secret.
     let other = TestApi::with(&[AT_HOME]);
     let other = other.send(post_json(RECALL, &recall)).await;
     assert_eq!(other.json()["code"], "ticket_invalid");

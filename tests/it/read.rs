@@ -1,4 +1,4 @@
-//! Files of a private store: who can read them, where readers are sent, and what is never signed.
+//! Files of a private store: who can read them, where readers are redirected, and what is never signed.
 
 use axum::http::Method;
 use serde_json::Value;
@@ -23,7 +23,7 @@ fn text<'v>(item: &'v Value, name: &str) -> &'v str {
     value.as_str().unwrap_or_else(|| panic!("{name} in {item}"))
 }
 
-/// The path of an item's `url`, and its signature.
+/// Returns the path of an item's `url`, and its signature.
 fn path_and_signature(item: &Value) -> (&str, &str) {
     let url = text(item, "url");
     let path = url.strip_prefix(HOST).unwrap_or(url);
@@ -89,7 +89,7 @@ async fn a_bucket_takes_what_its_readers_are_sent_with() {
         let (addr, head) = location(lane.read(Method::HEAD, path).await);
         let reply = send(addr, empty(Method::HEAD, &head)).await;
         assert_eq!(reply.status, 200);
-        // A signature is for one method.
+        // A signature is valid for one method.
         assert_eq!(send(addr, get(&head)).await.status, 403);
         let bare = whole.split('?').next().unwrap();
         assert_eq!(send(addr, get(bare)).await.status, 403);
@@ -111,7 +111,7 @@ async fn a_folder_sends_parts_and_knows_what_a_reader_has() {
     let reply = lane.read(Method::HEAD, path).await;
     assert_eq!((reply.status.as_u16(), reply.body.len()), (200, 0));
     assert_eq!(reply.header("content-length"), PNG.len().to_string());
-    // The query is for a bucket of OSS.
+    // The query parameter applies to a bucket of OSS.
     let processed = format!("{path}?x-oss-process=image/info");
     assert_eq!(&lane.get(&processed).await.body[..], PNG);
 }
@@ -209,7 +209,7 @@ async fn what_oss_makes_of_a_picture_is_signed_or_refused() {
     assert!(url.contains(signed), "{url}");
     let signature = |url: &str| url.rsplit('=').next().unwrap().to_owned();
     assert_ne!(signature(url), signature(plain.header("location")));
-    // A parameter that does not concern OSS is not passed on.
+    // Parameters that are not for OSS are not passed on.
     let asked = format!("{path}?v=1&x-oss-acl=x&acl");
     let reply = lane.get(&asked).await;
     assert_eq!(reply.header("location"), plain.header("location"));
@@ -232,7 +232,7 @@ async fn what_oss_makes_of_a_picture_is_signed_or_refused() {
         reply.assert_refused("parameter_invalid");
         assert_eq!(reply.headers.get("location"), None, "{bad}");
     }
-    // Without a right signature nobody is told what may be asked for.
+    // Without a valid signature, the allowed parameters are not revealed.
     let wrong = path.replace("/f/", "/f/A");
     let reply = processed(&lane, &wrong, "image/info").await;
     reply.assert_refused("not_found");

@@ -1,5 +1,5 @@
-//! README in both languages: names every variable that is read, every failure and every route, and is
-//! equal in both.
+//! README in both languages: documents every variable, failure and route, and is equal in
+//! both.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,7 +16,7 @@ use crate::{
 const ENGLISH: &str = include_str!("../../README.md");
 const CHINESE: &str = include_str!("../../README.zh-CN.md");
 const BOTH: [(&str, &str); 2] = [("README.md", ENGLISH), ("README.zh-CN.md", CHINESE)];
-/// Where variables are read; `vars.rs` only lists their names.
+/// Modules that read variables; `vars.rs` only lists their names.
 const CONFIG: [&str; 2] = [
     include_str!("../../src/config/bucket.rs"),
     include_str!("../../src/config/mod.rs"),
@@ -61,7 +61,7 @@ fn the_tables_name_every_failure_with_its_status() {
     }
 }
 
-/// Addresses that clients get with an answer and never make themselves.
+/// Paths that clients get in a response and never build themselves.
 const TOLD_IN_ANSWERS: [&str; 2] = ["/api/chat/uploadPending", "/f/{}/{}"];
 
 #[test]
@@ -89,7 +89,7 @@ fn the_tables_name_every_route() {
     }
 }
 
-/// Extensions that are another spelling of a format in the table, or that of its sound alone.
+/// Extensions that are another spelling of a format in the table, or its audio-only variant.
 const OTHER_SPELLINGS: [(&str, &str); 6] = [
     ("jpg", "jpeg"),
     ("hif", "heif"),
@@ -138,7 +138,7 @@ fn the_tables_name_every_format_and_every_extension_that_is_kept() {
     }
 }
 
-/// Extensions of a kind, as the rows `("image/jpeg", &["jpg", "jpeg"])` of `TYPES` give them.
+/// Returns the extensions of a kind, from rows like `("image/jpeg", &["jpg", "jpeg"])` of `TYPES`.
 fn extensions(kind: &str) -> BTreeSet<String> {
     let (_, table) = FORMATS.split_once("const TYPES").unwrap();
     let (table, _) = table.split_once("];").unwrap();
@@ -193,7 +193,7 @@ fn the_figures_are_those_of_performance_md() {
     }
 }
 
-/// Times, rates and sizes of memory with their units, in some lines of a text.
+/// Returns durations, rates and memory sizes with their units, in some lines of a text.
 fn figures(text: &str, is_looked_at: fn(&str) -> bool) -> BTreeSet<String> {
     let is_no_digit = |c: char| !c.is_ascii_digit() && c != '.';
     let mut figures = BTreeSet::new();
@@ -217,7 +217,7 @@ fn variables_that_are_read() -> BTreeSet<String> {
     read
 }
 
-/// Every string literal of a source file before its tests.
+/// Returns every string literal of a source file before its tests.
 fn literals(source: &str) -> Vec<String> {
     let program = source.split("#[cfg(test)]").next().unwrap();
     let is_code = |line: &&str| !line.trim_start().starts_with("//");
@@ -232,12 +232,12 @@ fn is_variable(text: &str) -> bool {
     text.contains('_') && text.chars().all(shouted)
 }
 
-/// Every second piece between these marks.
+/// Returns every second piece between these marks.
 fn odd_pieces(text: &str, mark: &str) -> impl Iterator<Item = String> {
     text.split(mark).skip(1).step_by(2).map(str::to_owned)
 }
 
-/// Texts in backticks.
+/// Returns the texts in backticks.
 fn quoted(text: &str) -> impl Iterator<Item = String> {
     odd_pieces(text, "`")
 }
@@ -251,14 +251,14 @@ fn outside_of_code(readme: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The cells of every table row.
+/// Returns the cells of every table row.
 fn rows(readme: &str) -> impl Iterator<Item = Vec<&str>> {
     outside_of_code(readme)
         .filter_map(|line| line.strip_prefix('|')?.strip_suffix('|'))
         .map(|row| row.split('|').map(str::trim).collect())
 }
 
-/// Variable → defaults quoted in its row.
+/// Returns variable → defaults quoted in its row.
 fn defaults(readme: &str) -> BTreeMap<String, Vec<String>> {
     let variables = rows(readme).filter_map(|row| {
         let named: Vec<_> = quoted(row[0]).filter(|text| is_variable(text)).collect();
@@ -268,7 +268,7 @@ fn defaults(readme: &str) -> BTreeMap<String, Vec<String>> {
     variables.flatten().collect()
 }
 
-/// Status and code, as `row(status, code, text)` gives them.
+/// Returns status and code, from `row(status, code, text)`.
 pub(crate) fn failures_of_the_program() -> BTreeSet<(String, String)> {
     let program = ERRORS.split("#[cfg(test)]").next().unwrap();
     let calls = program.split("row(").skip(1).filter_map(|call| {
@@ -279,7 +279,7 @@ pub(crate) fn failures_of_the_program() -> BTreeSet<(String, String)> {
     calls.collect()
 }
 
-/// Status and codes in a README's rows.
+/// Returns status and codes in a README's rows.
 fn failures_of_the_table(readme: &str) -> BTreeSet<(String, String)> {
     let failures = rows(readme).filter_map(|row| {
         let codes: Vec<_> = quoted(row.get(1)?).collect();
@@ -288,13 +288,13 @@ fn failures_of_the_table(readme: &str) -> BTreeSet<(String, String)> {
     failures.flatten().collect()
 }
 
-/// The text, where it is a status.
+/// Parses a text that is a status.
 fn status_of(text: &str) -> Option<String> {
     let is_status = text.len() == 3 && text.bytes().all(|byte| byte.is_ascii_digit());
     is_status.then(|| text.to_owned())
 }
 
-/// Language and text of every fenced block.
+/// Returns language and text of every fenced block.
 fn code_blocks(readme: &str) -> Vec<String> {
     odd_pieces(readme, "\n```").collect()
 }

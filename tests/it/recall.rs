@@ -1,4 +1,4 @@
-//! Taking an upload back: what the token of an item can do, for whom and for how long.
+//! Recalling an upload: what the token of an item permits, for whom and for how long.
 
 use std::time::Duration;
 
@@ -8,11 +8,11 @@ use crate::{
     bucket_double::{BucketDouble, DENIED, Dialect, Operation},
     lane::{Lane, RECALL, SIGNING},
     support::{Form, PNG, UPLOAD, path_of, post},
-    tokens::{JWT, of_guest, of_user},
+    tokens::{JWT, guest_jwt, user_jwt},
 };
 
 impl Lane {
-    /// The item of a picture sent through the main route.
+    /// Sends an image through the main route and returns its item.
     async fn streamed(&self) -> Value {
         self.send(Form::picture().to(UPLOAD)).await.item()
     }
@@ -32,7 +32,7 @@ async fn every_item_can_be_taken_back_and_nothing_else_goes_with_it() {
             assert_eq!(lane.recall(token).await.data(), "撤回成功");
             let path = path_of(&item).to_owned();
             assert!(!lane.keys().contains(&path), "{path}");
-            // Twice, and by somebody who copied it.
+            // Repeated, and by another user who copied it.
             assert_eq!(lane.recall(token).await.data(), "撤回成功");
         }
         let mut left: Vec<_> = stays.iter().map(|item| path_of(item)).collect();
@@ -76,7 +76,7 @@ async fn arguments_come_as_json_urlencoded_or_in_the_query() {
     lane.assert_holds(&[]);
 }
 
-/// A lane whose recall tokens live so many seconds.
+/// Starts a lane whose recall tokens live this many seconds.
 fn living(bucket: Option<BucketDouble>, seconds: u64) -> Lane {
     Lane::changed(bucket, &[], |config| {
         config.api.direct.recall_life = Duration::from_secs(seconds);
@@ -92,7 +92,7 @@ async fn too_late_is_said_in_the_time_that_is_set() {
         (1, "1 second"),
         (0, "0 seconds"),
     ] {
-        // Made when its life was over, judged where it is longer.
+        // Issued with a life that has passed, verified with a longer one.
         let lane = living(None, 0);
         let item = lane.streamed().await;
         let reply = living(None, seconds).recall(&item["recall_token"]).await;
@@ -128,7 +128,7 @@ async fn a_bucket_that_fails_to_remove_is_told_and_can_be_asked_again() {
 
 #[tokio::test]
 async fn taking_back_is_no_upload_that_counts() {
-    let lane = Lane::disk(&[JWT, ("UPLOAD_RATE_PER_MIN", "1")]).signed_in(of_user("7"));
+    let lane = Lane::disk(&[JWT, ("UPLOAD_RATE_PER_MIN", "1")]).signed_in(user_jwt("7"));
     let item = lane.streamed().await;
     for _ in 0..3 {
         lane.recall(&item["recall_token"]).await.data();
@@ -137,9 +137,9 @@ async fn taking_back_is_no_upload_that_counts() {
 
 #[tokio::test]
 async fn a_guest_who_may_not_upload_any_more_may_not_take_back() {
-    let lane = Lane::disk(&[JWT]).signed_in(of_guest("g"));
+    let lane = Lane::disk(&[JWT]).signed_in(guest_jwt("g"));
     let item = lane.streamed().await;
-    let denied = Lane::disk(&[JWT, ("UPLOAD_GUESTS", "deny")]).signed_in(of_guest("g"));
+    let denied = Lane::disk(&[JWT, ("UPLOAD_GUESTS", "deny")]).signed_in(guest_jwt("g"));
     let reply = denied.recall(&item["recall_token"]).await;
     reply.assert_refused("guest_denied");
 }

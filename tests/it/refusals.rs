@@ -1,5 +1,5 @@
-//! Answers to refused requests: the table of failures, word by word. A test names a failure by its
-//! code and, behind a blank, by the words that its texts quote: `too_large 1 MiB`.
+//! Responses to refused requests: the table of failures, word by word. A test names a failure by its code,
+//! followed by the words that its texts quote: `too_large 1 MiB`.
 
 use serde_json::json;
 
@@ -9,7 +9,7 @@ use crate::{
     support::{Reply, assert_same},
 };
 
-/// Code, status, text in Chinese and in English; `{}` stands for the quoted words.
+/// Code, status, text in Chinese and in English; `{}` is replaced by the quoted words.
 const FAILURES: &str = "\
 already_uploaded | 409 | 上传失败: 文件已经上传过 | Upload failed: the file was uploaded before
 body_malformed | 400 | 上传失败: 请求内容不是有效的 multipart 表单 | Upload failed: not a valid multipart form: {}
@@ -50,7 +50,7 @@ type_refused | 415 | 上传失败: 不支持的文件类型 ({}) | Upload failed
 upload_incomplete | 409 | 上传失败: 文件还没有上传完成 | Upload failed: the file has not been uploaded yet
 wrong_field | 400 | 上传失败: Expected field 'img', but got '{}' | Upload failed: Expected field 'img', but got '{}'";
 
-/// Words that are quoted in both languages, each in its own. Names of formats need no translation.
+/// Quoted words that are translated. Names of formats are not.
 const WORDS: &str = "\
 unknown | 未知类型
 empty file | 空文件
@@ -100,7 +100,7 @@ fn both_texts_of_a_failure_say_the_same_each_in_its_language() {
     }
 }
 
-/// The words of an English text in Chinese.
+/// Translates the words of an English text.
 fn chinese(words: &str) -> String {
     if let Some([_, translated]) = rows(WORDS).find(|[english, _]| *english == words) {
         return translated.to_owned();
@@ -119,7 +119,7 @@ fn chinese(words: &str) -> String {
     })
 }
 
-/// Whether `text` is the template with these words in it, or with any where none are named.
+/// Whether `text` is the template with these words in it, or with any words if there are none.
 fn fits(text: &str, template: &str, words: Option<&str>) -> bool {
     match (template.split_once("{}"), words) {
         (None, _) => text == template,
@@ -137,7 +137,7 @@ impl Reply {
         }
     }
 
-    /// `Err` with the answer where it is not this failure's.
+    /// Returns `Err` with the response if it is not this failure's.
     pub(crate) fn refused(&self, failure: &str) -> Result<(), String> {
         let (code, words) = match failure.split_once(' ') {
             Some((code, words)) => (code, Some(words)),

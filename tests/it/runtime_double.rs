@@ -1,8 +1,8 @@
-//! A Lambda Runtime API in the test process: the function under test polls it as it would poll
-//! Lambda, tests hand it events and get what the function answered.
+//! A Lambda Runtime API in the test process: the function under test polls it like Lambda, and tests
+//! send it events and get the function's responses.
 //!
-//! Only what a runtime client sees is imitated. Nothing is throttled, frozen or billed, no size is
-//! refused, and a function past its deadline is not killed: the caller sees that no answer came.
+//! Imitates only what a runtime client sees. Nothing is throttled, frozen or billed, no size is
+//! refused, and a function past its deadline is not killed: the caller gets no response.
 //! <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>
 
 use std::collections::HashMap;
@@ -32,7 +32,7 @@ use crate::support::{Reply, owned};
 const FUNCTION_ARN: &str = "arn:aws:lambda:us-east-1:123456789012:function:chat-upload";
 const TRACE_ID: &str = "Root=1-6800902c-0123456789abcdef01234567;Sampled=0";
 const DEFAULT_DEADLINE: Duration = Duration::from_secs(30);
-/// Longer than any answer should take, short enough to name the hanging test.
+/// Longer than any response should take, short enough to report the hanging test.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The Runtime API on a port of 127.0.0.1. Stops when dropped, with all its connections.
@@ -42,21 +42,21 @@ pub(crate) struct RuntimeDouble {
     _server: AbortOnDropHandle<()>,
 }
 
-/// The state that tests and connections have in common.
+/// The state shared by tests and connections.
 struct Shared {
     queue: mpsc::UnboundedSender<Invocation>,
-    /// Each call that waits in `/next` holds or queues for this lock.
+    /// Each request to `/next` holds or waits for this lock.
     queued: Mutex<mpsc::UnboundedReceiver<Invocation>>,
-    /// Whether the function has asked for an event.
+    /// Whether the function has requested an event.
     asked: watch::Sender<bool>,
-    /// Events handed to a function and not answered yet, by request id.
+    /// Events sent to a function and not answered yet, by request id.
     unanswered: std::sync::Mutex<HashMap<String, oneshot::Sender<Outcome>>>,
     init_errors: std::sync::Mutex<Vec<Value>>,
-    /// Of every event handed over, in order.
+    /// Request ids of all events sent, in order.
     request_ids: std::sync::Mutex<Vec<String>>,
 }
 
-/// One event on its way to the function.
+/// An event for the function.
 #[derive(Debug)]
 struct Invocation {
     event: Bytes,
@@ -64,7 +64,7 @@ struct Invocation {
     answer: oneshot::Sender<Outcome>,
 }
 
-/// The function's answer to an event, or the error of its own that it reported: `{"errorType",
+/// The function's response to an event, or the error that it reported: `{"errorType",
 /// "errorMessage"}`.
 type Outcome = Result<Value, Value>;
 
@@ -89,7 +89,7 @@ impl RuntimeDouble {
         }
     }
 
-    /// The variables that Lambda sets for every function and a runtime client insists on.
+    /// Returns the variables that Lambda sets for every function and a runtime client requires.
     pub(crate) fn env(&self) -> Vec<(&'static str, String)> {
         let mut vars = owned(&[
             ("AWS_EXECUTION_ENV", "AWS_Lambda_Image"),
@@ -104,25 +104,25 @@ impl RuntimeDouble {
         vars
     }
 
-    /// Waits until the function asks for an event, that is, until it has started.
+    /// Waits until the function requests an event, that is, until it has started.
     pub(crate) async fn asked(&self) {
         let mut asked = self.shared.asked.subscribe();
         let asked = tokio::time::timeout(TIMEOUT, asked.wait_for(|asked| *asked)).await;
-        asked.expect("the function asks for an event").unwrap();
+        asked.expect("the function requests an event").unwrap();
     }
 
-    /// Hands over one event, to be answered within 30 s, and waits for the answer.
+    /// Sends one event with a deadline of 30 s, and waits for the outcome.
     pub(crate) async fn invoke(&self, event: impl Into<Bytes>) -> Outcome {
         self.invoke_within(event, DEFAULT_DEADLINE).await
     }
 
-    /// Like [`invoke`](Self::invoke), for events that the function must not fail at.
+    /// Like [`invoke`](Self::invoke), for events on which the function must not fail.
     pub(crate) async fn answer(&self, event: impl Into<Bytes>) -> GatewayAnswer {
         self.answer_within(event, DEFAULT_DEADLINE).await
     }
 
-    /// Like [`answer`](Self::answer), but the function is told that it has only this long. A late
-    /// answer is still an answer.
+    /// Like [`answer`](Self::answer), with another deadline. A response after it is still
+    /// returned.
     pub(crate) async fn answer_within(
         &self,
         event: impl Into<Bytes>,
@@ -143,9 +143,9 @@ impl RuntimeDouble {
         let queued = self.shared.queue.send(invocation);
         queued.expect("the receiver lives as long as the double");
         match tokio::time::timeout(TIMEOUT, answered).await {
-            Ok(outcome) => outcome.expect("the function went away while it was given the event"),
+            Ok(outcome) => outcome.expect("the function disconnected while receiving the event"),
             Err(_) => panic!(
-                "no answer within {TIMEOUT:?}; asked: {}, unanswered: {}, init errors: {:?}",
+                "no response within {TIMEOUT:?}; asked: {}, unanswered: {}, init errors: {:?}",
                 *self.shared.asked.borrow(),
                 self.shared.unanswered.lock().unwrap().len(),
                 self.init_errors(),
@@ -153,23 +153,23 @@ impl RuntimeDouble {
         }
     }
 
-    /// All that the function reported as failures of its start.
+    /// Returns the initialization errors that the function reported.
     pub(crate) fn init_errors(&self) -> Vec<Value> {
         self.shared.init_errors.lock().unwrap().clone()
     }
 
-    /// The request ids of the events handed over so far, in their order.
+    /// Returns the request ids of the events sent so far, in order.
     pub(crate) fn request_ids(&self) -> Vec<String> {
         self.shared.request_ids.lock().unwrap().clone()
     }
 }
 
-/// The HTTP answer that a gateway makes of the function's JSON. A header that stands in two of
-/// `headers`, `multiValueHeaders` and `cookies` counts once, as API Gateway has it.
+/// The HTTP response that a gateway makes of the function's JSON. A header in two of `headers`,
+/// `multiValueHeaders` and `cookies` is sent once, as by API Gateway.
 #[derive(Debug)]
 pub(crate) struct GatewayAnswer {
     pub(crate) reply: Reply,
-    /// The function's JSON as it came.
+    /// The function's JSON, unchanged.
     pub(crate) raw: Value,
 }
 
@@ -182,11 +182,11 @@ impl Deref for GatewayAnswer {
 }
 
 impl GatewayAnswer {
-    /// The answer as the gateway's client would see it.
+    /// Converts the function's JSON into the response that a client sees.
     ///
     /// # Panics
     ///
-    /// When it is not one that a gateway understands.
+    /// When a gateway would not accept the JSON.
     pub(crate) fn new(raw: Value) -> Self {
         let status = raw["statusCode"].as_u64().and_then(|it| it.try_into().ok());
         let status: u16 = status.unwrap_or_else(|| panic!("no numeric statusCode in {raw}"));
@@ -231,7 +231,7 @@ fn gateway_headers(raw: &Value) -> HeaderMap {
     headers
 }
 
-/// Accepts connections until aborted; the set of connections goes with it.
+/// Accepts connections until aborted, which also closes them.
 async fn serve(listener: TcpListener, shared: Arc<Shared>) {
     let mut connections = JoinSet::new();
     loop {
@@ -269,7 +269,7 @@ impl Shared {
         }
     }
 
-    /// Holds the request until there is an event. Several may wait; the first is served first.
+    /// Answers with the next event, once there is one. Several requests may wait, first come first served.
     async fn next(&self) -> Response {
         self.asked.send_replace(true);
         let next = self.queued.lock().await.recv().await;
@@ -289,23 +289,23 @@ impl Shared {
         response
     }
 
-    /// Wakes the test that waits for this event. As on Lambda, an event is answered once.
+    /// Passes the outcome to the waiting test. As on Lambda, an event is answered once.
     fn settle(&self, id: &str, outcome: Outcome) -> Response {
         let Some(answer) = self.unanswered.lock().unwrap().remove(id) else {
             return StatusCode::BAD_REQUEST.into_response();
         };
-        // A test that gave up waiting is no reason to refuse the answer.
+        // The response is accepted even if the test has given up waiting.
         _ = answer.send(outcome);
         StatusCode::ACCEPTED.into_response()
     }
 }
 
-/// The JSON that the function sends; as an error of the double's own where it sends none.
+/// Parses the function's JSON; invalid JSON becomes an error of the double.
 async fn json_body(request: Request<Incoming>) -> Outcome {
     let error = |reason| json!({ "errorType": "RuntimeDouble", "errorMessage": reason });
     let body = request.into_body().collect().await;
     let body = body
-        .map_err(|cause| error(format!("the answer broke off: {cause}")))?
+        .map_err(|cause| error(format!("the response was cut off: {cause}")))?
         .to_bytes();
     let text = String::from_utf8_lossy(&body);
     serde_json::from_slice(&body).map_err(|cause| error(format!("not JSON ({cause}): {text}")))
@@ -319,14 +319,14 @@ mod tests {
     use super::*;
     use crate::support::{get, post, send};
 
-    /// An event as the function gets it.
+    /// An event as the function receives it.
     struct Given {
         id: String,
         remaining: Duration,
         event: Bytes,
     }
 
-    /// Asks for an event.
+    /// Requests an event.
     async fn next(double: SocketAddr) -> Given {
         let given = send(double, get("/2018-06-01/runtime/invocation/next")).await;
         let deadline_ms = given.header("lambda-runtime-deadline-ms");
@@ -341,14 +341,14 @@ mod tests {
         }
     }
 
-    /// Tells how a call of the function went.
-    async fn tell(double: SocketAddr, call: &str, body: impl Into<Body>) -> StatusCode {
+    /// Posts the outcome of an invocation.
+    async fn report(double: SocketAddr, call: &str, body: impl Into<Body>) -> StatusCode {
         let path = format!("/2018-06-01/runtime/{call}");
         let request = post(&path, "application/json", body);
         send(double, request).await.status
     }
 
-    /// Answers one event after the other with itself, each time that the barrier opens.
+    /// Answers each event with itself, whenever the barrier opens.
     fn echo(double: &RuntimeDouble, barrier: Arc<Barrier>) {
         let address = double.address;
         tokio::spawn(async move {
@@ -356,7 +356,7 @@ mod tests {
                 let given = next(address).await;
                 barrier.wait().await;
                 let call = format!("invocation/{}/response", given.id);
-                assert_eq!(tell(address, &call, given.event).await, 202);
+                assert_eq!(report(address, &call, given.event).await, 202);
             }
         });
     }
@@ -374,7 +374,7 @@ mod tests {
     #[tokio::test]
     async fn runtime_double_feeds_several_waiting_pollers_at_once() {
         let double = RuntimeDouble::start().await;
-        // Opens only when all three hold an event.
+        // Opens only when all three have an event.
         let barrier = Arc::new(Barrier::new(3));
         for _ in 0..3 {
             echo(&double, Arc::clone(&barrier));
@@ -392,9 +392,9 @@ mod tests {
             assert!(remaining <= Duration::from_secs(5), "{remaining:?}");
             let call = format!("invocation/{}/error", given.id);
             let error = r#"{"errorType":"Oops","errorMessage":"out of pictures"}"#;
-            assert_eq!(tell(double.address, &call, error).await, 202);
-            assert_eq!(tell(double.address, &call, error).await, 400);
-            assert_eq!(tell(double.address, "init/error", error).await, 202);
+            assert_eq!(report(double.address, &call, error).await, 202);
+            assert_eq!(report(double.address, &call, error).await, 400);
+            assert_eq!(report(double.address, "init/error", error).await, 202);
         };
         let outcome = double.invoke_within("{}", Duration::from_secs(5));
         let (outcome, ()) = tokio::join!(outcome, function);

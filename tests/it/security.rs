@@ -1,4 +1,4 @@
-//! `SECURITY.md` names tests and numbers of the list of bad inputs; each of them exists.
+//! `SECURITY.md` names tests and numbers of the list of bad inputs; each of them must exist.
 
 use std::{fs, path::Path};
 
@@ -6,7 +6,7 @@ use crate::bad_inputs;
 
 const PAGE: &str = include_str!("../../SECURITY.md");
 
-/// All source below a folder, in one text.
+/// Returns all source files below a folder, joined.
 pub(crate) fn source_below(folder: &Path) -> String {
     let mut all = String::new();
     for entry in fs::read_dir(folder).unwrap() {

@@ -1,4 +1,4 @@
-//! The built program as the local server: what only a socket, a signal or the end of a process
+//! The built program as the local server: behaviour that only a socket, a signal or the end of a process
 //! shows.
 
 use std::{
@@ -22,10 +22,10 @@ use crate::{
     wire::{Wire, head, length},
 };
 
-/// So much of a file is on the disk, under a temporary name, before its end has come.
+/// Bytes of a file that are on disk, under a temporary name, before its end has arrived.
 const BEGUN: usize = 600 * 1024;
 
-/// Asserts that the answer's only object, and nothing else, is stored with these bytes.
+/// Asserts that the response's only object, and nothing else, is stored with these bytes.
 #[track_caller]
 fn assert_stored(server: &Local, reply: &Reply, content: &[u8]) {
     let path = path_of(&reply.item()).to_owned();
@@ -39,7 +39,7 @@ fn assert_ends_within(secs: u64, asked: Instant) {
     assert!(took < Duration::from_secs(secs), "{took:?}");
 }
 
-/// Waits for what happens in a folder, which tells nobody.
+/// Polls a folder, which sends no notifications.
 async fn until(folder: &Path, holds: impl Fn(&[String]) -> bool) {
     let started = Instant::now();
     loop {
@@ -52,12 +52,12 @@ async fn until(folder: &Path, holds: impl Fn(&[String]) -> bool) {
     }
 }
 
-/// A picture that cannot be sent at once.
+/// Returns an image that is too large for socket buffers.
 fn large_picture() -> Vec<u8> {
     picture_of(2 * BEGUN)
 }
 
-/// Begins to upload the picture and waits until a part of it is on the disk; what is left to send.
+/// Starts an upload of the image and waits until part of it is on disk; returns the unsent rest.
 async fn begin(addr: SocketAddr, folder: &Path) -> (Wire, Bytes) {
     let before = files_below(folder).len();
     let form = Form::img("a.png", large_picture());
@@ -112,7 +112,7 @@ async fn the_log_says_what_was_asked_for_why_it_was_refused_and_what_was_taken_b
         assert!(!line.contains(&token), "{line}");
     }
 
-    let token = tokens::of_user("7");
+    let token = tokens::user_jwt("7");
     let traced = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     let upload = Form::picture().to(UPLOAD).header("token", &token);
     let upload = upload.header("traceparent", traced);
@@ -274,7 +274,7 @@ async fn a_length_that_cuts_the_form_stores_nothing() {
     server.assert_nothing_stored();
 }
 
-/// Nothing is missing from a form that reached its closing boundary.
+/// A form that reached its closing boundary is complete.
 #[tokio::test]
 async fn a_form_that_is_whole_is_taken_though_more_was_announced() {
     let (server, form) = (Local::start(), Form::picture());
@@ -294,7 +294,7 @@ async fn headers_that_come_byte_by_byte_are_headers() {
     assert_stored(&server, &client.answer().await, PNG);
 }
 
-/// Takes the second that is the shortest idle time.
+/// Takes a second, the shortest idle timeout.
 #[tokio::test]
 async fn a_client_that_falls_silent_is_not_waited_for() {
     let server = Local::with(&[("UPLOAD_IDLE_SECS", "1")]);
@@ -365,7 +365,7 @@ async fn a_connection_without_a_request_does_not_keep_the_process() {
     assert_eq!(client.rest().await, b"");
 }
 
-/// Takes the ten seconds that requests in flight have.
+/// Takes ten seconds, the limit for requests in flight.
 #[tokio::test]
 async fn a_client_that_is_stuck_does_not_keep_the_process() {
     let mut server = Local::start();
@@ -375,7 +375,7 @@ async fn a_client_that_is_stuck_does_not_keep_the_process() {
     let form = Form::img("a.png", picture_of(10 << 20));
     let mut client = Wire::connect(addr).await;
     client.begin(&form, 9 << 20).await;
-    bucket.wait_until(|now| now.parts_held() > 0).await;
+    bucket.wait_until(|now| now.part_bytes() > 0).await;
 
     let asked = Instant::now();
     for process in [&mut server.process, &mut of_bucket] {
@@ -405,7 +405,7 @@ async fn what_a_killed_process_left_is_removed_and_what_a_living_one_writes_is_n
     let abandoned: Vec<_> = left.filter(|path| *path != of_living).collect();
     assert_eq!(abandoned.len(), 1);
 
-    // Older than a request can be, and an hour.
+    // Older than a request can be, plus an hour.
     let then = SystemTime::now() - Duration::from_secs(900 + 3600 + 60);
     let path = folder.path().join(&abandoned[0]);
     let file = fs::File::options().write(true).open(path).unwrap();

@@ -1,5 +1,5 @@
-//! However a form is cut into chunks on its way, the result is the same: the same objects, the same
-//! answer. And whatever bytes a file holds, it is those that are stored.
+//! However a form is cut into chunks, the result is the same: the same objects and the same response. The
+//! bytes of a file are stored unchanged.
 
 use std::convert::Infallible;
 
@@ -12,20 +12,20 @@ use serde_json::Value;
 use crate::support::{Form, PNG, TestApi, UPLOAD, path_of, post};
 
 const BOUNDARY: &str = "----Bound-ary";
-/// How many uploads run side by side.
+/// Most uploads in flight.
 const LANES: usize = 32;
 
-/// All that does not change from one upload of a form to the next.
+/// Results that are the same for every upload of a form.
 #[derive(Debug, PartialEq)]
 struct Outcome {
     status: u16,
-    /// The whole answer, less the key, the time and the request id.
+    /// The whole response, without the key, the time and the request id.
     answer: Value,
-    /// The files stored, in the answer's order.
+    /// The stored files, in the response's order.
     contents: Vec<Vec<u8>>,
 }
 
-/// Sends `body` in pieces that end at `cuts`, and takes what it stored out of the store again.
+/// Sends `body` in chunks that end at `cuts`; returns the result and deletes what it stored.
 async fn upload(api: &TestApi, body: &Bytes, cuts: impl IntoIterator<Item = usize>) -> Outcome {
     let mut pieces = Vec::new();
     let mut rest = body.clone();
@@ -58,7 +58,7 @@ async fn upload(api: &TestApi, body: &Bytes, cuts: impl IntoIterator<Item = usiz
     }
 }
 
-/// A picture followed by all that looks like the border of a part and is none.
+/// Returns an image followed by everything that resembles a delimiter and is none.
 fn tricky_picture() -> Vec<u8> {
     let almost = [
         "\r",
@@ -95,7 +95,7 @@ async fn a25_a_form_may_be_cut_at_any_offset() {
     assert_eq!(whole.status, 200);
     assert_eq!(whole.answer["data"][1]["image_class_id"], 42);
     assert_eq!(whole.contents, [tricky_picture(), b"\r\n--\r\n".to_vec()]);
-    // Side by side, since each waits for a disk; each in a store of its own.
+    // Concurrently, since each waits for a disk; each with its own store.
     let lanes = (0..LANES).map(async |first| {
         let api = TestApi::new();
         for cut in (first..=form.len()).step_by(LANES) {
@@ -143,7 +143,7 @@ async fn every_byte_and_every_pair_of_bytes_survives() {
     }
 }
 
-/// Bytes that lean towards what a parser of forms looks for.
+/// Generates bytes that often resemble the tokens of a form parser.
 fn content() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![
         4 => vec(any::<u8>(), 0..40),
@@ -160,7 +160,7 @@ fn content() -> impl Strategy<Value = Vec<u8>> {
         })
 }
 
-/// A well-formed form: the fields and files it is made of and what it should bring.
+/// A well-formed form: its fields and files, and the expected result.
 fn form() -> impl Strategy<Value = (Form, Vec<Vec<u8>>)> {
     let is_picture = any::<bool>();
     vec((is_picture, content()), 0..6).prop_map(|parts| {
@@ -172,7 +172,7 @@ fn form() -> impl Strategy<Value = (Form, Vec<Vec<u8>>)> {
                 contents.push(content.clone());
                 form.file("img", "a.png", content)
             } else {
-                // No longer than a text field may be.
+                // Within the limit of a text field.
                 bytes.truncate(64 * 1024);
                 form.part("Content-Disposition: form-data; name=\"note\"", bytes)
             };
@@ -192,7 +192,7 @@ proptest! {
         borders in vec(0_usize..400, 0..20),
     ) {
         let body = form.bytes();
-        // Many cuts near the end, where the last border is.
+        // Many cuts near the end, where the last delimiter is.
         let mut cuts: Vec<_> = cuts.into_iter().map(|cut| cut % (body.len() + 1)).collect();
         cuts.extend(borders.into_iter().map(|back| body.len().saturating_sub(back)));
         cuts.sort_unstable();

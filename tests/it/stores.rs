@@ -1,5 +1,5 @@
-//! One suite of behaviours that every store must show, and what a bucket is sent while it does:
-//! the same calls against a folder, a bucket of S3 and one of OSS.
+//! One test suite for every store, and the requests that a bucket receives: the same calls to a folder, a
+//! bucket of S3 and one of OSS.
 
 use std::{
     iter,
@@ -25,7 +25,7 @@ use crate::{
 };
 
 const KIB: usize = 1024;
-/// Sizes around every limit there is, in bytes.
+/// Sizes around every limit, in bytes.
 const SIZES: [usize; 10] = [
     1,
     64 * KIB - 1,
@@ -74,7 +74,7 @@ async fn put(session: &Session, name: &str, content: &Bytes) -> Result<Kept, Err
     write(session, name, content).await?.finish().await
 }
 
-/// Stores one object for good.
+/// Stores one object permanently.
 async fn keep(session: Session, name: &str, content: &Bytes) {
     let object = put(&session, name, content).await.unwrap();
     session.keep(vec![object]).await.unwrap();
@@ -88,7 +88,7 @@ async fn every_store_holds_what_it_was_given_at_sizes_around_every_limit() {
             let content = all.slice(all.len() - size..);
             keep(lane.session(), &format!("{size}.png"), &content).await;
             let stored = lane.bytes(key(&format!("{size}.png")).as_str());
-            // Not `assert_eq!`: nobody reads megabytes.
+            // Not `assert_eq!`, which would print megabytes.
             assert!(stored == content, "{}: {size} bytes", lane.kind());
         }
         assert_eq!(lane.keys().len(), SIZES.len(), "{}", lane.kind());
@@ -108,13 +108,13 @@ async fn up_to_8_mib_is_one_put_of_known_length_and_more_is_parts_of_5_mib() {
     }
 }
 
-/// The calls that store an object of `size` bytes and their Content-Length, 0 where it says
-/// nothing of the object: in order of their part, calls without one around them.
+/// Returns the calls that store an object of `size` bytes and their Content-Length, 0 for calls without
+/// content: ordered by part, with calls without a part around them.
 fn expected_calls(size: usize) -> Vec<(Operation, usize)> {
     if size <= ONE_CALL_BYTES {
         return vec![(Operation::Put, size)];
     }
-    // The last mebibyte of what waits stays behind when a part goes.
+    // The last mebibyte is held back when a part is sent.
     let count = (size - MIB).div_ceil(PART_BYTES) - 1;
     let full = iter::repeat_n(PART_BYTES, count);
     let parts = full.chain([size - count * PART_BYTES]);
@@ -164,7 +164,7 @@ async fn an_object_knows_its_type_and_a_document_is_for_saving() {
     }
 }
 
-/// All requests that store one small and one large object.
+/// Returns all requests that store one small and one large object.
 async fn requests_of_both_ways(bucket: &BucketDouble, store: &Store) -> Vec<Recorded> {
     for size in [10, ONE_CALL_BYTES + 1] {
         let name = format!("{size}.png");
@@ -210,7 +210,7 @@ async fn bodies_go_out_plain_and_unsigned_to_this_machine() {
     }
 }
 
-/// No frames around the bytes and no checksum of AWS's own.
+/// Asserts no chunked framing and no checksum of AWS.
 #[track_caller]
 fn assert_plain(request: &Recorded) {
     for name in request.headers.keys().map(|name| name.as_str()) {
@@ -253,14 +253,14 @@ async fn oss_is_called_by_the_buckets_host_with_a_signed_payload_where_others_co
     }
 }
 
-/// In hex, as items and signatures have it.
+/// In hex, as in items and signatures.
 pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
     let hash = Sha256::digest(bytes);
     hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn parts_under_way(now: &Contents) -> usize {
-    let is_part = |it: &&Recorded| it.under_way && it.operation == Operation::UploadPart;
+    let is_part = |it: &&Recorded| it.in_progress && it.operation == Operation::UploadPart;
     now.requests().iter().filter(is_part).count()
 }
 
@@ -305,10 +305,10 @@ async fn a_writer_takes_no_more_than_three_parts_while_the_bucket_takes_none() {
     lane.assert_holds(&[]);
 }
 
-/// Sizes at which an object is in one put, or in parts of which some are done.
+/// Sizes at which an object is stored by one put, or in parts of which some are done.
 const BOTH_WAYS: [usize; 4] = [1, 700 * KIB, 2 * ONE_CALL_BYTES, 2 * ONE_CALL_BYTES + 1];
 
-/// Asserts that what is begun and dropped leaves nothing, in every store and both ways.
+/// Asserts that an unfinished object leaves nothing, in every store and both ways.
 async fn assert_leaves_nothing(begin: impl AsyncFn(&Lane, &Session, &Bytes)) {
     for lane in Lane::each(&[]).await {
         for size in BOTH_WAYS {

@@ -1,5 +1,5 @@
-//! Metadata overwritten on the way into the store: whatever tells where a film was made is not in the
-//! stored object, and every other byte is.
+//! Metadata overwritten before the file is stored: the stored object contains no location of a video, and
+//! every other byte unchanged.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::{
 
 /// Size of a bucket's first part.
 const PART: usize = 7 * MIB;
-/// A place as Android's cameras write it.
+/// A location as Android's cameras write it.
 const PLACE: &[u8] = b"+27.2939+112.6932/";
 
 fn boxed(kind: &[u8; 4], parts: &[&[u8]]) -> Vec<u8> {
@@ -38,7 +38,7 @@ fn picture_track() -> Vec<u8> {
     boxed(b"trak", &[&tkhd, &boxed(b"mdia", &[&hdlr])])
 }
 
-/// A track that is taken out once its description is seen, `padding` bytes behind its beginning.
+/// Builds a track that is removed once its description is parsed, `padding` bytes after its start.
 fn telemetry_track(padding: usize) -> Vec<u8> {
     let entry = boxed(b"gpmd", &[&[0; 8]]);
     let stsd = boxed(b"stsd", &[&[0, 0, 0, 0, 0, 0, 0, 1], &entry]);
@@ -51,7 +51,7 @@ fn start() -> Vec<u8> {
     boxed(b"ftyp", &[b"isom\0\0\0\0"])
 }
 
-/// A film whose first box behind the media stands at `at`.
+/// Builds a video whose first box after the media is at `at`.
 fn film(at: usize, boxes: &[&[u8]]) -> Vec<u8> {
     let media = media(at - start().len());
     [start(), media, boxed(b"moov", boxes)].concat()
@@ -61,7 +61,7 @@ fn with_place(at: usize) -> Vec<u8> {
     film(at, &[&picture_track(), &user_data()])
 }
 
-/// The file as it is to be stored: each of these boxes empty space, the one at the end blank.
+/// Returns the expected file: each of these boxes free space, the one at the end blank.
 fn stripped(file: &[u8], kind: &[u8; 4]) -> Vec<u8> {
     let mut file = file.to_vec();
     let at = file.windows(4).rposition(|bytes| bytes == kind).unwrap();
@@ -77,7 +77,7 @@ async fn upload(lane: &Lane, file: &[u8]) -> Reply {
     lane.send(Form::img("VID_0001.mp4", file).to(UPLOAD)).await
 }
 
-/// The item of a file that is stored, and the file as it is.
+/// Returns the item of a stored file, and the stored bytes.
 async fn stored(lane: &Lane, file: &[u8]) -> (Value, Vec<u8>) {
     let item = upload(lane, file).await.item();
     let bytes = lane.bytes(path_of(&item));
@@ -147,7 +147,7 @@ async fn in_strict_mode_a_file_that_may_tell_a_place_is_refused_and_gone() {
     let vars = [("UPLOAD_STRIP_STRICT", "on"), types];
     for lane in Lane::each(&vars).await {
         let films = [1_000, 9 * MIB, 30 * MIB].map(|at| film(at, &[&telemetry_track(10)]));
-        // Nobody looks into a file of no known kind.
+        // A file of an unknown kind is not inspected.
         let unknown = [10, 9 * MIB].map(|bytes| vec![1; bytes]);
         for file in films.into_iter().chain(unknown) {
             upload(&lane, &file).await.assert_refused("location_kept");
@@ -186,7 +186,7 @@ async fn the_keys_of_an_item_stand_in_their_order() {
     assert!(places.is_sorted(), "{text}");
 }
 
-/// Completes a file that its client put into the bucket, and says how often it was read.
+/// Completes a direct upload in the bucket, and returns how often it was read.
 async fn completed(lane: &Lane, name: &str, file: &[u8]) -> (Reply, usize) {
     let policy = lane.policy(name).await;
     match &lane.bucket {
@@ -243,7 +243,7 @@ async fn of_a_large_film_only_what_is_overwritten_passes_through() {
             assert_same(&bytes, &stripped(&file, b"\xA9xyz"), about);
             let expected = json!({"geo": "removed", "width": 64, "size": file.len()});
             assert_has(&item, &expected);
-            // Its head, the ranges walked through, and the part that is edited.
+            // Its head, the ranges that are parsed, and the edited part.
             assert!(reads <= 11, "{about}: {reads} reads");
             assert!(bytes_through(&lane) - received <= 8 * MIB as u64, "{about}");
         }
@@ -254,7 +254,7 @@ async fn of_a_large_film_only_what_is_overwritten_passes_through() {
     }
 }
 
-/// Bytes of parts that the program sent.
+/// Returns the bytes of parts that the program sent.
 fn bytes_through(lane: &Lane) -> u64 {
     let requests = lane.bucket().requests();
     let sent = requests.iter().map(|request| request.received());
@@ -301,7 +301,7 @@ async fn with_stripping_off_the_bucket_copies_and_facts_are_told_all_the_same() 
 
 #[tokio::test]
 async fn a_large_film_that_is_swapped_while_it_is_edited_is_judged_again() {
-    // Its head and its last box are read, and then the part that is edited.
+    // Its head and its last box are read, and then the edited part.
     for (on, fine) in [(Operation::Get, 2), (Operation::CopyPart, 0)] {
         let lane = Lane::s3(&[]).await;
         let bucket = lane.bucket();

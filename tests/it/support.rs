@@ -1,5 +1,5 @@
-//! All that the tests share: forms as clients write them, the Router with a store of its own, the built
-//! binary as a process, and the answers of both.
+//! Shared helpers: forms as clients write them, the Router with its own store, the built binary as a
+//! process, and the responses of both.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -41,7 +41,7 @@ use uuid::Uuid;
 
 use crate::bucket_double::{BUCKET, BucketDouble, Dialect, KEY_ID, SECRET};
 
-/// Asserts that two places list the same things, and names those that one of them lacks.
+/// Asserts that two lists are equal, and names what is missing in either.
 #[track_caller]
 pub(crate) fn assert_same<T: Ord + Debug>(
     (place, listed): (&str, &BTreeSet<T>),
@@ -59,15 +59,15 @@ pub(crate) fn assert_same<T: Ord + Debug>(
 pub(crate) const UPLOAD: &str = "/api/chat/uploadAliyun";
 /// The admin page's route.
 pub(crate) const ADMIN: &str = "/shop/admin/image/uploadAliyun";
-/// The route for files of a folder, whose name follows.
+/// The folder route; the folder's name follows.
 pub(crate) const FOLDER: &str = "/api/chat/uploadStreamSingleToServerDiy/";
 pub(crate) const MIB: usize = 1024 * 1024;
-/// A small real picture.
+/// A small real image.
 pub(crate) const PNG: &[u8] = include_bytes!("../../events/picture.png");
-/// How long a test waits for another process before it says so.
+/// How long a test waits for another process before it fails.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A multipart form, byte for byte as it goes over the wire.
+/// A multipart form, byte for byte as on the wire.
 #[derive(Clone, Debug)]
 pub(crate) struct Form {
     boundary: String,
@@ -86,12 +86,12 @@ impl Form {
         }
     }
 
-    /// A form with one file in `img`.
+    /// Builds a form with one file in `img`.
     pub(crate) fn img(name: &str, content: impl AsRef<[u8]>) -> Self {
         Self::new().file("img", name, content)
     }
 
-    /// A form with a picture alone.
+    /// Builds a form with one image.
     pub(crate) fn picture() -> Self {
         Self::new().and_picture()
     }
@@ -112,14 +112,14 @@ impl Form {
         self.part(headers, content)
     }
 
-    /// A part with headers of the caller's making, lines joined by CRLF.
+    /// Adds a part with these headers, lines joined by CRLF.
     pub(crate) fn part(self, headers: impl AsRef<[u8]>, content: impl AsRef<[u8]>) -> Self {
         let border = format!("--{}\r\n", self.boundary);
         let form = self.raw(border).raw(headers).raw("\r\n\r\n");
         form.raw(content).raw("\r\n")
     }
 
-    /// Bytes that are no part.
+    /// Adds bytes unchanged.
     pub(crate) fn raw(mut self, bytes: impl AsRef<[u8]>) -> Self {
         self.body.extend_from_slice(bytes.as_ref());
         self
@@ -129,34 +129,34 @@ impl Form {
         format!("multipart/form-data; boundary={}", self.boundary)
     }
 
-    /// The body, closed.
+    /// Returns the body with its closing boundary.
     pub(crate) fn bytes(&self) -> Bytes {
         let end = format!("--{}--\r\n", self.boundary);
         [&self.body, end.as_bytes()].concat().into()
     }
 
-    /// The body without its closing boundary.
+    /// Returns the body without its closing boundary.
     pub(crate) fn unclosed(&self) -> Bytes {
         self.body.clone().into()
     }
 
-    /// A request that posts to the main route as if this were the form's body.
+    /// Returns a request that posts this body, under the form's Content-Type, to the main route.
     pub(crate) fn with_body(&self, body: impl Into<Body>) -> Request<Body> {
         post(UPLOAD, &self.content_type(), body)
     }
 
-    /// A request that posts the form to `path`.
+    /// Returns a request that posts the form to `path`.
     pub(crate) fn to(&self, path: &str) -> Request<Body> {
         post(path, &self.content_type(), self.bytes())
     }
 }
 
-/// A part's Content-Disposition with these parameters.
+/// Returns a part's Content-Disposition with these parameters.
 pub(crate) fn disposition(params: &str) -> String {
     format!("Content-Disposition: form-data; {params}")
 }
 
-/// The headers of a part that is a picture.
+/// Returns the headers of an image part.
 pub(crate) fn img() -> String {
     disposition("name=\"img\"; filename=\"a.png\"")
 }
@@ -166,7 +166,7 @@ pub(crate) fn post(path: &str, content_type: &str, body: impl Into<Body>) -> Req
     request.header("content-type", content_type)
 }
 
-/// A body of these chunks, which may never end, and how many bytes of it were asked for so far.
+/// Returns a body of these chunks, which may be infinite, and a counter of the bytes read from it.
 pub(crate) fn metered<I>(chunks: I) -> (Body, Arc<AtomicUsize>)
 where
     I: IntoIterator<Item = Bytes>,
@@ -181,13 +181,13 @@ where
     (Body::from_stream(stream::iter(chunks)), read)
 }
 
-/// A body that comes in chunks of so many bytes, without a length.
+/// Returns a body in chunks of `size` bytes, without a length.
 pub(crate) fn in_chunks(bytes: &[u8], size: usize) -> Body {
     let chunks: Vec<_> = bytes.chunks(size).map(Bytes::copy_from_slice).collect();
     metered(chunks).0
 }
 
-/// A body that says how long it is, whatever comes of it.
+/// A body that announces a length, right or wrong.
 struct Announced {
     body: Body,
     len: u64,
@@ -213,7 +213,7 @@ pub(crate) fn announced(len: u64, body: Body) -> Body {
     Body::new(Announced { body, len })
 }
 
-/// A body that must not be read.
+/// Returns a body that must not be read.
 pub(crate) fn unread(len: u64) -> Body {
     let chunks = stream::poll_fn(|_| -> Poll<Option<Result<Bytes, Infallible>>> {
         panic!("the body was read")
@@ -221,7 +221,7 @@ pub(crate) fn unread(len: u64) -> Body {
     announced(len, Body::from_stream(chunks))
 }
 
-/// A body of these bytes after which nothing comes, not even its end.
+/// Returns a body that stalls after these bytes, without an end.
 pub(crate) fn stalled(bytes: Bytes) -> Body {
     let chunks = stream::iter([Ok::<_, Infallible>(bytes)]);
     Body::from_stream(chunks.chain(stream::pending()))
@@ -231,7 +231,7 @@ pub(crate) fn get(path: &str) -> Request<Body> {
     Request::get(path).body(Body::empty()).unwrap()
 }
 
-/// An answer, read whole.
+/// A response with its whole body.
 #[derive(Clone, Debug)]
 pub(crate) struct Reply {
     pub(crate) status: StatusCode,
@@ -271,13 +271,13 @@ impl Reply {
         assert_eq!(self.header("content-type"), content_type);
     }
 
-    /// The first item of a success.
+    /// Returns the first item of a success.
     #[track_caller]
     pub(crate) fn item(&self) -> serde_json::Value {
         self.data()[0].clone()
     }
 
-    /// `data` of a success.
+    /// Returns `data` of a success.
     #[track_caller]
     pub(crate) fn data(&self) -> serde_json::Value {
         let json = self.json();
@@ -287,7 +287,7 @@ impl Reply {
     }
 }
 
-/// The path of an item.
+/// Returns the path of an item.
 #[track_caller]
 pub(crate) fn path_of(item: &serde_json::Value) -> &str {
     item["path"]
@@ -295,12 +295,12 @@ pub(crate) fn path_of(item: &serde_json::Value) -> &str {
         .unwrap_or_else(|| panic!("no path in {item}"))
 }
 
-/// The pieces of a key: `<folder>/<YYYYMMDD>/<milliseconds>_<12 lower-case hex><.ext>`.
+/// The fields of a key: `<folder>/<YYYYMMDD>/<milliseconds>_<12 lower-case hex><.ext>`.
 pub(crate) struct Key<'k> {
     pub(crate) folder: &'k str,
     pub(crate) date: &'k str,
     pub(crate) millis: i64,
-    /// Empty while the file waits.
+    /// Empty before completion.
     pub(crate) extension: &'k str,
 }
 
@@ -323,7 +323,7 @@ impl<'k> Key<'k> {
     }
 }
 
-/// Asserts that an object has these values, whatever else it has.
+/// Asserts that a JSON object contains these values, among others.
 #[track_caller]
 pub(crate) fn assert_has(object: &serde_json::Value, expected: &serde_json::Value) {
     let names = expected.as_object().unwrap().keys();
@@ -332,7 +332,7 @@ pub(crate) fn assert_has(object: &serde_json::Value, expected: &serde_json::Valu
     assert_eq!(found, *expected, "{object}");
 }
 
-/// The Router with a store of its own, without a socket.
+/// The Router with its own store, without a socket.
 pub(crate) struct TestApi {
     router: Router,
     store: Store,
@@ -340,36 +340,36 @@ pub(crate) struct TestApi {
 }
 
 impl TestApi {
-    /// With a disk store in a temporary folder.
+    /// Starts one with a disk store in a temporary folder.
     pub(crate) fn new() -> Self {
         Self::with(&[])
     }
 
-    /// With variables of the environment set, too.
+    /// Starts one with these environment variables.
     pub(crate) fn with(vars: &[(&str, &str)]) -> Self {
         Self::changed(None, vars, |_| {})
     }
 
-    /// With a bucket of the double.
+    /// Starts one with a bucket double.
     pub(crate) fn with_bucket(bucket: &BucketDouble, vars: &[(&str, &str)]) -> Self {
         Self::changed(Some(bucket), vars, |_| {})
     }
 
-    /// Over a bucket or a folder, with settings that no variable sets.
+    /// Starts one with a bucket or a folder, and settings that no variable sets.
     pub(crate) fn changed(
         bucket: Option<&BucketDouble>,
         vars: &[(&str, &str)],
         change: impl FnOnce(&mut Config),
     ) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        // As for others: at home it would make itself a secret.
+        // Not on loopback, where the program would generate a secret.
         let addr = ("UPLOAD_ADDR", "0.0.0.0:9000".to_owned());
         let mut all = BTreeMap::from([disk_var(folder.path()), addr]);
         all.extend(bucket.map(bucket_vars).into_iter().flatten());
         all.extend(owned(vars));
         let mut config = Config::from_vars(all).unwrap();
         if let store::Settings::Bucket(settings) = &mut config.store {
-            // The SDK's quota of retries is one per region and process.
+            // The SDK shares one retry quota per region in a process.
             settings.region = format!("r-{}", Uuid::new_v4());
         }
         change(&mut config);
@@ -394,7 +394,7 @@ impl TestApi {
         Reply::read(self.router.clone().oneshot(request).await.unwrap()).await
     }
 
-    /// Where the disk store is.
+    /// Returns the folder of the disk store.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
@@ -404,12 +404,12 @@ impl TestApi {
         self.send(form.to(UPLOAD)).await
     }
 
-    /// Every file in the disk store, hidden ones included: path → content.
+    /// Returns every file in the disk store, including hidden ones: path → content.
     pub(crate) fn files(&self) -> BTreeMap<String, Vec<u8>> {
         files_below(self.folder.path())
     }
 
-    /// Sends a request; asserts that it is refused so and that nothing is stored.
+    /// Sends a request; asserts this refusal, and that nothing is stored.
     pub(crate) async fn assert_refuses(&self, request: Request<Body>, failure: &str) -> Reply {
         let reply = self.send(request).await;
         reply.assert_refused(failure);
@@ -423,7 +423,7 @@ impl TestApi {
     }
 }
 
-/// Every file below a folder, hidden ones included: path → content.
+/// Returns every file below a folder, including hidden ones: path → content.
 pub(crate) fn files_below(root: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
     let mut folders = vec![root.to_owned()];
@@ -441,19 +441,19 @@ pub(crate) fn files_below(root: &Path) -> BTreeMap<String, Vec<u8>> {
     found
 }
 
-/// Variables as a process gets them.
+/// Converts variables for [`Process::start`].
 pub(crate) fn owned<'n>(vars: &[(&'n str, &str)]) -> Vec<(&'n str, String)> {
     let vars = vars.iter();
     vars.map(|(name, value)| (*name, (*value).to_owned()))
         .collect()
 }
 
-/// The variable with which the program stores into a folder.
+/// Returns the variable for a disk store.
 pub(crate) fn disk_var(folder: &Path) -> (&'static str, String) {
     ("UPLOAD_STORE", format!("disk:{}", folder.display()))
 }
 
-/// The variables with which the program stores into the double's bucket.
+/// Returns the variables for the double's bucket.
 pub(crate) fn bucket_vars(bucket: &BucketDouble) -> Vec<(&'static str, String)> {
     let scheme = match bucket.dialect() {
         Dialect::S3 => "s3",
@@ -469,11 +469,11 @@ pub(crate) fn bucket_vars(bucket: &BucketDouble) -> Vec<(&'static str, String)> 
     ]
 }
 
-/// The settings of a program that stores into a bucket.
+/// Returns the bucket settings of a configuration.
 pub(crate) fn bucket_settings(config: &mut Config) -> &mut bucket::Settings {
     match &mut config.store {
         store::Settings::Bucket(settings) => settings,
-        store::Settings::Disk(_) => panic!("the variables say disk"),
+        store::Settings::Disk(_) => panic!("a disk store is configured"),
     }
 }
 
@@ -483,7 +483,7 @@ pub(crate) struct Process {
     output: Arc<Output>,
 }
 
-/// Lines that the process has written so far.
+/// Output lines of the process so far.
 #[derive(Default)]
 struct Output {
     lines: Mutex<Vec<String>>,
@@ -518,7 +518,7 @@ impl Process {
         (process, addr)
     }
 
-    /// Waits for a line of its output that contains `text`.
+    /// Waits for an output line that contains `text`.
     #[track_caller]
     pub(crate) fn line_with(&self, text: &str) -> String {
         let find = |lines: &[String]| lines.iter().find(|line| line.contains(text)).cloned();
@@ -529,19 +529,19 @@ impl Process {
         find(&lines).unwrap_or_else(|| panic!("no line with {text:?} in {lines:#?}"))
     }
 
-    /// Waits for the line, in JSON, of the request with this id.
+    /// Waits for the JSON log line of the request with this id.
     #[track_caller]
     pub(crate) fn line_of(&self, request_id: &str) -> serde_json::Value {
         let line = self.line_with(&format!("\"request_id\":\"{request_id}\""));
         serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error} in {line}"))
     }
 
-    /// All it has written so far.
+    /// Returns its output so far.
     pub(crate) fn lines(&self) -> Vec<String> {
         self.output.lines.lock().unwrap().clone()
     }
 
-    /// Asserts that it has written lines of JSON, and none of these texts.
+    /// Asserts that its output is JSON lines that contain none of these texts.
     #[track_caller]
     pub(crate) fn assert_tells_none_of(&self, secrets: &[&str]) {
         for line in self.lines() {
@@ -560,12 +560,12 @@ impl Process {
         assert!(kill.unwrap().success());
     }
 
-    /// Waits for its end, and returns its exit code if it ended itself.
+    /// Waits until it exits; returns its exit code, `None` if a signal killed it.
     pub(crate) fn wait(&mut self) -> Option<i32> {
         self.child.wait().unwrap().code()
     }
 
-    /// Memory it has now, in KiB.
+    /// Returns its resident memory, in KiB.
     pub(crate) fn memory_kib(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let mut lines = status.lines();
@@ -591,7 +591,7 @@ fn collect_lines(stream: impl std::io::Read + Send + 'static, output: &Arc<Outpu
     });
 }
 
-/// The built program as local server, with a folder of its own.
+/// The built program as local server, with its own folder.
 pub(crate) struct Local {
     pub(crate) process: Process,
     pub(crate) addr: SocketAddr,
@@ -622,7 +622,7 @@ impl Local {
         self.send(form.to(UPLOAD)).await
     }
 
-    /// Every file in the folder, temporary ones included: path → content.
+    /// Returns every file in the folder, including temporary ones: path → content.
     pub(crate) fn files(&self) -> BTreeMap<String, Vec<u8>> {
         files_below(self.folder.path())
     }
@@ -633,7 +633,7 @@ impl Local {
     }
 }
 
-/// Sends a request over a connection of its own.
+/// Sends a request over a new connection.
 pub(crate) async fn send(addr: SocketAddr, mut request: Request<Body>) -> Reply {
     let host = addr.to_string().parse().unwrap();
     request.headers_mut().entry("host").or_insert(host);
@@ -647,13 +647,13 @@ pub(crate) async fn send(addr: SocketAddr, mut request: Request<Body>) -> Reply 
 
 /// Changes to a request.
 pub(crate) trait RequestExt {
-    /// With a header of this value alone.
+    /// Sets a header.
     fn header(self, name: &'static str, value: impl AsRef<[u8]>) -> Self;
-    /// With a header more.
+    /// Appends a header.
     fn and(self, name: &'static str, value: impl AsRef<[u8]>) -> Self;
-    /// With these headers more.
+    /// Appends these headers.
     fn with(self, headers: &[(&'static str, &str)]) -> Self;
-    /// Marked as its runtime does.
+    /// Adds the facts that a runtime knows.
     fn arriving(self, arrival: Arrival) -> Self;
 }
 
@@ -680,15 +680,15 @@ impl RequestExt for Request<Body> {
     }
 }
 
-/// `method` without a body.
+/// Returns a request without a body.
 pub(crate) fn empty(method: Method, path: &str) -> Request<Body> {
     let mut request = get(path);
     *request.method_mut() = method;
     request
 }
 
-/// `len` bytes that no compression and no lucky pattern makes equal to others: a PNG's head, then
-/// noise from a fixed seed.
+/// Returns an image of `len` incompressible bytes without a repeating pattern: a PNG header, then noise
+/// from a fixed seed.
 pub(crate) fn picture_of(len: usize) -> Vec<u8> {
     let mut bytes = vec![0; len];
     fastrand::Rng::with_seed(len as u64).fill(&mut bytes);

@@ -1,4 +1,4 @@
-//! Tokens as the chat's backend issues them, and as nobody should.
+//! Tokens as the chat's backend issues them, and forged ones.
 
 use base64_simd::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -9,10 +9,10 @@ use sha2::Sha256;
 pub(crate) const SECRET: &str = "a secret that only tests know";
 /// With it uploads need a token.
 pub(crate) const JWT: (&str, &str) = ("UPLOAD_JWT_SECRET", SECRET);
-/// The header of an honest token.
+/// The header of a valid token.
 pub(crate) const HS256: &str = r#"{"alg":"HS256","typ":"JWT"}"#;
 
-/// `header.claims.signature`, whatever the two hold.
+/// Builds `header.claims.signature` of any header and claims.
 pub(crate) fn signed(header: &str, claims: &str, secret: &str) -> String {
     let part = |text: &str| URL_SAFE_NO_PAD.encode_to_string(text);
     let message = format!("{}.{}", part(header), part(claims));
@@ -21,17 +21,17 @@ pub(crate) fn signed(header: &str, claims: &str, secret: &str) -> String {
     format!("{message}.{}", URL_SAFE_NO_PAD.encode_to_string(mac))
 }
 
-/// A token of these claims that is signed as it should be.
+/// Signs a valid token with these claims.
 pub(crate) fn token(claims: &Value) -> String {
     signed(HS256, &claims.to_string(), SECRET)
 }
 
-/// The token of a registered user.
-pub(crate) fn of_user(id: &str) -> String {
+/// Returns the token of a registered user.
+pub(crate) fn user_jwt(id: &str) -> String {
     token(&json!({"id": id, "role": "user"}))
 }
 
-/// The token of somebody who has not registered.
-pub(crate) fn of_guest(id: &str) -> String {
+/// Returns the token of an unregistered user.
+pub(crate) fn guest_jwt(id: &str) -> String {
     token(&json!({"id": id, "role": "visitor"}))
 }

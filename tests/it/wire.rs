@@ -1,4 +1,4 @@
-//! A client that writes HTTP byte by byte, for what no HTTP library would send.
+//! A client that writes HTTP byte by byte, for requests that no HTTP library would send.
 
 use std::net::SocketAddr;
 
@@ -24,45 +24,45 @@ impl Wire {
         sent.expect("the server reads").unwrap();
     }
 
-    /// Says that no more will be sent; answers can still be read.
+    /// Closes the sending side; responses can still be read.
     pub(crate) async fn say_no_more(&mut self) {
         self.0.shutdown().await.unwrap();
     }
 
-    /// A connection whose request the server has begun to read.
+    /// Opens a connection whose request the server has started to read.
     pub(crate) async fn asked_for(addr: SocketAddr, form: &Form) -> Self {
         let mut wire = Self::connect(addr).await;
         assert_eq!(wire.ask_first(form).await.status, 100);
         wire
     }
 
-    /// Sends the head of a request whose client waits to be asked for the body; the answer.
+    /// Sends a request's head with `Expect: 100-continue`; returns the response.
     pub(crate) async fn ask_first(&mut self, form: &Form) -> Reply {
         let head = head(form, &[&length(form), "Expect: 100-continue"]);
         self.send(head).await;
         self.answer().await
     }
 
-    /// Sends the head of a request that posts `form`, and the beginning of its body.
+    /// Sends the head of a request that posts `form`, and the start of its body.
     pub(crate) async fn begin(&mut self, form: &Form, body: usize) {
         self.send(head(form, &[&length(form)])).await;
         self.send(&form.bytes()[..body]).await;
     }
 
-    /// Posts a form whole; the answer.
+    /// Posts a whole form; returns the response.
     pub(crate) async fn post(&mut self, form: &Form) -> Reply {
         self.begin(form, form.bytes().len()).await;
         self.answer().await
     }
 
-    /// Asks for a page; the answer.
+    /// Gets a page; returns the response.
     pub(crate) async fn get(&mut self, path: &str) -> Reply {
         let head = format!("GET {path} HTTP/1.1\r\nHost: chat.example.com\r\n\r\n");
         self.send(head).await;
         self.answer().await
     }
 
-    /// The next answer, `100 Continue` included.
+    /// Reads the next response, including `100 Continue`.
     pub(crate) async fn answer(&mut self) -> Reply {
         let (status, headers) = self.head().await;
         let len = headers.get("content-length");
@@ -77,7 +77,7 @@ impl Wire {
         }
     }
 
-    /// All that is left to read until the server closes the connection.
+    /// Reads everything until the server closes the connection.
     pub(crate) async fn rest(&mut self) -> Vec<u8> {
         let mut rest = Vec::new();
         let read = timeout(TIMEOUT, self.0.read_to_end(&mut rest)).await;
@@ -108,7 +108,7 @@ impl Wire {
     }
 }
 
-/// The head of a request that posts `form`, with these header lines more.
+/// Returns the head of a request that posts `form`, with these additional header lines.
 pub(crate) fn head(form: &Form, more: &[&str]) -> String {
     let content_type = format!("Content-Type: {}", form.content_type());
     let first = format!("POST {UPLOAD} HTTP/1.1\r\nHost: chat.example.com");
@@ -117,7 +117,7 @@ pub(crate) fn head(form: &Form, more: &[&str]) -> String {
         .join("\r\n")
 }
 
-/// The `Content-Length` line of a form sent whole.
+/// Returns the `Content-Length` line of a whole form.
 pub(crate) fn length(form: &Form) -> String {
     format!("Content-Length: {}", form.bytes().len())
 }

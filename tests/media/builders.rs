@@ -1,10 +1,10 @@
-//! Files that are built in code, as far as what they are is told by their beginning or their directory.
+//! Builds files in code, with just enough structure for type detection.
 
 pub(crate) fn joined(parts: &[&[u8]]) -> Vec<u8> {
     parts.concat()
 }
 
-/// An `ftyp` box with these brands, the first of them the major one, and an empty box behind it.
+/// Builds an `ftyp` box with these brands, the first of them the major one, and an empty box after it.
 pub(crate) fn branded(brands: &[&[u8; 4]]) -> Vec<u8> {
     let size = (12 + 4 * brands.len() as u32).to_be_bytes();
     let start = joined(&[&size, b"ftyp", brands[0], &[0; 4]]);
@@ -12,7 +12,7 @@ pub(crate) fn branded(brands: &[&[u8; 4]]) -> Vec<u8> {
     joined(&[&start, &compatible, b"\0\0\0\x08free"])
 }
 
-/// A compound file: its header, empty space, and a directory of a root with this class id and one
+/// Builds a compound file: its header, empty space, and a directory of a root with this class id and one
 /// stream.
 pub(crate) fn compound(directory_sector: u32, class: [u8; 16], stream: &str) -> Vec<u8> {
     let mut bytes = vec![0; 512 * (directory_sector as usize + 2)];
@@ -33,14 +33,14 @@ fn put_entry(entry: &mut [u8], name: &str, kind: u8) {
     entry[66] = kind;
 }
 
-/// A local header of a zip entry with this name, and some bytes.
+/// Builds a local header of a zip entry with this name, and some bytes.
 fn zip_entry(name: &str, data: &[u8]) -> Vec<u8> {
     let [length, size] = [name.len(), data.len()].map(|bytes| (bytes as u32).to_le_bytes());
     let start = joined(&[b"PK\x03\x04\x14\0\0\0\0\0", &[0; 8], &size, &size]);
     joined(&[&start, &length[..2], b"\0\0", name.as_bytes(), data])
 }
 
-/// An archive of these entries, stored, with its directory.
+/// Builds an archive of these entries, stored, with its directory.
 pub(crate) fn zip_with(entries: &[(&str, &[u8])]) -> Vec<u8> {
     let files = entries.iter().map(|(name, data)| zip_entry(name, data));
     let mut bytes = files.collect::<Vec<_>>().concat();
@@ -58,7 +58,7 @@ pub(crate) fn zip(names: &[&str]) -> Vec<u8> {
     zip_with(&entries.collect::<Vec<_>>())
 }
 
-/// An ID3 tag of this version and flags with so many bytes behind its header.
+/// Builds an ID3 tag of this version and flags, with `content` after its header.
 pub(crate) fn id3(version: u8, flags: u8, content: &[u8]) -> Vec<u8> {
     let digit = |place: u32| (content.len() >> (7 * place)) as u8 & 0x7F;
     let size = [digit(3), digit(2), digit(1), digit(0)];

@@ -1,5 +1,5 @@
-//! The clients: forms and raw objects sent over kept connections, a given number at a time, for a
-//! given number of requests or a given time, whichever ends first.
+//! Load generator: sends forms and raw objects over persistent connections, with a given concurrency, for
+//! a given number of requests or a given time, whichever ends first.
 
 use std::{
     cell::Cell,
@@ -27,10 +27,10 @@ const UPLOAD: &str = "/api/chat/uploadAliyun";
 const BOUNDARY: &str = "------------------------bench0123456789";
 /// Largest chunk that a client writes to its socket.
 const CHUNK: usize = 1024 * 1024;
-/// Longer than any answer takes, however busy the machine is.
+/// Longer than any response takes, however busy the machine is.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A request: an upload, which is a file in a form, or one without a body.
+/// A request: an upload of a file in a form, or a request without a body.
 #[derive(Clone)]
 pub(crate) struct Payload {
     method: Method,
@@ -38,17 +38,17 @@ pub(crate) struct Payload {
     pub(crate) content_type: String,
     chunks: Rc<[Bytes]>,
     len: u64,
-    /// Size of the file alone.
+    /// Size of the file.
     pub(crate) file_bytes: usize,
 }
 
 impl Payload {
-    /// A picture of `size` bytes.
-    pub(crate) fn of_size(size: usize) -> Self {
+    /// Builds an image of `size` bytes.
+    pub(crate) fn with_size(size: usize) -> Self {
         Self::form("photo.png", picture(size), size)
     }
 
-    /// A request that only asks.
+    /// Builds a request without a body.
     pub(crate) fn get(path: &str) -> Self {
         Self {
             method: Method::GET,
@@ -60,8 +60,8 @@ impl Payload {
         }
     }
 
-    /// A file that exists.
-    pub(crate) fn of_file(path: &Path) -> io::Result<Self> {
+    /// Reads an existing file.
+    pub(crate) fn read_file(path: &Path) -> io::Result<Self> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let content = Bytes::from(std::fs::read(path)?);
         let chunks = (0..content.len()).step_by(CHUNK);
@@ -69,7 +69,7 @@ impl Payload {
         Ok(Self::form(&name, chunks.collect(), content.len()))
     }
 
-    /// A file as browsers and apps send it.
+    /// Builds a form with a file, as browsers and apps send it.
     fn form(name: &str, file: Vec<Bytes>, file_bytes: usize) -> Self {
         let head = format!(
             "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"img\"; filename=\"{name}\"\r\n\
@@ -89,7 +89,7 @@ impl Payload {
         }
     }
 
-    /// All of it in one piece.
+    /// Returns all of it in one piece.
     pub(crate) fn whole(&self) -> Vec<u8> {
         self.chunks.concat()
     }
@@ -101,10 +101,10 @@ impl Payload {
     }
 }
 
-/// One sending of a [`Payload`].
+/// One transmission of a [`Payload`].
 type Sending = StreamBody<stream::Iter<std::vec::IntoIter<Result<Frame<Bytes>, Infallible>>>>;
 
-/// A PNG's beginning, then bytes without a pattern. A large one shares its chunks.
+/// Returns a PNG header, then bytes without a pattern. A large one shares its chunks.
 fn picture(size: usize) -> Vec<Bytes> {
     const BEGINNING: &[u8] = include_bytes!("../../tests/media/rgb.png");
     let mut noise = vec![0; CHUNK.min(size)];
@@ -121,7 +121,7 @@ fn picture(size: usize) -> Vec<Bytes> {
     chunks
 }
 
-/// Ends a load: a number of requests or a time, whichever comes first.
+/// Limits of a load: a number of requests or a time, whichever comes first.
 #[derive(Clone, Copy)]
 pub(crate) struct Bounds {
     pub(crate) requests: u64,
@@ -129,7 +129,7 @@ pub(crate) struct Bounds {
 }
 
 impl Bounds {
-    /// Those of one of so many turns.
+    /// Divides the limits by a number of turns.
     pub(crate) fn split(self, turns: u64) -> Self {
         Self {
             requests: self.requests.div_ceil(turns),
@@ -146,14 +146,14 @@ pub(crate) struct Done {
 }
 
 impl Done {
-    /// Requests a second.
+    /// Returns requests per second.
     pub(crate) fn rate(&self) -> f64 {
         self.requests as f64 / self.wall.as_secs_f64()
     }
 }
 
-/// Sends `payload` over so many connections until the bounds are reached; the calling thread does all
-/// the work.
+/// Sends `payload` over `clients` connections until a limit is reached, all on the calling
+/// thread.
 pub(crate) fn send(
     to: SocketAddr,
     payload: &Payload,
@@ -183,7 +183,7 @@ pub(crate) fn send(
 }
 
 impl Payload {
-    /// One client: the next request goes out when the last was answered.
+    /// Runs one client: sends the next request after the last response.
     async fn send_in_turn(
         &self,
         to: SocketAddr,
@@ -239,8 +239,8 @@ async fn connect(to: SocketAddr) -> io::Result<SendRequest<Sending>> {
     Ok(connection)
 }
 
-/// Asks for `/healthz` until somebody listens and answers 200; `check` says whether it is still worth
-/// asking.
+/// Polls `/healthz` until it answers 200; `check` decides whether to go
+/// on.
 pub(crate) fn first_answer(
     to: SocketAddr,
     mut check: impl FnMut() -> io::Result<()>,

@@ -1,5 +1,5 @@
-//! Stand-in for Lambda's runtime API, on a thread of its own: hands events to the function and
-//! reports when it asks for one and when it answers.
+//! Test double of Lambda's runtime API, on its own thread: sends events to the function and
+//! reports when it requests one and when it answers.
 //! <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>
 
 use std::{
@@ -30,12 +30,12 @@ pub(crate) struct RuntimeApi {
     seen: mpsc::Receiver<(Instant, Seen)>,
 }
 
-/// A call of the function to the runtime API.
+/// A request of the function to the runtime API.
 #[derive(Debug)]
 enum Seen {
-    /// It asked for an event.
+    /// The function requested an event.
     Asked,
-    /// It answered one; `Err` holds an answer that is not a 200.
+    /// The function answered one; `Err` contains a response other than 200.
     Answered(Result<(), String>),
 }
 
@@ -58,7 +58,7 @@ impl RuntimeApi {
         })
     }
 
-    /// Waits until the function asks for an event, and says when it did.
+    /// Waits until the function requests an event, and returns the time.
     pub(crate) fn asked(&self) -> io::Result<Instant> {
         match self.next_seen()? {
             (at, Seen::Asked) => Ok(at),
@@ -66,8 +66,8 @@ impl RuntimeApi {
         }
     }
 
-    /// Hands over an event and waits for the answer, then for the next question. The time is from
-    /// the event's hand-over to the answer's last byte.
+    /// Sends an event and waits for the response, then for the next request. The time is measured from
+    /// sending the event to the response's last byte.
     pub(crate) fn invoke(&self, event: &Bytes) -> io::Result<Duration> {
         let handed_over = Instant::now();
         self.events
@@ -86,7 +86,7 @@ impl RuntimeApi {
     }
 }
 
-/// An upload as an HTTP API hands it over: the sample event, with this form.
+/// Returns an upload as an HTTP API's event: the sample event, with this form.
 pub(crate) fn event(form: &Payload) -> io::Result<Bytes> {
     const SAMPLE: &str = include_str!("../../events/apigw-v2-upload.json");
     let whole = form.whole();
@@ -136,7 +136,7 @@ impl Shared {
     }
 
     fn tell(&self, seen: Seen) {
-        // Nobody listens once the measurement is over.
+        // The receiver is dropped once the measurement is over.
         let _ = self.tell.send((Instant::now(), seen));
     }
 }

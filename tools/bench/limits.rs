@@ -1,4 +1,4 @@
-//! Limits of the machine itself: copying memory, carrying bytes over loopback, encrypting them.
+//! Limits of the machine: copying memory, sending bytes over loopback, encrypting them.
 
 use std::{
     hint::black_box,
@@ -11,7 +11,7 @@ use ring::aead::{Aad, Algorithm, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 
 use crate::process::own_cpu;
 
-/// Bytes per second of copying memory that is too large for any cache.
+/// Measures bytes per second of copying memory that is too large for any cache.
 pub(crate) fn memcpy(time: Duration) -> f64 {
     const LEN: usize = 64 * 1024 * 1024;
     let from = vec![1_u8; LEN];
@@ -27,7 +27,7 @@ pub(crate) fn memcpy(time: Duration) -> f64 {
     (copies * LEN) as f64 / started.elapsed().as_secs_f64()
 }
 
-/// Bytes per second from one thread to another through a socket.
+/// Measures bytes per second from one thread to another through a socket.
 pub(crate) fn loopback(time: Duration) -> io::Result<f64> {
     const LEN: usize = 256 * 1024;
     let listener = TcpListener::bind("127.0.0.1:0")?;
@@ -55,8 +55,8 @@ pub(crate) fn loopback(time: Duration) -> io::Result<f64> {
     Ok(total as f64 / started.elapsed().as_secs_f64())
 }
 
-/// Processor time of encrypting `size` bytes in TLS records of 16 KiB with this cipher, and nothing
-/// else.
+/// Measures the processor time of encrypting `size` bytes in TLS records of 16 KiB with this cipher,
+/// alone.
 pub(crate) fn aes_gcm(cipher: &'static Algorithm, size: usize) -> io::Result<Duration> {
     const RECORD: usize = 16 * 1024;
     /// Repeated until it is far above the clock's tick.
@@ -64,7 +64,7 @@ pub(crate) fn aes_gcm(cipher: &'static Algorithm, size: usize) -> io::Result<Dur
     let failed = |_| io::Error::other("the cipher failed");
     let key = UnboundKey::new(cipher, &vec![1; cipher.key_len()]).map_err(failed)?;
     let key = LessSafeKey::new(key);
-    // A megabyte, as what is sent does not lie in the nearest cache either.
+    // A megabyte, as data to be sent is not in the nearest cache either.
     let mut records = vec![vec![1_u8; RECORD]; 64];
     let mut encrypted = 0;
     let before = own_cpu()?;

@@ -1,5 +1,5 @@
-//! The loops of the [`crate::sink`] and of [`crate::lambda`]'s runtime API: HTTP on loopback, on a thread
-//! of its own, for as long as the process lives.
+//! Accept loops of the [`crate::sink`] and of [`crate::lambda`]'s runtime API: HTTP on loopback, on their
+//! own threads, for the life of the process.
 
 use std::{convert::Infallible, io, net::SocketAddr};
 
@@ -13,7 +13,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-/// Runs `connection` for each connection to the address that is returned.
+/// Runs `connection` for each connection to the returned address.
 pub(crate) fn listen<F>(
     thread: &str,
     connection: impl Fn(TcpStream) -> F + Send + 'static,
@@ -47,7 +47,7 @@ pub(crate) async fn speak<F>(
     F: Future<Output = Response<Full<Bytes>>>,
 {
     let service = service_fn(|request| answer(request).map(Ok::<_, Infallible>));
-    // A connection that breaks is its client's loss.
+    // A broken connection only affects its client.
     let _ = http1::Builder::new()
         .serve_connection(TokioIo::new(stream), service)
         .await;

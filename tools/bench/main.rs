@@ -1,9 +1,9 @@
-//! Measures the release binary as whole processes, on Function Compute's server and on Lambda's
+//! Measures the release binary as whole processes, as Function Compute's server and in Lambda's
 //! loop, and prints a table: `cargo measure --help`.
 //!
-//! The object store is a [`sink`], so what is measured is this program's own work. Absolute figures
-//! belong to the machine and its load; what carries over are multiples of a floor, which is measured
-//! in the same run: a [`relay`] of the same bytes, or their encryption alone. Linux only: figures
+//! The object store is a [`sink`], so only this program's own work is measured. Absolute figures
+//! depend on the machine and its load; comparable are multiples of a floor, which is measured in
+//! the same run: a [`relay`] of the same bytes, or only their encryption. Linux only: figures
 //! come from `/proc`.
 
 mod client;
@@ -37,16 +37,16 @@ use self::{
 const SMALL: usize = 100_000;
 const MEDIUM: usize = 4_000_000;
 const LARGE: usize = 100_000_000;
-/// Its event has 5.9 MB, near the 6 MB that Lambda takes.
+/// Its event has 5.9 MB, near Lambda's limit of 6 MB.
 const LARGEST_IN_AN_EVENT: usize = 4_400_000;
 const CLIENTS: usize = 16;
-/// Signs the address of a private file.
+/// Signs the URL of a private file.
 const SECRET: &str = "only the function knows this";
 const PICTURE: &str = "images/20250417/1744866732481_20f90b51544f.png";
-/// Number of turns that a row's uploads are split into.
+/// Turns into which a row's uploads are split.
 const TURNS: u64 = 5;
 
-/// The rows by the names that `--only` knows, in the order of the table.
+/// The rows by their names for `--only`, in the order of the table.
 const ROWS: [(&str, Row); 16] = [
     ("limits", Bench::limits),
     ("start", Bench::start),
@@ -154,14 +154,14 @@ impl Bench {
         lines.extend(self.medians(first_upload, "", || {
             let server = Server::start(self)?;
             std::thread::sleep(self.options.pause);
-            server.upload(&Payload::of_size(SMALL), 1, once())?;
+            server.upload(&Payload::with_size(SMALL), 1, once())?;
             let wall = server.process.started.elapsed() - self.options.pause;
             Ok((wall, server.process.cpu()?))
         })?);
         Ok(lines)
     }
 
-    /// The medians of wall time and processor time of as many starts as are asked for.
+    /// Returns the medians of wall time and processor time of several starts.
     fn medians(
         &self,
         what: &str,
@@ -183,34 +183,34 @@ impl Bench {
 
     fn small(&self) -> Measured {
         let (what, to_reach) = ("100 KB, 16 clients", "CPU ≤ 1.6 × floor");
-        let payload = Payload::of_size(SMALL);
+        let payload = Payload::with_size(SMALL);
         self.beside(Kind::Plain, what, to_reach, &payload, CLIENTS, 20_000)
     }
 
     fn medium(&self) -> Measured {
         let (what, to_reach) = ("4 MB, 16 clients", "CPU ≤ 1.1 × floor");
-        let payload = Payload::of_size(MEDIUM);
+        let payload = Payload::with_size(MEDIUM);
         self.beside(Kind::Keeping, what, to_reach, &payload, CLIENTS, 1_000)
     }
 
     fn large(&self) -> Measured {
         let (what, to_reach) = ("100 MB, one after the other", "CPU ≤ 1.35 × floor");
-        let payload = Payload::of_size(LARGE);
+        let payload = Payload::with_size(LARGE);
         self.beside(Kind::Keeping, what, to_reach, &payload, 1, 30)
     }
 
-    /// The files of the command line.
+    /// Measures the files of the command line.
     fn files(&self) -> Measured {
         let mut lines = Vec::new();
         for path in &self.options.files {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            let (what, payload) = (format!("{name}, 16 clients"), Payload::of_file(path)?);
+            let (what, payload) = (format!("{name}, 16 clients"), Payload::read_file(path)?);
             lines.extend(self.beside(Kind::Keeping, &what, "", &payload, CLIENTS, 2_000)?);
         }
         Ok(lines)
     }
 
-    /// Uploads to the program, and to its floor: the other build where one is given, else a relay.
+    /// Measures uploads to the program, and to its floor: the other build if one is given, else a relay.
     fn beside(
         &self,
         relay: Kind,
@@ -242,7 +242,7 @@ impl Bench {
         Ok(vec![line.compared(program.cpu, floor.cpu, shown)])
     }
 
-    /// The redirect to a private file, beside the answer of a route that does nothing.
+    /// Measures the redirect to a private file, and the response of a route that does nothing.
     fn read(&self) -> Measured {
         let private = vec![
             ("UPLOAD_READ", "signed".to_owned()),
@@ -258,7 +258,7 @@ impl Bench {
         Ok(vec![line.compared(redirect.cpu, bare.cpu, ms_fine)])
     }
 
-    /// The cost of TLS to the store, beside the encryption of the file's bytes alone.
+    /// Measures the cost of TLS to the store, and the encryption of the file's bytes alone.
     fn tls(&self) -> Measured {
         let sinks = [
             Sink::start(Some(TLS13_AES_128_GCM_SHA256))?,
@@ -275,7 +275,7 @@ impl Bench {
             ("4 MB, 16 clients", MEDIUM, CLIENTS, 500),
             ("100 MB, one after the other", LARGE, 1, 20),
         ] {
-            let payload = Payload::of_size(size);
+            let payload = Payload::with_size(size);
             let loads = servers.each_ref().map(|server| (server, &payload));
             let [plain, tls_128, tls_256] = self.alternate(loads, clients, requests)?;
             for (cipher, algorithm, tls) in [
@@ -293,8 +293,8 @@ impl Bench {
         Ok(lines)
     }
 
-    /// Measures loads of warm servers, which take turns. The cheapest turn of each counts, as the
-    /// others were disturbed by other programs.
+    /// Measures loads of warm servers, which take turns. The cheapest turn of each counts, as other
+    /// programs disturbed the rest.
     fn alternate<const N: usize>(
         &self,
         loads: [(&Server<'_>, &Payload); N],
@@ -318,7 +318,7 @@ impl Bench {
         let size = self.options.largest();
         let server = Server::start(self)?;
         let cpu = server.process.cpu()?;
-        server.upload(&Payload::of_size(size), 1, once())?;
+        server.upload(&Payload::with_size(size), 1, once())?;
         let cpu = server.process.cpu()? - cpu;
         let uploaded = mib(size as u64);
         let what = format!("peak RSS, one upload of {uploaded}, fresh process");
@@ -328,7 +328,7 @@ impl Bench {
 
     fn concurrency(&self) -> Measured {
         let size = self.options.concurrent_bytes();
-        let payload = Payload::of_size(size);
+        let payload = Payload::with_size(size);
         let mut lines = Vec::new();
         for &uploads in &self.options.concurrency {
             let server = Server::start(self)?;
@@ -358,7 +358,7 @@ impl Bench {
     }
 
     fn lambda_first(&self) -> Measured {
-        let event = lambda::event(&Payload::of_size(SMALL))?;
+        let event = lambda::event(&Payload::with_size(SMALL))?;
         let what = "Lambda: init and first invocation with 100 KB";
         self.medians(what, "≤ 4.5 ms", || {
             let function = Function::start(self)?;
@@ -381,9 +381,9 @@ impl Bench {
         Ok(vec![Line::new(what, "≤ 20 MiB", mib(peak))])
     }
 
-    /// Wall time of each, processor time of one, peak memory.
+    /// Measures wall time, processor time and peak memory of invocations.
     fn largest_events(&self) -> io::Result<(Vec<Duration>, Duration, u64)> {
-        let event = lambda::event(&Payload::of_size(LARGEST_IN_AN_EVENT))?;
+        let event = lambda::event(&Payload::with_size(LARGEST_IN_AN_EVENT))?;
         let function = Function::start(self)?;
         for _ in 0..3 {
             function.api.invoke(&event)?;
@@ -403,9 +403,9 @@ impl Bench {
     }
 
     // ---------------------------------------------------------------------------------------------
-    // How the binary is started
+    // Starting the binary
 
-    /// The program, storing into `sink`.
+    /// Returns a command that runs the program, storing into `sink`.
     fn command(&self, binary: &Path, sink: &Sink, more: Vec<(&'static str, String)>) -> Start {
         let mut variables = vec![
             ("UPLOAD_STORE", "s3://bench".to_owned()),
@@ -434,9 +434,9 @@ impl Bench {
 /// Result of uploads of one size to one server.
 #[derive(Clone, Copy)]
 struct Turn {
-    /// Requests a second.
+    /// Requests per second.
     rate: f64,
-    /// The server's processor time for one.
+    /// The server's processor time per request.
     cpu: Duration,
 }
 
@@ -457,7 +457,7 @@ struct Server<'b> {
     process: Process,
     address: SocketAddr,
     sink: &'b Sink,
-    /// How long until it answered.
+    /// Time until it answered.
     ready_after: Duration,
 }
 
@@ -514,7 +514,7 @@ impl<'b> Server<'b> {
     fn turn(&self, payload: &Payload, clients: usize, bounds: Bounds) -> io::Result<Turn> {
         let (cpu, taken) = (self.process.cpu()?, self.sink.taken());
         let done = self.upload(payload, clients, bounds)?;
-        // A relay passes on the form around the file as well.
+        // A relay also relays the form around the file.
         if self.sink.taken() - taken < done.requests * payload.file_bytes as u64 {
             let lost = "not every byte sent has reached the store";
             return Err(io::Error::other(lost));
@@ -530,7 +530,7 @@ impl<'b> Server<'b> {
 struct Function {
     process: Process,
     api: RuntimeApi,
-    /// How long until it asked for an event.
+    /// Time until it requested an event.
     asked_after: Duration,
 }
 
@@ -559,7 +559,7 @@ impl Function {
     }
 }
 
-/// The signature by which the program named this key.
+/// Returns the program's signature of this key.
 fn signature(key: &str) -> String {
     let mac = |secret: &[u8], text: &str| {
         let secret = hmac::Key::new(hmac::HMAC_SHA256, secret);
@@ -577,7 +577,7 @@ fn once() -> Bounds {
     }
 }
 
-/// Opens the connections, grows the buffers and reads the code from disk.
+/// Warms up: opens the connections, grows the buffers and reads the code from disk.
 fn warm_up(clients: usize) -> Bounds {
     Bounds {
         requests: 2 * clients as u64,
@@ -590,7 +590,7 @@ fn rate(per_second: f64) -> String {
     format!("{per_second:.digits$} req/s")
 }
 
-/// Prints processors and load, without which no figure means anything.
+/// Prints processors and load, which every figure depends on.
 fn describe(options: &Options) {
     let processors = std::thread::available_parallelism().map_or(0, usize::from);
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();

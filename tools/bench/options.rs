@@ -1,4 +1,4 @@
-//! The command line: which rows, how long, on which processor.
+//! The command line: rows, duration, processor.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -28,9 +28,9 @@ Usage: cargo build --release && cargo measure [OPTIONS]
 #[derive(Debug, Default)]
 pub(crate) struct Options {
     pub(crate) binary: PathBuf,
-    /// Another build of it.
+    /// Another build of the binary.
     pub(crate) beside: Option<PathBuf>,
-    /// Uploaded by row `files`.
+    /// Files for row `files`.
     pub(crate) files: Vec<PathBuf>,
     pub(crate) pin: bool,
     only: Vec<String>,
@@ -40,12 +40,12 @@ pub(crate) struct Options {
     pub(crate) memory_mb: usize,
     pub(crate) tls: bool,
     pub(crate) pause: Duration,
-    /// Names are kept for the life of the process anyway.
+    /// Environment variables; their names are leaked, for the life of the process.
     pub(crate) variables: Vec<(&'static str, String)>,
 }
 
 impl Options {
-    /// `None` when help was asked for; `Err` says what cannot be done.
+    /// Parses the arguments; `None` if help was requested, `Err` with the reason if they are invalid.
     pub(crate) fn parse(mut words: impl Iterator<Item = String>) -> Result<Option<Self>, String> {
         let mut options = Self {
             binary: beside_this_program()?,
@@ -81,28 +81,28 @@ impl Options {
     }
 
     pub(crate) fn wants(&self, row: &str) -> bool {
-        // The others compare with a relay, which speaks no TLS.
+        // The others compare with a relay, which has no TLS.
         let with_tls = ["start", "idle", "lambda-start", "lambda-first"].contains(&row);
         let wanted = self.only.is_empty() || self.only.iter().any(|wanted| wanted == row);
         wanted && (!self.tls || with_tls)
     }
 
-    /// The first where a quick run is asked for, else the second.
+    /// Returns the first in a quick run, else the second.
     fn quick_or<T>(&self, quick: T, thorough: T) -> T {
         if self.quick { quick } else { thorough }
     }
 
-    /// How often a process is started for a median.
+    /// Returns the number of starts for a median.
     pub(crate) fn starts(&self) -> usize {
         self.quick_or(5, 21)
     }
 
-    /// How many warm invocations are timed.
+    /// Returns the number of timed warm invocations.
     pub(crate) fn invocations(&self) -> usize {
         self.quick_or(5, 30)
     }
 
-    /// At most so many requests within the time that a row has.
+    /// Returns the limits of a load: fewer requests in a quick run, and the time of a row.
     pub(crate) fn at_most(&self, requests: u64) -> Bounds {
         Bounds {
             requests: self.quick_or(requests / 5, requests),
@@ -120,7 +120,7 @@ impl Options {
     }
 }
 
-/// `target/release/bootstrap`, seen from `target/release/examples/bench`.
+/// Finds `target/release/bootstrap`, from `target/release/examples/bench`.
 fn beside_this_program() -> Result<PathBuf, String> {
     let this = std::env::current_exe().map_err(|error| error.to_string())?;
     let profile = this.parent().and_then(|examples| examples.parent());

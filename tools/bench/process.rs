@@ -1,5 +1,5 @@
-//! The binary under test as a process of its own, and what the kernel counts for it: processor time
-//! of all its threads, memory now and at its peak. Linux only.
+//! The binary under test as a separate process, and its counters in the kernel: processor time of all
+//! its threads, current and peak memory. Linux only.
 
 use std::{
     fs, io,
@@ -15,7 +15,7 @@ use std::{
 pub(crate) struct Start {
     pub(crate) binary: PathBuf,
     pub(crate) arguments: Vec<String>,
-    /// Every variable it gets.
+    /// All its environment variables.
     pub(crate) variables: Vec<(&'static str, String)>,
 }
 
@@ -25,13 +25,13 @@ pub(crate) struct Process {
     pub(crate) started: Instant,
 }
 
-/// Starts processes from a thread of its own. A child inherits its parent thread's processor
-/// affinity, so no wrapper (such as taskset) has to run first and be counted with it.
+/// Starts processes from a dedicated thread. A child inherits its parent thread's processor
+/// affinity, so no wrapper (such as taskset) has to run first and be measured with it.
 pub(crate) struct Starter(mpsc::Sender<(Start, mpsc::Sender<io::Result<Process>>)>);
 
 impl Starter {
-    /// With `pin`, children get the first processor and the calling thread, with all threads that
-    /// it is yet to start, the others.
+    /// With `pin`, children get the first processor; the calling thread and all threads that it starts
+    /// later get the others.
     pub(crate) fn new(pin: bool) -> io::Result<Self> {
         let (asked, orders) = mpsc::channel::<(Start, mpsc::Sender<_>)>();
         let (tell, ready) = mpsc::channel();
@@ -85,8 +85,8 @@ impl Start {
 }
 
 impl Process {
-    /// Processor time of all threads so far, once all of them sleep: the kernel's count for one
-    /// that runs is behind by up to a tick. Time of threads that have ended is lost.
+    /// Returns the processor time of all threads, once all of them sleep: the kernel's count of a running
+    /// one lags by up to a tick. Time of finished threads is lost.
     pub(crate) fn cpu(&self) -> io::Result<Duration> {
         let until = Instant::now() + Duration::from_millis(500);
         loop {
@@ -98,7 +98,7 @@ impl Process {
         }
     }
 
-    /// Whether all threads sleep, and their processor time.
+    /// Returns whether all threads sleep, and their processor time.
     fn threads(&self) -> io::Result<(bool, Duration)> {
         let mut sleeps = true;
         let mut cpu = Duration::ZERO;
@@ -112,12 +112,12 @@ impl Process {
         Ok((sleeps, cpu))
     }
 
-    /// Resident memory now, in bytes.
+    /// Returns the resident memory, in bytes.
     pub(crate) fn rss(&self) -> io::Result<u64> {
         self.memory("VmRSS:")
     }
 
-    /// Most resident memory there ever was, in bytes.
+    /// Returns the peak resident memory, in bytes.
     pub(crate) fn peak_rss(&self) -> io::Result<u64> {
         self.memory("VmHWM:")
     }
@@ -131,7 +131,7 @@ impl Process {
             .ok_or_else(|| io::Error::other(format!("no {name} in /proc")))
     }
 
-    /// Whether it still runs.
+    /// Whether it is still running.
     pub(crate) fn check(&mut self) -> io::Result<()> {
         match self.child.try_wait()? {
             None => Ok(()),
@@ -147,12 +147,12 @@ impl Drop for Process {
     }
 }
 
-/// Processor time of the calling thread, behind by a tick at most.
+/// Returns the processor time of the calling thread, which lags by a tick at most.
 pub(crate) fn own_cpu() -> io::Result<Duration> {
     processor_time(Path::new("/proc/thread-self"))
 }
 
-/// The first number of `schedstat`: nanoseconds on a processor.
+/// Parses the first number of `schedstat`: nanoseconds on a processor.
 fn processor_time(thread: &Path) -> io::Result<Duration> {
     let schedstat = fs::read_to_string(thread.join("schedstat"))?;
     let nanoseconds = schedstat.split(' ').next().and_then(|n| n.parse().ok());
@@ -161,13 +161,13 @@ fn processor_time(thread: &Path) -> io::Result<Duration> {
         .ok_or_else(|| io::Error::other("this kernel keeps no schedstat"))
 }
 
-/// A runtime on the thread that blocks on it.
+/// Builds a single-threaded runtime.
 pub(crate) fn runtime() -> io::Result<tokio::runtime::Runtime> {
     let mut builder = tokio::runtime::Builder::new_current_thread();
     builder.enable_all().build()
 }
 
-/// An address that was free a moment ago.
+/// Returns an address with a port that was just free.
 pub(crate) fn free_address() -> io::Result<SocketAddr> {
     TcpListener::bind("127.0.0.1:0")?.local_addr()
 }

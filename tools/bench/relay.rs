@@ -1,8 +1,8 @@
-//! The floor: a process that passes a body on to the store and does nothing else. It reads up to
-//! [`BLOCK`] bytes and writes them on, over kept connections, and answers 200 when the store has.
+//! The floor: a process that only relays a body to the store. It reads up to [`BLOCK`] bytes and writes
+//! them, over persistent connections, and answers 200 after the store has.
 //!
-//! The plain relay has one buffer per connection. The relay that keeps holds every block until the
-//! store has answered, which is what a server must do that can repeat a call.
+//! The plain relay has one buffer per connection. The keeping relay keeps every block until the
+//! store has answered, as a server must that retries calls.
 
 use std::{io, net::SocketAddr};
 
@@ -15,12 +15,12 @@ use tokio::{
 /// First argument that makes this program a relay.
 pub(crate) const COMMAND: &str = "relay";
 
-/// Most bytes that are read before they are written on.
+/// Most bytes read before they are written.
 const BLOCK: usize = 256 * 1024;
-/// Most bytes of a request's or an answer's head.
+/// Most bytes of a request's or a response's head.
 const HEAD: usize = 16 * 1024;
 
-/// Whether blocks are held until the store has answered.
+/// Whether blocks are kept until the store has answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Plain,
@@ -28,7 +28,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// The command line of a relay that listens at one address and passes bodies on to another.
+    /// Returns the command line of a relay between these two addresses.
     pub(crate) fn arguments(self, listen: SocketAddr, store: SocketAddr) -> Vec<String> {
         let kind = match self {
             Self::Plain => "plain",
@@ -66,7 +66,7 @@ pub(crate) fn run(arguments: impl Iterator<Item = String>) -> io::Result<()> {
     })
 }
 
-/// Passes on the requests of one connection.
+/// Relays the requests of one connection.
 async fn serve(mut client: TcpStream, store: SocketAddr, kind: Kind) -> io::Result<()> {
     client.set_nodelay(true)?;
     let mut store = TcpStream::connect(store).await?;
@@ -92,7 +92,7 @@ async fn serve(mut client: TcpStream, store: SocketAddr, kind: Kind) -> io::Resu
     Ok(())
 }
 
-/// Passes on a body of which `buffer` holds the beginning, and waits for the store's answer.
+/// Relays a body that starts in `buffer`, and waits for the store's response.
 async fn pass_on(
     client: &mut TcpStream,
     store: &mut TcpStream,
@@ -127,11 +127,11 @@ struct RelayedRequest {
     head_bytes: usize,
     /// `None` without a body.
     body_bytes: Option<usize>,
-    /// The client closes the connection after it.
+    /// Whether the client closes the connection after it.
     is_last: bool,
 }
 
-/// `None` when the client has closed the connection.
+/// Reads a request's head; `None` when the client has closed the connection.
 async fn read_request(
     client: &mut TcpStream,
     buffer: &mut Vec<u8>,
@@ -153,7 +153,7 @@ async fn read_request(
     }
 }
 
-/// Reads an answer without a body.
+/// Reads a response without a body.
 async fn read_answer(store: &mut TcpStream) -> io::Result<()> {
     let mut answer = Vec::with_capacity(1024);
     while !answer.ends_with(b"\r\n\r\n") {

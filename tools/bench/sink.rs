@@ -1,5 +1,5 @@
-//! An object store that keeps nothing: it reads a body, drops it and answers at once, so that the
-//! measured cost is the server's own.
+//! An object store that discards everything: it reads a body and answers at once, so that the measured
+//! cost is the server's only.
 
 use std::{
     io,
@@ -26,17 +26,17 @@ const CREATED: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
 const COMPLETED: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
 <CompleteMultipartUploadResult><Location>http://bench/k</Location><Bucket>bench</Bucket><Key>k</Key><ETag>"0"</ETag></CompleteMultipartUploadResult>"#;
 
-/// A sink that listens, with TLS 1.3 and one cipher suite or without TLS. It lives as long as the
+/// A running sink, with TLS 1.3 and one cipher suite or without TLS, for the life of the
 /// process.
 pub(crate) struct Sink {
     pub(crate) address: SocketAddr,
-    /// File with its certificate, when it speaks TLS.
+    /// File with its certificate, if it uses TLS.
     pub(crate) certificate: Option<NamedTempFile>,
     taken: Arc<AtomicU64>,
 }
 
 impl Sink {
-    /// Starts it on a thread of its own.
+    /// Starts it on its own thread.
     pub(crate) fn start(tls: Option<SupportedCipherSuite>) -> io::Result<Self> {
         let (certificate, acceptor) = tls.map(self_signed).transpose()?.unzip();
         let taken = Arc::<AtomicU64>::default();
@@ -61,19 +61,19 @@ impl Sink {
         })
     }
 
-    /// For `UPLOAD_ENDPOINT`.
+    /// Returns the value for `UPLOAD_ENDPOINT`.
     pub(crate) fn endpoint(&self) -> String {
         let scheme = ["http", "https"][usize::from(self.certificate.is_some())];
         format!("{scheme}://{}", self.address)
     }
 
-    /// Bytes of objects and parts taken so far.
+    /// Returns the bytes of objects and parts received so far.
     pub(crate) fn taken(&self) -> u64 {
         self.taken.load(Ordering::Relaxed)
     }
 }
 
-/// A self-signed certificate for loopback (ECDSA, P-256): its file, and the acceptor that uses it.
+/// Creates a self-signed certificate for loopback (ECDSA, P-256): its file, and an acceptor.
 fn self_signed(suite: SupportedCipherSuite) -> io::Result<(NamedTempFile, TlsAcceptor)> {
     let identity = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]);
     let identity = identity.map_err(io::Error::other)?;
@@ -117,7 +117,7 @@ async fn answer(request: Request<Incoming>, taken: &AtomicU64) -> Response<Full<
     }
 }
 
-/// The size of a body; `None` when it broke off.
+/// Counts the bytes of a body; `None` when it was cut off.
 async fn discard(mut body: Incoming) -> Option<u64> {
     let mut size = 0;
     while let Some(frame) = body.frame().await {

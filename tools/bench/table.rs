@@ -1,13 +1,13 @@
-//! The table that is printed: one line per thing measured, and how figures are written.
+//! The printed table: one line per measurement, and the format of figures.
 
 use std::{fmt, time::Duration};
 
-/// One line: what was measured, what it should reach, and what came out.
+/// One line: the measurement, its target, and its result.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Line {
     pub(crate) what: String,
     pub(crate) to_reach: &'static str,
-    /// Wall time, requests a second or bytes.
+    /// Wall time, requests per second or bytes.
     pub(crate) measured: String,
     pub(crate) cpu: String,
     /// Processor time of the floor in the same run.
@@ -30,7 +30,7 @@ impl Line {
         Self { cpu, ..self }
     }
 
-    /// Adds processor times: the program's, its floor's, and how many times that it is.
+    /// Adds processor times: the program's, its floor's, and their ratio.
     pub(crate) fn compared(
         self,
         cpu: Duration,
@@ -82,7 +82,7 @@ pub(crate) fn gb_per_s(bytes_per_s: f64) -> String {
     format!("{:.1} GB/s", bytes_per_s / 1e9)
 }
 
-/// Seconds for 10⁹ bytes, from the time for `bytes`.
+/// Converts the time for `bytes` to seconds per 10⁹ bytes.
 pub(crate) fn s_per_gb(time: Duration, bytes: usize) -> String {
     format!("{:.2} s/GB", time.as_secs_f64() * 1e9 / bytes as f64)
 }

@@ -1,25 +1,25 @@
-//! How an input of a few bytes becomes a long content in odd chunks: a line of free use, a line whose
-//! bytes are chunk sizes, and the content.
+//! Expands a short input into a long content in odd chunks: a line for any purpose, a line whose bytes are
+//! chunk sizes, and the content.
 
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures_util::{Stream, stream};
 
-/// `\xFDRUN`, a count and a byte stand for so many KiB of that byte: limits are tens of KiB away.
+/// `\xFDRUN`, a count and a byte expand to that many KiB of the byte: limits are tens of KiB away.
 const RUN: &[u8] = b"\xFDRUN";
 const RUN_UNIT: usize = 1024;
 /// Longest content that runs may make.
 const MAX_CONTENT: usize = 256 * 1024;
-/// Most chunks of a content, give or take the empty ones.
+/// Most chunks of a content, not counting some empty ones.
 const MAX_CHUNKS: usize = 1024;
 
-/// An input taken apart.
+/// A parsed input.
 pub(crate) struct Chopped<'i> {
-    /// The first line, without its end.
+    /// The first line, without its line break.
     pub(crate) line: &'i [u8],
     sizes: &'i [u8],
-    /// All of the content.
+    /// The whole content.
     pub(crate) content: Bytes,
 }
 
@@ -34,7 +34,7 @@ impl<'i> Chopped<'i> {
         }
     }
 
-    /// The content in chunks of the sizes that the input asks for, over and over; some are empty.
+    /// Returns the content in chunks of the input's sizes, repeated; some are empty.
     pub(crate) fn as_asked(&self) -> Vec<Bytes> {
         // From 128 on a byte counts in halves of a KiB.
         let size = |byte: &u8| match usize::from(*byte) {
@@ -57,12 +57,12 @@ impl<'i> Chopped<'i> {
         chunks
     }
 
-    /// The content in one chunk.
+    /// Returns the content in one chunk.
     pub(crate) fn whole(&self) -> Vec<Bytes> {
         vec![self.content.clone()]
     }
 
-    /// The content byte by byte, or nearly so when it is long.
+    /// Returns the content byte by byte, or nearly so when it is long.
     pub(crate) fn minced(&self) -> Vec<Bytes> {
         let size = self.content.len() / MAX_CHUNKS + 1;
         let chunks = self.content.chunks(size);
@@ -89,7 +89,7 @@ fn expanded(text: &[u8]) -> Vec<u8> {
     content
 }
 
-/// Chunks as a network brings them: nothing is ready between two of them.
+/// Returns chunks as from a network: pending between each two.
 pub(crate) fn gently(chunks: Vec<Bytes>) -> impl Stream<Item = Bytes> + Send + 'static {
     let mut chunks = chunks.into_iter();
     let mut pause = true;

@@ -1,8 +1,8 @@
-//! A form as `api::form` reads it, as multer does when it is fed gently, and as the reference parser
-//! does: the same parts in the same order with the same bytes, and the same sort of end.
+//! A form as parsed by `api::form`, by multer with an uncut body, and by the reference parser: the
+//! same parts in the same order with the same bytes, and the same kind of end.
 //!
-//! Where they may differ is said where it is let pass: [`End::LineFeeds`], names that are not UTF-8
-//! or come in a charset ([`Name::Unsure`]), and limits, which only `api::form` has.
+//! Permitted differences are listed where they are checked: [`End::LineFeeds`], names that are not UTF-8
+//! or have a charset ([`Name::Unsure`]), and limits, which only `api::form` has.
 
 use axum::http::HeaderValue;
 use chat_upload::body::ReadError;
@@ -44,7 +44,7 @@ fn boundary(line: &[u8]) -> Option<&str> {
     is_one.then(|| std::str::from_utf8(line).expect("ASCII"))
 }
 
-/// Names a boundary; multer, which reads such headers by other rules, must find the same when it
+/// Parses the boundary; multer, which parses such headers by other rules, must find the same one if it
 /// needs no quotes.
 fn content_type(boundary: &str) -> HeaderValue {
     let escaped = boundary.replace('\\', r"\\").replace('"', r#"\""#);
@@ -100,7 +100,7 @@ fn assert_same_parts(multers: &RawForm, reference: &RawForm) {
     }
     assert_eq!(multers.parts, reference.parts);
     assert_eq!(multers.end == End::Whole, reference.end == End::Whole);
-    // How much of an unfinished part multer hands out depends on where a boundary might begin.
+    // How much of an unfinished part multer returns depends on a possible boundary.
     match (&multers.unfinished, &reference.unfinished) {
         (Some(some), Some(all)) => {
             assert_eq!(some.headers, all.headers);
@@ -111,13 +111,13 @@ fn assert_same_parts(multers: &RawForm, reference: &RawForm) {
     }
 }
 
-/// A form as `api::form` should read it.
+/// A form as `api::form` should parse it.
 struct Expected {
     parts: Vec<Part>,
     ends: Ends,
 }
 
-/// An end of reading.
+/// How reading ended.
 #[derive(Debug, PartialEq, Eq)]
 enum Ended {
     Whole,
@@ -128,11 +128,11 @@ enum Ended {
 
 use Ended::{AtLimit, Malformed, Truncated, Whole};
 
-/// The ends that reading may come to; several where multer does not tell one from the other.
+/// The possible ends; several where multer does not distinguish them.
 type Ends = &'static [Ended];
 
 const BROKEN: Ends = &[Malformed];
-/// All that comes now depends on a name that this parser cannot read.
+/// Everything from here on depends on a name that this parser cannot read.
 const UNSURE: Ends = &[];
 
 struct Part {
@@ -142,7 +142,7 @@ struct Part {
     content: Vec<u8>,
 }
 
-/// A name of a part.
+/// The name of a part.
 #[derive(Debug, PartialEq, Eq)]
 enum Name {
     Absent,
@@ -213,7 +213,7 @@ impl Name {
     }
 }
 
-/// A part as it is to `api::form`; `None` when it is an empty file input. `is_cut`: its content does
+/// Returns a part as `api::form` should see it; `None` for an empty file input. `is_cut`: its content does
 /// not end.
 fn judge(index: usize, raw: &RawPart, is_cut: bool) -> Result<Option<Part>, Ends> {
     if index >= MAX_PARTS {
@@ -272,7 +272,7 @@ fn plain_name(params: &RawParams, name: &str) -> Result<Name, Ends> {
     }
 }
 
-/// `filename*=UTF-8''%e7%8c%ab.png`; absent when it is broken too.
+/// Decodes `filename*=UTF-8''%e7%8c%ab.png`; `None` if it is broken.
 fn extended_name(params: &RawParams) -> Result<Name, Ends> {
     let raw = match *params.all("filename*") {
         [] => return Ok(Name::Absent),
@@ -305,7 +305,7 @@ fn percent_decoded(encoded: &[u8]) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// Whether a part without a file's name is a file by its type.
+/// Whether a part without a file name is a file by its type.
 fn has_type_of_file(raw: &RawPart) -> bool {
     let Some(value) = raw.headers.get("content-type") else {
         return false;
@@ -316,7 +316,7 @@ fn has_type_of_file(raw: &RawPart) -> bool {
     !is_text && !["", "application/json"].contains(&essence)
 }
 
-/// Forms in forms and the encodings of mail, which `api::form` refuses and the others pass on.
+/// Nested forms and transfer encodings, which `api::form` refuses and the others pass on.
 fn is_encoded(raw: &RawPart) -> bool {
     let of_type = raw.headers.get("content-type");
     let is_nested = of_type

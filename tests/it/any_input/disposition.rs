@@ -1,11 +1,11 @@
-//! `api::form::header_params`: no header panics, the reference reads it the same, and what is quoted by the rules
-//! comes back.
+//! `api::form::header_params`: no header panics, the reference parser agrees, and quoted values are decoded
+//! unchanged.
 
 use chat_upload::api::form::header_params::{Broken, Params};
 
 use super::reference_form::RawParams;
 
-/// The input is a header, and also the raw value of a parameter.
+/// Checks an input as a header, and also as the raw value of a parameter.
 pub(crate) fn check(input: &[u8]) {
     let params = Params::parse(input);
     let reference = RawParams::parse(input);

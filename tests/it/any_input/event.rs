@@ -1,5 +1,5 @@
-//! `runtime::gateway`: an event's body reaches the Router as the event had it, and the answer is one
-//! that a gateway can read.
+//! `runtime::gateway`: an event's body reaches the Router unchanged, and a gateway can parse the
+//! response.
 
 use std::sync::{Arc, Mutex};
 
@@ -17,13 +17,13 @@ use serde_json::Value;
 
 use super::form::run;
 
-/// The input is an event.
+/// Checks an event.
 pub(crate) fn check(input: &[u8]) {
     let Ok(event) = serde_json::from_slice::<GatewayEvent>(input) else {
         return;
     };
-    // In fields that nobody reads an event may hold what `Value` refuses: bytes that are not UTF-8,
-    // numbers out of range.
+    // Unused fields of an event may contain values that `Value` refuses: bytes that are not UTF-8, numbers
+    // out of range.
     let as_json = serde_json::from_slice::<Value>(input).ok();
     let (router, seen) = echo();
     let answer = run(gateway::answer(router, event, Arrival::default())).expect("an answer");
@@ -39,7 +39,7 @@ pub(crate) fn check(input: &[u8]) {
     assert_eq!(body_of(&answer), Some(body.to_vec()));
 }
 
-/// The last request that a Router saw.
+/// The last request that a Router received.
 type Seen = Arc<Mutex<Option<(Uri, Bytes)>>>;
 
 /// Answers every request with its own body and type.
@@ -55,7 +55,7 @@ fn echo() -> (Router, Seen) {
     (router, seen)
 }
 
-/// The body of an event or an answer; `None` when its base64 is broken.
+/// Decodes the body of an event or a response; `None` when its base64 is broken.
 fn body_of(json: &Value) -> Option<Vec<u8>> {
     let text = json["body"].as_str().unwrap_or_default();
     let is_base64 = match &json["isBase64Encoded"] {

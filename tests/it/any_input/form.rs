@@ -1,5 +1,5 @@
-//! `api::form`: however a body is cut into chunks, it is read the same, within its limits, and comes
-//! to an end.
+//! `api::form`: however a body is cut into chunks, the result is the same, within its limits, and reading
+//! ends.
 
 use std::{
     convert::Infallible,
@@ -26,14 +26,14 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::chopped::{Chopped, gently};
 
-/// Largest text field, in bytes; `form.rs` has the same number for itself.
+/// Largest text field, in bytes; a copy of the constant in `src/api/form/mod.rs`.
 pub(crate) const MAX_TEXT_BYTES: usize = 64 * 1024;
 /// Most parts; likewise.
 pub(crate) const MAX_PARTS: usize = 100;
-/// Largest file here: so far above the limit of text fields that a text meets its own first.
+/// Largest file here: far above the limit of text fields, so that a text reaches its own limit first.
 pub(crate) const MAX_FILE_BYTES: usize = 200_000;
-/// Longest headers, with the end of the boundary's line before them; for those of the first part the
-/// preamble counts too.
+/// Longest headers, with the rest of the boundary line before them; for the first part they include
+/// the preamble.
 pub(crate) const MAX_UNPARSED: usize = 128 * 1024;
 
 pub(crate) const LIMITS: Limits = Limits {
@@ -43,7 +43,7 @@ pub(crate) const LIMITS: Limits = Limits {
     until: None,
 };
 
-/// The input is a Content-Type, chunk sizes and a body.
+/// Checks an input of a Content-Type, chunk sizes and a body.
 pub(crate) fn check(input: &[u8]) {
     let input = Chopped::new(input);
     let Ok(content_type) = HeaderValue::from_bytes(input.line) else {
@@ -80,7 +80,7 @@ pub(crate) struct Read {
 #[derive(Debug)]
 pub(crate) struct Reading {
     pub(crate) parts: Vec<Read>,
-    /// All that came of the file in which reading failed; empty otherwise.
+    /// Content of the file in which reading failed; empty otherwise.
     begun: Vec<u8>,
     pub(crate) end: Result<(), ReadError>,
 }
@@ -90,7 +90,7 @@ impl Reading {
         let ends = (format!("{:?}", self.end), format!("{:?}", other.end));
         assert_eq!(self.parts, other.parts, "{ends:?}");
         assert_eq!(ends.0, ends.1);
-        // How much of a broken file comes through may depend on the chunks, the bytes may not.
+        // The length of a broken file may depend on the chunks, its bytes may not.
         let both = self.begun.len().min(other.begun.len());
         assert_eq!(self.begun[..both], other.begun[..both]);
     }
@@ -100,7 +100,7 @@ impl Reading {
     }
 }
 
-/// Reads a form to its end; `Err` when it could not even be opened.
+/// Reads a form to its end; `Err` if it could not be opened.
 pub(crate) fn read(
     content_type: &HeaderValue,
     chunks: impl Stream<Item = Bytes> + Send + 'static,
@@ -165,10 +165,10 @@ async fn read_content(
     Ok(())
 }
 
-/// Runs `work`. Everything it waits for is there, so it must ask to be woken whenever it waits.
+/// Runs `work`. Everything it waits for is ready, so it must wake itself whenever it waits.
 pub(crate) fn run<T>(work: impl Future<Output = T>) -> T {
     thread_local! {
-        // For the timers, which never go off: nothing drives them.
+        // For the timers, which never fire: nothing drives them.
         static RUNTIME: Runtime = Builder::new_current_thread().enable_time().build().expect("one");
     }
     RUNTIME.with(|runtime| {

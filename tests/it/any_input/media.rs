@@ -1,15 +1,15 @@
-//! `upload::media`: no file panics, a type that was judged is one that is served, and the judgement
-//! does not depend on the chunks in which a file came, nor do the facts found in it. A file that is
-//! stripped keeps its length, its type and its facts, and stripped again it does not change.
+//! `upload::media`: no file panics, every detected type is one that is served, and type and facts do not
+//! depend on the chunks of a file. A stripped file keeps its length, its type and its facts, and does not
+//! change when it is stripped again.
 //!
-//! [`check`] takes any file; [`check_family`] takes only those that one walker reads.
+//! [`check`] accepts any file; [`check_family`] only files that one walker parses.
 
 use bytes::Bytes;
 use chat_upload::upload::media::{HEAD_BYTES, Kinds, Media, Refused, Report, Rules, Strip, judge};
 
 use super::chopped::Chopped;
 
-/// How the files begin that one walker reads: their family, an extension and first bytes.
+/// First bytes of the files that one walker parses: their family, an extension and the bytes.
 pub(crate) const BEGINNINGS: [(&str, &str, &[u8]); 22] = [
     ("jpeg_tiff", "jpg", b"\xFF\xD8\xFF"),
     ("jpeg_tiff", "tiff", b"II*\0\x08\0\0\0"),
@@ -39,8 +39,8 @@ pub(crate) const BEGINNINGS: [(&str, &str, &[u8]); 22] = [
     ("xmp", "jpg", b""),
 ];
 
-/// The input is what chooses a beginning, chunk sizes, and a content whose first bytes are replaced by
-/// that beginning. The content of family `xmp` is a packet in a picture.
+/// Checks an input that selects a file signature, chunk sizes, and a content whose first bytes it
+/// replaces. The content of family `xmp` is a packet in an image.
 pub(crate) fn check_family(name: &str, input: &[u8]) {
     let of_family = BEGINNINGS.iter().filter(|(family, ..)| *family == name);
     let beginnings: Vec<_> = of_family.collect();
@@ -60,7 +60,7 @@ pub(crate) fn check_family(name: &str, input: &[u8]) {
     check(&[name.as_bytes(), sizes, &file].join(&b'\n'));
 }
 
-/// A picture with this XMP packet, as far as a segment can hold it.
+/// Builds an image with this XMP packet, as far as a segment can contain it.
 fn with_packet(packet: &[u8]) -> Vec<u8> {
     const NAME: &[u8] = b"http://ns.adobe.com/xap/1.0/\0";
     let packet = &packet[..packet.len().min(60_000)];
@@ -70,14 +70,14 @@ fn with_packet(packet: &[u8]) -> Vec<u8> {
     [start, &segment, rest].concat()
 }
 
-/// The input is a file's name, chunk sizes and its content.
+/// Checks an input of a file name, chunk sizes and content.
 pub(crate) fn check(input: &[u8]) {
     let input = Chopped::new(input);
     let name = String::from_utf8_lossy(input.line);
     let whole = judged(&input.content, &name, input.whole());
     for chunks in [input.as_asked(), input.minced()] {
         let other = judged(&input.content, &name, chunks);
-        // Of two reasons to refuse a file, the chunks decide which is found first.
+        // If a file is refused for two reasons, the chunks decide which is found first.
         assert_eq!(whole.as_ref().ok(), other.as_ref().ok());
     }
     if let Ok(media) = whole {
@@ -104,7 +104,7 @@ fn judged(content: &[u8], name: &str, chunks: Vec<Bytes>) -> Result<Media, Refus
     judged.map(|(media, _)| media)
 }
 
-/// The file as a store would keep it, and what was found in it.
+/// Returns the file as a store would keep it, and the findings in it.
 fn passed(
     content: &[u8],
     name: &str,
@@ -126,7 +126,7 @@ fn passed(
     (stored, ended)
 }
 
-/// A name makes no bytes acceptable that are not without it, nor the other way round.
+/// A name makes no unacceptable bytes acceptable, and vice versa.
 fn assert_name_only_chooses(content: &[u8], media: Media) {
     let name = format!("x.{}", &*media.extension);
     let named = judged(content, &name, vec![Bytes::copy_from_slice(content)]);

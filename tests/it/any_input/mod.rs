@@ -1,6 +1,6 @@
-//! Rules that must hold for any input whatsoever, one check per file. The fuzz targets in `fuzz/` run the
-//! checks on inputs of their own making; the tests here, which need no nightly compiler, run them on
-//! what fuzzing has found and on random inputs.
+//! Properties that must hold for any input, one check per file. The fuzz targets in `fuzz/` run the
+//! checks on generated inputs; the tests here, which need no nightly compiler, run them on inputs
+//! found by fuzzing and on random ones.
 
 mod chopped;
 pub(crate) mod differential;

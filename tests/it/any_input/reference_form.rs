@@ -1,16 +1,16 @@
-//! A form and its headers as RFC 2046 and RFC 7578 have them, read the slow and obvious way from one
-//! buffer: what `api::form` and multer under it are compared with.
+//! Reference parser for forms and their headers after RFC 2046 and RFC 7578: slow and simple, on one
+//! buffer. `api::form` and multer are compared with it.
 
 use std::collections::BTreeMap;
 
-/// Most headers of a part, multer's number.
+/// Most headers of a part, as in multer.
 const MAX_HEADERS: usize = 32;
-/// Longest name of a header, that of the crate `http`.
+/// Longest name of a header, as in the crate `http`.
 const MAX_HEADER_NAME_BYTES: usize = u16::MAX as usize;
-/// Most parameters of a header, the number of `api::form::header_params`.
+/// Most parameters of a header, as in `api::form::header_params`.
 const MAX_PARAMS: usize = 16;
 
-/// A part as it stands in the form.
+/// A part as it is in the form.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct RawPart {
     /// By name in lower case. The last of a name counts: multer shows no other.
@@ -26,20 +26,20 @@ pub(crate) enum End {
     Whole,
     /// Too early.
     Truncated,
-    /// Too early, and perhaps after more than a limit allows: only multer's reading says so, which
-    /// does not hand out all that came of the last part.
+    /// Too early, and perhaps after more than a limit allows: only for multer, which does not return the
+    /// whole start of the last part.
     Uncounted,
-    /// Where something stands that may not.
+    /// At a syntax error.
     Broken,
-    /// One of the last two: multer does not tell them apart, and behind a preamble `api::form` takes
-    /// a form that ends early for none at all.
+    /// One of the last two: multer does not distinguish them, and after a preamble `api::form` reports an
+    /// early end as a malformed form.
     Unsaid,
-    /// In headers with line feeds alone, which RFC 2046 forbids and multer's parser takes as line
-    /// ends. What then is a header and what is content, this parser does not guess.
+    /// In headers with line feeds alone, which RFC 2046 forbids and multer's parser accepts as line breaks.
+    /// This parser does not decide what is header and what is content then.
     LineFeeds,
 }
 
-/// A form taken apart.
+/// A parsed form.
 #[derive(Debug, Default)]
 pub(crate) struct RawForm {
     pub(crate) parts: Vec<RawPart>,
@@ -103,16 +103,16 @@ impl RawForm {
     }
 }
 
-/// Where `needle` first stands in `hay`.
+/// Returns the first position of `needle` in `hay`.
 fn find(hay: &[u8], needle: &[u8]) -> Option<usize> {
     (0..hay.len()).find(|at| hay[*at..].starts_with(needle))
 }
 
-/// Header lines; the last one without its end.
+/// Header lines; the last one without its line break.
 fn headers(block: &[u8]) -> Result<BTreeMap<String, Vec<u8>>, End> {
     let mut headers = BTreeMap::new();
-    // A part without headers: what was found is the first empty line of its content, or of the
-    // next part.
+    // A part without headers: the empty line that was found is in its content, or in the next
+    // part.
     if block.is_empty() || block.starts_with(b"\r\n") {
         return Ok(headers);
     }
@@ -150,7 +150,7 @@ fn header(line: &[u8]) -> Result<(String, Vec<u8>), End> {
     Ok((name, value.to_vec()))
 }
 
-/// `value; name=value; name="value"`, names as they stand; `None` when it is not of that form.
+/// Parses `value; name=value; name="value"`, names unchanged; `None` when it is malformed.
 #[derive(Debug)]
 pub(crate) struct RawParams {
     pub(crate) value: Vec<u8>,
@@ -171,7 +171,7 @@ impl RawParams {
         (params.len() <= MAX_PARAMS).then_some(Self { value, params })
     }
 
-    /// All values of a parameter.
+    /// Returns all values of a parameter.
     pub(crate) fn all(&self, name: &str) -> Vec<&[u8]> {
         let of_name =
             |(param, _): &&(Vec<u8>, Vec<u8>)| param.eq_ignore_ascii_case(name.as_bytes());
@@ -180,8 +180,8 @@ impl RawParams {
     }
 }
 
-/// The pieces between semicolons, those in quotes left alone. A quote opens only as the first
-/// thing of a parameter's value.
+/// Splits at semicolons outside quotes. A quote opens only as the first character of a parameter's
+/// value.
 fn split_outside_quotes(header: &[u8]) -> Option<Vec<Vec<u8>>> {
     let mut pieces = vec![Vec::new()];
     let mut bytes = header.iter();
@@ -205,7 +205,7 @@ fn split_outside_quotes(header: &[u8]) -> Option<Vec<Vec<u8>>> {
                 match byte {
                     b'"' if !may_hold_quotes || ends(bytes.as_slice()) => break,
                     b'\\' => {
-                        // A backslash before another byte is itself.
+                        // A backslash before another byte is literal.
                         let next = bytes.clone().next().copied();
                         if let Some(escaped @ (b'"' | b'\\')) = next {
                             bytes.next();
@@ -236,7 +236,7 @@ fn param(piece: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
     }
 }
 
-/// Whether a piece is a parameter in whose value quotes may stand unescaped.
+/// Whether quotes may be unescaped in the value of a parameter.
 fn is_file_name(piece: &[u8]) -> bool {
     let mut sides = piece.splitn(2, |byte| *byte == b'=');
     let name = sides.next().unwrap_or_default().trim_ascii();
@@ -249,7 +249,7 @@ fn ends(rest: &[u8]) -> bool {
     rest.is_empty() || rest.starts_with(b";")
 }
 
-/// All that stands before the closing quote, after which nothing may stand.
+/// Returns everything before the closing quote, after which nothing may follow.
 fn unquoted(quoted: &[u8], may_hold_quotes: bool) -> Option<Vec<u8>> {
     let mut value = Vec::new();
     let mut rest = quoted;

@@ -1,5 +1,5 @@
-//! The checks on stable: inputs that broke one once, kept in `tests/regressions/<check>/`, and some
-//! hundreds of random ones.
+//! Runs the checks on stable Rust: with inputs that once failed, from `tests/regressions/<check>/`, and
+//! with hundreds of random ones.
 
 use std::{
     fs,
@@ -41,7 +41,7 @@ fn check_all(folder: &Path, check: impl Fn(&[u8])) {
     }
 }
 
-/// Runs a check on every file kept for it.
+/// Runs a check on every regression file.
 fn replay(name: &str, check: impl Fn(&[u8])) {
     let folder = Path::new(ROOT).join("tests/regressions").join(name);
     if folder.exists() {
@@ -67,13 +67,13 @@ fn what_broke_a_check_once_breaks_none_again() {
     }
 }
 
-/// The families, and in how many ways a file of each begins.
+/// The families, and the number of file signatures of each.
 fn families() -> Vec<(&'static str, u8)> {
     let families = media::BEGINNINGS.chunk_by(|one, next| one.0 == next.0);
     families.map(|them| (them[0].0, them.len() as u8)).collect()
 }
 
-/// Each sample passes as a file of every family, with its own beginning and others' too.
+/// Runs each sample as a file of every family, with its own first bytes and with others'.
 #[test]
 fn every_sample_passes_as_any_family() {
     check_all(&Path::new(ROOT).join("tests/media"), |content| {
@@ -87,7 +87,7 @@ fn every_sample_passes_as_any_family() {
     });
 }
 
-/// Inputs made of what means something to the reader under test.
+/// Inputs made of tokens of the parser under test.
 fn made_of(words: &'static [&'static [u8]]) -> impl Strategy<Value = Vec<u8>> {
     vec(select(words), 0..40).prop_map(|words| words.concat())
 }
@@ -138,7 +138,7 @@ const HEADER_WORDS: &[&[u8]] = &[
 ];
 
 proptest! {
-    // Each reads a form of up to half a megabyte several times.
+    // Each parses a form of up to half a megabyte several times.
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
@@ -196,7 +196,7 @@ fn every_sample_event_passes() {
     check_all(&Path::new(ROOT).join("events"), event::check);
 }
 
-/// A body in chunks that says how much of it was taken.
+/// A body in chunks that counts the bytes taken of it.
 fn counted(body: impl Into<Bytes>, size: usize) -> (Body, Arc<AtomicUsize>) {
     metered(in_chunks(&body.into(), size))
 }
@@ -222,7 +222,7 @@ async fn next_file(form: &mut Form) -> FilePart<'_> {
     }
 }
 
-/// A part's beginning, up to its content.
+/// The start of a part, up to its content.
 fn part(params: &str) -> String {
     format!("--b\r\nContent-Disposition: form-data; {params}\r\n\r\n")
 }
@@ -284,7 +284,7 @@ fn what_nobody_reads_of_a_file_is_skipped() {
     }
 }
 
-/// All that a preamble and headers take together, the line end of the boundary included.
+/// The limit of a preamble and headers together, including the line break of the boundary.
 #[test]
 fn headers_may_be_so_long_and_no_longer_in_any_chunks() {
     let rest = "--b\r\nContent-Disposition: form-data; name=a\r\nx: \r\n\r\n";
@@ -317,7 +317,7 @@ fn the_whole_form_has_a_limit_that_files_count_against() {
                 assert!(chunks.all(async |chunk| chunk.is_ok()).await);
             }
             let third = next_file(&mut form).await.content;
-            // And nothing comes after it.
+            // And nothing follows it.
             let last = third.collect::<Vec<_>>().await.pop();
             assert!(matches!(
                 last,
@@ -327,7 +327,7 @@ fn the_whole_form_has_a_limit_that_files_count_against() {
     }
 }
 
-/// Each byte once cost a search of all that was held; this test then took half a minute, not a second.
+/// Each byte once cost a search of the whole buffer; this test then took half a minute, not a second.
 #[test]
 fn long_headers_in_chunks_of_one_byte_are_read() {
     let header = "x".repeat(120_000);

@@ -1,5 +1,5 @@
-//! `api::access::jwt`: only what one of the secrets signed counts, and the claims of what counts are what
-//! a plain reading of their JSON says.
+//! `api::access::jwt`: only tokens signed with one of the secrets are accepted, and their claims equal a
+//! plain reading of their JSON.
 
 use base64_simd::URL_SAFE_NO_PAD;
 use chat_upload::api::{
@@ -14,11 +14,11 @@ use sha2::Sha256;
 const SECRET: &str = "a secret of ours";
 const SECRETS: &str = "another one,a secret of ours";
 const NOW: f64 = 1_744_866_732.0;
-/// Longest token, in bytes; `token.rs` has the same number for itself.
+/// Longest token, in bytes; a copy of the constant in `src/api/access/jwt.rs`.
 const MAX_TOKEN_BYTES: usize = 8 * 1024;
 const MAX_ID_BYTES: usize = 128;
 
-/// Why a token does not count, as far as a plain reading tells.
+/// Why a token is refused, as far as a plain reading shows.
 #[derive(Debug, PartialEq)]
 enum Verdict {
     Expired,
@@ -32,7 +32,7 @@ fn verify(token: &[u8], secrets: &Secrets, now: f64) -> Result<User, Verdict> {
     })
 }
 
-/// The input is a token, and also a header, a line feed and claims, which are then signed.
+/// Checks an input as a token, and also as a header, a line feed and claims, which are then signed.
 pub(crate) fn check(input: &[u8]) {
     let secrets = Secrets::parse(SECRETS).unwrap();
     if verify(input, &secrets, NOW) != Err(Verdict::Invalid) {
@@ -44,12 +44,12 @@ pub(crate) fn check(input: &[u8]) {
 
     let token = signed(header, claims);
     let user = verify(token.as_bytes(), &secrets, NOW);
-    // `Value` refuses what may stand in claims that nobody reads: bytes that are not UTF-8, numbers
-    // out of range.
+    // Unused claims may contain values that `Value` refuses: bytes that are not UTF-8, numbers out of
+    // range.
     let (Ok(header_once), Ok(claims_once)) = (once(header), once(claims)) else {
         return;
     };
-    // And it takes what is there twice, so it can accept more; not less.
+    // `Value` also accepts repeated keys, so it may accept more, but not less.
     if user != Err(Verdict::Invalid) {
         assert_eq!(user, expected(header, claims, &token));
     }
@@ -136,7 +136,7 @@ fn is_guest(claims: &Value) -> Option<bool> {
     Some(role.eq_ignore_ascii_case("visitor"))
 }
 
-/// `None`: there, and not a time.
+/// `None`: present, and not a time.
 fn time(claims: &Value, key: &str) -> Option<Option<f64>> {
     if is_absent(claims, key) {
         return Some(None);

@@ -1,4 +1,4 @@
-//! Section D: bytes that are not of the type that their name tells.
+//! Section D: content that does not match the type of its name.
 
 use crate::{
     drivers::{Case, Stored, rows, unescaped},
@@ -16,7 +16,7 @@ fn sized(width: u32, height: u32) -> Vec<u8> {
     [&PNG[..16], &width, &height, &PNG[24..]].concat()
 }
 
-/// A number, the bytes, and what they look like.
+/// A number, the bytes, and their apparent type.
 fn refused(name: &str) -> Vec<Case> {
     let table = rows(
         r#"
@@ -72,12 +72,12 @@ fn refused(name: &str) -> Vec<Case> {
     cases
 }
 
-/// Served as the picture that their beginning is, or for saving.
+/// Served as the image that its first bytes are, or as an attachment.
 fn harmless(name: &str) -> Vec<Case> {
     let jpeg = include_bytes!("../../media/baseline.jpg").as_slice();
     let jpeg = [jpeg, b"<html><script>"].concat();
     let png_and_zip = [PNG, include_bytes!("../../media/photos.zip")].concat();
-    // Its one entry says that it unpacks to 4 GB.
+    // Its one entry claims to unpack to 4 GB.
     let bomb =
         b"PK\x03\x04\x14\0\0\0\x08\0\0\0\0\0\0\0\0\0\x10\0\0\0\xFF\xFF\xFF\xFF\x05\0\0\0bomb1";
     let bomb = [bomb.as_slice(), &[0; 16]].concat();

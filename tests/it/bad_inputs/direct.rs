@@ -1,9 +1,9 @@
 //! Section G of the list, and number 75: misuse of forms, tickets, parts and recall tokens. Forms and
-//! parts go to the store, as a client sends them: to the bucket's double, which is as strict as a
-//! cloud, or to the function where the store is a folder.
+//! parts are sent to the store, like a client does: to the bucket's double, which is as strict as a
+//! cloud, or to the function if the store is a folder.
 //!
-//! Left out, because it takes a clock: forms, tickets and recall tokens after their time
-//! (`tests/it/direct.rs`, `tests/it/recall.rs`, and the unit tests beside each).
+//! Not here, because they need a clock: expired forms, tickets and recall tokens
+//! (`tests/it/direct.rs`, `tests/it/recall.rs`, and the unit tests of each).
 
 use std::fmt::Display;
 
@@ -13,20 +13,20 @@ use serde_json::{Value, json};
 use crate::{
     companion::{Upload, bare, put},
     direct::GIF,
-    drivers::{Way, rows},
+    drivers::{Driver, rows},
     lane::{COMPLETE, Lane, POLICY, RECALL, fields, lasting, pending_key, post_json},
     support::{
         Form, PNG, Reply, RequestExt as _, UPLOAD, disposition, empty, get, path_of, picture_of,
         post,
     },
-    tokens::{of_guest, of_user},
+    tokens::{guest_jwt, user_jwt},
 };
 
 const HTML: &[u8] = b"<!DOCTYPE html><script>alert(1)</script>";
 const MAX_BYTES: usize = 100_000;
 
 impl Lane {
-    /// Asserts that an answer is this failure, or has this status, and that these keys alone are stored.
+    /// Asserts that a response has this failure or status, and that only these keys are stored.
     #[track_caller]
     fn expect(&self, name: impl Display, reply: &Reply, expected: &str, kept: &[String]) {
         match expected.parse::<u16>() {
@@ -37,7 +37,7 @@ impl Lane {
         assert_eq!(self.open_uploads(), 0, "{name}");
     }
 
-    /// Asks with each of these values of an argument, which must be refused so and change nothing.
+    /// Sends each of these values of an argument, which must be refused with this failure and change nothing.
     async fn expect_each<const N: usize>(
         &self,
         (path, argument): (&str, &str),
@@ -52,7 +52,7 @@ impl Lane {
     }
 }
 
-/// G67: a form used for what it was not signed for.
+/// G67: a form used for other content than it was signed for.
 async fn a_form_brings_nothing_that_it_was_not_signed_for(lane: &Lane) {
     let kept = lane.keys();
     let (policy, other) = (lane.policy("a.png").await, lane.policy("a.png").await);
@@ -81,7 +81,7 @@ async fn a_form_brings_nothing_that_it_was_not_signed_for(lane: &Lane) {
         lane.expect(format!("g67 {name} {value:.30}"), &reply, expected, &kept);
     }
     for name in policy["upload"]["formData"].as_object().unwrap().keys() {
-        // A folder needs neither the status nor a signature beside the policy.
+        // A disk store needs neither the status nor a signature besides the policy.
         if lane.bucket.is_some() || name != "success_action_status" {
             let mut without = policy.clone();
             let all = without["upload"]["formData"].as_object_mut();
@@ -107,7 +107,7 @@ async fn a_form_brings_nothing_that_it_was_not_signed_for(lane: &Lane) {
     lane.expect("g67 nothing taken", &reply, "upload_incomplete", &kept);
 }
 
-/// Arguments and forms as some clients write them.
+/// Arguments and forms in variants of some clients.
 async fn arguments_and_forms_come_as_some_clients_write_them(lane: &Lane) {
     let kept = lane.keys();
     for [arguments, expected] in rows(
@@ -143,7 +143,7 @@ async fn arguments_and_forms_come_as_some_clients_write_them(lane: &Lane) {
     if lane.bucket.is_some() {
         return;
     }
-    // The function takes the form itself. Text fields have a type of their own.
+    // The function accepts the form itself. Its text fields have a type.
     for content_type in [
         "text/plain",
         "text/plain; charset=utf-8",
@@ -164,7 +164,7 @@ async fn arguments_and_forms_come_as_some_clients_write_them(lane: &Lane) {
     }
 }
 
-/// A document is handed out under the name that it was announced with.
+/// A document is served under the name in its policy request.
 async fn a_document_is_handed_out_under_the_name_it_was_announced_with(lane: &Lane) {
     for [name, content, saved_as, encoded] in rows(
         r#"
@@ -185,7 +185,7 @@ async fn a_document_is_handed_out_under_the_name_it_was_announced_with(lane: &La
     }
 }
 
-/// G67: what a form lets through and completion does not.
+/// G67: what a form permits and completion refuses.
 async fn what_a_form_lets_through_is_judged_at_completion(lane: &Lane) {
     let kept = lane.keys();
     for (name, content) in [
@@ -226,7 +226,7 @@ async fn a_form_posted_again_after_completion_changes_nothing(lane: &Lane) {
         ("GIF", GIF),
         ("page", HTML),
     ] {
-        // Where the store cannot forbid it: the key is free again.
+        // If the store cannot forbid it: the key is free again.
         lane.put(&policy, again).await;
         let reply = lane.complete(&policy).await;
         lane.expect(format!("g67 {name} after completion"), &reply, "200", &kept);
@@ -241,8 +241,8 @@ async fn a_ticket_is_good_for_its_user_alone(lane: &Lane) {
     let kept = lane.keys();
     let good = policy["ticket"].as_str().unwrap();
     for (name, token, code) in [
-        ("another user", of_user("8"), "ticket_invalid"),
-        ("a guest", of_guest("8"), "ticket_invalid"),
+        ("another user", user_jwt("8"), "ticket_invalid"),
+        ("a guest", guest_jwt("8"), "ticket_invalid"),
         ("nobody", String::new(), "token_missing"),
         ("a bad token", "x".to_owned(), "token_invalid"),
         ("its ticket for a token", good.to_owned(), "token_invalid"),
@@ -255,7 +255,7 @@ async fn a_ticket_is_good_for_its_user_alone(lane: &Lane) {
     lane.complete(&policy).await.data();
 }
 
-/// G70: tickets that are none.
+/// G70: invalid tickets.
 async fn tickets_that_are_not_ours_are_401(lane: &Lane) {
     let foreign = Lane::disk(&[]).policy("a.png").await;
     let recallable = lane.upload("b.png", PNG).await;
@@ -271,7 +271,7 @@ async fn tickets_that_are_not_ours_are_401(lane: &Lane) {
         ("empty", json!("")),
         ("a letter", json!("x")),
         ("a number", json!(7)),
-        ("a JWT", json!(of_user("7"))),
+        ("a JWT", json!(user_jwt("7"))),
         ("under another secret", foreign["ticket"].clone()),
         ("to recall", recallable["recall_token"].clone()),
         ("changed", json!(changed)),
@@ -301,7 +301,7 @@ async fn tickets_that_are_not_ours_are_401(lane: &Lane) {
     lane.expect("g70 never uploaded", &reply, "upload_incomplete", &kept);
 }
 
-/// G68: fields that a form does not have.
+/// G68: additional fields in a form.
 async fn no_field_counts_that_a_form_does_not_have(lane: &Lane) {
     let kept = lane.keys();
     let policy = lane.policy("a.png").await;
@@ -354,7 +354,7 @@ async fn no_field_counts_that_a_form_does_not_have(lane: &Lane) {
     lane.complete(&policy).await.data();
 }
 
-/// OSS may take a field that its policy does not name: nothing of it may be left in the end.
+/// OSS may accept a field that its policy does not name: it must not affect the final object.
 async fn taken_without(lane: &Lane, name: &str, value: &str) {
     let policy = lane.policy("a.png").await;
     let form = fields(&policy["upload"]).text(name, value);
@@ -371,7 +371,7 @@ async fn taken_without(lane: &Lane, name: &str, value: &str) {
     assert!(object.metadata.is_empty(), "g68 {name}");
 }
 
-/// G69: callbacks, which nobody sends here.
+/// G69: callbacks, which the program never uses.
 async fn nobody_is_called_back(lane: &Lane) {
     let kept = lane.keys();
     let policy = lane.policy("a.png").await;
@@ -398,7 +398,7 @@ async fn nobody_is_called_back(lane: &Lane) {
     }
 }
 
-/// G70: another object in the place of the one that was looked at.
+/// G70: an object replaced after it was checked.
 async fn what_is_swapped_behind_the_look_is_refused(lane: &Lane) {
     let kept = lane.keys();
     for (name, content, code) in [
@@ -412,7 +412,7 @@ async fn what_is_swapped_behind_the_look_is_refused(lane: &Lane) {
     }
 }
 
-/// G71: uploads in parts.
+/// G71: multipart uploads.
 async fn part_numbers_are_1_to_10000(lane: &Lane) {
     let kept = lane.keys();
     let upload = lane.begin("a.png").await;
@@ -460,7 +460,7 @@ async fn part_numbers_are_1_to_10000(lane: &Lane) {
         assert_eq!(reply.refused("ticket_invalid"), Ok(()), "g71 {path}");
     }
     let mut parts = Vec::new();
-    // Parts before the last are smaller than a bucket takes.
+    // Parts before the last are smaller than a bucket accepts.
     for (number, bytes) in [(1, PNG), (2, PNG), (3, b"x"), (4, PNG)] {
         parts.push(lane.put_part(&upload, number, bytes).await);
         if number > 1 {
@@ -472,7 +472,7 @@ async fn part_numbers_are_1_to_10000(lane: &Lane) {
     lane.expect("g71 aborted", &reply, "200", &kept);
 }
 
-/// G71: an abort, and then a part, a completion and a look.
+/// G71: an abort, and then a part, a completion and a list.
 async fn an_aborted_upload_cannot_be_completed_and_leaves_nothing(lane: &Lane) {
     let kept = lane.keys();
     let (upload, parts) = lane.sent(PNG).await;
@@ -490,26 +490,26 @@ async fn an_aborted_upload_cannot_be_completed_and_leaves_nothing(lane: &Lane) {
     lane.expect("g71 aborted again", &reply, "200", &kept);
 }
 
-/// G71: an upload in parts is its user's alone.
+/// G71: a multipart upload belongs to its user only.
 async fn an_upload_is_its_users_alone(lane: &Lane) {
     let (upload, parts) = lane.sent(PNG).await;
     let file = json!({"filename": "b", "type": "x"});
-    let begun = lane.ask_as(&of_user("8"), "/s3/multipart", &file).await;
+    let begun = lane.ask_as(&user_jwt("8"), "/s3/multipart", &file).await;
     let theirs = Upload::from_answer(&begun);
-    // Somebody else's, with the right key and id; then one's own, for a key of others or none.
+    // Another user's, with the right key and id; then the caller's own, with a wrong key.
     let Upload { key, id } = &upload;
     for (token, id, key, code) in [
-        (of_user("8"), &**id, &**key, "ticket_invalid"),
-        (of_guest("8"), id, key, "ticket_invalid"),
+        (user_jwt("8"), &**id, &**key, "ticket_invalid"),
+        (guest_jwt("8"), id, key, "ticket_invalid"),
         (String::new(), id, key, "token_missing"),
         ("bad".to_owned(), id, key, "token_invalid"),
-        (of_user("7"), id, &theirs.key, "ticket_invalid"),
-        (of_user("7"), &theirs.id, key, "ticket_invalid"),
-        (of_user("7"), id, "images/20260102/x.png", "ticket_invalid"),
-        (of_user("7"), id, &format!("{key}x"), "ticket_invalid"),
-        (of_user("7"), id, "", "ticket_invalid"),
-        (of_user("7"), "upload-1", key, "ticket_invalid"),
-        (of_user("7"), &format!("{id}x"), key, "ticket_invalid"),
+        (user_jwt("7"), id, &theirs.key, "ticket_invalid"),
+        (user_jwt("7"), &theirs.id, key, "ticket_invalid"),
+        (user_jwt("7"), id, "images/20260102/x.png", "ticket_invalid"),
+        (user_jwt("7"), id, &format!("{key}x"), "ticket_invalid"),
+        (user_jwt("7"), id, "", "ticket_invalid"),
+        (user_jwt("7"), "upload-1", key, "ticket_invalid"),
+        (user_jwt("7"), &format!("{id}x"), key, "ticket_invalid"),
     ] {
         let (key, id) = (key.to_owned(), id.to_owned());
         let upload = Upload { key, id };
@@ -527,20 +527,20 @@ async fn an_upload_is_its_users_alone(lane: &Lane) {
     assert_eq!(lane.open_uploads(), 2);
     lane.done(&upload, &parts).await;
     let abort = empty(Method::DELETE, &theirs.path(""));
-    bare(&lane.send(abort.header("token", of_user("8"))).await);
+    bare(&lane.send(abort.header("token", user_jwt("8"))).await);
     assert_eq!(lane.open_uploads(), 0);
 }
 
-/// 75: taking back what is not one's own, and then what is.
+/// 75: recalling another user's upload, and then the caller's own.
 async fn a_token_is_its_users_alone(lane: &Lane) {
     let items = lane.items().await;
     let mut kept = lane.keys();
     for item in &items {
         let asked = json!({"recall_token": item["recall_token"]});
         for (name, who, code) in [
-            ("another user", of_user("8"), "ticket_invalid"),
-            ("a guest", of_guest("8"), "ticket_invalid"),
-            ("a guest of a longer id", of_guest("7x"), "ticket_invalid"),
+            ("another user", user_jwt("8"), "ticket_invalid"),
+            ("a guest", guest_jwt("8"), "ticket_invalid"),
+            ("a guest of a longer id", guest_jwt("7x"), "ticket_invalid"),
             ("nobody", String::new(), "token_missing"),
             ("a bad token", "bad".to_owned(), "token_invalid"),
         ] {
@@ -553,7 +553,7 @@ async fn a_token_is_its_users_alone(lane: &Lane) {
     }
 }
 
-/// 75: taking back with what is no recall token, and then with one.
+/// 75: recalling with an invalid token, and then with a valid one.
 async fn what_is_no_recall_token_takes_nothing_back(lane: &Lane) {
     let [streamed, other, direct] = lane.items().await;
     let mut kept = lane.keys();
@@ -573,7 +573,7 @@ async fn what_is_no_recall_token_takes_nothing_back(lane: &Lane) {
         ("in capitals", json!(good.to_uppercase())),
         ("a ticket", policy["ticket"].clone()),
         ("a policy", policy["upload"]["formData"]["policy"].clone()),
-        ("a JWT", json!(of_user("7"))),
+        ("a JWT", json!(user_jwt("7"))),
         ("a path", direct["path"].clone()),
         ("an address", direct["url"].clone()),
         ("nothing", json!("")),
@@ -598,10 +598,10 @@ async fn what_is_no_recall_token_takes_nothing_back(lane: &Lane) {
     }
 }
 
-/// Sends all of it through one way.
-async fn all(way: Way) {
+/// Runs all tests with one driver.
+async fn all(driver: Driver) {
     let vars = [("UPLOAD_DIRECT_MAX_BYTES", &*MAX_BYTES.to_string())];
-    let lane = Lane::start(way, &vars).await.signed_in(of_user("7"));
+    let lane = Lane::start(driver, &vars).await.signed_in(user_jwt("7"));
     arguments_and_forms_come_as_some_clients_write_them(&lane).await;
     a_document_is_handed_out_under_the_name_it_was_announced_with(&lane).await;
     a_form_brings_nothing_that_it_was_not_signed_for(&lane).await;
@@ -629,20 +629,20 @@ async fn all(way: Way) {
 
 #[tokio::test]
 async fn every_misuse_of_the_direct_lane_is_held_by_the_router_alone() {
-    all(Way::Router).await;
+    all(Driver::Router).await;
 }
 
 #[tokio::test]
 async fn every_misuse_of_the_direct_lane_is_held_by_the_local_server_with_a_folder() {
-    all(Way::Local).await;
+    all(Driver::Local).await;
 }
 
 #[tokio::test]
 async fn every_misuse_of_the_direct_lane_is_held_on_function_compute_with_a_bucket() {
-    all(Way::FunctionCompute).await;
+    all(Driver::FunctionCompute).await;
 }
 
 #[tokio::test]
 async fn every_misuse_of_the_direct_lane_is_held_on_lambda_with_a_bucket() {
-    all(Way::Lambda).await;
+    all(Driver::Lambda).await;
 }

@@ -1,4 +1,4 @@
-//! Section A: the grammar of multipart forms, and how a body comes.
+//! Section A: the grammar of multipart forms, and how a body is sent.
 
 use bytes::Bytes;
 
@@ -28,12 +28,12 @@ fn bounded(boundary: &str) -> Form {
     Form::with_boundary(boundary).and_picture()
 }
 
-/// This body, as if it were a form.
+/// Sends this body as a form.
 fn posted(name: impl Into<String>, body: impl Into<Bytes>) -> Case {
     Case::post(name, &Form::new().content_type(), body)
 }
 
-/// A picture under part headers of the case's making.
+/// An image with these part headers.
 fn part(number: &str, headers: impl AsRef<str>) -> Case {
     let headers = headers.as_ref();
     let form = Form::new().part(headers, PNG);
@@ -114,12 +114,12 @@ fn content_types() -> Vec<Case> {
     cases
 }
 
-/// A5, A8, A9: boundaries, and what resembles them or stands before and behind them.
+/// A5, A8, A9: boundaries, what resembles them, and bytes before and after them.
 fn boundaries() -> Vec<Case> {
     let behind = |preamble: &[u8]| Form::new().raw(preamble).and_picture();
     let preamble = behind(b"This is a form.\r\n");
     let epilogue = [&preamble.bytes()[..], &vec![b'e'; 1 << 20]].concat();
-    // Long enough that it cannot be taken for a form that was cut off there.
+    // Too long to be taken for a truncated form.
     let [noise, letters] = [picture_of(200_000), vec![b'x'; 200_000]].map(|rest| {
         Form::with_boundary("abc").file("img", "a.png", [PNG, b"\r\n--abcd\r\n", &rest].concat())
     });
@@ -197,7 +197,7 @@ fn ends() -> Vec<Case> {
     cases
 }
 
-/// A14 to A17, A23, A24: headers of a part. `IMG` is the disposition of a picture.
+/// A14 to A17, A23, A24: headers of a part. `IMG` is the disposition of an image.
 fn headers() -> Vec<Case> {
     let more = |line: &str| format!("{}\r\n{line}", img());
     let mut cases = vec![
@@ -234,14 +234,14 @@ fn headers() -> Vec<Case> {
         a24 | IMG\r\nContent-Transfer-Encoding: x-uu | this Content-Transfer-Encoding is not supported
         "#,
     ) {
-        // The rule that is broken is told, and the part that breaks it.
+        // The response names the violated rule and the part.
         let headers = unescaped_text(headers).replace("IMG", &img());
         let second = Form::new().text("a", "x").part(&headers, "x");
         let second = Case::form(format!("{number} in the second part: {headers}"), &second);
         cases.push(part(number, headers).refused(format!("body_malformed part 1: {rule}")));
         cases.push(second.refused(format!("body_malformed part 2: {rule}")));
     }
-    // Headers without end, and blanks behind a boundary, which are allowed.
+    // Headers without an end, and blanks after a boundary, which are allowed.
     for (start, endless) in [
         (format!("{BOUNDARY}\r\n{}\r\n", img()), "X-A: b\r\n"),
         (format!("{BOUNDARY}\r\nX-Long: "), "long"),
@@ -254,7 +254,7 @@ fn headers() -> Vec<Case> {
     cases
 }
 
-/// A18, A19, A22: names of fields and of files; the failure, or the name that is shown.
+/// A18, A19, A22: names of fields and of files; the failure, or the display name.
 fn dispositions() -> Vec<Case> {
     let mut cases = Vec::new();
     for [number, params, failure, name] in rows(
@@ -331,7 +331,7 @@ fn many() -> Vec<Case> {
     ]
 }
 
-/// A25 to A27: how a body comes.
+/// A25 to A27: how a body is sent.
 fn arrivals() -> Vec<Case> {
     let web = Form::picture();
     let large = Form::img("a.png", picture_of(2 << 20));

@@ -1,18 +1,18 @@
-//! Section E: tokens, where they stand, and tricks with the path.
+//! Section E: tokens, their places, and tricks with the path.
 
 use serde_json::json;
 
 use crate::{
-    drivers::{Case, Way::Lambda, rows, unescaped_text},
+    drivers::{Case, Driver::Lambda, rows, unescaped_text},
     support::{ADMIN, FOLDER, Form, PNG, UPLOAD},
-    tokens::{HS256, SECRET, of_guest, of_user, signed, token},
+    tokens::{HS256, SECRET, guest_jwt, signed, token, user_jwt},
 };
 
 pub(super) fn cases() -> Vec<Case> {
     [absent(), routes(), headers(), claims(), places(), paths()].concat()
 }
 
-/// A picture with a token at one place.
+/// An image with a token in one place.
 type AtPlace = fn(name: String, token: &str) -> Case;
 
 const PLACES: [(&str, AtPlace); 4] = [
@@ -28,7 +28,7 @@ const PLACES: [(&str, AtPlace); 4] = [
     }),
 ];
 
-/// These fields, and then a picture.
+/// These fields, followed by an image.
 fn in_form(name: impl Into<String>, fields: Form) -> Case {
     Case::form(name, &fields.and_picture()).without("token")
 }
@@ -42,7 +42,7 @@ fn in_query(name: impl Into<String>, query: &str) -> Case {
     case.to(format!("{UPLOAD}?{query}"))
 }
 
-/// A case per place.
+/// Builds a case for each place.
 fn at_places(name: &str, token: &str) -> Vec<Case> {
     let at_each = |(place, at): (&str, AtPlace)| at(format!("{name} in the {place}"), token);
     PLACES.map(at_each).into()
@@ -55,7 +55,7 @@ pub(super) fn refused(cases: Vec<Case>, failure: &str) -> Vec<Case> {
 
 /// E56: no token, in all its forms, and one that is too long.
 fn absent() -> Vec<Case> {
-    let good = of_user("7");
+    let good = user_jwt("7");
     let mut cases = vec![Case::picture("e56 none").without("token")];
     for (header, value) in [
         ("token", ""),
@@ -102,9 +102,9 @@ fn absent() -> Vec<Case> {
     cases
 }
 
-/// E56 to E58 on every route: a token of each sort at each place, and what is told first.
+/// E56 to E58 on every route: each sort of token in each place, and the order of checks.
 fn routes() -> Vec<Case> {
-    let good = of_user("7");
+    let good = user_jwt("7");
     let old = token(&json!({"id": 7, "exp": 1_700_000_000}));
     let foreign = signed(HS256, r#"{"id":7}"#, "another secret");
     let folder = format!("{FOLDER}chatImgs");
@@ -115,7 +115,7 @@ fn routes() -> Vec<Case> {
             cases.map(|case| case.on(route)).collect::<Vec<_>>()
         };
         cases.extend(on_route("e58 a user", &good));
-        cases.extend(on_route("e58 a guest", &of_guest("g")));
+        cases.extend(on_route("e58 a guest", &guest_jwt("g")));
         cases.extend(refused(on_route("e58 an old token", &old), "token_expired"));
         let foreign = on_route("e57 another secret", &foreign);
         cases.extend(refused(foreign, "token_invalid"));
@@ -152,9 +152,9 @@ fn routes() -> Vec<Case> {
     cases
 }
 
-/// E57: only HS256 in its plain form counts.
+/// E57: only plain HS256 is accepted.
 fn headers() -> Vec<Case> {
-    let good = of_user("7");
+    let good = user_jwt("7");
     let (message, signature) = good.rsplit_once('.').unwrap();
     let headed = |header| signed(header, r#"{"id":7}"#, SECRET);
     let none = headed(r#"{"alg":"none"}"#);
@@ -208,7 +208,7 @@ fn headers() -> Vec<Case> {
     cases
 }
 
-/// E58: claims, and the failure, if there is one.
+/// E58: claims, and the failure, if any.
 fn claims() -> Vec<Case> {
     let mut cases = Vec::new();
     for [claims, failure] in rows(
@@ -249,9 +249,9 @@ fn claims() -> Vec<Case> {
     cases
 }
 
-/// E59, E60: different tokens at different places, and one behind the file.
+/// E59, E60: different tokens in different places, and one after the file.
 fn places() -> Vec<Case> {
-    let (good, bad) = (&*of_user("7"), "bad");
+    let (good, bad) = (&*user_jwt("7"), "bad");
     // In the header, in `Authorization`, in the query and in the form.
     let with = |[header, bearer, query, form]: [&str; 4]| {
         let name = [header, bearer, query, form].map(|token| &token[..token.len().min(4)]);
@@ -317,11 +317,11 @@ fn places() -> Vec<Case> {
 
 /// E61: guests, and paths that are not the route.
 pub(super) fn paths() -> Vec<Case> {
-    let good = of_user("7");
+    let good = user_jwt("7");
     let guest = Case::picture("e61 a guest on the admin route").to(ADMIN);
     let nobody = Case::picture("e61 nobody on the admin route").to(ADMIN);
     let mut cases = vec![
-        guest.header("token", of_guest("g")),
+        guest.header("token", guest_jwt("g")),
         nobody.without("token").refused("token_missing"),
     ];
     for path in [

@@ -1,4 +1,4 @@
-//! Section C: names of files, none of which is part of a key, and folders that a caller names.
+//! Section C: file names, none of which is part of a key, and folder names.
 
 use crate::{
     drivers::{Case, Stored, rows, unescaped, unescaped_text},
@@ -9,7 +9,7 @@ pub(super) fn cases() -> Vec<Case> {
     [names(), folders()].concat()
 }
 
-/// C36 to C40, C42: a name as it stands between the quotes, and as it is shown.
+/// C36 to C40, C42: a name between the quotes, and its display name.
 fn names() -> Vec<Case> {
     let named = |number: &str, name: &[u8]| {
         let start = disposition("name=\"img\"; filename=\"");

@@ -1,4 +1,4 @@
-//! Section F: class ids and fields; and headers of requests that no honest client sends.
+//! Section F: class ids and fields; and headers that no well-behaved client sends.
 
 use axum::http::Method;
 
@@ -19,12 +19,12 @@ pub(super) fn cases() -> Vec<Case> {
     .concat()
 }
 
-/// Two good files, and then `last`.
+/// Two valid files, and then `last`.
 fn after_two(last: impl FnOnce(Form) -> Form) -> Form {
     last(Form::picture().file("img", "b.txt", "text"))
 }
 
-/// F63: what is no whole number, wherever it stands; and of two ids the one that counts.
+/// F63: invalid numbers, in every place; and the precedence of two ids.
 fn class_ids() -> Vec<Case> {
     let mut cases = Vec::new();
     let ids = "abc -1 1e9 nan 0x10 1.0 None [1] 1,2 １ \"1\" x 1.5 +1 \
@@ -71,7 +71,7 @@ fn fields() -> Vec<Case> {
     let folder = format!("{FOLDER}x");
     let html = Form::picture().file("img", "b.png", "<html>");
     let field = after_two(|form| form.text("x", &"y".repeat(70_000)));
-    // Its directory alone tells that it is a Java archive.
+    // Only its directory shows that it is a Java archive.
     let entry = [b"PK\x03\x04".as_slice(), &[0; 22], b"\x01\0\0\0a"].concat();
     let name = b"META-INF/MANIFEST.MF";
     let start = [b"PK\x01\x02".as_slice(), &[0; 24], b"\x14\0"].concat();
@@ -126,7 +126,7 @@ fn fields() -> Vec<Case> {
     cases
 }
 
-/// Forms without a file, and files without bytes.
+/// Forms without a file, and files without content.
 fn nothing() -> Vec<Case> {
     let mut cases = Vec::new();
     let texts = Form::new().text("token", "x").text("imageClassId", "3");
@@ -135,7 +135,7 @@ fn nothing() -> Vec<Case> {
             ("no part", Form::new()),
             ("two texts", texts.clone()),
             ("a text in img", Form::new().text("img", "x")),
-            // A browser sends this for a file input that was left empty.
+            // A browser sends this for an empty file input.
             ("an empty file input", Form::new().file("img", "", "")),
         ] {
             let case = Case::form(format!("f64 {name} to {route}"), &form).to(route);
@@ -152,7 +152,7 @@ fn nothing() -> Vec<Case> {
     cases
 }
 
-/// F64: parts that are files by their name or by their type, in another field than `img`.
+/// F64: parts that are files by their name or type, in another field than `img`.
 fn claims() -> Vec<Case> {
     let mut cases = Vec::new();
     for params in [
@@ -177,7 +177,7 @@ fn claims() -> Vec<Case> {
     cases
 }
 
-/// A body under an encoding, a host with a user or two of them, and another method.
+/// A compressed body, a host with a user or two hosts, and another method.
 fn request_headers() -> Vec<Case> {
     let mut cases = Vec::new();
     for encoding in ["gzip", "br", "identity, gzip"] {

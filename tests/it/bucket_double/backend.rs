@@ -1,5 +1,5 @@
-//! Between `s3s`, which parses requests and checks signatures, and the contents:
-//! one method per S3 operation, the keys that may sign, and which bucket a host names.
+//! S3 operations on the contents, called by `s3s`, which parses requests and verifies signatures; access
+//! keys, session tokens, and the bucket in a Host header.
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
@@ -20,7 +20,7 @@ use super::{BUCKET, Dialect};
 
 type Answer<T> = S3Result<S3Response<T>>;
 
-/// The S3 operations over [`Contents`], and the keys that may call them.
+/// The S3 operations on [`Contents`], and their access keys.
 #[derive(Clone)]
 pub(super) struct Backend {
     dialect: Dialect,
@@ -28,7 +28,7 @@ pub(super) struct Backend {
 }
 
 impl Backend {
-    /// Everything behind the front: parsing, signatures, tokens, operations.
+    /// Builds the service that `front` calls: parsing, signatures, tokens, operations.
     pub(super) fn service(dialect: Dialect, contents: Shared) -> S3Service {
         let backend = Self { dialect, contents };
         let mut builder = S3ServiceBuilder::new(backend.clone());
@@ -42,8 +42,8 @@ impl Backend {
         change(&self.contents, what)
     }
 
-    /// The object a copy reads, where it may be read and is still the one that was meant.
-    /// `is_whole`: all of it is copied, however large.
+    /// Returns the source of a copy, if the copy is permitted and its precondition is met.
+    /// `is_whole`: the copy has no range, so the size limit applies.
     fn source<'a>(
         now: &'a Contents,
         source: &CopySource,
@@ -64,8 +64,8 @@ impl Backend {
         Ok(source)
     }
 
-    /// Refuses to replace an object where the request forbids it, in the words
-    /// of the dialect.
+    /// Refuses to overwrite an object if the request forbids it, with the
+    /// dialect's error.
     fn check_overwrite(&self, now: &Contents, key: &str, headers: &HeaderMap) -> S3Result<()> {
         let exists = now.objects().contains_key(key);
         match self.dialect {
@@ -141,7 +141,7 @@ impl S3 for Backend {
             let is_whole = input.copy_source_range.is_none();
             let if_match = input.copy_source_if_match.as_ref();
             let source = Self::source(now, &input.copy_source, if_match, is_whole)?;
-            let bytes = range_of(source, input.copy_source_range.as_deref())?;
+            let bytes = copied_range(source, input.copy_source_range.as_deref())?;
             now.put_part(&input.key, &input.upload_id, input.part_number, bytes)
         })?;
         let result = CopyPartResult {
@@ -161,7 +161,7 @@ impl S3 for Backend {
         let (input, headers) = (request.input, request.headers);
         let list = input.multipart_upload.and_then(|list| list.parts);
         let wanted = list.unwrap_or_default();
-        // In bytes; the last one may be smaller.
+        // In bytes; the last part may be smaller.
         let smallest_part = match self.dialect {
             Dialect::S3 => 5 * 1024 * 1024,
             Dialect::Oss => 100 * 1024,
@@ -333,13 +333,13 @@ async fn collect(body: Option<StreamingBlob>) -> S3Result<Bytes> {
     let Some(body) = body else {
         return Ok(Bytes::new());
     };
-    // The end of a body whose SHA-256 is not the signed one.
+    // Reading also fails if the SHA-256 is not the signed one.
     let incomplete = |error| S3Error::with_source(S3ErrorCode::IncompleteBody, error);
     let bytes: BytesMut = body.try_collect().await.map_err(incomplete)?;
     Ok(bytes.freeze())
 }
 
-/// An object without its bytes, as the headers of a request describe it.
+/// Returns an object without bytes, with the metadata in a request's headers.
 fn described(headers: &HeaderMap) -> Object {
     let text = |value: &HeaderValue| value.to_str().ok().map(str::to_owned);
     let header = |name: &str| headers.get(name).and_then(text);
@@ -357,16 +357,16 @@ fn described(headers: &HeaderMap) -> Object {
     }
 }
 
-/// One page of a list, and whether another follows.
+/// Returns one page of a list, and whether another follows.
 fn page<T>(mut all: impl Iterator<Item = T>, asked: Option<i32>) -> S3Result<(Vec<T>, bool)> {
-    const MOST: usize = 1000;
-    let asked = asked.map_or(Ok(MOST), usize::try_from);
-    let most = asked.map_err(|_| s3_error!(InvalidArgument, "a page has 0 to 1000 entries"))?;
-    let page = all.by_ref().take(most.min(MOST)).collect();
+    const MAX: usize = 1000;
+    let asked = asked.map_or(Ok(MAX), usize::try_from);
+    let max = asked.map_err(|_| s3_error!(InvalidArgument, "a page has 0 to 1000 entries"))?;
+    let page = all.by_ref().take(max.min(MAX)).collect();
     Ok((page, all.next().is_some()))
 }
 
-/// The bytes a `Range` asks for, and the `Content-Range` that says so.
+/// Returns the requested range, and its `Content-Range`.
 fn slice(bytes: Bytes, range: Option<Range>) -> S3Result<(Bytes, Option<String>)> {
     let Some(range) = range else {
         return Ok((bytes, None));
@@ -374,12 +374,12 @@ fn slice(bytes: Bytes, range: Option<Range>) -> S3Result<(Bytes, Option<String>)
     let total = bytes.len();
     let asked = range.check(total as u64)?;
     let (start, end) = (asked.start as usize, asked.end as usize);
-    let said = format!("bytes {start}-{}/{total}", end - 1);
-    Ok((bytes.slice(start..end), Some(said)))
+    let range = format!("bytes {start}-{}/{total}", end - 1);
+    Ok((bytes.slice(start..end), Some(range)))
 }
 
-/// The object a copy makes of `source`, described anew if the request replaces
-/// the description. The ACL is never copied.
+/// Copies `source`, with new metadata if the request replaces it. The ACL is
+/// never copied.
 fn copied(source: &Object, input: &CopyObjectInput, headers: &HeaderMap) -> Object {
     let described = described(headers);
     let replaces = input.metadata_directive.as_ref();
@@ -403,8 +403,8 @@ fn check_etag(etag: &str, wanted: Option<&ETagCondition>) -> S3Result<()> {
     }
 }
 
-/// The bytes of a source that a copied part is made of.
-fn range_of(source: &Object, range: Option<&str>) -> S3Result<Bytes> {
+/// Returns the bytes of a source for a copied part.
+fn copied_range(source: &Object, range: Option<&str>) -> S3Result<Bytes> {
     let Some(range) = range else {
         return Ok(source.bytes.clone());
     };
@@ -422,7 +422,7 @@ fn range_of(source: &Object, range: Option<&str>) -> S3Result<Bytes> {
     }
 }
 
-/// Gives `s3s` the secrets it checks signatures with.
+/// Looks up the secret keys with which `s3s` verifies signatures.
 #[async_trait]
 impl S3Auth for Backend {
     async fn get_secret_key(&self, key_id: &str) -> S3Result<SecretKey> {
@@ -431,7 +431,7 @@ impl S3Auth for Backend {
     }
 }
 
-/// Refuses unsigned requests, those whose session token is not the key's, and those to other buckets.
+/// Refuses unsigned requests, requests with a wrong session token, and requests to other buckets.
 #[async_trait]
 impl S3Access for Backend {
     async fn check(&self, request: &mut S3AccessContext<'_>) -> S3Result<()> {
@@ -454,7 +454,7 @@ impl S3Access for Backend {
     }
 }
 
-/// The session token of a request, in its headers or in a presigned query.
+/// Returns the session token in a request's headers or presigned query.
 fn session_token(headers: &HeaderMap, uri: &Uri) -> Option<String> {
     if let Some(token) = headers.get("x-amz-security-token") {
         return Some(String::from_utf8_lossy(token.as_bytes()).into_owned());
@@ -464,14 +464,14 @@ fn session_token(headers: &HeaderMap, uri: &Uri) -> Option<String> {
     Some(percent_decode_str(token).decode_utf8_lossy().into_owned())
 }
 
-/// The bucket a `Host` names in virtual-hosted style, `None` in path style.
+/// Returns the bucket in a virtual-hosted `Host`; `None` in path style.
 pub(super) fn bucket_in(host: &str) -> Option<&str> {
     let (label, domain) = host.split_once('.')?;
     let is_endpoint = ["s3.", "s3-", "oss-"].iter().any(|p| domain.starts_with(p));
     (label == BUCKET || (is_endpoint && label != "s3")).then_some(label)
 }
 
-/// Takes every host for ours, as tests connect under the clouds' names.
+/// Accepts every host, since tests use the clouds' host names.
 struct AnyHost;
 
 impl S3Host for AnyHost {

@@ -1,5 +1,5 @@
-//! All that the bucket holds, was asked and was told by tests: objects, part uploads, requests, keys,
-//! rights and faults; and the rules of storing. No HTTP.
+//! State of the double: objects, multipart uploads, recorded requests, access keys, permissions and
+//! faults; and the rules of storing. No HTTP.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use super::front::{Planned, Recorded};
 use super::role::Role;
 
-/// One stored object, or the description of one whose parts are still coming.
+/// One stored object, or the metadata of one that is being uploaded in parts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Object {
     pub(crate) bytes: Bytes,
@@ -30,7 +30,7 @@ pub(crate) struct Object {
 }
 
 impl Object {
-    /// Of these bytes, without a description.
+    /// Returns an object of these bytes, without metadata.
     pub(crate) fn with(bytes: impl Into<Bytes>) -> Self {
         Self {
             bytes: bytes.into(),
@@ -39,42 +39,42 @@ impl Object {
     }
 }
 
-/// A key that may sign.
+/// A valid access key.
 pub(super) struct Key {
     pub(super) secret: String,
     pub(super) session_token: Option<String>,
 }
 
-/// An upload in parts, neither completed nor aborted.
+/// A multipart upload, neither completed nor aborted.
 pub(super) struct Upload {
     pub(super) key: String,
-    /// The object as it will be, without its bytes: only the creation says it.
+    /// The later object without its bytes; only CreateMultipartUpload sends its metadata.
     blank: Object,
-    /// By number; they have no description.
+    /// By number; they have no metadata.
     pub(super) parts: BTreeMap<i32, Object>,
 }
 
-/// Everything the double knows; tests wait on it and look at it.
+/// The whole state of the double; tests wait for changes and inspect it.
 #[derive(Default)]
 pub(crate) struct Contents {
     objects: BTreeMap<String, Object>,
-    /// When each object was stored.
+    /// Time at which each object was stored.
     times: BTreeMap<String, SystemTime>,
-    /// By id, the open ones.
+    /// Open uploads, by id.
     pub(super) uploads: BTreeMap<String, Upload>,
     uploads_created: usize,
     pub(super) requests: Vec<Recorded>,
-    /// The keys that may sign.
+    /// The valid access keys, by id.
     pub(super) keys: BTreeMap<String, Key>,
     pub(super) role: Role,
-    /// The faults that have not struck, those planned first at the front.
+    /// Planned faults, oldest first.
     pub(super) planned: Vec<Planned>,
 }
 
-/// The contents, shared by all that answer requests and all that wait for them.
+/// The contents, shared by connections and waiting tests.
 pub(super) type Shared = watch::Sender<Contents>;
 
-/// Changes the contents and wakes whoever waits for a change.
+/// Changes the contents and wakes waiting tests.
 pub(super) fn change<T>(contents: &Shared, change: impl FnOnce(&mut Contents) -> T) -> T {
     let mut result = None;
     contents.send_modify(|now| result = Some(change(now)));
@@ -86,13 +86,13 @@ impl Contents {
         &self.objects
     }
 
-    /// Part uploads created, but neither completed nor aborted.
+    /// Counts open uploads.
     pub(crate) fn open_uploads(&self) -> usize {
         self.uploads.len()
     }
 
-    /// Bytes in the parts of open uploads.
-    pub(crate) fn parts_held(&self) -> usize {
+    /// Returns the bytes in parts of open uploads.
+    pub(crate) fn part_bytes(&self) -> usize {
         let uploads = self.uploads.values();
         let parts = uploads.flat_map(|upload| upload.parts.values());
         parts.map(|part| part.bytes.len()).sum()
@@ -102,19 +102,19 @@ impl Contents {
         &self.requests
     }
 
-    /// Whether no request is being worked on, so that nothing will change without
-    /// a new one. True before the first has arrived, too: look at `requests` as well.
+    /// Whether no request is in progress, so that nothing changes without a new
+    /// one. Also true before the first request: check `requests` as well.
     pub(crate) fn is_idle(&self) -> bool {
-        !self.requests.iter().any(|request| request.under_way)
+        !self.requests.iter().any(|request| request.in_progress)
     }
 
-    /// Writes a request down and returns its number.
+    /// Records a request and returns its number.
     pub(super) fn record(&mut self, request: Recorded) -> usize {
         self.requests.push(request);
         self.requests.len() - 1
     }
 
-    /// An object to be read. Whoever may not list is not told that there is none.
+    /// Returns an object. A missing one is `AccessDenied` without permission to list.
     pub(super) fn object(&self, key: &str) -> S3Result<&Object> {
         let missing = || {
             if self.role.may_list_all() {
@@ -133,7 +133,7 @@ impl Contents {
         })
     }
 
-    /// When an object was stored.
+    /// Returns the time at which an object was stored.
     pub(super) fn stored_at(&self, key: &str) -> SystemTime {
         self.times[key]
     }
@@ -149,7 +149,7 @@ impl Contents {
         etag
     }
 
-    /// Puts other bytes in an object's place; nothing where there is none.
+    /// Replaces the bytes of an object, if it exists.
     pub(super) fn swap(&mut self, key: &str, bytes: &'static [u8]) {
         if let Some(object) = self.objects.get_mut(key) {
             object.bytes = Bytes::from_static(bytes);
@@ -157,12 +157,12 @@ impl Contents {
         }
     }
 
-    /// Deletes an object; that there is none is no error, as with S3.
+    /// Deletes an object; a missing one is no error, as with S3.
     pub(super) fn delete(&mut self, key: &str) {
         self.objects.remove(key);
     }
 
-    /// Opens an upload in parts and returns its id.
+    /// Creates a multipart upload and returns its id.
     pub(super) fn create_upload(&mut self, key: String, blank: Object) -> String {
         self.uploads_created += 1;
         let id = format!("upload-{}", self.uploads_created);
@@ -172,7 +172,7 @@ impl Contents {
         id
     }
 
-    /// Keeps a part, in place of an earlier one of the same number, and returns its ETag.
+    /// Stores a part, replacing an earlier one of this number, and returns its ETag.
     pub(super) fn put_part(
         &mut self,
         key: &str,
@@ -194,14 +194,14 @@ impl Contents {
         Ok(etag)
     }
 
-    /// Forgets an upload and its parts.
+    /// Deletes an upload and its parts.
     pub(super) fn abort(&mut self, key: &str, id: &str) -> S3Result<()> {
         self.upload(key, id)?;
         self.uploads.remove(id);
         Ok(())
     }
 
-    /// Makes an object of the named parts and returns its ETag; a refused
+    /// Assembles an object from the listed parts and returns its ETag; a refused
     /// completion leaves the upload open.
     pub(super) fn complete(
         &mut self,
@@ -223,7 +223,7 @@ impl Contents {
     }
 }
 
-/// Readable in a failed assertion: names and sizes, no bytes.
+/// Prints keys and sizes without bytes, for failed assertions.
 impl fmt::Debug for Contents {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} object(s)", self.objects.len())?;
@@ -242,7 +242,7 @@ impl fmt::Debug for Contents {
     }
 }
 
-/// The parts a completion names, which must exist, unchanged and in order.
+/// Returns the parts listed by a completion, which must exist, unchanged and in order.
 fn chosen<'a>(
     parts: &'a BTreeMap<i32, Object>,
     wanted: &[CompletedPart],
@@ -262,7 +262,7 @@ fn chosen<'a>(
     wanted.iter().map(find).collect()
 }
 
-/// One object out of parts, of which only the last may be small.
+/// Joins parts into one object; only the last may be small.
 fn joined(blank: &Object, parts: &[&Object], smallest_part: usize) -> S3Result<Object> {
     let all_but_last = &parts[..parts.len() - 1];
     if all_but_last.iter().any(|p| p.bytes.len() < smallest_part) {
@@ -277,8 +277,8 @@ fn joined(blank: &Object, parts: &[&Object], smallest_part: usize) -> S3Result<O
     })
 }
 
-/// A value that follows from the bytes. Not MD5, as nobody may rely on that,
-/// and MD5 of 100 MB takes seconds in an unoptimised build.
+/// Hashes the bytes. Not MD5, as clients must not rely on that, and MD5 of
+/// 100 MB takes seconds in an unoptimised build.
 fn etag(bytes: &[u8]) -> String {
     let mut hasher = DefaultHasher::new();
     hasher.write(bytes);

@@ -1,5 +1,5 @@
-//! POST forms tested with forms that are signed by hand: a good one is stored, and
-//! whatever is not as its policy says is refused in the cloud's words.
+//! Tests POST forms that are signed by hand: a valid one is stored, and any
+//! violation of its policy is refused with the cloud's error.
 
 use aws_sigv4::sign::v4;
 use base64_simd::STANDARD;
@@ -17,7 +17,7 @@ const DENIED: (u16, &str) = (403, "AccessDenied");
 const INVALID: (u16, &str) = (400, "InvalidArgument");
 const NOT_THE_KEYS: (u16, &str) = (403, "SignatureDoesNotMatch");
 
-/// A form on its way to being signed.
+/// A form before it is signed.
 #[derive(Clone)]
 struct Draft {
     dialect: Dialect,
@@ -26,17 +26,17 @@ struct Draft {
     at: DateTime<Utc>,
     conditions: Vec<Value>,
     fields: Vec<(String, String)>,
-    /// The policy, where it is not made of the conditions.
+    /// The policy, if it is not built from the conditions.
     policy: Option<&'static str>,
 }
 
 impl Draft {
-    /// Of one to ten bytes, good for a minute, to be answered with 200.
+    /// Allows one to ten bytes for a minute, answered with 200.
     fn new(dialect: Dialect) -> Self {
         Self::unanswered(dialect).pinned("success_action_status", "200")
     }
 
-    /// Without a field that asks for an answer.
+    /// Does not ask for a status.
     fn unanswered(dialect: Dialect) -> Self {
         let size = json!(["content-length-range", 1, 10]);
         let draft = Self {
@@ -57,7 +57,7 @@ impl Draft {
         self
     }
 
-    /// As if made so long ago.
+    /// Dates the form back by this time.
     fn aged(mut self, age: TimeDelta) -> Self {
         self.at -= age;
         self
@@ -68,18 +68,18 @@ impl Draft {
         self
     }
 
-    /// A field that no condition covers.
+    /// Adds a field without a condition.
     fn field(mut self, name: &str, value: &str) -> Self {
         self.fields.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// A field with a condition that wants exactly this value.
+    /// Adds a field with a condition that requires its value.
     fn pinned(self, name: &str, value: &str) -> Self {
         self.condition(json!({name: value})).field(name, value)
     }
 
-    /// With everything a signature takes.
+    /// Adds the fields of a signature.
     fn sign(self) -> Signed {
         let (day, date) = (self.at.format("%Y%m%d"), self.at.format("%Y%m%dT%H%M%SZ"));
         let (field, version, scope) = match self.dialect {
@@ -112,7 +112,7 @@ impl Draft {
     }
 }
 
-/// The name of a field that is the dialect's own.
+/// Returns the name of a dialect-specific field.
 fn named(dialect: Dialect, name: &str) -> String {
     match dialect {
         Dialect::S3 => format!("x-amz-{name}"),
@@ -125,7 +125,7 @@ fn named(dialect: Dialect, name: &str) -> String {
 struct Signed(Vec<(String, String)>);
 
 impl Signed {
-    /// With another value in one of its fields.
+    /// Changes the value of a field.
     fn with(&self, name: &str, value: &str) -> Self {
         let mut changed = self.clone();
         let field = changed.0.iter_mut().find(|(held, _)| held == name);
@@ -147,7 +147,7 @@ impl Signed {
         fields.fold(Form::new(), |form, (name, value)| form.text(name, value))
     }
 
-    /// Posts it with a byte, which must be refused so.
+    /// Posts it with one byte, which must be refused with this error.
     async fn assert_refused(&self, bucket: &BucketDouble, refusal: (u16, &str), words: &str) {
         assert_refused(&self.post(bucket, "x").await, refusal, words);
     }
@@ -372,7 +372,7 @@ async fn broken_policies_and_forms_are_refused() {
             assert_refused(&send(bucket.addr(), request).await, refusal, "");
         }
         bucket.assert_nothing_left();
-        // Fields behind the file do not count.
+        // Fields after the file are ignored.
         let form = good.form().file("file", "a", "x").text("key", "other");
         assert_eq!(send(bucket.addr(), form.to(&path)).await.status, 200);
         assert_eq!(bucket.objects().keys().collect::<Vec<_>>(), [KEY]);

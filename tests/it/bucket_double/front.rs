@@ -1,5 +1,5 @@
-//! The part between the socket and `s3s`: writes requests down, applies planned
-//! faults, refuses what the dialect does not know, and cuts connections.
+//! HTTP server in front of `s3s`: records requests, injects planned faults,
+//! refuses features that the dialect does not support, and cuts connections.
 
 use std::fmt;
 use std::io;
@@ -31,23 +31,22 @@ use super::gate::{Gate, Held, Stage};
 use super::post_form::PostForm;
 use super::refusal::refusal;
 
-/// How many bytes of an answer without a body are still sent by a cut: it ends
-/// within the headers.
-const HALF_A_HEAD: usize = 30;
+/// Bytes sent of a cut response without a body: it ends within the headers.
+const HALF_HEAD: usize = 30;
 
-/// Where a copy comes from: `<bucket>/<key>`, percent-encoded.
+/// Header with the source of a copy: `<bucket>/<key>`, percent-encoded.
 const COPY_SOURCE: &str = "x-amz-copy-source";
 
-/// The purpose of a request; `Any` stands for all of them when planning a fault.
+/// Operation of a request; `Any` plans a fault for every operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Operation {
     Any,
     Put,
-    /// A POST form, as browsers send it.
+    /// POST Object, a form as browsers send it.
     PostForm,
     CreateUpload,
     UploadPart,
-    /// A part that is copied from another object.
+    /// UploadPartCopy
     CopyPart,
     CompleteUpload,
     AbortUpload,
@@ -58,94 +57,94 @@ pub(crate) enum Operation {
     Copy,
     /// `ListObjectsV2`
     List,
-    /// About the bucket, or nothing the double knows.
+    /// A request about the bucket, or an unknown one.
     Other,
 }
 
 impl Operation {
-    /// Told by method, query and headers alone: a fault strikes before parsing.
+    /// Detects the operation by method, query and headers: faults precede parsing.
     fn detect(method: &Method, uri: &Uri, headers: &HeaderMap, key: &str) -> Self {
-        let asks = |name: &str| {
+        let has = |name: &str| {
             let mut pairs = uri.query().unwrap_or_default().split('&');
             pairs.any(|pair| pair.split('=').next() == Some(name))
         };
         let is_copy = headers.contains_key(COPY_SOURCE);
         match *method {
-            Method::POST if asks("uploads") => Self::CreateUpload,
-            Method::POST if asks("uploadId") => Self::CompleteUpload,
+            Method::POST if has("uploads") => Self::CreateUpload,
+            Method::POST if has("uploadId") => Self::CompleteUpload,
             Method::POST if key.is_empty() => Self::PostForm,
-            Method::GET if key.is_empty() && asks("list-type") => Self::List,
+            Method::GET if key.is_empty() && has("list-type") => Self::List,
             _ if key.is_empty() => Self::Other,
-            Method::PUT if asks("uploadId") && is_copy => Self::CopyPart,
-            Method::PUT if asks("uploadId") => Self::UploadPart,
+            Method::PUT if has("uploadId") && is_copy => Self::CopyPart,
+            Method::PUT if has("uploadId") => Self::UploadPart,
             Method::PUT if is_copy => Self::Copy,
             Method::PUT => Self::Put,
-            Method::DELETE if asks("uploadId") => Self::AbortUpload,
+            Method::DELETE if has("uploadId") => Self::AbortUpload,
             Method::DELETE => Self::Delete,
-            Method::GET if asks("uploadId") => Self::ListParts,
+            Method::GET if has("uploadId") => Self::ListParts,
             Method::GET => Self::Get,
             Method::HEAD => Self::Head,
             _ => Self::Other,
         }
     }
 
-    /// Whether performing it changes nothing.
+    /// Whether it changes nothing.
     fn only_reads(self) -> bool {
         matches!(self, Self::Get | Self::Head | Self::ListParts | Self::List)
     }
 }
 
-/// A way for a request to go wrong.
+/// Failure of a request.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Fault {
     /// The request is read and answered with this status and S3 error code;
     /// nothing is performed.
     Status(u16, &'static str),
     /// The request is performed at once and answered after this time. A client
-    /// that gives up earlier has stored without knowing.
+    /// that gives up earlier does not know that it has stored.
     Slow(Duration),
-    /// The connection closes when half of the request's body was read, at
-    /// least one chunk; nothing is performed.
+    /// The connection closes after half of the request's body, at least one
+    /// chunk; nothing is performed.
     CutMidBody,
-    /// The request is read, and half of an answer with status 200 is sent. Only
-    /// what changes nothing (get, head) is performed.
+    /// The request is read, and half of a response with status 200 is sent. Only
+    /// reads (get, head) are performed.
     HalfAnswer,
-    /// The request is read and never answered, until the double is dropped.
+    /// The request is read and never answered.
     Hang,
-    /// The request is performed, then half of its answer is sent: stored, but
-    /// the client was not told.
+    /// The request is performed, then half of its response is sent: stored
+    /// without the client's knowledge.
     DoneButHalfAnswer,
-    /// Somebody replaces the object that the request is about (of a copy, its
-    /// source) by these bytes just before the request is performed.
+    /// The request's object (of a copy, its source) is replaced by these bytes
+    /// just before the request is performed.
     SwapFirst(&'static [u8]),
 }
 
-/// A refusal that no second attempt changes.
+/// A refusal that is not retried.
 pub(crate) const DENIED: Fault = Fault::Status(403, "AccessDenied");
 
-/// One request as it arrived.
+/// One recorded request.
 #[derive(Debug, Clone)]
 pub(crate) struct Recorded {
     pub(crate) operation: Operation,
     pub(crate) method: Method,
     pub(crate) uri: Uri,
-    /// The object's key; empty when the request is about the bucket.
+    /// The object's key; empty for a request about the bucket.
     pub(crate) key: String,
     pub(crate) headers: HeaderMap,
-    /// Who claims to have signed, right or wrong.
+    /// The access key id of the signature, valid or not.
     pub(crate) key_id: Option<String>,
-    /// `None`: no whole answer was given, or not yet. That the client was still
-    /// there to read it is not known.
+    /// `None` without a complete response so far. The client may have
+    /// disconnected before reading it.
     pub(crate) status: Option<u16>,
-    /// Whether the double still works on it.
-    pub(crate) under_way: bool,
+    /// Whether the request is still in progress.
+    pub(crate) in_progress: bool,
     pub(super) received: u64,
 }
 
 impl Recorded {
     fn new(request: &Request<Incoming>) -> Self {
         let (method, uri, headers) = (request.method(), request.uri(), request.headers());
-        let path = path_of(headers, uri);
+        let path = s3_path(headers, uri);
         let key = path.get_object_key().unwrap_or_default().to_owned();
         Self {
             operation: Operation::detect(method, uri, headers, &key),
@@ -155,17 +154,17 @@ impl Recorded {
             headers: headers.clone(),
             key_id: key_id(headers, uri),
             status: None,
-            under_way: true,
+            in_progress: true,
             received: 0,
         }
     }
 
-    /// Bytes of the body that had arrived by then.
+    /// Returns the bytes received of the body.
     pub(crate) fn received(&self) -> u64 {
         self.received
     }
 
-    /// The header as text, `None` when it was not sent.
+    /// Returns a header as text; `None` when it was not sent.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
@@ -182,14 +181,14 @@ impl fmt::Display for Recorded {
     }
 }
 
-/// A fault that waits for its requests.
+/// A planned fault.
 pub(super) struct Planned {
     pub(super) on: Operation,
     pub(super) fault: Fault,
     pub(super) times: usize,
 }
 
-/// The reason a connection ends without (the rest of) an answer.
+/// Returns the error that cuts a connection before or within a response.
 fn cut() -> io::Error {
     io::Error::other("cut on purpose")
 }
@@ -217,12 +216,12 @@ impl Front {
         change(&self.contents, what)
     }
 
-    /// The first fault planned for this operation, used up by one.
-    fn strike(&self, operation: Operation) -> Option<Fault> {
-        let meant = |plan: &&mut Planned| plan.on == operation || plan.on == Operation::Any;
+    /// Takes the first fault planned for this operation.
+    fn take_fault(&self, operation: Operation) -> Option<Fault> {
+        let applies = |plan: &&mut Planned| plan.on == operation || plan.on == Operation::Any;
         self.change(|now| {
             now.planned.retain(|plan| plan.times > 0);
-            let plan = now.planned.iter_mut().find(meant)?;
+            let plan = now.planned.iter_mut().find(applies)?;
             if plan.times != usize::MAX {
                 plan.times -= 1;
             }
@@ -230,7 +229,7 @@ impl Front {
         })
     }
 
-    /// From a request's head to its answer, or to the end of its connection.
+    /// Answers a request, or fails to cut its connection.
     async fn answer(
         self: &Arc<Self>,
         request: Request<Incoming>,
@@ -239,11 +238,11 @@ impl Front {
         let recorded = Recorded::new(&request);
         let (operation, key) = (recorded.operation, recorded.key.clone());
         let number = self.change(|now| now.record(recorded));
-        let _under_way = UnderWay {
+        let _in_progress = InProgress {
             front: self,
             number,
         };
-        let fault = self.strike(operation);
+        let fault = self.take_fault(operation);
         let (head, body) = request.into_parts();
         let request = Request::from_parts(head, self.receive(body, number, fault).await?);
         let mut response = match fault {
@@ -254,19 +253,19 @@ impl Front {
                     key,
                     stage: Stage::Arrived,
                 };
-                self.pass_the_gate(request, call).await?
+                self.perform_gated(request, call).await?
             }
             None => self.perform(request, operation).await,
-            Some(fault) => self.suffer(fault, request, operation, line).await?,
+            Some(fault) => self.inject(fault, request, operation, line).await?,
         };
-        self.sign(&mut response, number);
+        self.add_id(&mut response, number);
         let status = response.status().as_u16();
         self.change(|now| now.requests[number].status = Some(status));
         Ok(response)
     }
 
-    /// Reads a body before anything is done, as an answer that comes earlier may be lost with the
-    /// connection; of one that is to be cut, half and at least a chunk.
+    /// Reads a body before the request is performed, as an earlier response may be lost with the
+    /// connection; reads only half, but at least a chunk, for [`Fault::CutMidBody`].
     async fn receive(
         &self,
         mut body: Incoming,
@@ -291,7 +290,7 @@ impl Front {
         Ok(bytes.freeze())
     }
 
-    async fn suffer(
+    async fn inject(
         &self,
         fault: Fault,
         request: Request<Bytes>,
@@ -311,7 +310,7 @@ impl Front {
             Fault::CutMidBody => Err(cut()),
             Fault::Hang => std::future::pending().await,
             Fault::SwapFirst(bytes) => {
-                let key = swapped(request.headers(), request.uri());
+                let key = swap_key(request.headers(), request.uri());
                 self.change(|now| now.swap(&key, bytes));
                 Ok(self.perform(request, operation).await)
             }
@@ -335,7 +334,7 @@ impl Front {
         answer.expect("an error is XML")
     }
 
-    /// The answer to a form by itself, to all others by `s3s`.
+    /// Performs a form here, and all other requests with `s3s`.
     async fn performed(
         &self,
         request: Request<Bytes>,
@@ -343,34 +342,34 @@ impl Front {
     ) -> S3Result<Response<Body>> {
         self.check_dialect(operation, request.headers())?;
         if operation == Operation::PostForm {
-            return self.take_form(request).await;
+            return self.store_form(request).await;
         }
         let answer = self.service.call(request.map(Body::from)).await;
         Ok(answer.expect("s3s turns errors into answers"))
     }
 
-    /// Performs a request once the test lets it, and answers once the test lets it, too. That it has
-    /// arrived is enough: nobody need wait for its answer any more.
-    async fn pass_the_gate(
+    /// Performs a request once the test releases it, and answers after a second release. The request is
+    /// performed even if its client has disconnected.
+    async fn perform_gated(
         self: &Arc<Self>,
         request: Request<Bytes>,
         mut call: Held,
     ) -> io::Result<Response<Body>> {
         let front = Arc::clone(self);
-        let passing = tokio::spawn(async move {
+        let task = tokio::spawn(async move {
             front.gate.pass(call.clone()).await;
             let response = front.perform(request, call.operation).await;
             call.stage = Stage::Performed;
             front.gate.pass(call).await;
             response
         });
-        Ok(passing.await?)
+        Ok(task.await?)
     }
 
-    /// Reads a POST form, holds it to its policy and stores its file.
-    async fn take_form(&self, request: Request<Bytes>) -> S3Result<Response<Body>> {
+    /// Reads a POST form, checks it against its policy and stores its file.
+    async fn store_form(&self, request: Request<Bytes>) -> S3Result<Response<Body>> {
         let (head, body) = request.into_parts();
-        let path = path_of(&head.headers, &head.uri);
+        let path = s3_path(&head.headers, &head.uri);
         let bucket = path.get_bucket_name().unwrap_or_default();
         let form = PostForm::read(&head.headers, body).await?;
         self.change(|now| {
@@ -379,7 +378,7 @@ impl Front {
         })
     }
 
-    /// Refuses all that OSS's S3-compatible API does not take.
+    /// Refuses features that OSS's S3-compatible API does not support.
     fn check_dialect(&self, operation: Operation, headers: &HeaderMap) -> S3Result<()> {
         if self.dialect == Dialect::S3 {
             return Ok(());
@@ -390,7 +389,7 @@ impl Front {
             let message = "Please use virtual hosted style to access.";
             return Err(refusal(403, "SecondLevelDomainForbidden", message));
         }
-        if is_unknown_chunking(headers) {
+        if is_unsupported_chunking(headers) {
             // OSS's error page 0017-00000804.
             let message = "aws-chunked encoding is not supported with the specified \
                            x-amz-content-sha256 value.";
@@ -405,8 +404,8 @@ impl Front {
         Ok(())
     }
 
-    /// Adds the request's number, as clouds do.
-    fn sign(&self, response: &mut Response<Body>, number: usize) {
+    /// Adds a request id, as clouds do.
+    fn add_id(&self, response: &mut Response<Body>, number: usize) {
         let id = HeaderValue::from_str(&format!("{number:016X}")).expect("hexadecimal");
         let headers = response.headers_mut();
         if self.dialect == Dialect::Oss {
@@ -416,23 +415,23 @@ impl Front {
     }
 }
 
-/// A request being answered; also dropped when its client leaves or it is cut.
-struct UnderWay<'a> {
+/// Guard of a request in progress; also dropped when its client disconnects or it is cut.
+struct InProgress<'a> {
     front: &'a Front,
     number: usize,
 }
 
-impl Drop for UnderWay<'_> {
+impl Drop for InProgress<'_> {
     fn drop(&mut self) {
         let number = self.number;
         self.front
-            .change(|now| now.requests[number].under_way = false);
+            .change(|now| now.requests[number].in_progress = false);
     }
 }
 
-/// Whether the body is framed in a way OSS does not read: anything but signed
+/// Whether the body has a framing that OSS does not support: anything but signed
 /// chunks without a trailer.
-fn is_unknown_chunking(headers: &HeaderMap) -> bool {
+fn is_unsupported_chunking(headers: &HeaderMap) -> bool {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let payload = text("x-amz-content-sha256").unwrap_or_default();
     let encoding = text(CONTENT_ENCODING.as_str()).unwrap_or_default();
@@ -440,32 +439,32 @@ fn is_unknown_chunking(headers: &HeaderMap) -> bool {
     framed && payload != "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"
 }
 
-/// The `Host` without its port.
+/// Returns the `Host` without its port.
 fn host(headers: &HeaderMap) -> &str {
     let host = headers.get(HOST).and_then(|host| host.to_str().ok());
     let host = host.unwrap_or_default();
     host.rsplit_once(':').map_or(host, |(name, _)| name)
 }
 
-/// The bucket and the key that a request is about, in either style.
-fn path_of(headers: &HeaderMap, uri: &Uri) -> S3Path {
+/// Returns the bucket and the key of a request, in either style.
+fn s3_path(headers: &HeaderMap, uri: &Uri) -> S3Path {
     let path = percent_decode_str(uri.path()).decode_utf8_lossy();
     parse_virtual_hosted_style(bucket_in(host(headers)), &path).unwrap_or(S3Path::Root)
 }
 
-/// The key of the object to swap: of a copy, its source.
-fn swapped(headers: &HeaderMap, uri: &Uri) -> String {
+/// Returns the key of the object to swap: of a copy, its source.
+fn swap_key(headers: &HeaderMap, uri: &Uri) -> String {
     let source = headers.get(COPY_SOURCE).and_then(|s| s.to_str().ok());
     match source.and_then(|source| CopySource::parse(source).ok()) {
         Some(CopySource::Bucket { key, .. }) => key.into(),
-        _ => path_of(headers, uri)
+        _ => s3_path(headers, uri)
             .get_object_key()
             .unwrap_or_default()
             .to_owned(),
     }
 }
 
-/// The key id in the `Authorization` header or in a presigned query.
+/// Returns the key id in the `Authorization` header or in a presigned query.
 fn key_id(headers: &HeaderMap, uri: &Uri) -> Option<String> {
     let authorization = headers.get("authorization");
     let credential = match authorization.and_then(|value| value.to_str().ok()) {
@@ -476,7 +475,7 @@ fn key_id(headers: &HeaderMap, uri: &Uri) -> Option<String> {
     Some(credential[..end].to_owned())
 }
 
-/// Sends half of an answer by hand: up to the middle of its body if it has one, else of its headers.
+/// Writes half of a response: up to the middle of its body if it has one, else of its headers.
 async fn send_half(answer: Response<Body>, line: &StdStream) -> io::Result<()> {
     let (mut head, body) = answer.into_parts();
     let body = BodyExt::collect(body)
@@ -489,7 +488,7 @@ async fn send_half(answer: Response<Body>, line: &StdStream) -> io::Result<()> {
         bytes.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
     }
     if body.is_empty() {
-        bytes.truncate(HALF_A_HEAD);
+        bytes.truncate(HALF_HEAD);
     } else {
         bytes.extend_from_slice(b"\r\n");
         bytes.extend_from_slice(&body[..body.len() / 2]);
@@ -510,7 +509,7 @@ pub(super) async fn serve(listener: std::net::TcpListener, front: Arc<Front>) {
 }
 
 async fn serve_connection(stream: TcpStream, front: Arc<Front>) -> io::Result<()> {
-    // Small answers must not wait for the client's acknowledgements.
+    // Small responses must not wait for the client's acknowledgements.
     stream.set_nodelay(true)?;
     let line = stream.into_std()?;
     let io = TokioIo::new(TcpStream::from_std(line.try_clone()?)?);
@@ -519,7 +518,7 @@ async fn serve_connection(stream: TcpStream, front: Arc<Front>) -> io::Result<()
         let (front, line) = (front.clone(), line.clone());
         async move { front.answer(request, &line).await }
     });
-    // An error is a cut that was planned, or the client's own going away.
+    // An error is a planned cut, or a client that disconnected.
     let _ = http1::Builder::new().serve_connection(io, service).await;
     Ok(())
 }

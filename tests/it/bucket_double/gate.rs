@@ -1,5 +1,5 @@
-//! Holds calls to the double until a test lets them go on: before they take effect, and again before
-//! they are answered. So the test decides the order of effects and answers.
+//! Holds calls to the double until a test releases them: before they take effect, and again before
+//! they are answered. So the test decides the order of effects and responses.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -8,12 +8,12 @@ use tokio::sync::oneshot;
 
 use super::front::Operation;
 
-/// How far a held call has come.
+/// Progress of a held call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stage {
-    /// It has had no effect yet.
+    /// Received, without effect so far.
     Arrived,
-    /// It is not answered yet.
+    /// Performed, and not answered yet.
     Performed,
 }
 
@@ -26,7 +26,7 @@ pub(crate) struct Held {
     pub(crate) stage: Stage,
 }
 
-/// Lets calls pass, or holds each of them.
+/// Lets calls pass, or holds each one.
 #[derive(Default)]
 pub(super) struct Gate {
     pub(super) is_closed: bool,
@@ -41,26 +41,26 @@ impl Gate {
         }
     }
 
-    /// In the order of arrival.
+    /// Returns the held calls, in order of arrival.
     pub(super) fn held(&self) -> Vec<Held> {
         let held = self.held.lock().expect("no panic while held");
         held.values().map(|(held, _)| held.clone()).collect()
     }
 
-    /// Lets one call go on to its next stage.
-    pub(super) fn let_go(&self, number: usize) {
+    /// Releases one call to its next stage.
+    pub(super) fn release(&self, number: usize) {
         let mut held = self.held.lock().expect("no panic while held");
-        let (_, go) = held.remove(&number).expect("a call that is held");
+        let (_, release) = held.remove(&number).expect("a held call");
         // Its task may have ended with its runtime.
-        let _ = go.send(());
+        let _ = release.send(());
     }
 
-    /// Waits until the test lets the call go on.
+    /// Waits until the test releases the call.
     pub(super) async fn pass(&self, call: Held) {
-        let (go, gone) = oneshot::channel();
+        let (release, released) = oneshot::channel();
         let held = self.held.lock();
         held.expect("no panic while held")
-            .insert(call.number, (call, go));
-        let _ = gone.await;
+            .insert(call.number, (call, release));
+        let _ = released.await;
     }
 }

@@ -1,25 +1,24 @@
-//! A bucket that runs inside the test process, speaks the S3 protocol over
-//! loopback, and can be told to fail.
+//! A test double of a bucket: runs in the test process, speaks the S3 protocol
+//! over loopback, and injects faults.
 //!
-//! Four steps answer a request:
+//! Four modules answer a request:
 //!
-//! 1. `front` takes it from the connection, writes it down, applies the fault
-//!    that is planned for it, and refuses what the dialect does not know.
-//! 2. The `s3s` crate parses it and checks its SigV4 signature, in headers or
-//!    in a presigned query. A POST form goes to `post_form` instead, which knows
-//!    the native forms of both clouds.
-//! 3. `backend` looks at the session token and translates between S3's
-//!    messages and the contents.
-//! 4. `contents` holds objects and part uploads, and knows the rules about them. The keys, rights and
-//!    faults that a test sets are there, too.
+//! 1. `front` reads it from the connection, records it, injects the planned
+//!    fault, and refuses features that the dialect does not support.
+//! 2. The `s3s` crate parses it and verifies its SigV4 signature, in headers or
+//!    in a presigned query. POST forms go to `post_form` instead, which
+//!    implements the native forms of both clouds.
+//! 3. `backend` checks the session token and implements the S3 operations.
+//! 4. `contents` stores objects and multipart uploads and enforces their rules. It
+//!    also contains the access keys, permissions and faults that a test sets.
 //!
-//! The double is stricter than clouds are where that finds mistakes: parts of
-//! an upload that was completed or aborted are gone, and a second completion is
-//! 404 `NoSuchUpload`. It is laxer in this: `x-amz-checksum-*` headers are not
-//! verified and every region is accepted.
+//! The double is stricter than clouds where that finds bugs: parts of a
+//! completed or aborted upload are deleted, and a second completion is 404
+//! `NoSuchUpload`. It is laxer in two points: `x-amz-checksum-*` headers are not
+//! verified, and every region is accepted.
 //!
-//! It has a thread and a runtime of its own, so a test may block its thread, and
-//! ending the double ends every connection, hanging ones too.
+//! It has its own thread and runtime, so a test may block its thread, and
+//! dropping the double closes every connection, including hanging ones.
 
 mod backend;
 mod contents;
@@ -47,14 +46,14 @@ use front::{Front, Planned};
 use gate::Gate;
 pub(crate) use gate::{Held, Stage};
 
-/// The one bucket there is.
+/// Name of the only bucket.
 pub(crate) const BUCKET: &str = "chat-test";
-/// The key every double accepts, without a session token.
+/// Access key id that every double accepts, without a session token.
 pub(crate) const KEY_ID: &str = "AKIDCHATTEST";
-/// The secret of [`KEY_ID`].
+/// Secret key of [`KEY_ID`].
 pub(crate) const SECRET: &str = "only-known-to-tests";
 
-/// How long [`BucketDouble::wait_until`] waits at most.
+/// Longest wait of [`BucketDouble::wait_until`].
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The cloud that the double imitates.
@@ -63,7 +62,7 @@ pub(crate) enum Dialect {
     /// AWS: `If-None-Match: *` on writes, parts of at least 5 MiB.
     S3,
     /// OSS through its S3-compatible API: no trailers, no conditional writes
-    /// but `x-oss-forbid-overwrite`, parts of at least 100 KiB, no path style
+    /// except `x-oss-forbid-overwrite`, parts of at least 100 KiB, no path style
     /// on its own domain.
     Oss,
 }
@@ -72,7 +71,7 @@ pub(crate) enum Dialect {
 pub(crate) struct BucketDouble {
     addr: SocketAddr,
     front: Arc<Front>,
-    /// `None` where the test runs it.
+    /// `None` if the test drives the runtime.
     runtime: Option<Runtime>,
 }
 
@@ -89,8 +88,8 @@ impl BucketDouble {
         double
     }
 
-    /// Starts an empty bucket that does nothing but while the test runs this runtime, and holds every
-    /// call except forms until the test lets it go on.
+    /// Starts an empty bucket on the test's runtime, which holds every call except forms until the test
+    /// releases it.
     pub(crate) fn held(dialect: Dialect, runtime: &Runtime) -> Self {
         Self::on(runtime.handle(), dialect, Gate::closed())
     }
@@ -108,24 +107,24 @@ impl BucketDouble {
         double
     }
 
-    /// The cloud that it imitates.
+    /// Returns the imitated cloud.
     pub(crate) fn dialect(&self) -> Dialect {
         self.front.dialect
     }
 
-    /// The address in path style: the bucket is the first segment of the path.
+    /// Returns the endpoint in path style: the bucket is the first segment of the path.
     pub(crate) fn endpoint(&self) -> String {
         format!("http://{}", self.addr)
     }
 
-    /// Where to connect. A request whose `Host` is `chat-test.<anything>` is
-    /// taken as virtual-hosted, whatever `<anything>` is.
+    /// Returns the socket address. A request with a `Host` of `chat-test.<anything>`
+    /// is virtual-hosted.
     pub(crate) fn addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// Accepts one more key. With a session token, requests signed by the key
-    /// must carry exactly this token; without, they must carry none.
+    /// Accepts another access key. With a session token, requests signed with the
+    /// key must send this token; without, they must send none.
     pub(crate) fn allow(&self, key_id: &str, secret: &str, session_token: Option<&str>) {
         let key = Key {
             secret: secret.to_owned(),
@@ -135,68 +134,67 @@ impl BucketDouble {
             .change(|now| now.keys.insert(key_id.to_owned(), key));
     }
 
-    /// From now on nobody may list keys but those below one of these prefixes;
-    /// and whoever asks for an object that is not there is answered 403, as AWS
-    /// does to those who may not list the whole bucket.
+    /// Permits listing keys with these prefixes only; a missing object is then
+    /// answered with 403, as AWS does without permission to list the whole bucket.
     pub(crate) fn list_only(&self, prefixes: &[&str]) {
         let prefixes = prefixes.iter().map(|&prefix| prefix.to_owned()).collect();
         self.front.change(|now| now.role.listed = Some(prefixes));
     }
 
-    /// From now on CopyObject takes sources of so many bytes at most, instead of
-    /// 5 GiB.
+    /// Limits the source of CopyObject to this many bytes, instead of 5 GiB.
     pub(crate) fn limit_copies(&self, bytes: usize) {
-        self.front.change(|now| now.role.largest_copy = Some(bytes));
+        self.front
+            .change(|now| now.role.max_copy_bytes = Some(bytes));
     }
 
-    /// Puts an object there as if somebody had uploaded it.
+    /// Stores an object without a request.
     pub(crate) fn plant(&self, key: &str, object: Object) {
         self.front.change(|now| now.put(key.to_owned(), object));
     }
 
     /// Plans a fault for the next `times` requests of this kind (`usize::MAX`:
-    /// for ever). Faults planned first strike first.
+    /// all). Faults are injected in the order they were planned.
     pub(crate) fn fail(&self, on: Operation, fault: Fault, times: usize) {
         self.front
             .change(|now| now.planned.push(Planned { on, fault, times }));
     }
 
-    /// Forgets the faults that were planned and have not struck.
+    /// Cancels the planned faults.
     pub(crate) fn heal(&self) {
         self.front.change(|now| now.planned.clear());
     }
 
-    /// The calls that wait for the test, see [`BucketDouble::held`].
+    /// Returns the calls that wait for the test, see [`BucketDouble::held`].
     pub(crate) fn calls_held(&self) -> Vec<Held> {
         self.front.gate.held()
     }
 
-    /// Lets a held call take effect, or be answered if it has.
-    pub(crate) fn let_go(&self, number: usize) {
-        self.front.gate.let_go(number);
+    /// Releases a held call to its next stage.
+    pub(crate) fn release(&self, number: usize) {
+        self.front.gate.release(number);
     }
 
-    /// Everything stored, by key.
+    /// Returns all objects, by key.
     pub(crate) fn objects(&self) -> BTreeMap<String, Object> {
         self.front.contents.borrow().objects().clone()
     }
 
-    /// Part uploads created, but neither completed nor aborted.
+    /// Counts multipart uploads that are neither completed nor aborted.
     pub(crate) fn open_uploads(&self) -> usize {
         self.front.contents.borrow().open_uploads()
     }
 
-    /// Bytes in the parts of open uploads: what a provider would charge for.
-    pub(crate) fn parts_held(&self) -> usize {
-        self.front.contents.borrow().parts_held()
+    /// Returns the bytes in parts of open uploads, which a provider would bill.
+    pub(crate) fn part_bytes(&self) -> usize {
+        self.front.contents.borrow().part_bytes()
     }
 
-    /// Every request so far, in the order of arrival.
+    /// Returns every request so far, in order of arrival.
     pub(crate) fn requests(&self) -> Vec<Recorded> {
         self.front.contents.borrow().requests().to_vec()
     }
 
-    /// Asserts that no object and no part of one was left behind.
+    /// Asserts that the bucket has no object and no open upload.
     #[track_caller]
     pub(crate) fn assert_nothing_left(&self) {
         let contents = self.front.contents.borrow();
@@ -206,8 +204,8 @@ impl BucketDouble {
         );
     }
 
-    /// Waits until `holds` is true of the contents, for what happens after the
-    /// client has left. Panics with the contents after ten seconds.
+    /// Waits until `holds` is true of the contents, for effects after the client
+    /// has disconnected. Panics with the contents after ten seconds.
     #[track_caller]
     pub(crate) fn wait_until(&self, holds: impl Fn(&Contents) -> bool) -> impl Future<Output = ()> {
         let caller = Location::caller();

@@ -1,18 +1,18 @@
-//! Forms that browsers and apps post into the bucket: reads one, checks its
-//! signature and holds it to its policy.
+//! POST Object: parses a form that browsers and apps post to the bucket, verifies
+//! its signature and enforces its policy.
 //!
-//! Written for the double instead of taken from `s3s`, since OSS's native form is
-//! as much needed as AWS's, and a policy is worth only what its bucket enforces.
-//! Both follow the same rules but in two places:
+//! Not taken from `s3s`, since OSS's native form is needed as well as AWS's, and a
+//! policy is only as good as the bucket that enforces it. Both clouds follow the
+//! same rules, with two differences:
 //!
-//! - AWS refuses every field that no condition covers. Of OSS only that is known
-//!   for the fields of its signature (its error page 0006-00000228), so here it
-//!   takes all others, which is the worst a bucket can do to us.
-//! - AWS gives the object the type of the field `Content-Type`. OSS prefers
-//!   `x-oss-content-type`, then the type that the client gives the file.
+//! - AWS refuses every field that no condition covers. OSS documents that only for
+//!   the fields of its signature (error page 0006-00000228), so here it accepts
+//!   all others, the worst case for the program under test.
+//! - AWS takes the object's type from the field `Content-Type`. OSS prefers
+//!   `x-oss-content-type`, then the Content-Type of the file's part.
 //!
-//! Left out: signatures of version 2, `${filename}` in a key, OSS's callbacks and its conditions `in`
-//! and `not-in`.
+//! Not supported: signatures of version 2, `${filename}` in a key, OSS's callbacks and its conditions
+//! `in` and `not-in`.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -32,16 +32,16 @@ use super::contents::{Contents, Object};
 use super::refusal::{file_already_exists, refusal};
 use super::{BUCKET, Dialect};
 
-/// Most that the fields before the file may hold together, in bytes; AWS's limit.
+/// Most bytes in the fields before the file; AWS's limit.
 const MAX_FIELDS_BYTES: usize = 20 * 1024;
 
 /// How far in the future a form may have been signed.
 const MAX_SKEW: TimeDelta = TimeDelta::minutes(15);
 
-/// How long a signing key lives.
+/// Lifetime of a signing key.
 const MAX_AGE: TimeDelta = TimeDelta::days(7);
 
-/// A form as it was read: what stands behind the file does not count.
+/// A parsed form; fields after the file are ignored.
 #[derive(Default)]
 pub(super) struct PostForm {
     /// By lower-case name, without `file`.
@@ -97,7 +97,7 @@ impl PostForm {
         })
     }
 
-    /// Whether the form may be stored in `bucket`.
+    /// Checks whether the form may be stored in `bucket`.
     pub(super) fn check(&self, dialect: Dialect, bucket: &str, contents: &Contents) -> S3Result {
         if bucket != BUCKET {
             return Err(s3_error!(
@@ -134,7 +134,7 @@ impl PostForm {
         Ok(())
     }
 
-    /// Whether the form is all that its signer wants.
+    /// Checks the form against its signed policy.
     fn check_policy(&self, dialect: Dialect, bucket: &str) -> S3Result {
         let json = base64_simd::STANDARD.decode_to_vec(self.required("policy")?);
         let policy: Option<Value> = json.ok().and_then(|j| serde_json::from_slice(&j).ok());
@@ -188,7 +188,7 @@ impl PostForm {
         is_kept.then_some(()).ok_or_else(failed)
     }
 
-    /// Stores the form's file; whether it may be stored was checked before.
+    /// Stores the form's file; call [`Self::check`] first.
     pub(super) fn store(
         &self,
         dialect: Dialect,
@@ -203,7 +203,7 @@ impl PostForm {
             Some(_) => return Err(s3_error!(InvalidArgument, "x-oss-forbid-overwrite")),
         }
         let etag = contents.put(key.to_owned(), self.object(dialect));
-        Ok(self.stored(key, &etag))
+        Ok(self.response(key, &etag))
     }
 
     fn object(&self, dialect: Dialect) -> Object {
@@ -232,8 +232,8 @@ impl PostForm {
         }
     }
 
-    /// The answer to a form whose file is stored.
-    fn stored(&self, key: &str, etag: &str) -> Response<Body> {
+    /// Builds the response to a stored form.
+    fn response(&self, key: &str, etag: &str) -> Response<Body> {
         let response = Response::builder().header(ETAG, format!("\"{etag}\""));
         let redirect = self.field("success_action_redirect");
         let response = match (redirect, self.field("success_action_status")) {
@@ -250,7 +250,7 @@ impl PostForm {
     }
 }
 
-/// The names by which a dialect calls the parts of its signature.
+/// A dialect's names for the parts of its signature.
 struct Terms {
     prefix: &'static str,
     version_field: &'static str,
@@ -278,14 +278,14 @@ impl Terms {
                 version: "OSS4-HMAC-SHA256",
                 secret_prefix: "aliyun_v4",
                 scope: "oss/aliyun_v4_request",
-                // Of a temporary key without its token, too: it is in no record then.
+                // Also for a temporary key without its token, which is then unknown.
                 invalid_token: "InvalidAccessKeyId",
             },
         }
     }
 }
 
-/// The key that signs, and for which day.
+/// Returns key id and day of a credential.
 fn key_and_day<'c>(credential: &'c str, terms: &Terms) -> S3Result<(&'c str, &'c str)> {
     let parts: Vec<_> = credential.splitn(4, '/').collect();
     match *parts {
@@ -299,7 +299,7 @@ fn key_and_day<'c>(credential: &'c str, terms: &Terms) -> S3Result<(&'c str, &'c
     }
 }
 
-/// The signature of a policy: each part of the credential but its key id goes into the signing key.
+/// Signs a policy; the signing key is derived from all parts of the credential but the key id.
 pub(super) fn sign(dialect: Dialect, credential: &str, secret: &str, policy: &str) -> String {
     let secret = format!("{}{secret}", Terms::new(dialect).secret_prefix);
     let steps = credential.split('/').skip(1);
@@ -328,7 +328,7 @@ fn check_date(date: &str, day: &str) -> S3Result {
     Ok(())
 }
 
-/// One of a policy's conditions; fields are in lower case.
+/// A condition of a policy; fields are in lower case.
 enum Rule {
     Is(String, String),
     Begins(String, String),
@@ -399,7 +399,7 @@ fn invalid_policy(what: &str) -> S3Error {
 mod tests {
     use super::*;
 
-    /// Made from the clouds' own samples for id `ak`, secret `sk`, token `token`.
+    /// Checks against the clouds' samples for id `ak`, secret `sk`, token `token`.
     #[test]
     fn signatures_are_those_of_the_clouds_samples() {
         let oss = r#"{"expiration":"2023-12-16T17:20:57.000Z","conditions":[{"bucket":"examplebucket"},{"x-oss-signature-version":"OSS4-HMAC-SHA256"},{"x-oss-credential":"ak/20231216/cn-hangzhou/oss/aliyun_v4_request"},{"x-oss-date":"20231216T162057Z"},{"x-oss-security-token":"token"},["content-length-range",1,1048576],["starts-with","$key","images/20231216/"],["in","$content-type",["image/jpeg","image/png"]],["eq","$success_action_status","200"]]}"#;

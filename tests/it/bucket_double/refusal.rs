@@ -1,11 +1,11 @@
-//! Errors of clouds that `s3s` does not know, or with another status.
+//! Errors of clouds that `s3s` lacks, or has with another status.
 
 use std::borrow::Cow;
 
 use hyper::StatusCode;
 use s3s::{S3Error, S3ErrorCode};
 
-/// An error as a cloud words it.
+/// Builds a cloud's error.
 pub(super) fn refusal(
     status: u16,
     code: &'static str,
@@ -16,7 +16,7 @@ pub(super) fn refusal(
     error
 }
 
-/// OSS's answer to `x-oss-forbid-overwrite: true` on a key that is taken.
+/// Builds OSS's answer to `x-oss-forbid-overwrite: true` on an existing key.
 pub(super) fn file_already_exists() -> S3Error {
     let message = "The object you specified already exists and can not be overwritten.";
     refusal(409, "FileAlreadyExists", message)

@@ -1,15 +1,15 @@
-//! The rights of those who ask: by default everything, as an owner.
+//! Permissions of the access keys: by default everything, as for an owner.
 
-/// AWS's limit of one CopyObject, in bytes.
-const LARGEST_COPY: usize = 5 * 1024 * 1024 * 1024;
+/// AWS's size limit of CopyObject, in bytes.
+const MAX_COPY_BYTES: usize = 5 * 1024 * 1024 * 1024;
 
-/// The rights of every key alike.
+/// The permissions that all access keys share.
 #[derive(Default)]
 pub(super) struct Role {
     /// The prefixes that may be listed; `None` for all.
     pub(super) listed: Option<Vec<String>>,
-    /// The largest source of a CopyObject in bytes, where it is not AWS's.
-    pub(super) largest_copy: Option<usize>,
+    /// Size limit of CopyObject in bytes; `None` for AWS's.
+    pub(super) max_copy_bytes: Option<usize>,
 }
 
 impl Role {
@@ -19,14 +19,14 @@ impl Role {
         self.listed.as_ref().is_none_or(below)
     }
 
-    /// Whether every key may be listed. A condition on prefixes is not met by a
-    /// request for one object.
+    /// Whether every key may be listed. A request for one object never meets a
+    /// condition on prefixes.
     pub(super) fn may_list_all(&self) -> bool {
         self.listed.is_none()
     }
 
-    /// Whether one CopyObject may copy so many bytes.
+    /// Whether CopyObject accepts a source of this many bytes.
     pub(super) fn may_copy(&self, bytes: usize) -> bool {
-        bytes <= self.largest_copy.unwrap_or(LARGEST_COPY)
+        bytes <= self.max_copy_bytes.unwrap_or(MAX_COPY_BYTES)
     }
 }

@@ -1,5 +1,4 @@
-//! The double tested with the real SDK, so that what other tests conclude from
-//! it can be believed.
+//! Tests the double with the real SDK, so that other tests can rely on it.
 
 use std::error::Error;
 use std::fmt::Debug;
@@ -35,7 +34,7 @@ use crate::support::send;
 const MIB: usize = 1024 * 1024;
 const KEY: &str = "images/20260102/é 1.png";
 
-/// The settings the project uses, but without retries.
+/// The settings of the program, but without retries.
 fn settings(endpoint: &str, key_id: &str, secret: &str, token: Option<&str>) -> Builder {
     let credentials = Credentials::new(key_id, secret, token.map(str::to_owned), None, "test");
     Builder::new()
@@ -51,14 +50,14 @@ fn settings(endpoint: &str, key_id: &str, secret: &str, token: Option<&str>) -> 
         .force_path_style(true)
 }
 
-/// A bucket and a client of it.
+/// A bucket and its client.
 async fn started(dialect: Dialect) -> (BucketDouble, Client) {
     let bucket = BucketDouble::start(dialect).await;
     let settings = settings(&bucket.endpoint(), KEY_ID, SECRET, None);
     (bucket, Client::from_conf(settings.build()))
 }
 
-/// Status and error code of an answer, `None` when there was none to read.
+/// Returns status and error code of a response, `None` without a readable one.
 fn answered<T, E>(result: Result<T, SdkError<E>>) -> Option<(u16, String)>
 where
     T: Debug,
@@ -174,7 +173,7 @@ async fn a_wrong_secret_key_or_session_token_is_403() {
     ];
     for (key_id, secret, token, code) in table {
         let client = client(key_id, secret, token);
-        // More than the connection's buffers hold.
+        // More than the connection's buffers take.
         assert_refused(put(&client, vec![1; 4 * MIB]).send().await, 403, code);
     }
     bucket.assert_nothing_left();
@@ -192,7 +191,7 @@ async fn an_upload_in_parts_becomes_one_object() {
     // Out of order, as parallel parts arrive.
     let part2 = upload_part(&client, &id, 2, second.clone()).await;
     let part1 = upload_part(&client, &id, 1, first.clone()).await;
-    let held = (bucket.open_uploads(), bucket.parts_held());
+    let held = (bucket.open_uploads(), bucket.part_bytes());
     assert_eq!(held, (1, 5 * MIB + 3));
     let list = client.list_parts().bucket(BUCKET).key(KEY).upload_id(&id);
     let list = list.send().await.expect("listed");
@@ -235,7 +234,7 @@ async fn an_aborted_upload_leaves_nothing() {
     let aborted = abort.upload_id(&id).send();
     let (aborted, ()) = tokio::join!(
         aborted,
-        bucket.wait_until(|now| now.open_uploads() == 0 && now.parts_held() == 0)
+        bucket.wait_until(|now| now.open_uploads() == 0 && now.part_bytes() == 0)
     );
     aborted.expect("aborted");
     bucket.assert_nothing_left();
@@ -281,7 +280,7 @@ async fn oss_refuses_bodies_with_trailers() {
     let bucket = BucketDouble::start(Dialect::Oss).await;
     let file = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(file.path(), vec![1; MIB]).expect("written");
-    // A body that is read while it is sent gets a trailer by default.
+    // A streamed body gets a trailer by default.
     let settings = settings(&bucket.endpoint(), KEY_ID, SECRET, None)
         .request_checksum_calculation(RequestChecksumCalculation::WhenSupported);
     let client = Client::from_conf(settings.build());
@@ -513,14 +512,14 @@ async fn a_presigned_part_is_taken_until_its_url_expires() {
     assert!(text.contains("Request has expired"), "{text}");
     let another = put(good.replace("partNumber=3", "partNumber=4")).await;
     assert_eq!(another.status, 403);
-    assert_eq!(bucket.parts_held(), 0);
+    assert_eq!(bucket.part_bytes(), 0);
     let stored = put(good).await;
     assert_eq!(stored.status, 200);
     assert!(stored.headers.contains_key("etag"));
-    assert_eq!(bucket.parts_held(), 4);
+    assert_eq!(bucket.part_bytes(), 4);
 }
 
-/// The presigned URL of a PUT, signed for this endpoint.
+/// Presigns a PUT for this endpoint.
 async fn presigned_put(endpoint: &str, path_style: bool) -> Uri {
     let settings = settings(endpoint, KEY_ID, SECRET, None).force_path_style(path_style);
     let client = Client::from_conf(settings.build());
@@ -531,7 +530,7 @@ async fn presigned_put(endpoint: &str, path_style: bool) -> Uri {
 }
 
 /// Sends a presigned PUT to the double under the host it was signed for, with
-/// as much of its ten bytes as `body` has.
+/// the bytes of `body` instead of all ten.
 async fn send_put(bucket: &BucketDouble, uri: &Uri, body: &str) -> TcpStream {
     let mut stream = TcpStream::connect(bucket.addr()).await.expect("connected");
     let target = uri.path_and_query().expect("a path");

@@ -1,13 +1,13 @@
-//! Documents: compound files, archives, texts, and the names under which a bucket hands them out.
+//! Documents: compound files, archives, texts, and their names in a bucket's Content-Disposition.
 
 use crate::{
     builders::{compound, joined, zip, zip_with},
-    drivers::{Case, Stored, Way::Lambda, rows, unescaped},
+    drivers::{Case, Driver::Lambda, Stored, rows, unescaped},
 };
 
 use super::{attachment, file};
 
-/// Extension and Content-Type of documents that are zips: office files, then others.
+/// Extension and Content-Type of zip-based documents: office files, then others.
 const OFFICE: &str = "
     docx | application/vnd.openxmlformats-officedocument.wordprocessingml.document
     docm | application/vnd.ms-word.document.macroEnabled.12
@@ -42,7 +42,7 @@ pub(super) fn cases() -> Vec<Case> {
     [compounds(), archives(), texts(), others(), names()].concat()
 }
 
-/// A document of this name, which must be kept under this extension, and saved under its name.
+/// A document with this name, which must keep this extension and be saved under its name.
 fn kept(number: &str, name: &str, content: &[u8], mime: &str, extension: &str) -> Case {
     let stored = Stored::new(&format!("document {mime} {extension}"), content.to_vec());
     let about = format!("{number} {name} of {} bytes is {extension}", content.len());
@@ -50,8 +50,8 @@ fn kept(number: &str, name: &str, content: &[u8], mime: &str, extension: &str) -
     file(about, name, content).stores([stored])
 }
 
-/// Compound files whose directory stands at the end, as LibreOffice and WPS write them: size, the
-/// stream that tells, name, and what it is stored as.
+/// Compound files with the directory at the end, as LibreOffice and WPS write them: size, the identifying
+/// stream, name, and the expected type.
 fn compounds() -> Vec<Case> {
     let ending = |bytes: u32, stream: &str| compound(bytes / 512, [0; 16], stream);
     let mut cases = Vec::new();
@@ -84,7 +84,7 @@ fn compounds() -> Vec<Case> {
         let mime = format!("application/{mime}");
         let case = kept(&format!("compound {stream}"), name, &content, &mime, extension);
         cases.push(match bytes {
-            // More than can be held: by its name, else the usual one.
+            // Too long to be buffered: by its name, else the default.
             "9000000" => case.not_on(Lambda, "an event has at most 6 MB"),
             _ => case,
         });
@@ -109,7 +109,7 @@ fn refused(number: &str, name: &str, content: &[u8], looks_like: &str) -> Case {
     case.refused(format!("type_refused {looks_like}"))
 }
 
-/// Zips keep the extension that fits them, whatever their first entry is.
+/// Zips keep a suitable extension, whatever their first entry is.
 fn archives() -> Vec<Case> {
     let plain = zip(&["mimetype", "content.xml"]);
     let mut cases = Vec::new();
@@ -123,7 +123,7 @@ fn archives() -> Vec<Case> {
             b'x' => "xl/workbook.xml",
             _ => "ppt/presentation.xml",
         };
-        // A large first entry, so that the folder's name stands behind the head.
+        // A large first entry, so that the folder's name is after the head.
         let picture = vec![0x55; 60_000];
         let large = zip_with(&[("docProps/thumbnail.jpeg", &picture), (folder, b"data")]);
         let small = zip(&["[Content_Types].xml", "_rels/.rels", folder]);
@@ -132,7 +132,7 @@ fn archives() -> Vec<Case> {
             cases.push(kept(number, &name, &content, mime, extension));
         }
     }
-    // Archives within archives are not looked at; a program itself is refused.
+    // Archives within archives are not inspected; a program itself is refused.
     let apk = include_bytes!("../../media/tiny.apk").as_slice();
     let jar = include_bytes!("../../media/tiny.jar").as_slice();
     let nested = zip_with(&[("readme.txt", b"text"), ("app.apk", apk)]);
@@ -157,7 +157,7 @@ fn archives() -> Vec<Case> {
     cases
 }
 
-/// Text by its beginning, and nothing else by it.
+/// Text is detected by its start only.
 fn texts() -> Vec<Case> {
     let words = b"a,b\n1,2\n".as_slice();
     let mut cases = vec![kept("text", "x.csv", words, "text/csv", "csv")];
@@ -183,7 +183,7 @@ fn texts() -> Vec<Case> {
     .map(|[name, content, extension]| (name, unescaped(content), extension));
     let hello = "你好".as_bytes();
     let script = joined(&[&far, b"<script>alert(1)</script>"]);
-    // All that follows the beginning is stored unread.
+    // Everything after the start is stored unchecked.
     let long = [
         ("x.log", "你".repeat(16 * 1024 / 3 + 10).into_bytes(), "log"),
         ("x.log", joined(&[&far, b"\0\x07"]), "log"),
@@ -261,7 +261,7 @@ fn others() -> Vec<Case> {
     cases
 }
 
-/// Names under which a bucket hands documents out: no byte of the client is there as it came.
+/// Names in a bucket's Content-Disposition: no byte of the client is unescaped.
 fn names() -> Vec<Case> {
     let mut cases = Vec::new();
     for [name, shown, fallback, encoded] in rows(

@@ -1,10 +1,10 @@
-//! Forms of real clients: Retrofit, .NET, dio, Spring and Apifox, old browsers, and pages whose values
-//! are missing.
+//! Forms of real clients: Retrofit, .NET, dio, Spring and Apifox, old browsers, and pages with missing
+//! values.
 
 use crate::{
     drivers::{Case, Stored, rows},
     support::{ADMIN, Form, PNG, UPLOAD, disposition},
-    tokens::of_user,
+    tokens::user_jwt,
 };
 
 const FOLDER: &str = "/api/chat/uploadStreamSingleToServerDiy/a";
@@ -21,13 +21,13 @@ pub(super) fn cases() -> Vec<Case> {
     .concat()
 }
 
-/// A text field with these parameters and a Content-Type of its own.
+/// Builds a text field with these parameters and a Content-Type.
 fn typed(form: Form, params: &str, content_type: &str, value: &str) -> Form {
     let headers = format!("{}\r\nContent-Type: {content_type}", disposition(params));
     form.part(headers, value)
 }
 
-/// A part is a text field by its Content-Type, on every route, before and behind the file.
+/// Parts that are text fields by their Content-Type, on every route, before and after the file.
 fn text_fields() -> Vec<Case> {
     let mut cases = Vec::new();
     for [params, content_type, value] in rows(
@@ -64,7 +64,7 @@ fn text_fields() -> Vec<Case> {
     cases
 }
 
-/// A part is not believed what it claims of itself: the file is in `img`, and it is a picture.
+/// Parts with wrong claims: the file is in `img`, and it is an image.
 fn claims() -> Vec<Case> {
     let named = disposition("name=\"img\"; filename=\"a.png\"");
     let plain = disposition("name=img");
@@ -88,7 +88,7 @@ fn claims() -> Vec<Case> {
     cases
 }
 
-/// Names with quotes, and with characters that join others.
+/// Names with quotes, and with characters that are separators elsewhere.
 fn names() -> Vec<Case> {
     let mut cases = Vec::new();
     for (written, shown) in [
@@ -107,7 +107,7 @@ fn names() -> Vec<Case> {
     cases
 }
 
-/// Class ids that a page does not have.
+/// Class ids that a page left undefined.
 fn class_ids() -> Vec<Case> {
     let mut cases = Vec::new();
     for absent in ["undefined", "null", "NaN", ""] {
@@ -130,7 +130,7 @@ fn class_ids() -> Vec<Case> {
 
 /// Tokens as clients write them.
 fn tokens() -> Vec<Case> {
-    let token = of_user("7");
+    let token = user_jwt("7");
     let bearer = format!("Bearer {token}");
     let in_form = |fields: Form| fields.and_picture();
     let good = in_form(Form::new().text("token", &token));
@@ -146,7 +146,7 @@ fn tokens() -> Vec<Case> {
         let case = Case::picture(format!("token, {name}: {value:.12}")).without("token");
         cases.push(case.header(name, value));
     }
-    // The page has none for the header, and one in the form.
+    // The page has no token for the header, and one in the form.
     for (name, value) in [
         ("token", "undefined"),
         ("token", "null"),
@@ -172,7 +172,7 @@ fn tokens() -> Vec<Case> {
     cases
 }
 
-/// Behind the closing delimiter everything is epilogue.
+/// Everything after the closing delimiter is epilogue.
 fn ends() -> Vec<Case> {
     let form = Form::picture();
     let closed = form.bytes();

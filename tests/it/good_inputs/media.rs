@@ -1,13 +1,13 @@
-//! Sounds whose first frame stands far inside the file, films by their brands, pictures by theirs.
+//! Audio whose first frame is far inside the file; videos and images by their brands.
 
 use crate::{
     builders::{branded, id3, joined},
-    drivers::{Case, Stored, Way::Lambda},
+    drivers::{Case, Driver::Lambda, Stored},
 };
 
 use super::file;
 
-/// A sound, and what it is stored as.
+/// An audio file, and its expected type.
 type Sound = (&'static [u8], &'static str);
 
 const MP3: Sound = (
@@ -32,13 +32,13 @@ fn taken(number: &str, name: &str, content: &[u8], about: &str) -> Case {
     case.stores([Stored::new(about, content.to_vec()).named(name)])
 }
 
-/// Behind tags of any length and version, and behind junk; none of these is damaged.
+/// Audio after tags of any length and version, and after junk; none of these is damaged.
 fn sounds() -> Vec<Case> {
     let frame = |name: &str, bytes: usize| joined(&[name.as_bytes(), &vec![0x55; bytes]]);
     let cover = |bytes: usize| id3(2, 0, &frame("PIC\0", bytes));
     let title = |bytes: usize| id3(3, 0, &frame("TIT2", bytes));
     let extended = |bytes: usize| id3(3, 0x40, &frame("\0\0\0\x06", bytes));
-    // Around the end of the 16 KiB that are looked at first.
+    // Around the end of the 16 KiB head that is read first.
     let reach = 16 * 1024 - 10;
     let second = id3(4, 0, &frame("APIC", 30_000));
     let mut cases = Vec::new();
@@ -56,7 +56,7 @@ fn sounds() -> Vec<Case> {
             }
         }
     }
-    // By what they are, whatever they are called.
+    // By content, regardless of the name.
     for (name, (sound, about)) in [("x.mp3", FLAC), ("x.mp3", AAC), ("voice", MP3), ("", FLAC)] {
         let content = joined(&[&title(300_000), sound]);
         cases.push(taken("sound behind a large tag", name, &content, about));
@@ -71,7 +71,7 @@ fn sounds() -> Vec<Case> {
         let debris = joined(&[&title(100), &[0x55; 40_000], sound]);
         cases.push(taken("sound behind a tag and junk", name, &debris, about));
     }
-    // More than can be held: by name, else MP3.
+    // Too long to be buffered: by name, else MP3.
     let huge = id3(3, 0, &frame("APIC", 9_000_000));
     for (name, (sound, about)) in [
         ("x.mp3", MP3),
@@ -90,7 +90,7 @@ fn sounds() -> Vec<Case> {
     cases
 }
 
-/// A known major brand decides; the compatible ones only where it is not known.
+/// A known major brand decides; compatible brands count only if it is unknown.
 fn brands() -> Vec<Case> {
     let (mp4, m4a) = ("video video/mp4 mp4", "audio audio/mp4 m4a");
     let heic = branded(&[b"heic", b"mif1", b"heic"]);

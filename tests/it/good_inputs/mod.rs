@@ -1,6 +1,5 @@
-//! Forms that real clients send and files that people send, which must be taken: through each way into
-//! the program, with all that an answer says of them and with what is stored. Inputs beside them that
-//! must stay refused are here, too.
+//! Valid forms of real clients and valid files, which must be accepted: with each driver, checking the
+//! whole response and the stored object. Similar inputs that must still be refused are here, too.
 
 mod documents;
 mod forms;
@@ -8,17 +7,17 @@ mod media;
 mod unknown;
 
 use crate::{
-    drivers::{Case, Way, run},
+    drivers::{Case, Driver, run},
     support::Form,
 };
 
-/// A file of this name, sent in the usual form.
+/// A file with this name, sent in the usual form.
 fn file(about: String, name: &str, content: impl AsRef<[u8]>) -> Case {
     Case::form(about, &Form::img(name, content))
 }
 
-/// The disposition under which a bucket hands out a file; a name's characters are those of both forms
-/// of a name.
+/// Returns the Content-Disposition of a file in a bucket; its name has only characters that both forms of
+/// the parameter allow.
 fn attachment(name: &str) -> String {
     match name {
         "" => "attachment".to_owned(),
@@ -26,36 +25,36 @@ fn attachment(name: &str) -> String {
     }
 }
 
-/// Every case; each stands for itself and can be sent in any order.
+/// Returns every case; they are independent and can be sent in any order.
 fn cases() -> Vec<Case> {
     [forms::cases(), documents::cases(), media::cases()].concat()
 }
 
-/// The list, and the files of no known kind of programs that take them.
-async fn all(way: Way) {
-    run(way, &[], &cases()).await;
+/// Runs the list, then files of unknown kinds with programs that accept them.
+async fn all(driver: Driver) {
+    run(driver, &[], &cases()).await;
     let types = ("UPLOAD_TYPES", "image,audio,document,file");
-    run(way, &[types], &unknown::cases()).await;
+    run(driver, &[types], &unknown::cases()).await;
     let of_guests = ("UPLOAD_GUEST_TYPES", "image,file");
-    run(way, &[types, of_guests], &unknown::of_guests()).await;
+    run(driver, &[types, of_guests], &unknown::guest_cases()).await;
 }
 
 #[tokio::test]
 async fn every_good_input_is_taken_by_the_router_alone() {
-    all(Way::Router).await;
+    all(Driver::Router).await;
 }
 
 #[tokio::test]
 async fn every_good_input_is_taken_by_the_local_server_with_a_folder() {
-    all(Way::Local).await;
+    all(Driver::Local).await;
 }
 
 #[tokio::test]
 async fn every_good_input_is_taken_on_function_compute_with_a_bucket() {
-    all(Way::FunctionCompute).await;
+    all(Driver::FunctionCompute).await;
 }
 
 #[tokio::test]
 async fn every_good_input_is_taken_on_lambda_with_a_bucket() {
-    all(Way::Lambda).await;
+    all(Driver::Lambda).await;
 }

@@ -1,9 +1,9 @@
-//! Files of no known kind, where `UPLOAD_TYPES` lists `file` and leaves out films.
+//! Files of unknown kinds, with `file` and without `video` in `UPLOAD_TYPES`.
 
 use crate::{
     drivers::{Case, Stored, rows, unescaped},
     support::{Form, PNG},
-    tokens::of_guest,
+    tokens::guest_jwt,
 };
 
 use super::{attachment, file};
@@ -13,7 +13,7 @@ const PAGE: &[u8] = b"<html><script>alert(1)</script>";
 
 pub(super) fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
-    // Kept, where it is of `[a-z0-9]{1,10}` and neither one that browsers open nor one of the table.
+    // The extension is kept if it matches `[a-z0-9]{1,10}`, browsers do not open it, and the table lacks it.
     for [name, content, extension] in rows(
         r#"
         setup.exe     | MZ\x90\0\x03\0\0\0 | exe
@@ -49,7 +49,7 @@ pub(super) fn cases() -> Vec<Case> {
     let apk = include_bytes!("../../media/tiny.apk").as_slice();
     let stored = Stored::new("file application/octet-stream apk", apk);
     cases.push(Case::form("file, a whole app", &Form::img("app.apk", apk)).stores([stored]));
-    // A kind that the bytes show stays what the list says.
+    // A kind detected from the bytes still follows `UPLOAD_TYPES`.
     let film = include_bytes!("../../media/isom.mp4").as_slice();
     for name in ["a.mp4", "a.exe", ""] {
         let case = file(format!("a film as {name:?}"), name, film);
@@ -58,7 +58,7 @@ pub(super) fn cases() -> Vec<Case> {
     let text = Stored::new("document text/plain txt", "plain words");
     cases.push(Case::form("a text as .dat", &Form::img("a.dat", "plain words")).stores([text]));
     cases.push(Case::picture("a picture beside files"));
-    // Of guests they are not taken where nothing names them for guests.
+    // Refused for guests, unless `UPLOAD_GUEST_TYPES` lists them.
     cases.push(guest("setup.exe", EXE).refused("type_refused Windows program"));
     cases.push(guest("page.html", PAGE).refused("type_refused HTML"));
     cases.push(guest("data", b"\0\x01\x02").refused("type_refused unknown"));
@@ -68,11 +68,11 @@ pub(super) fn cases() -> Vec<Case> {
 
 fn guest(name: &str, content: &[u8]) -> Case {
     let case = file(format!("a guest's {name}"), name, content);
-    case.header("token", of_guest("g"))
+    case.header("token", guest_jwt("g"))
 }
 
-/// Where `UPLOAD_GUEST_TYPES` names pictures and files.
-pub(super) fn of_guests() -> Vec<Case> {
+/// Cases for guests, with images and files in `UPLOAD_GUEST_TYPES`.
+pub(super) fn guest_cases() -> Vec<Case> {
     let stored = |extension: &str, content: &'static [u8]| {
         let about = format!("file application/octet-stream {extension}");
         Stored::new(&about, content)
