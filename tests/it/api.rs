@@ -76,7 +76,7 @@ async fn several_files_are_answered_in_their_order() {
 #[tokio::test]
 async fn as_many_files_as_allowed_are_taken() {
     let api = TestApi::with(&[("UPLOAD_MAX_FILES", "3")]);
-    let form = (0..3).fold(Form::new(), |form, _| form.and_picture());
+    let form = (0..3).fold(Form::new(), |form, _| form.and_image());
     assert_eq!(api.upload(&form).await.data().as_array().unwrap().len(), 3);
     assert_eq!(api.files().len(), 3);
 }
@@ -84,8 +84,8 @@ async fn as_many_files_as_allowed_are_taken() {
 #[tokio::test]
 async fn the_class_id_comes_from_the_query_or_from_before_or_after_the_file() {
     let api = TestApi::new();
-    let plain = Form::picture;
-    let before = |field: &str, id: &str| Form::new().text(field, id).and_picture();
+    let plain = Form::image;
+    let before = |field: &str, id: &str| Form::new().text(field, id).and_image();
     let behind = |field: &str, id: &str| plain().text(field, id);
     let around = before("imageClassId", "").text("image_class_id", "5");
     let largest = 9_007_199_254_740_991_u64;
@@ -113,7 +113,7 @@ async fn the_class_id_comes_from_the_query_or_from_before_or_after_the_file() {
 #[tokio::test]
 async fn the_admin_page_gets_the_same_answer() {
     let api = TestApi::new();
-    let form = Form::picture().file("img", "b.png", PNG);
+    let form = Form::image().file("img", "b.png", PNG);
     let request = form.to(&format!("{ADMIN}?imageClassId=12"));
     let data = api.send(request).await.data();
     for (index, name) in ["a.png", "b.png"].into_iter().enumerate() {
@@ -187,7 +187,7 @@ async fn the_prefix_and_the_time_zone_of_the_key_are_configured() {
     ] {
         let start = now();
         let api = TestApi::with(&[("UPLOAD_PREFIX", prefix), ("UPLOAD_UTC_OFFSET", zone)]);
-        let data = api.upload(&Form::picture()).await.data();
+        let data = api.upload(&Form::image()).await.data();
         assert_key(path_of(&data[0]), prefix, "png", zone, &(start..=now()));
     }
 }
@@ -206,7 +206,7 @@ async fn the_url_is_where_the_client_asked_unless_an_address_is_configured() {
     ] {
         let api = TestApi::with(vars);
         let headers = [("host", host), ("x-forwarded-proto", scheme)];
-        let request = Form::picture().to(UPLOAD).with(&headers);
+        let request = Form::image().to(UPLOAD).with(&headers);
         let item = &api.send(request).await.data()[0];
         let (url, path) = (item["url"].as_str().unwrap(), path_of(item));
         assert_eq!(url, format!("{base}{path}"), "{host}");
@@ -438,7 +438,7 @@ async fn a_base_path_is_taken_off_and_stands_in_the_url() {
     for held in ["/prod/v1", "prod/v1/"] {
         let api = TestApi::with(&[("UPLOAD_BASE_PATH", held)]);
         assert_eq!(api.send(get("/prod/v1/healthz")).await.status, 200);
-        let request = Form::picture().to(&format!("/prod/v1{UPLOAD}?imageClassId=5"));
+        let request = Form::image().to(&format!("/prod/v1{UPLOAD}?imageClassId=5"));
         let request = request.header("host", "gw.example.com");
         let item = api.send(request).await.item();
         let path = path_of(&item);
@@ -514,7 +514,7 @@ async fn what_only_looks_like_a_route_is_none() {
         "/api/chat/uploadStreamSingleToServerDiy",
         "/shop/admin/image/",
     ] {
-        for request in [Form::picture().to(path), get(path)] {
+        for request in [Form::image().to(path), get(path)] {
             api.send(request).await.assert_refused("not_found");
         }
     }
@@ -525,7 +525,7 @@ async fn what_only_looks_like_a_route_is_none() {
 async fn a_query_of_any_shape_does_not_move_a_route() {
     let api = TestApi::new();
     for query in ["?", "?a", "?=&&=", "?x=/../..", "?%ff=%00", "?token=%zz"] {
-        let request = Form::picture().to(&format!("{UPLOAD}{query}"));
+        let request = Form::image().to(&format!("{UPLOAD}{query}"));
         assert_eq!(api.send(request).await.status, 200, "{query}");
     }
 }
@@ -533,7 +533,7 @@ async fn a_query_of_any_shape_does_not_move_a_route() {
 #[tokio::test]
 async fn the_forms_content_type_may_be_written_in_many_ways() {
     let api = TestApi::new();
-    let form = Form::with_boundary("abc").and_picture();
+    let form = Form::with_boundary("abc").and_image();
     for content_type in [
         "multipart/form-data; boundary=abc",
         "multipart/form-data;boundary=abc",

@@ -67,7 +67,7 @@ fn guarded(vars: &[(&str, &str)]) -> TestApi {
 async fn without_a_secret_everybody_may_upload_and_no_token_is_judged() {
     let api = TestApi::new();
     for route in ROUTES {
-        assert_eq!(api.send(Form::picture().to(route)).await.status, 200);
+        assert_eq!(api.send(Form::image().to(route)).await.status, 200);
         for place in PLACES {
             let reply = api.send(upload(route, place, "no-token")).await;
             assert_eq!(reply.status, 200, "{route} {place:?}");
@@ -209,7 +209,7 @@ async fn e58_a_visitor_in_capitals_is_a_guest() {
 /// Returns an upload of one image with a token in the header, in `Authorization`, in the query and in
 /// the form; an empty one is not sent.
 fn with_tokens([header, bearer, query, form]: [&str; 4]) -> Request<Body> {
-    let form = Form::new().text("token", form).and_picture();
+    let form = Form::new().text("token", form).and_image();
     let request = form.to(&format!("{UPLOAD}?token={query}"));
     let request = request.and("token", header);
     request.and("authorization", format!("Bearer {bearer}"))
@@ -223,7 +223,7 @@ async fn e59_a_guest_does_not_become_a_user_by_a_second_token() {
     for request in [
         with_tokens([&guest, &user, &user, &user]),
         with_tokens(["", "", &guest, &user]),
-        two_in_form.and_picture().to(UPLOAD),
+        two_in_form.and_image().to(UPLOAD),
     ] {
         api.assert_refuses(request, DENIED).await;
     }
@@ -233,7 +233,7 @@ async fn e59_a_guest_does_not_become_a_user_by_a_second_token() {
 async fn e60_nothing_goes_to_a_bucket_before_the_token_is_accepted() {
     let bucket = BucketDouble::start(Dialect::S3).await;
     let api = TestApi::with_bucket(&bucket, &[JWT]);
-    let after = Form::picture().text("token", &user_jwt("7"));
+    let after = Form::image().text("token", &user_jwt("7"));
     for (request, failure) in [
         (after.to(UPLOAD), MISSING),
         (upload(UPLOAD, FormBeforeFile, "bad"), INVALID),
@@ -249,7 +249,7 @@ async fn e60_nothing_goes_to_a_bucket_before_the_token_is_accepted() {
 #[tokio::test]
 async fn e61_a_base_path_in_front_needs_a_token_too() {
     let api = guarded(&[("UPLOAD_BASE_PATH", "/prod")]);
-    let form = Form::picture();
+    let form = Form::image();
     for path in [format!("/prod{UPLOAD}"), UPLOAD.to_owned()] {
         api.assert_refuses(form.to(&path), MISSING).await;
     }
@@ -269,7 +269,7 @@ async fn h72_no_origin_is_allowed_credentials_and_no_preflight_needs_a_token() {
         for origin in ["null", "", "é"].into_iter().chain(evil) {
             let preflight = || empty(Method::OPTIONS, UPLOAD).and("origin", origin);
             let asked = preflight().and("access-control-request-method", "POST");
-            let upload = Form::picture().to(UPLOAD).and("origin", origin);
+            let upload = Form::image().to(UPLOAD).and("origin", origin);
             for (request, status) in [(preflight(), 200), (asked, 200), (upload, 401)] {
                 let reply = api.send(request).await;
                 assert_eq!(reply.status, status, "{origin}");

@@ -26,7 +26,7 @@ use crate::{
     log::Log,
     support::{
         Form, MIB, PNG, Reply, RequestExt as _, TestApi, UPLOAD, announced, bucket_settings,
-        path_of, picture_of, stalled,
+        path_of, png_bytes, stalled,
     },
 };
 
@@ -66,11 +66,11 @@ fn at_each_step<T: Copy, const N: usize>(
 }
 
 /// Returns an image of one of the usual sizes, made once.
-fn picture(size: usize) -> Bytes {
-    static LARGE_ONE: LazyLock<Bytes> = LazyLock::new(|| picture_of(LARGE).into());
+fn image(size: usize) -> Bytes {
+    static LARGE_ONE: LazyLock<Bytes> = LazyLock::new(|| png_bytes(LARGE).into());
     match size {
         LARGE => LARGE_ONE.clone(),
-        _ => picture_of(size).into(),
+        _ => png_bytes(size).into(),
     }
 }
 
@@ -121,7 +121,7 @@ impl Scene {
     }
 
     async fn upload(&self, size: usize) -> Reply {
-        self.api.upload(&Form::img("a.png", picture(size))).await
+        self.api.upload(&Form::img("a.png", image(size))).await
     }
 
     #[track_caller]
@@ -155,7 +155,7 @@ impl Scene {
         let objects = self.bucket.objects();
         assert_eq!(objects.keys().collect::<Vec<_>>(), [path_of(&item)]);
         let stored = &objects[path_of(&item)].bytes;
-        assert!(*stored == picture(size), "other bytes");
+        assert!(*stored == image(size), "other bytes");
         assert_eq!(self.bucket.open_uploads(), 0);
     }
 
@@ -350,7 +350,7 @@ async fn an_abort_that_fails_is_logged_and_the_answer_is_right_all_the_same() {
 async fn a_delete_that_fails_is_logged_and_the_answer_is_right_all_the_same() {
     let log = Log::new();
     let scene = Scene::with(Delete, DENIED, FOR_EVER).await;
-    let form = Form::picture().text("imageClassId", "x");
+    let form = Form::image().text("imageClassId", "x");
     let reply = scene.api.upload(&form).await;
     reply.assert_refused("class_id_invalid");
     let key = scene.bucket.objects().into_keys().next().unwrap();
@@ -362,9 +362,9 @@ async fn a_delete_that_fails_is_logged_and_the_answer_is_right_all_the_same() {
 async fn when_the_second_of_three_files_fails_the_first_goes_and_the_third_is_not_sent() {
     for first in [SMALL, LARGE] {
         let scene = Scene::new().await;
-        let form = Form::img("1.png", picture(first))
-            .file("img", "2.png", picture_of(3 * MIB))
-            .file("img", "3.png", picture_of(10 * MIB));
+        let form = Form::img("1.png", image(first))
+            .file("img", "2.png", png_bytes(3 * MIB))
+            .file("img", "3.png", png_bytes(10 * MIB));
         // A large first file needs no put, so the put of the second fails.
         let puts_before = usize::from(first <= ONE_CALL_BYTES);
         let fine = Fault::Slow(Duration::ZERO);
@@ -380,7 +380,7 @@ async fn when_the_second_of_three_files_fails_the_first_goes_and_the_third_is_no
 #[tokio::test]
 async fn a_bad_class_id_after_a_large_file_deletes_it() {
     let scene = Scene::new().await;
-    let form = Form::img("a.png", picture_of(20 * MIB)).text("image_class_id", "-1");
+    let form = Form::img("a.png", png_bytes(20 * MIB)).text("image_class_id", "-1");
     let reply = scene.api.upload(&form).await;
     reply.assert_refused("class_id_invalid");
     assert_eq!(scene.count(CompleteUpload), 1);
@@ -401,7 +401,7 @@ fn unfinished(
 #[tokio::test]
 async fn a_client_that_goes_away_leaves_no_part_behind() {
     for size in [LARGE, LARGER] {
-        let request = unfinished(&Form::img("a.mp4", picture(size)), stream::pending());
+        let request = unfinished(&Form::img("a.mp4", image(size)), stream::pending());
         let are_parts_there = |now: &Contents| now.part_bytes() >= PART_BYTES;
         Scene::new().await.leave(request, are_parts_there).await;
     }
@@ -411,7 +411,7 @@ async fn a_client_that_goes_away_leaves_no_part_behind() {
 async fn a_client_that_goes_away_while_its_file_is_put_leaves_no_object() {
     let slow = Fault::Slow(Duration::from_millis(50));
     let scene = Scene::with(Put, slow, 1).await;
-    let request = Form::img("a.png", picture_of(MIB)).to(UPLOAD);
+    let request = Form::img("a.png", png_bytes(MIB)).to(UPLOAD);
     scene.leave(request, |now| !now.objects().is_empty()).await;
 }
 
@@ -419,7 +419,7 @@ async fn a_client_that_goes_away_while_its_file_is_put_leaves_no_object() {
 async fn a_body_that_breaks_off_is_400_and_leaves_nothing() {
     for size in [SMALL, MIB, ONE_CALL_BYTES, LARGE] {
         let scene = Scene::new().await;
-        let form = Form::img("a.png", picture(size));
+        let form = Form::img("a.png", image(size));
         let broken = stream::iter([Err(io::ErrorKind::ConnectionReset.into())]);
         let cut = unfinished(&form, stream::empty());
         for request in [unfinished(&form, broken), cut] {
@@ -446,7 +446,7 @@ async fn in_time(scene: &Scene, request: Request<Body>, secs: u64) -> Reply {
 async fn the_requests_time_limit_is_kept_whatever_the_bucket_does() {
     let cases = at_each_step([Fault::Hang, LATE]).map(async |((operation, size), fault)| {
         let scene = Scene::with(operation, fault, FOR_EVER).await;
-        let form = Form::img("a.png", picture(size));
+        let form = Form::img("a.png", image(size));
         let reply = in_time(&scene, form.to(UPLOAD), 4).await;
         scene.assert_refused(&reply, TIMED_OUT);
     });
@@ -457,7 +457,7 @@ async fn the_requests_time_limit_is_kept_whatever_the_bucket_does() {
 async fn the_requests_time_limit_ends_a_client_that_never_ends() {
     let cases = [MIB, LARGE].map(async |size| {
         let scene = Scene::new().await;
-        let form = Form::img("a.mp4", picture(size));
+        let form = Form::img("a.mp4", image(size));
         let request = unfinished(&form, stream::pending());
         let reply = in_time(&scene, request, 3).await;
         scene.assert_refused(&reply, TOO_SLOW);
@@ -475,7 +475,7 @@ async fn a_bucket_that_hangs_is_504_within_our_own_limit_though_undoing_hangs_to
             bucket.fail(operation, Fault::Hang, FOR_EVER);
         }
         let ends_at = Instant::now() + Duration::from_secs(3);
-        let form = Form::img("a.png", picture(size));
+        let form = Form::img("a.png", image(size));
         let reply = api.upload(&form).await;
         assert!(Instant::now() < ends_at, "too late at {operation:?}");
         reply.assert_refused(TIMED_OUT);
@@ -520,7 +520,7 @@ async fn the_keys_of_a_request_sign_what_it_stores_and_no_others_do() {
     // Back to the first: nothing cached of the previous keys may be used.
     for (key_id, token) in [table[0], table[1], table[0]] {
         let before = scene.bucket.requests().len();
-        let form = Form::img("a.png", picture(LARGE)).file("img", "b.png", PNG);
+        let form = Form::img("a.png", image(LARGE)).file("img", "b.png", PNG);
         let request = scene.with_keys(&form, key_id, token);
         scene.api.send(request).await.data();
         for request in &scene.bucket.requests()[before..] {
@@ -538,7 +538,7 @@ async fn requests_at_the_same_time_sign_each_with_their_own_keys() {
     let scene = Scene::over(Dialect::Oss, |_| {}).await;
     let requests = (0..6).map(async |number| {
         let key_id = format!("STS.{number}");
-        let form = Form::img("a.png", picture_of(ONE_CALL_BYTES + number));
+        let form = Form::img("a.png", png_bytes(ONE_CALL_BYTES + number));
         let request = scene.with_keys(&form, &key_id, Some(&key_id));
         let reply = scene.api.send(request).await;
         (key_id, path_of(&reply.item()).to_owned())
@@ -577,8 +577,8 @@ async fn the_log_has_what_a_support_case_asks_for_and_no_secret() {
 }
 
 /// Sends an image of `size` bytes that stops after `sent` bytes of its form, to a Router with 16 MiB for parts.
-async fn send_and_fall_silent(api: &TestApi, size: usize, sent: usize) -> Reply {
-    let form = Form::img("a.png", picture(size));
+async fn send_and_stall(api: &TestApi, size: usize, sent: usize) -> Reply {
+    let form = Form::img("a.png", image(size));
     let body = form.bytes();
     let body = announced(body.len() as u64, stalled(body.slice(..sent)));
     api.send(form.with_body(body)).await
@@ -591,7 +591,7 @@ async fn with_little_memory() -> Scene {
 #[tokio::test]
 async fn small_uploads_that_are_sent_slowly_hold_no_more_memory_than_they_need() {
     let scene = with_little_memory().await;
-    let slow = (0..8).map(|_| send_and_fall_silent(&scene.api, MIB + MIB / 8, MIB + MIB / 9));
+    let slow = (0..8).map(|_| send_and_stall(&scene.api, MIB + MIB / 8, MIB + MIB / 9));
     let slow = join_all(slow);
     tokio::select! {
         _ = slow => panic!("they were answered without an end"),
@@ -602,7 +602,7 @@ async fn small_uploads_that_are_sent_slowly_hold_no_more_memory_than_they_need()
 #[tokio::test]
 async fn a_client_that_is_silent_for_5_s_gives_its_memory_to_one_that_waits() {
     let scene = with_little_memory().await;
-    let silent = || Box::pin(send_and_fall_silent(&scene.api, 20 * MIB, 2 * MIB));
+    let silent = || Box::pin(send_and_stall(&scene.api, 20 * MIB, 2 * MIB));
     let mut upload = Box::pin(scene.upload(LARGER));
     let _still_silent = tokio::select! {
         biased;

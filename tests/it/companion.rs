@@ -16,7 +16,7 @@ use crate::{
     drivers::rows,
     lane::{COMPLETE, Lane, SIGNING, fields, lasting, target},
     support::{
-        MIB, PNG, Reply, RequestExt as _, assert_has, empty, get, path_of, picture_of, post, send,
+        MIB, PNG, Reply, RequestExt as _, assert_has, empty, get, path_of, png_bytes, post, send,
     },
     tokens::JWT,
 };
@@ -127,7 +127,7 @@ pub(crate) async fn put(url: &str, content: &[u8]) -> Reply {
 #[tokio::test]
 async fn a_file_in_parts_becomes_one_object_with_the_main_routes_item() {
     for lane in Lane::buckets(&[]).await {
-        let content = picture_of(LARGE);
+        let content = png_bytes(LARGE);
         let upload = lane.begin("IMG 1.heic").await;
         assert!(upload.key.starts_with("pending/"), "{}", upload.key);
         let parts = lane.put_parts(&upload, &content).await;
@@ -202,7 +202,7 @@ async fn a_batch_of_addresses_takes_the_parts() {
     for lane in Lane::buckets(&[]).await {
         let upload = lane.begin("a.png").await;
         let batch = bare(&lane.get(&upload.path("/batch?partNumbers=2,1")).await);
-        let content = picture_of(5 * MIB + 1);
+        let content = png_bytes(5 * MIB + 1);
         let mut parts = Vec::new();
         for (number, part) in [("2", &content[5 * MIB..]), ("1", &content[..5 * MIB])] {
             let reply = put(batch["presignedUrls"][number].as_str().unwrap(), part).await;
@@ -218,7 +218,7 @@ async fn a_batch_of_addresses_takes_the_parts() {
 #[tokio::test]
 async fn a_paused_upload_goes_on_with_the_parts_that_are_there() {
     for lane in Lane::buckets(&[]).await {
-        let content = picture_of(LARGE);
+        let content = png_bytes(LARGE);
         let chunks: Vec<_> = content.chunks(5 * MIB).collect();
         let upload = lane.begin("a.png").await;
         lane.put_part(&upload, 1, chunks[0]).await;
@@ -277,7 +277,7 @@ async fn ten_thousand_parts_can_be_named() {
 #[tokio::test]
 async fn a_missing_or_changed_part_is_409_and_the_upload_goes_on() {
     for lane in Lane::buckets(&[]).await {
-        let content = picture_of(5 * MIB + 9);
+        let content = png_bytes(5 * MIB + 9);
         let upload = lane.begin("a.png").await;
         let first = lane.put_part(&upload, 1, &content[..5 * MIB]).await;
         let missing = json!({"PartNumber": 2, "ETag": "0123"});
@@ -308,7 +308,7 @@ async fn what_is_refused_leaves_nothing() {
     for lane in Lane::buckets(&[("UPLOAD_DIRECT_MAX_BYTES", "1000")]).await {
         for (content, code) in [
             (b"<html><script>".to_vec(), "type_refused"),
-            (picture_of(1001), "too_large"),
+            (png_bytes(1001), "too_large"),
         ] {
             let (upload, parts) = lane.sent(&content).await;
             lane.finish(&upload, &parts).await.assert_refused(code);

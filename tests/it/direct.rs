@@ -17,7 +17,7 @@ use crate::{
     drivers::Driver,
     lane::{COMPLETE, Lane, PENDING, POLICY, SIGNING, fields, lasting, pending_key, post_json},
     support::{
-        Form, Key, MIB, PNG, UPLOAD, assert_has, disposition, empty, get, path_of, picture_of, post,
+        Form, Key, MIB, PNG, UPLOAD, assert_has, disposition, empty, get, path_of, png_bytes, post,
     },
     tokens::{JWT, guest_jwt, user_jwt},
 };
@@ -79,7 +79,7 @@ async fn a_file_takes_three_calls_over_every_store() {
         let policy = lane.ask(POLICY, &asked).await.data();
         assert_eq!(policy["upload"]["name"], "file");
         assert_eq!(policy["max_bytes"], 524_288_000);
-        lane.put_well(&policy, PNG).await;
+        lane.put_ok(&policy, PNG).await;
         lane.assert_holds(&[pending_key(&policy)]);
 
         let reply = lane.complete(&policy).await.data();
@@ -112,7 +112,7 @@ async fn the_key_waits_apart_and_has_the_form_of_every_key() {
         let parsed = Key::parse(key).expect(key);
         assert_eq!((parsed.folder, parsed.extension), ("pending", ""), "{key}");
         assert_eq!(parsed.millis.to_string().len(), 13, "{key}");
-        lane.put_well(&policy, PNG).await;
+        lane.put_ok(&policy, PNG).await;
         lane.complete(&policy).await.data();
         lane.assert_holds(&[&format!("img/chat/{}.png", stem(&policy))]);
     }
@@ -159,7 +159,7 @@ async fn arguments_come_as_json_urlencoded_or_in_the_query() {
         let mut tickets = Vec::new();
         for request in ways {
             let policy = lane.send(request).await.data();
-            lane.put_well(&policy, PNG).await;
+            lane.put_ok(&policy, PNG).await;
             tickets.push(policy["ticket"].as_str().unwrap().to_owned());
         }
         tickets.truncate(3);
@@ -180,7 +180,7 @@ async fn no_argument_is_needed_to_get_leave() {
     let lane = Lane::disk(&[]);
     let request = empty(Method::POST, POLICY);
     let policy = lane.send(request).await.data();
-    lane.put_well(&policy, PNG).await;
+    lane.put_ok(&policy, PNG).await;
     let item = lane.complete(&policy).await.item();
     assert_has(&item, &json!({"name": "", "image_class_id": 0}));
 }
@@ -285,7 +285,7 @@ async fn completing_before_the_upload_is_409_and_may_be_tried_again() {
         for _ in 0..2 {
             lane.assert_refuses(&policy, "upload_incomplete").await;
         }
-        lane.put_well(&policy, PNG).await;
+        lane.put_ok(&policy, PNG).await;
         lane.complete(&policy).await.data();
     }
 }
@@ -293,7 +293,7 @@ async fn completing_before_the_upload_is_409_and_may_be_tried_again() {
 #[tokio::test]
 async fn a_kind_that_is_not_taken_is_refused_as_when_it_is_streamed() {
     for lane in Lane::each(&[("UPLOAD_TYPES", "video,audio")]).await {
-        let streamed = lane.send(Form::picture().to(UPLOAD)).await;
+        let streamed = lane.send(Form::image().to(UPLOAD)).await;
         let policy = lane.waiting(PNG).await;
         let direct = lane.complete(&policy).await;
         direct.assert_refused("type_refused");
@@ -313,10 +313,10 @@ async fn a_file_of_the_largest_size_goes_and_a_byte_more_does_not() {
         let sized = |size: usize| json!({"name": "a.png", "size": size});
         let policy = lane.ask(POLICY, &sized(limit)).await.data();
         assert_eq!(policy["max_bytes"], limit);
-        let over = lane.put(&policy, picture_of(limit + 1)).await;
+        let over = lane.put(&policy, png_bytes(limit + 1)).await;
         assert_eq!(over.status, lane.by_store([400, 400, 413]));
         lane.assert_holds(&[]);
-        lane.put_well(&policy, picture_of(limit)).await;
+        lane.put_ok(&policy, png_bytes(limit)).await;
         assert_eq!(lane.complete(&policy).await.data()[0]["size"], limit);
 
         let reply = lane.ask(POLICY, &sized(limit + 1)).await;
@@ -333,7 +333,7 @@ async fn more_bytes_than_the_ticket_allows_are_removed_at_completion() {
     let policy = lane.policy("a.png").await;
     for (len, code) in [(1001, "too_large"), (0, "file_empty")] {
         lane.bucket()
-            .plant(pending_key(&policy), Object::with(picture_of(len)));
+            .plant(pending_key(&policy), Object::with(png_bytes(len)));
         lane.assert_removes(&policy, code).await;
     }
 }
@@ -346,7 +346,7 @@ async fn without_a_secret_there_is_no_direct_lane() {
             reply.assert_refused("direct_disabled");
         }
         if lane.bucket.is_none() {
-            let reply = lane.send(Form::picture().to(PENDING)).await;
+            let reply = lane.send(Form::image().to(PENDING)).await;
             reply.assert_refused("direct_disabled");
         }
         lane.assert_holds(&[]);
@@ -395,7 +395,7 @@ async fn tokens_are_wanted_where_the_other_uploads_want_them() {
         // In the body, like a form field.
         let good = json!({"name": "a.png", "token": user_jwt("7")});
         let policy = lane.ask(POLICY, &good).await.data();
-        lane.put_well(&policy, PNG).await;
+        lane.put_ok(&policy, PNG).await;
         let good = json!({"ticket": policy["ticket"], "token": user_jwt("7")});
         lane.ask(COMPLETE, &good).await.data();
     }
@@ -411,8 +411,8 @@ async fn what_guests_may_is_less_on_this_way_too() {
         assert_eq!(policy["max_bytes"], 1000);
         let asked = json!({"name": "a.png", "size": 1001});
         lane.ask(POLICY, &asked).await.assert_refused("too_large");
-        assert_ne!(lane.put(&policy, picture_of(1001)).await.status, 200);
-        lane.put_well(&policy, PNG).await;
+        assert_ne!(lane.put(&policy, png_bytes(1001)).await.status, 200);
+        lane.put_ok(&policy, PNG).await;
         lane.assert_removes(&policy, "type_refused").await;
     }
     for lane in Lane::each(&[JWT, ("UPLOAD_GUESTS", "deny")]).await {
@@ -456,7 +456,7 @@ async fn what_is_swapped_between_look_and_copy_is_judged_again() {
         bucket.fail(Operation::Copy, Fault::SwapFirst(b"<html><script>"), 1);
         lane.assert_removes(&policy, "type_refused").await;
 
-        lane.put_well(&policy, PNG).await;
+        lane.put_ok(&policy, PNG).await;
         bucket.fail(Operation::Copy, Fault::SwapFirst(GIF), 1);
         let item = lane.complete(&policy).await.item();
         assert_eq!(item["mime"], "image/gif");
@@ -477,7 +477,7 @@ async fn what_is_swapped_between_look_and_copy_is_judged_again() {
 #[tokio::test]
 async fn what_is_swapped_while_it_is_read_is_judged_again() {
     for lane in Lane::buckets(&[]).await {
-        let policy = lane.waiting(picture_of(5 * MIB)).await;
+        let policy = lane.waiting(png_bytes(5 * MIB)).await;
         lane.swap_behind_the_look(GIF);
         let item = lane.completed(&policy).await;
         assert_eq!(item["mime"], "image/gif");
@@ -497,7 +497,7 @@ async fn a_file_that_is_read_again_is_judged_as_a_whole() {
             archive
         };
         let policy = lane.policy("a.zip").await;
-        lane.put_well(&policy, with("classes.dex")).await;
+        lane.put_ok(&policy, with("classes.dex")).await;
         lane.assert_removes(&policy, "type_refused").await;
         lane.upload("a.zip", with("b")).await;
     }
@@ -507,7 +507,7 @@ async fn a_file_that_is_read_again_is_judged_as_a_whole() {
 async fn of_four_uses_of_a_form_at_once_one_is_taken() {
     let lane = Lane::disk(&[]);
     let policy = lane.policy("a.png").await;
-    let content = picture_of(MIB);
+    let content = png_bytes(MIB);
     let uses = (0..4).map(|_| lane.put(&policy, &content));
     let replies = join_all(uses).await;
     let (taken, refused): (Vec<_>, Vec<_>) = replies.iter().partition(|it| it.status == 200);
@@ -650,7 +650,7 @@ async fn large_objects_are_copied_in_parts_bound_to_what_was_seen() {
             }
         });
         for size in [10 * MIB, 10 * MIB + 1, 15 * MIB + 7] {
-            let content = picture_of(size);
+            let content = png_bytes(size);
             let item = lane.upload("a.png", &content).await;
             let key = path_of(&item);
             assert_eq!(lane.bytes(key), content, "{size}");
@@ -664,14 +664,14 @@ async fn large_objects_are_copied_in_parts_bound_to_what_was_seen() {
             assert!(part.header("x-amz-copy-source-if-match").is_some());
         }
 
-        let policy = lane.waiting(picture_of(10 * MIB + 1)).await;
+        let policy = lane.waiting(png_bytes(10 * MIB + 1)).await;
         lane.bucket()
             .fail(Operation::CopyPart, Fault::SwapFirst(b"<html><script>"), 1);
         lane.assert_refuses(&policy, "type_refused").await;
         assert_eq!(lane.bucket().open_uploads(), 0);
         assert_eq!(lane.keys().len(), 3);
 
-        lane.put_well(&policy, picture_of(10 * MIB + 1)).await;
+        lane.put_ok(&policy, png_bytes(10 * MIB + 1)).await;
         lane.bucket().fail(Operation::CopyPart, DENIED, 1);
         lane.assert_refuses(&policy, "store_refused").await;
         assert_eq!(lane.bucket().open_uploads(), 0);
@@ -690,7 +690,7 @@ async fn other_methods_are_405_and_a_bucket_needs_no_route_for_forms() {
     }
     // Forms for a bucket are posted to the bucket.
     let lane = Lane::s3(&[]).await;
-    let reply = lane.send(Form::picture().to(PENDING)).await;
+    let reply = lane.send(Form::image().to(PENDING)).await;
     reply.assert_refused("not_found");
 }
 
@@ -710,7 +710,7 @@ async fn temporary_keys_sign_forms_with_their_token() {
         let lane = Lane::changed(Some(bucket), &vars, |_| {});
         let policy = lane.policy("a.png").await;
         assert_eq!(policy["upload"]["formData"][field], "its+token/=");
-        lane.put_well(&policy, PNG).await;
+        lane.put_ok(&policy, PNG).await;
         lane.complete(&policy).await.data();
     }
 }
@@ -719,7 +719,7 @@ async fn temporary_keys_sign_forms_with_their_token() {
 async fn the_three_calls_work_over_sockets_alone() {
     for on in [Driver::Local, Driver::FunctionCompute] {
         let lane = Lane::start(on, &[SIGNING]).await.signed_in(user_jwt("7"));
-        let content = picture_of(3 * MIB);
+        let content = png_bytes(3 * MIB);
         let item = lane.upload("a.png", &content).await;
         assert_eq!(item["size"], content.len());
         lane.assert_holds(&[path_of(&item)]);

@@ -20,7 +20,7 @@ use tokio::{
 use crate::{
     bucket_double::{BucketDouble, Dialect, Held, Operation, Stage},
     lane::{COMPLETE, POLICY, RECALL, SIGNING, pending_key, post_json, target, uni_form},
-    support::{Reply, RequestExt as _, TestApi, path_of, picture_of, send},
+    support::{Reply, RequestExt as _, TestApi, path_of, png_bytes, send},
 };
 
 /// Histories of each kind of bucket and of each way to publish.
@@ -179,7 +179,7 @@ impl History {
     fn post_form(&mut self) {
         self.forms += 1;
         // More than the head that is read first, so that the rest is read.
-        let content = Bytes::from(picture_of(20_000 + self.forms));
+        let content = Bytes::from(png_bytes(20_000 + self.forms));
         let upload = self.policy["upload"].clone();
         let form = uni_form(&upload, "a.png", &content);
         let (addr, path) = target(upload["url"].as_str().unwrap());

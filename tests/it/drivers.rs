@@ -200,8 +200,8 @@ impl Case {
     }
 
     /// Builds a case that sends a valid image.
-    pub(crate) fn picture(name: impl Into<String>) -> Self {
-        Self::form(name, &Form::picture())
+    pub(crate) fn image(name: impl Into<String>) -> Self {
+        Self::form(name, &Form::image())
     }
 
     pub(crate) fn method(mut self, method: Method) -> Self {
@@ -300,7 +300,7 @@ impl Case {
     }
 
     /// Expects one stored image, with this value in its item.
-    pub(crate) fn stores_picture_with(self, key: &str, value: impl Into<Value>) -> Self {
+    pub(crate) fn stores_image_with(self, key: &str, value: impl Into<Value>) -> Self {
         self.stores([Stored::png().with(key, value)])
     }
 
@@ -443,7 +443,7 @@ impl Program {
         wire.send(case.head()).await;
         wire.send(rest).await;
         if is_end {
-            wire.say_no_more().await;
+            wire.end_sending().await;
         }
         self.check_id(wire.answer().await)
     }

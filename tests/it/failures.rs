@@ -13,18 +13,18 @@ use tokio::time::Instant;
 
 use crate::support::{
     FOLDER, Form, PNG, RequestExt as _, TestApi, UPLOAD, get, in_chunks, metered, path_of,
-    picture_of, post, stalled, unread,
+    png_bytes, post, stalled, unread,
 };
 
 /// A form with two valid files and then this one.
 fn after_two_files(content: impl AsRef<[u8]>) -> Form {
-    let two = Form::picture().file("img", "b.txt", "text");
+    let two = Form::image().file("img", "b.txt", "text");
     two.file("img", "c.png", content)
 }
 
 #[tokio::test]
 async fn an_address_with_a_user_is_400() {
-    let mut request = Form::picture().to(UPLOAD);
+    let mut request = Form::image().to(UPLOAD);
     *request.uri_mut() = format!("http://user@chat.example{UPLOAD}").parse().unwrap();
     TestApi::new().assert_refuses(request, "host_invalid").await;
 }
@@ -32,14 +32,14 @@ async fn an_address_with_a_user_is_400() {
 #[tokio::test]
 async fn more_files_than_allowed_are_400_and_none_is_kept() {
     let api = TestApi::with(&[("UPLOAD_MAX_FILES", "1")]);
-    let two = Form::picture().file("img", "b.png", PNG);
+    let two = Form::image().file("img", "b.png", PNG);
     api.assert_refuses(two.to(UPLOAD), "too_many_files 1").await;
 }
 
 #[tokio::test]
 async fn a_long_text_field_is_not_a_file_that_is_too_large() {
     let api = TestApi::with(&[("UPLOAD_MAX_BYTES", "1000")]);
-    let form = Form::new().text("token", &"x".repeat(1001)).and_picture();
+    let form = Form::new().text("token", &"x".repeat(1001)).and_image();
     assert_eq!(api.upload(&form).await.data()[0]["size"], PNG.len());
 }
 
@@ -53,11 +53,11 @@ async fn a_file_may_have_the_largest_size_and_not_a_byte_more() {
     ] {
         let api = TestApi::with(&[("UPLOAD_MAX_BYTES", &limit.to_string())]);
         let failure = format!("too_large {shown}");
-        let too_large = picture_of(limit + 1);
+        let too_large = png_bytes(limit + 1);
         for form in [Form::img("a.png", &too_large), after_two_files(&too_large)] {
             api.assert_refuses(form.to(UPLOAD), &failure).await;
         }
-        let fits = Form::img("a.png", picture_of(limit)).file("img", "b.png", picture_of(limit));
+        let fits = Form::img("a.png", png_bytes(limit)).file("img", "b.png", png_bytes(limit));
         assert_eq!(api.upload(&fits).await.data()[1]["size"], limit);
     }
 }
@@ -83,7 +83,7 @@ async fn a_body_larger_than_all_its_files_is_refused_before_it_is_read() {
 #[tokio::test]
 async fn a_body_of_unknown_length_is_read_no_further_than_the_largest_file() {
     let api = TestApi::with(&[("UPLOAD_MAX_BYTES", "1000000")]);
-    let form = Form::picture();
+    let form = Form::image();
     let start = form.unclosed().slice(..form.unclosed().len() - 2);
     let endless = std::iter::once(start).chain(std::iter::repeat(vec![7; 10_000].into()));
     let (body, read) = metered(endless);
@@ -104,13 +104,13 @@ async fn kinds_that_are_not_configured_are_415() {
         reply.assert_refused(&format!("type_refused {looks_like}"));
         api.assert_nothing_stored();
     }
-    assert_eq!(api.upload(&Form::picture()).await.status, 200);
+    assert_eq!(api.upload(&Form::image()).await.status, 200);
 }
 
 #[tokio::test]
 async fn a_body_that_ends_anywhere_before_its_end_is_400() {
     let api = TestApi::new();
-    let form = Form::new().text("imageClassId", "3").and_picture();
+    let form = Form::new().text("imageClassId", "3").and_image();
     let whole = form.bytes();
     // The line break after the closing boundary may be missing.
     for end in 0..whole.len() - 2 {
@@ -125,7 +125,7 @@ async fn a_body_that_ends_anywhere_before_its_end_is_400() {
 #[tokio::test]
 async fn a_connection_that_breaks_is_400_and_undoes_what_was_stored() {
     let api = TestApi::new();
-    let large = picture_of(3 << 20);
+    let large = png_bytes(3 << 20);
     for form in [Form::img("a.png", &large), after_two_files(&large)] {
         let sent = form.unclosed();
         let sent = sent.slice(..sent.len() - 100);
@@ -141,7 +141,7 @@ async fn a_client_that_falls_silent_is_408() {
     let api = TestApi::changed(None, &[], |config| {
         config.api.idle = Duration::from_millis(20)
     });
-    let form = Form::img("a.png", picture_of(2 << 20));
+    let form = Form::img("a.png", png_bytes(2 << 20));
     let sent = form.unclosed();
     for len in [0, 10, 100, 500, 100_000, sent.len()] {
         let request = form.with_body(stalled(sent.slice(..len)));
@@ -154,7 +154,7 @@ async fn a_client_that_never_falls_silent_and_never_ends_is_408() {
     let api = TestApi::changed(None, &[], |config| {
         config.api.request_limit = Duration::from_millis(100);
     });
-    let form = Form::img("a.png", picture_of(2 << 20));
+    let form = Form::img("a.png", png_bytes(2 << 20));
     let drip = stream::repeat(Bytes::from("x")).then(async |byte| {
         tokio::time::sleep(Duration::from_millis(1)).await;
         Ok::<_, Infallible>(byte)
@@ -170,7 +170,7 @@ async fn a_client_that_never_falls_silent_and_never_ends_is_408() {
 #[tokio::test]
 async fn a_request_too_many_is_503_and_told_to_come_again() {
     let api = TestApi::with(&[("UPLOAD_MAX_IN_FLIGHT", "1")]);
-    let form = Form::picture();
+    let form = Form::image();
     let first = api.send(form.with_body(stalled(form.unclosed())));
     let mut first = pin!(first);
     let waiting = tokio::time::timeout(Duration::ZERO, &mut first).await;
@@ -186,7 +186,7 @@ async fn a_client_that_pauses_less_than_the_idle_time_is_served() {
     let api = TestApi::changed(None, &[], |config| {
         config.api.idle = Duration::from_secs(60)
     });
-    let form = Form::picture();
+    let form = Form::image();
     let chunks = in_chunks(&form.bytes(), 50).into_data_stream();
     let slow = chunks.then(async |chunk| {
         tokio::task::yield_now().await;
@@ -199,7 +199,7 @@ async fn a_client_that_pauses_less_than_the_idle_time_is_served() {
 #[tokio::test]
 async fn a_client_that_goes_away_leaves_nothing() {
     let api = TestApi::new();
-    let form = after_two_files(picture_of(3 << 20));
+    let form = after_two_files(png_bytes(3 << 20));
     let request = form.with_body(stalled(form.unclosed()));
     let cancelled = tokio::time::timeout(Duration::from_millis(100), api.send(request)).await;
     assert!(cancelled.is_err());
@@ -231,7 +231,7 @@ async fn a_body_that_a_gateway_turned_into_text_is_422_whatever_it_holds() {
 #[tokio::test]
 async fn an_event_whose_base64_is_broken_is_400() {
     let api = TestApi::new();
-    let request = Form::picture().with_body(Body::empty());
+    let request = Form::image().with_body(Body::empty());
     let request = request.arriving(in_state(BodyState::Undecodable));
     api.assert_refuses(request, "body_malformed").await;
 }
@@ -239,7 +239,7 @@ async fn an_event_whose_base64_is_broken_is_400() {
 #[tokio::test]
 async fn a_client_that_takes_the_time_that_the_platform_leaves_is_408() {
     let api = TestApi::new();
-    let form = after_two_files(picture_of(3 << 20));
+    let form = after_two_files(png_bytes(3 << 20));
     let ends_at = Instant::now() + Duration::from_secs(2);
     let arrival = Arrival {
         ends_at: Some(ends_at),
@@ -258,7 +258,7 @@ async fn a_folder_that_cannot_be_written_is_502_and_says_nothing_of_itself() {
     // A file in place of the keys' first folder.
     fs::write(api.folder().join("images"), "in the way").unwrap();
     for len in [PNG.len(), 2 << 20] {
-        let reply = api.upload(&Form::img("a.png", picture_of(len))).await;
+        let reply = api.upload(&Form::img("a.png", png_bytes(len))).await;
         reply.assert_refused("store_unavailable");
     }
     assert_eq!(api.files().into_keys().collect::<Vec<_>>(), ["images"]);
@@ -271,14 +271,14 @@ async fn a_bucket_without_keys_to_sign_with_is_502() {
         ("UPLOAD_STORE", "oss://a-bucket"),
         ("UPLOAD_REGION", "cn-hangzhou"),
     ]);
-    let reply = api.upload(&Form::picture()).await;
+    let reply = api.upload(&Form::image()).await;
     reply.assert_refused("store_refused");
 }
 
 #[tokio::test]
 async fn a_panic_is_500_and_undoes_what_was_stored() {
     let api = TestApi::new();
-    let form = after_two_files(picture_of(3 << 20));
+    let form = after_two_files(png_bytes(3 << 20));
     let sent = stream::iter([Ok::<_, Infallible>(form.unclosed())]);
     // The handler polls the body, so a body that panics is a panic in the handler.
     let bug = stream::poll_fn(|_| panic!("a bug with secret-bucket in its text"));
@@ -292,7 +292,7 @@ async fn a_panic_is_500_and_undoes_what_was_stored() {
 #[tokio::test]
 async fn failures_of_one_request_do_not_touch_what_others_stored() {
     let api = TestApi::new();
-    let kept = api.upload(&Form::picture()).await.item();
+    let kept = api.upload(&Form::image()).await.item();
     let bad = after_two_files("<html>");
     assert_eq!(api.upload(&bad).await.status, 415);
     let kept = path_of(&kept).to_owned();

@@ -16,7 +16,7 @@ use crate::{
     bucket_double::{BucketDouble, DENIED, Dialect, Fault, KEY_ID, Operation, SECRET},
     support::{
         Form, PNG, Process, Reply, RequestExt as _, UPLOAD, assert_has, bucket_vars, empty, get,
-        in_chunks, owned, path_of, picture_of, post, send,
+        in_chunks, owned, path_of, png_bytes, post, send,
     },
 };
 
@@ -79,7 +79,7 @@ impl Function {
     }
 
     async fn upload(&self, headers: &[(&'static str, &str)]) -> Reply {
-        self.send(Form::picture().to(UPLOAD).with(headers)).await
+        self.send(Form::image().to(UPLOAD).with(headers)).await
     }
 
     async fn upload_with(&self, keys: Keys) -> Reply {
@@ -254,7 +254,7 @@ async fn the_functions_time_bounds_the_stores() {
 async fn a_request_is_one_line_of_json() {
     let function = Function::start().await;
     let reply = function.upload(&[("x-fc-request-id", "1-good")]).await;
-    let line = function.process.line_of("1-good");
+    let line = function.process.log_line("1-good");
     let expected = json!({
         "level": "INFO", "method": "POST", "status": 200, "code": "ok", "route": UPLOAD,
         "bytes": PNG.len(), "key": reply.item()["path"],
@@ -273,7 +273,7 @@ async fn a_failure_is_logged_with_its_cause() {
     let function = Function::start().await;
     function.bucket.fail(Operation::Put, DENIED, 1);
     function.upload(&[("x-fc-request-id", "1-refused")]).await;
-    let line = function.process.line_of("1-refused");
+    let line = function.process.log_line("1-refused");
     let expected = json!({"level": "ERROR", "status": 502, "code": "store_refused", "key": ""});
     assert_has(&line, &expected);
     let cause = line["cause"].as_str().unwrap();
@@ -290,18 +290,18 @@ async fn every_line_is_json_and_none_tells_a_secret() {
     function.send(get("/nothing?the-end")).await;
     function.process.line_with("\"status\":404");
     let secrets = [&MORNING[1..], &EVENING[1..], &[SECRET, "Signature="]].concat();
-    function.process.assert_tells_none_of(&secrets);
+    function.process.assert_logs_none_of(&secrets);
 }
 
 #[tokio::test]
 async fn forty_megabytes_in_chunks_reach_the_bucket_as_they_are() {
     let function = Function::start().await;
-    let picture = picture_of(40 << 20);
-    let form = Form::img("a.png", &picture);
+    let image = png_bytes(40 << 20);
+    let form = Form::img("a.png", &image);
     let body = form.bytes();
     let chunked = in_chunks(&body, 300_007);
     let reply = function.send(form.with_body(chunked)).await;
     let path = path_of(&reply.item()).to_owned();
-    assert!(function.bucket.objects()[&path].bytes == picture, "{path}");
+    assert!(function.bucket.objects()[&path].bytes == image, "{path}");
     assert_eq!(function.bucket.open_uploads(), 0);
 }

@@ -32,7 +32,7 @@ async fn what_was_stored_is_served_at_its_url() {
     let api = TestApi::new();
     let folder = "/api/chat/uploadStreamSingleToServerDiy/a_b";
     for to in [UPLOAD, folder] {
-        let data = api.send(Form::picture().to(to)).await.data();
+        let data = api.send(Form::image().to(to)).await.data();
         let item = if to == folder { &data } else { &data[0] };
         let url = item["url"].as_str().unwrap();
         let reply = api.send(get(url)).await;

@@ -10,7 +10,7 @@ use crate::{
     bucket_double::{BucketDouble, Contents, DENIED, Dialect, Fault, Operation, Recorded, SECRET},
     events,
     runtime_double::{GatewayAnswer, RuntimeDouble},
-    support::{Form, PNG, Process, bucket_vars, owned, path_of, picture_of},
+    support::{Form, PNG, Process, bucket_vars, owned, path_of, png_bytes},
 };
 
 /// Every gateway that has a sample upload in `events/`.
@@ -140,7 +140,7 @@ async fn the_request_id_is_lambdas() {
     assert_eq!(good.header("x-request-id"), ids[0].as_str());
     assert_eq!(bad.header("x-request-id"), ids[1].as_str());
     bad.assert_refused("not_found");
-    let line = function.process.line_of(&ids[0]);
+    let line = function.process.log_line(&ids[0]);
     assert_eq!(line["key"], good.json()["data"][0]["path"]);
 }
 
@@ -160,11 +160,11 @@ async fn an_event_as_large_as_lambda_takes_is_stored_whole() {
     let function = Function::start().await;
     // A file of 4.4 MB makes an event of 5.9 MB; the limit is 6 MB.
     for (gateway, len) in [("apigw-v2", 3_300_000), ("apigw-v1", 4_424_000)] {
-        let picture = picture_of(len);
-        let event = with_file(gateway, &picture);
+        let image = png_bytes(len);
+        let event = with_file(gateway, &image);
         let megabytes = event.to_string().len() as f64 / 1e6;
         assert!((4.4..6.0).contains(&megabytes), "{megabytes}");
-        function.assert_stores(&event, &picture).await;
+        function.assert_stores(&event, &image).await;
     }
 }
 
@@ -303,7 +303,7 @@ async fn every_line_is_json_and_none_tells_a_secret() {
     }
     function.process.line_with("\"status\":200");
     let secrets = [SECRET, "Signature="];
-    function.process.assert_tells_none_of(&secrets);
+    function.process.assert_logs_none_of(&secrets);
 }
 
 #[tokio::test]

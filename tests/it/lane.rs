@@ -211,7 +211,7 @@ impl Lane {
     }
 
     /// Sends a file as `policy` allows, which must succeed.
-    pub(crate) async fn put_well(&self, policy: &Value, content: impl AsRef<[u8]>) {
+    pub(crate) async fn put_ok(&self, policy: &Value, content: impl AsRef<[u8]>) {
         let reply = self.put(policy, content).await;
         let text = String::from_utf8_lossy(&reply.body);
         assert_eq!(reply.status, 200, "{}: {text}", self.kind());
@@ -220,7 +220,7 @@ impl Lane {
     /// Sends a file without completing it; returns its policy.
     pub(crate) async fn waiting(&self, content: impl AsRef<[u8]>) -> Value {
         let policy = self.policy("a.png").await;
-        self.put_well(&policy, content).await;
+        self.put_ok(&policy, content).await;
         policy
     }
 
@@ -232,13 +232,13 @@ impl Lane {
     /// Makes all three calls and returns the item.
     pub(crate) async fn upload(&self, name: &str, content: impl AsRef<[u8]>) -> Value {
         let policy = self.policy(name).await;
-        self.put_well(&policy, content).await;
+        self.put_ok(&policy, content).await;
         self.complete(&policy).await.item()
     }
 
     /// Sends a file through each route that stores one; returns their items.
     pub(crate) async fn items(&self) -> [Value; 3] {
-        let main = self.send(Form::picture().to(UPLOAD)).await.item();
+        let main = self.send(Form::image().to(UPLOAD)).await.item();
         let form = Form::new().file("file", "a.png", PNG);
         let form = form.to(&format!("{FOLDER}chatImgs"));
         let folder = self.send(form).await.data();

@@ -32,9 +32,9 @@ use crate::{
 
 // Rate limits
 
-/// An upload of one picture.
+/// Returns an upload of one image.
 fn upload() -> Request<Body> {
-    Form::picture().to(UPLOAD)
+    Form::image().to(UPLOAD)
 }
 
 /// Adds the client's address, as a runtime does.
@@ -102,7 +102,7 @@ async fn f62_a_user_is_counted_by_id_wherever_the_calls_come_from() {
 
 #[tokio::test]
 async fn f62_a_user_whose_token_is_in_the_form_is_counted_too() {
-    let form = Form::new().text("token", &user_jwt("7")).and_picture();
+    let form = Form::new().text("token", &user_jwt("7")).and_image();
     let [one, other] = ["192.0.2.1", "192.0.2.2"].map(|client| from(client, form.to(UPLOAD)));
     let in_header = upload().and("token", user_jwt("7"));
     assert_one_client(&once_a_minute(&[JWT]), [one, other, in_header]).await;
@@ -218,7 +218,7 @@ async fn f62_of_parallel_uploads_no_more_than_allowed_are_stored() {
 #[tokio::test]
 async fn f62_one_request_counts_once_however_many_files_it_has() {
     let api = TestApi::with(&[("UPLOAD_RATE_PER_MIN", "2")]);
-    let three = (0..3).fold(Form::new(), |form, _| form.and_picture());
+    let three = (0..3).fold(Form::new(), |form, _| form.and_image());
     let send = async || api.send(from("192.0.2.1", three.to(UPLOAD))).await;
     for _ in 0..2 {
         assert_eq!(send().await.status, 200);
@@ -280,7 +280,7 @@ async fn until(is_so: impl AsyncFn() -> bool) {
 #[tokio::test]
 async fn one_request_too_many_is_busy_until_one_of_the_others_ends() {
     let server = Local::with(&[("UPLOAD_MAX_IN_FLIGHT", "2")]);
-    let form = Form::picture();
+    let form = Form::image();
     let mut first = Wire::asked_for(server.addr, &form).await;
     let second = Wire::asked_for(server.addr, &form).await;
     let others = ["/api/chat/qrcode?url=x", "/images/a.png"].map(get);
@@ -302,7 +302,7 @@ async fn one_request_too_many_is_busy_until_one_of_the_others_ends() {
 #[tokio::test]
 async fn a_client_that_goes_away_makes_room() {
     let server = Local::with(&[("UPLOAD_MAX_IN_FLIGHT", "1")]);
-    let form = Form::picture();
+    let form = Form::image();
     drop(Wire::asked_for(server.addr, &form).await);
     until(async || server.send(form.to(UPLOAD)).await.status == 200).await;
     assert_eq!(server.files().len(), 1);
@@ -311,7 +311,7 @@ async fn a_client_that_goes_away_makes_room() {
 #[tokio::test]
 async fn failures_and_panics_give_their_places_back() {
     let api = TestApi::with(&[("UPLOAD_MAX_IN_FLIGHT", "1")]);
-    let form = Form::picture();
+    let form = Form::image();
     for _ in 0..3 {
         assert_eq!(api.upload(&Form::img("a.png", "<html>")).await.status, 415);
         // Reading it panics.
@@ -357,7 +357,7 @@ const SHORT: Duration = Duration::from_millis(100);
 #[tokio::test]
 async fn a_client_that_falls_silent_is_told_so_and_its_connection_closed() {
     let slow = Slow::with(SHORT, TIMEOUT).await;
-    let form = Form::picture();
+    let form = Form::image();
     for sent in [0, 20, form.unclosed().len() - 30] {
         let mut wire = Wire::connect(slow.addr).await;
         wire.begin(&form, sent).await;
@@ -372,7 +372,7 @@ async fn a_client_that_falls_silent_is_told_so_and_its_connection_closed() {
 #[tokio::test]
 async fn a_body_that_trickles_for_ever_is_ended_by_the_limit_of_the_request() {
     let slow = Slow::with(TIMEOUT, SHORT).await;
-    let form = Form::picture();
+    let form = Form::image();
     let head = wire::head(&form, &["Transfer-Encoding: chunked"]);
     let body = form.unclosed();
     let body = body.into_iter().chain(iter::repeat(b'x'));
@@ -452,7 +452,7 @@ async fn one_connection_too_many_closes_the_longest_idle_one() {
         open.push(wire);
     }
     // The first one is busy from now on, so the second has been idle longest.
-    let form = Form::picture();
+    let form = Form::image();
     assert_eq!(open[0].ask_first(&form).await.status, 100);
 
     let mut fifth = Wire::connect(server.addr).await;
@@ -496,7 +496,7 @@ async fn a_client_that_does_not_read_loses_its_connection() {
 #[tokio::test]
 async fn requests_without_a_token_leave_half_of_the_places_to_others() {
     let server = Local::with(&[JWT, ("UPLOAD_MAX_IN_FLIGHT", "4")]);
-    let form = Form::new().text("token", &user_jwt("8")).and_picture();
+    let form = Form::new().text("token", &user_jwt("8")).and_image();
     let begun = async || {
         let mut wire = Wire::connect(server.addr).await;
         (wire.ask_first(&form).await, wire)
@@ -519,20 +519,20 @@ async fn requests_without_a_token_leave_half_of_the_places_to_others() {
     assert_eq!(server.send(with_token).await.status, 200);
 
     // A token in the form frees a slot for another request, as does a disconnect.
-    let (token, picture) = (form.bytes(), form.bytes());
-    let (token, picture) = (&token[..token.len() - 60], &picture[picture.len() - 60..]);
+    let (token, image) = (form.bytes(), form.bytes());
+    let (token, image) = (&token[..token.len() - 60], &image[image.len() - 60..]);
     first.send(token).await;
     let _third = begun_when_there_is_room().await;
     drop(second);
     let _fourth = begun_when_there_is_room().await;
-    first.send(picture).await;
+    first.send(image).await;
     assert_eq!(first.answer().await.status, 200);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_request_has_ten_seconds_to_bring_the_token_that_it_needs() {
     let api = TestApi::with(&[JWT]);
-    let form = Form::new().text("token", &user_jwt("7")).and_picture();
+    let form = Form::new().text("token", &user_jwt("7")).and_image();
     let no_token_yet = Form::new().text("remark", "later");
     let start = tokio::time::Instant::now();
     let request = form.with_body(stalled(no_token_yet.unclosed()));

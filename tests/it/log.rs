@@ -101,9 +101,9 @@ async fn h78_no_secret_of_a_request_is_in_the_log_or_in_the_answer() {
     const SECRET: &str = "eyJhbGciOiJIUzI1NiJ9.c2VjcmV0";
     let log = Log::new();
     let api = TestApi::new();
-    let form = Form::new().text("token", SECRET).and_picture();
+    let form = Form::new().text("token", SECRET).and_image();
     let bad = Form::new().text("token", SECRET);
-    let bad = bad.text("imageClassId", SECRET).and_picture();
+    let bad = bad.text("imageClassId", SECRET).and_image();
     for form in [form, bad] {
         for path in [UPLOAD, "/none"] {
             let mut request = form.to(&format!("{path}?token={SECRET}"));

@@ -16,7 +16,7 @@ use crate::{
     bucket_double::{BucketDouble, Dialect},
     readme::failures_of_the_program,
     support::{
-        ADMIN, FOLDER, Form, Local, PNG, Process, Reply, UPLOAD, bucket_vars, owned, picture_of,
+        ADMIN, FOLDER, Form, Local, PNG, Process, Reply, UPLOAD, bucket_vars, owned, png_bytes,
         send,
     },
     tokens::{JWT, guest_jwt, user_jwt},
@@ -85,32 +85,32 @@ impl Draft {
     /// Returns the requests of well-behaved clients.
     fn honest() -> Vec<Self> {
         let (user, guest) = (user_jwt("7"), guest_jwt("g"));
-        let picture = Form::picture();
+        let image = Form::image();
         let class = Form::new()
             .text("imageClassId", "3")
             .file("img", "猫.png", PNG);
-        let in_form = Form::new().text("token", &guest).and_picture();
-        let several = Form::picture()
+        let in_form = Form::new().text("token", &guest).and_image();
+        let several = Form::image()
             .file("img", "b.txt", "some words, 中文")
             .file("img", "c.pdf", include_bytes!("../media/page.pdf"))
             .text("image_class_id", "9");
-        let sound = Form::new().file("file", "v.m4a", include_bytes!("../media/voice.m4a"));
+        let audio = Form::new().file("file", "v.m4a", include_bytes!("../media/voice.m4a"));
         let archive = Form::img("a.docx", include_bytes!("../media/report.docx"));
         vec![
-            Self::post(UPLOAD, &picture, &user),
+            Self::post(UPLOAD, &image, &user),
             Self::post(UPLOAD, &class, &user),
             Self::post(UPLOAD, &in_form, ""),
             Self::post(&format!("{UPLOAD}?imageClassId=5"), &several, &user),
             Self::post(UPLOAD, &archive, &guest),
-            Self::post(&format!("{UPLOAD}?token={user}"), &picture, ""),
+            Self::post(&format!("{UPLOAD}?token={user}"), &image, ""),
             Self::post(ADMIN, &several, &guest),
-            Self::post(&format!("{FOLDER}a_b"), &sound, &user),
+            Self::post(&format!("{FOLDER}a_b"), &audio, &user),
         ]
     }
 
     /// Returns an upload too large for a single put, sometimes truncated.
     fn large(chance: &mut Chance) -> Self {
-        let form = Form::img("a.png", picture_of(9 << 20));
+        let form = Form::img("a.png", png_bytes(9 << 20));
         let mut draft = Self::post(UPLOAD, &form, &user_jwt("7"));
         let end = draft.body.len();
         let kept = chance.one_of(&[end, end - 10, end - 60, end - 500_000]);

@@ -142,7 +142,7 @@ async fn it_is_there_for_this_machine_unless_told_otherwise_and_never_on_a_cloud
 #[tokio::test]
 async fn at_home_large_files_and_recalls_need_no_secret() {
     let call = || post_json(POLICY, &json!({"name": "a.png"}));
-    let form = Form::picture();
+    let form = Form::image();
     let api = TestApi::with(&[AT_HOME]);
     api.send(call()).await.data();
     let item = api.upload(&form).await.item();
@@ -168,7 +168,7 @@ async fn the_address_of_the_page_is_told_first_and_json_ends_with_its_line() {
     for (request, end) in [
         (get("/healthz"), "}\n"),
         (get("/nothing"), "}\n"),
-        (Form::picture().to(UPLOAD), "}\n"),
+        (Form::image().to(UPLOAD), "}\n"),
         (post(UPLOAD, "text/plain", "x"), "}\n"),
         (get("/"), "</html>\n"),
         (get("/openapi.yaml"), " }\n"),

@@ -284,7 +284,7 @@ async fn a_secret_in_the_list_reads_what_it_signed() {
 async fn an_address_of_ones_own_is_the_base_of_every_url() {
     let base = "https://chat.example.com/files";
     for lane in Lane::each(&[SIGNED, ("UPLOAD_PUBLIC_URL", base)]).await {
-        let item = lane.send(Form::picture().to(UPLOAD)).await.item();
+        let item = lane.send(Form::image().to(UPLOAD)).await.item();
         let url = text(&item, "url");
         assert!(url.starts_with(&format!("{base}/f/")), "{url}");
     }
@@ -293,7 +293,7 @@ async fn an_address_of_ones_own_is_the_base_of_every_url() {
 #[tokio::test]
 async fn in_public_there_is_no_such_route() {
     for lane in Lane::each(&[]).await {
-        let item = lane.send(Form::picture().to(UPLOAD)).await.item();
+        let item = lane.send(Form::image().to(UPLOAD)).await.item();
         let path = format!("/f/{}/{}", "A".repeat(22), text(&item, "path"));
         lane.get(&path).await.assert_refused("not_found");
         assert_eq!(item.get("signed_url"), None);

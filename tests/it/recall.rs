@@ -14,7 +14,7 @@ use crate::{
 impl Lane {
     /// Sends an image through the main route and returns its item.
     async fn streamed(&self) -> Value {
-        self.send(Form::picture().to(UPLOAD)).await.item()
+        self.send(Form::image().to(UPLOAD)).await.item()
     }
 
     async fn recall(&self, token: &Value) -> crate::support::Reply {
@@ -44,7 +44,7 @@ async fn every_item_can_be_taken_back_and_nothing_else_goes_with_it() {
 #[tokio::test]
 async fn each_file_of_several_has_a_token_of_its_own() {
     let lane = Lane::disk(&[]);
-    let form = Form::picture().file("img", "b.png", PNG);
+    let form = Form::image().file("img", "b.png", PNG);
     let items = lane.send(form.to(UPLOAD)).await.data();
     lane.recall(&items[0]["recall_token"]).await.data();
     lane.assert_holds(&[items[1]["path"].as_str().unwrap()]);

@@ -16,7 +16,7 @@ use crate::{
     lane::{RECALL, post_json},
     support::{
         Form, Local, PNG, Process, Reply, RequestExt as _, TIMEOUT, UPLOAD, bucket_vars, disk_var,
-        files_below, get, in_chunks, owned, path_of, picture_of, send,
+        files_below, get, in_chunks, owned, path_of, png_bytes, send,
     },
     tokens,
     wire::{Wire, head, length},
@@ -54,7 +54,7 @@ async fn until(folder: &Path, holds: impl Fn(&[String]) -> bool) {
 
 /// Returns an image that is too large for socket buffers.
 fn large_picture() -> Vec<u8> {
-    picture_of(2 * BEGUN)
+    png_bytes(2 * BEGUN)
 }
 
 /// Starts an upload of the image and waits until part of it is on disk; returns the unsent rest.
@@ -106,7 +106,7 @@ async fn the_log_says_what_was_asked_for_why_it_was_refused_and_what_was_taken_b
         (forged, "the token is not valid: signature mismatch"),
         (nameless, "the token is not valid: claim id is missing"),
     ] {
-        let request = Form::picture().to(UPLOAD).header("token", &token);
+        let request = Form::image().to(UPLOAD).header("token", &token);
         assert_eq!(send(addr, request).await.status, 401);
         let line = line(why);
         assert!(!line.contains(&token), "{line}");
@@ -114,7 +114,7 @@ async fn the_log_says_what_was_asked_for_why_it_was_refused_and_what_was_taken_b
 
     let token = tokens::user_jwt("7");
     let traced = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-    let upload = Form::picture().to(UPLOAD).header("token", &token);
+    let upload = Form::image().to(UPLOAD).header("token", &token);
     let upload = upload.header("traceparent", traced);
     let item = send(addr, upload).await.item();
     line(r#"trace_id="4bf92f3577b34da6a3ce929d0e0e4736""#);
@@ -129,13 +129,13 @@ async fn the_log_says_what_was_asked_for_why_it_was_refused_and_what_was_taken_b
 
 #[tokio::test]
 async fn an_upload_is_the_same_with_a_length_and_in_chunks() {
-    let picture = picture_of(3_000_000);
-    let form = Form::img("a.png", &picture);
+    let image = png_bytes(3_000_000);
+    let form = Form::img("a.png", &image);
     let chunked = in_chunks(&form.bytes(), 70_001);
     for request in [form.to(UPLOAD), form.with_body(chunked)] {
         let server = Local::start();
         let reply = server.send(request).await;
-        assert_stored(&server, &reply, &picture);
+        assert_stored(&server, &reply, &image);
         assert_eq!(reply.data()[0]["size"], 3_000_000);
     }
 }
@@ -143,7 +143,7 @@ async fn an_upload_is_the_same_with_a_length_and_in_chunks() {
 #[tokio::test]
 async fn the_url_of_an_answer_is_the_file_whole_or_in_part() {
     let server = Local::start();
-    let url = server.upload(&Form::picture()).await.data()[0]["url"].clone();
+    let url = server.upload(&Form::image()).await.data()[0]["url"].clone();
     let base = format!("http://{}", server.addr);
     let path = url.as_str().unwrap().strip_prefix(&base).unwrap();
 
@@ -179,7 +179,7 @@ async fn what_announces_too_much_is_refused_before_it_is_asked_for() {
 #[tokio::test]
 async fn a_client_that_waits_to_be_asked_is_asked() {
     let server = Local::start();
-    let form = Form::picture();
+    let form = Form::image();
     let mut client = Wire::asked_for(server.addr, &form).await;
     client.send(form.bytes()).await;
     assert_stored(&server, &client.answer().await, PNG);
@@ -205,7 +205,7 @@ async fn a_connection_goes_on_after_a_failure() {
     client.post(&wrong).await.assert_refused("wrong_field file");
     server.assert_nothing_stored();
 
-    let reply = client.post(&Form::picture()).await;
+    let reply = client.post(&Form::image()).await;
     assert_stored(&server, &reply, PNG);
 }
 
@@ -213,7 +213,7 @@ async fn a_connection_goes_on_after_a_failure() {
 async fn a_body_that_breaks_off_leaves_nothing() {
     let server = Local::start();
     let (mut client, _) = begin(server.addr, server.folder.path()).await;
-    client.say_no_more().await;
+    client.end_sending().await;
     client.answer().await.assert_refused("body_truncated");
     server.assert_nothing_stored();
 }
@@ -226,7 +226,7 @@ async fn chunks_that_break_off_leave_nothing() {
     let head = head(&form, &["Transfer-Encoding: chunked"]);
     client.send(format!("{head}{BEGUN:x}\r\n")).await;
     client.send(&form.bytes()[..BEGUN]).await;
-    client.say_no_more().await;
+    client.end_sending().await;
     client.answer().await.assert_refused("body_truncated");
     server.assert_nothing_stored();
 }
@@ -245,7 +245,7 @@ async fn a_client_that_goes_away_while_the_bucket_answers_leaves_nothing() {
     let bucket = BucketDouble::start(Dialect::S3).await;
     bucket.fail(Operation::Put, Fault::Slow(Duration::from_secs(1)), 1);
     let (process, addr) = Process::serve(&bucket_vars(&bucket));
-    let form = Form::picture();
+    let form = Form::image();
     let mut client = Wire::connect(addr).await;
     client.begin(&form, form.bytes().len()).await;
     bucket.wait_until(|now| now.objects().len() == 1).await;
@@ -262,13 +262,13 @@ async fn answer_to_length(server: &Local, form: &Form, announced: usize) -> Repl
     let length = format!("Content-Length: {announced}");
     client.send(head(form, &[&length])).await;
     client.send(form.bytes()).await;
-    client.say_no_more().await;
+    client.end_sending().await;
     client.answer().await
 }
 
 #[tokio::test]
 async fn a_length_that_cuts_the_form_stores_nothing() {
-    let (server, form) = (Local::start(), Form::picture());
+    let (server, form) = (Local::start(), Form::image());
     let reply = answer_to_length(&server, &form, form.bytes().len() - 40).await;
     reply.assert_refused("body_truncated");
     server.assert_nothing_stored();
@@ -277,7 +277,7 @@ async fn a_length_that_cuts_the_form_stores_nothing() {
 /// A form that reached its closing boundary is complete.
 #[tokio::test]
 async fn a_form_that_is_whole_is_taken_though_more_was_announced() {
-    let (server, form) = (Local::start(), Form::picture());
+    let (server, form) = (Local::start(), Form::image());
     let reply = answer_to_length(&server, &form, form.bytes().len() + 40).await;
     assert_stored(&server, &reply, PNG);
 }
@@ -285,7 +285,7 @@ async fn a_form_that_is_whole_is_taken_though_more_was_announced() {
 #[tokio::test]
 async fn headers_that_come_byte_by_byte_are_headers() {
     let server = Local::start();
-    let form = Form::picture();
+    let form = Form::image();
     let mut client = Wire::connect(server.addr).await;
     for byte in head(&form, &[&length(&form)]).bytes() {
         client.send([byte]).await;
@@ -372,7 +372,7 @@ async fn a_client_that_is_stuck_does_not_keep_the_process() {
     let (mut stuck, _) = begin(server.addr, server.folder.path()).await;
     let bucket = BucketDouble::start(Dialect::S3).await;
     let (mut of_bucket, addr) = Process::serve(&bucket_vars(&bucket));
-    let form = Form::img("a.png", picture_of(10 << 20));
+    let form = Form::img("a.png", png_bytes(10 << 20));
     let mut client = Wire::connect(addr).await;
     client.begin(&form, 9 << 20).await;
     bucket.wait_until(|now| now.part_bytes() > 0).await;
@@ -484,7 +484,7 @@ fn a_port_in_use_and_a_folder_that_cannot_be_made_end_the_start_with_name_and_re
 #[tokio::test]
 async fn rust_log_chooses_the_lines() {
     let server = Local::with(&[("RUST_LOG", "warn,chat_upload::runtime=info")]);
-    server.upload(&Form::picture()).await.data();
+    server.upload(&Form::image()).await.data();
     let reply = server.send(get("/nothing")).await;
     reply.assert_refused("not_found");
     server.process.line_with("status=404");

@@ -21,7 +21,7 @@ use sha2::{Digest as _, Sha256};
 use crate::{
     bucket_double::{BucketDouble, Contents, Dialect, Fault, Operation, Recorded},
     lane::Lane,
-    support::{Form, MIB, TestApi, bucket_settings, bucket_vars, path_of, picture_of},
+    support::{Form, MIB, TestApi, bucket_settings, bucket_vars, path_of, png_bytes},
 };
 
 const KIB: usize = 1024;
@@ -82,7 +82,7 @@ async fn keep(session: Session, name: &str, content: &Bytes) {
 
 #[tokio::test]
 async fn every_store_holds_what_it_was_given_at_sizes_around_every_limit() {
-    let all = Bytes::from(picture_of(24 * MIB + 5));
+    let all = Bytes::from(png_bytes(24 * MIB + 5));
     for lane in Lane::each(&[]).await {
         for size in SIZES {
             let content = all.slice(all.len() - size..);
@@ -97,7 +97,7 @@ async fn every_store_holds_what_it_was_given_at_sizes_around_every_limit() {
 
 #[tokio::test]
 async fn up_to_8_mib_is_one_put_of_known_length_and_more_is_parts_of_5_mib() {
-    let all = Bytes::from(picture_of(24 * MIB + 5));
+    let all = Bytes::from(png_bytes(24 * MIB + 5));
     for size in SIZES {
         let lane = Lane::s3(&[]).await;
         keep(lane.session(), "a.png", &all.slice(..size)).await;
@@ -168,7 +168,7 @@ async fn an_object_knows_its_type_and_a_document_is_for_saving() {
 async fn requests_of_both_ways(bucket: &BucketDouble, store: &Store) -> Vec<Recorded> {
     for size in [10, ONE_CALL_BYTES + 1] {
         let name = format!("{size}.png");
-        let (session, content) = (store.session(None, None).unwrap(), picture_of(size).into());
+        let (session, content) = (store.session(None, None).unwrap(), png_bytes(size).into());
         keep(session, &name, &content).await;
         assert!(bucket.objects()[key(&name).as_str()].bytes == content);
     }
@@ -236,7 +236,7 @@ async fn oss_is_called_by_the_buckets_host_with_a_signed_payload_where_others_co
     let patience = settings.timeouts.connect;
     let connections = Connections::to_address(bucket.addr(), Trusted::Nobody, patience);
     let store = Store::Bucket(Bucket::over(settings.clone(), connections).unwrap());
-    let content = picture_of(ONE_CALL_BYTES + 1);
+    let content = png_bytes(ONE_CALL_BYTES + 1);
     let (first, last) = content.split_at(PART_BYTES);
     for request in requests_of_both_ways(&bucket, &store).await {
         let host = "chat-test.s3.oss-cn-hangzhou.aliyuncs.com";
@@ -244,7 +244,7 @@ async fn oss_is_called_by_the_buckets_host_with_a_signed_payload_where_others_co
         assert!(request.uri.path().starts_with("/images/"), "{request}");
         assert_plain(&request);
         let payload = match (request.operation, part_number(&request)) {
-            (Operation::Put, _) => sha256_hex(&picture_of(10)),
+            (Operation::Put, _) => sha256_hex(&png_bytes(10)),
             (Operation::UploadPart, 1) => sha256_hex(first),
             (Operation::UploadPart, _) => sha256_hex(last),
             _ => continue,

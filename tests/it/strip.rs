@@ -9,7 +9,7 @@ use crate::{
     bucket_double::{BucketDouble, Fault, Object, Operation},
     lane::{Lane, RECALL, pending_key},
     stores::sha256_hex,
-    support::{Form, MIB, Reply, UPLOAD, assert_has, path_of, picture_of},
+    support::{Form, MIB, Reply, UPLOAD, assert_has, path_of, png_bytes},
 };
 
 /// Size of a bucket's first part.
@@ -52,13 +52,13 @@ fn start() -> Vec<u8> {
 }
 
 /// Builds a video whose first box after the media is at `at`.
-fn film(at: usize, boxes: &[&[u8]]) -> Vec<u8> {
+fn video(at: usize, boxes: &[&[u8]]) -> Vec<u8> {
     let media = media(at - start().len());
     [start(), media, boxed(b"moov", boxes)].concat()
 }
 
 fn with_place(at: usize) -> Vec<u8> {
-    film(at, &[&picture_track(), &user_data()])
+    video(at, &[&picture_track(), &user_data()])
 }
 
 /// Returns the expected file: each of these boxes free space, the one at the end blank.
@@ -109,7 +109,7 @@ async fn a_place_is_overwritten_wherever_its_film_is_cut_into_parts() {
 async fn an_edit_reaches_back_a_mebibyte_across_parts() {
     for lane in Lane::each(&[]).await {
         for at in [PART - 30, PART + 1, 8 * MIB - 10, 14 * MIB - 20] {
-            let file = film(at, &[&telemetry_track(MIB - 200)]);
+            let file = video(at, &[&telemetry_track(MIB - 200)]);
             let (item, bytes) = stored(&lane, &file).await;
             let about = format!("{} {at}", lane.kind());
             assert_same(&bytes, &stripped(&file, b"trak"), &about);
@@ -121,8 +121,8 @@ async fn an_edit_reaches_back_a_mebibyte_across_parts() {
 #[tokio::test]
 async fn what_tells_no_place_stays_byte_for_byte() {
     for lane in Lane::each(&[]).await {
-        let film = film(9 * MIB, &[&picture_track()]);
-        for file in [film.as_slice(), crate::support::PNG] {
+        let video = video(9 * MIB, &[&picture_track()]);
+        for file in [video.as_slice(), crate::support::PNG] {
             let (item, bytes) = stored(&lane, file).await;
             assert_eq!((bytes.as_slice(), &item["geo"]), (file, &json!("none")));
         }
@@ -146,10 +146,10 @@ async fn in_strict_mode_a_file_that_may_tell_a_place_is_refused_and_gone() {
     let types = ("UPLOAD_TYPES", "image,video,document,file");
     let vars = [("UPLOAD_STRIP_STRICT", "on"), types];
     for lane in Lane::each(&vars).await {
-        let films = [1_000, 9 * MIB, 30 * MIB].map(|at| film(at, &[&telemetry_track(10)]));
+        let videos = [1_000, 9 * MIB, 30 * MIB].map(|at| video(at, &[&telemetry_track(10)]));
         // A file of an unknown kind is not inspected.
         let unknown = [10, 9 * MIB].map(|bytes| vec![1; bytes]);
-        for file in films.into_iter().chain(unknown) {
+        for file in videos.into_iter().chain(unknown) {
             upload(&lane, &file).await.assert_refused("location_kept");
         }
         lane.assert_holds(&[]);
@@ -165,7 +165,7 @@ async fn the_hash_is_that_of_the_stored_bytes() {
     let hashed = [("UPLOAD_SHA256", "on")];
     for lane in Lane::each(&hashed).await {
         for at in [1_000, 512 * 1024 - 150, 3 * MIB, PART - 200, 20 * MIB] {
-            let telemetry = film(at, &[&telemetry_track(MIB - 200)]);
+            let telemetry = video(at, &[&telemetry_track(MIB - 200)]);
             for file in [with_place(at), telemetry, b"a text".to_vec()] {
                 let (item, bytes) = stored(&lane, &file).await;
                 assert_eq!(item["sha256"], sha256_hex(&bytes), "{} {at}", lane.kind());
@@ -191,7 +191,7 @@ async fn completed(lane: &Lane, name: &str, file: &[u8]) -> (Reply, usize) {
     let policy = lane.policy(name).await;
     match &lane.bucket {
         Some(bucket) => bucket.plant(pending_key(&policy), Object::with(file.to_vec())),
-        None => lane.put_well(&policy, file).await,
+        None => lane.put_ok(&policy, file).await,
     }
     let reads = || {
         let requests = lane.bucket.as_ref().map(BucketDouble::requests);
@@ -231,7 +231,7 @@ async fn a_direct_upload_is_stripped_as_one_through_the_program() {
 async fn of_a_large_film_only_what_is_overwritten_passes_through() {
     for lane in Lane::buckets(&[]).await {
         let long = boxed(b"free", &[&vec![0; 2 * MIB]]);
-        let long_last = film(36 * MIB, &[&picture_track(), &long, &user_data()]);
+        let long_last = video(36 * MIB, &[&picture_track(), &long, &user_data()]);
         let moov = boxed(b"moov", &[&picture_track(), &user_data()]);
         for (about, file) in [
             ("moov last", with_place(40 * MIB)),
@@ -265,10 +265,10 @@ fn bytes_through(lane: &Lane) -> u64 {
 async fn what_is_too_large_to_be_read_says_so() {
     for strict in ["off", "on"] {
         for lane in Lane::buckets(&[("UPLOAD_STRIP_STRICT", strict)]).await {
-            let picture = picture_of(33 * MIB);
+            let image = png_bytes(33 * MIB);
             let fragment = [boxed(b"moof", &[]), media(3 * MIB)].concat();
-            let film = [start(), fragment.repeat(12)].concat();
-            for (name, file) in [("a.png", picture), ("a.mp4", film)] {
+            let video = [start(), fragment.repeat(12)].concat();
+            for (name, file) in [("a.png", image), ("a.mp4", video)] {
                 let (reply, reads) = completed(&lane, name, &file).await;
                 assert!(reads <= 10, "{name}: {reads} reads");
                 if strict == "on" {

@@ -92,11 +92,11 @@ impl Form {
     }
 
     /// Builds a form with one image.
-    pub(crate) fn picture() -> Self {
-        Self::new().and_picture()
+    pub(crate) fn image() -> Self {
+        Self::new().and_image()
     }
 
-    pub(crate) fn and_picture(self) -> Self {
+    pub(crate) fn and_image(self) -> Self {
         self.file("img", "a.png", PNG)
     }
 
@@ -531,7 +531,7 @@ impl Process {
 
     /// Waits for the JSON log line of the request with this id.
     #[track_caller]
-    pub(crate) fn line_of(&self, request_id: &str) -> serde_json::Value {
+    pub(crate) fn log_line(&self, request_id: &str) -> serde_json::Value {
         let line = self.line_with(&format!("\"request_id\":\"{request_id}\""));
         serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error} in {line}"))
     }
@@ -543,7 +543,7 @@ impl Process {
 
     /// Asserts that its output is JSON lines that contain none of these texts.
     #[track_caller]
-    pub(crate) fn assert_tells_none_of(&self, secrets: &[&str]) {
+    pub(crate) fn assert_logs_none_of(&self, secrets: &[&str]) {
         for line in self.lines() {
             let json: Result<serde_json::Value, _> = serde_json::from_str(&line);
             assert!(json.is_ok_and(|json| json["level"].is_string()), "{line}");
@@ -689,7 +689,7 @@ pub(crate) fn empty(method: Method, path: &str) -> Request<Body> {
 
 /// Returns an image of `len` incompressible bytes without a repeating pattern: a PNG header, then noise
 /// from a fixed seed.
-pub(crate) fn picture_of(len: usize) -> Vec<u8> {
+pub(crate) fn png_bytes(len: usize) -> Vec<u8> {
     let mut bytes = vec![0; len];
     fastrand::Rng::with_seed(len as u64).fill(&mut bytes);
     let head = PNG.len().min(len);

@@ -25,7 +25,7 @@ impl Wire {
     }
 
     /// Closes the sending side; responses can still be read.
-    pub(crate) async fn say_no_more(&mut self) {
+    pub(crate) async fn end_sending(&mut self) {
         self.0.shutdown().await.unwrap();
     }
 

@@ -16,7 +16,7 @@ use crate::{
     drivers::{Driver, rows},
     lane::{COMPLETE, Lane, POLICY, RECALL, fields, lasting, pending_key, post_json},
     support::{
-        Form, PNG, Reply, RequestExt as _, UPLOAD, disposition, empty, get, path_of, picture_of,
+        Form, PNG, Reply, RequestExt as _, UPLOAD, disposition, empty, get, path_of, png_bytes,
         post,
     },
     tokens::{guest_jwt, user_jwt},
@@ -96,7 +96,7 @@ async fn a_form_brings_nothing_that_it_was_not_signed_for(lane: &Lane) {
         ("a megabyte too many", 1 << 20, "413"),
         ("no byte", 0, "400"),
     ] {
-        let reply = lane.put(&policy, picture_of(size)).await;
+        let reply = lane.put(&policy, png_bytes(size)).await;
         let expected = lane.by_store(["400", "400", on_disk]);
         lane.expect(format!("g67 {name}"), &reply, expected, &kept);
     }
@@ -197,7 +197,7 @@ async fn what_a_form_lets_through_is_judged_at_completion(lane: &Lane) {
         let policy = lane.waiting(content).await;
         for code in ["type_refused", "upload_incomplete"] {
             let reply = lane.complete(&policy).await;
-            lane.expect(format!("g67 {name} as a picture"), &reply, code, &kept);
+            lane.expect(format!("g67 {name} as an image"), &reply, code, &kept);
         }
     }
 }
@@ -205,7 +205,7 @@ async fn what_a_form_lets_through_is_judged_at_completion(lane: &Lane) {
 /// G67: the same form twice, before completion.
 async fn a_form_cannot_be_used_twice_where_the_store_can_forbid_it(lane: &Lane) {
     let policy = lane.waiting(PNG).await;
-    let (kept, second) = (lane.keys(), picture_of(5000));
+    let (kept, second) = (lane.keys(), png_bytes(5000));
     let reply = lane.put(&policy, &second).await;
     let status = lane.by_store(["200", "409", "409"]);
     lane.expect("g67 twice", &reply, status, &kept);
@@ -222,7 +222,7 @@ async fn a_form_posted_again_after_completion_changes_nothing(lane: &Lane) {
     kept.push(path_of(&item).to_owned());
     kept.sort();
     for (name, again) in [
-        ("picture", &picture_of(6000)[..]),
+        ("image", &png_bytes(6000)[..]),
         ("GIF", GIF),
         ("page", HTML),
     ] {
@@ -405,7 +405,7 @@ async fn what_is_swapped_behind_the_look_is_refused(lane: &Lane) {
         ("a page", HTML, "type_refused"),
         ("nothing", b"", "file_empty"),
     ] {
-        let policy = lane.waiting(picture_of(50_000)).await;
+        let policy = lane.waiting(png_bytes(50_000)).await;
         lane.swap_behind_the_look(content);
         let reply = lane.complete(&policy).await;
         lane.expect(format!("g70 swapped for {name}"), &reply, code, &kept);
@@ -585,7 +585,7 @@ async fn what_is_no_recall_token_takes_nothing_back(lane: &Lane) {
     lane.expect_each(recall, "parameter_invalid", shapes).await;
     let reply = lane.ask(COMPLETE, &json!({"ticket": good})).await;
     lane.expect("h75 for a ticket", &reply, "ticket_invalid", &kept);
-    let upload = Form::picture().to(UPLOAD).header("token", good);
+    let upload = Form::image().to(UPLOAD).header("token", good);
     let reply = lane.send(upload).await;
     lane.expect("h75 for a token", &reply, "token_invalid", &kept);
     for (name, item) in [("direct", &direct), ("streamed", &streamed)] {

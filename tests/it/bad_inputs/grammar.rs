@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::{
     drivers::{Case, Stored, rows, unescaped_text},
-    support::{Form, PNG, disposition, img, picture_of},
+    support::{Form, PNG, disposition, img, png_bytes},
 };
 
 const BROKEN: &str = "body_malformed broken boundaries";
@@ -25,7 +25,7 @@ pub(super) fn cases() -> Vec<Case> {
 }
 
 fn bounded(boundary: &str) -> Form {
-    Form::with_boundary(boundary).and_picture()
+    Form::with_boundary(boundary).and_image()
 }
 
 /// Sends this body as a form.
@@ -103,7 +103,7 @@ fn content_types() -> Vec<Case> {
         "#,
     ) {
         let body = match (body, content_type.contains("boundary=-")) {
-            ("", true) => Form::picture().bytes(),
+            ("", true) => Form::image().bytes(),
             ("", false) => PNG.into(),
             (text, _) => text.into(),
         };
@@ -116,11 +116,11 @@ fn content_types() -> Vec<Case> {
 
 /// A5, A8, A9: boundaries, what resembles them, and bytes before and after them.
 fn boundaries() -> Vec<Case> {
-    let behind = |preamble: &[u8]| Form::new().raw(preamble).and_picture();
+    let behind = |preamble: &[u8]| Form::new().raw(preamble).and_image();
     let preamble = behind(b"This is a form.\r\n");
     let epilogue = [&preamble.bytes()[..], &vec![b'e'; 1 << 20]].concat();
     // Too long to be taken for a truncated form.
-    let [noise, letters] = [picture_of(200_000), vec![b'x'; 200_000]].map(|rest| {
+    let [noise, letters] = [png_bytes(200_000), vec![b'x'; 200_000]].map(|rest| {
         Form::with_boundary("abc").file("img", "a.png", [PNG, b"\r\n--abcd\r\n", &rest].concat())
     });
     let mut cases = vec![
@@ -129,7 +129,7 @@ fn boundaries() -> Vec<Case> {
         Case::form("a09 a short preamble", &preamble),
         Case::form("a09 preamble of 1 MB", &behind(&[b'p'; 1 << 20])).refused(TOO_LONG),
         posted("a09 epilogue of 1 MB", epilogue),
-        Case::picture("a09 epilogue without end").endless(b"epilogue"),
+        Case::image("a09 epilogue without end").endless(b"epilogue"),
     ];
     for length in [1, 69, 70, 0, 71, 10_000] {
         let case = Case::form(format!("a05 {length}"), &bounded(&"b".repeat(length)));
@@ -166,7 +166,7 @@ fn boundaries() -> Vec<Case> {
 
 /// A1, A10 to A13: where the form ends.
 fn ends() -> Vec<Case> {
-    let web = Form::picture();
+    let web = Form::image();
     let lf_only = Form::img("a.txt", "text").bytes().to_vec();
     let lf_only: Bytes = lf_only.into_iter().filter(|byte| *byte != b'\r').collect();
     let mut cases = vec![
@@ -285,14 +285,14 @@ fn dispositions() -> Vec<Case> {
         cases.push(case.refused_if(&failure.replace(" \\s", " ")));
     }
     let nameless = Form::new().part("Content-Disposition: form-data", "x");
-    let nameless = nameless.and_picture();
+    let nameless = nameless.and_image();
     cases.push(Case::form("a18 a text without a name", &nameless));
     let nested = format!("a{}", "[b]".repeat(1000));
     let others = "a[999999999] __proto__ constructor.prototype img[0] imageClassId[$ne]";
     for name in others.split(' ').chain([&*nested]) {
-        let form = Form::new().text(name, "1").and_picture();
+        let form = Form::new().text(name, "1").and_image();
         let case = Case::form(format!("a22 a text field {name:.20}"), &form);
-        cases.push(case.stores_picture_with("image_class_id", 0));
+        cases.push(case.stores_image_with("image_class_id", 0));
     }
     cases
 }
@@ -302,7 +302,7 @@ fn many() -> Vec<Case> {
     let many = |count: usize, form: &dyn Fn(Form) -> Form| {
         (0..count).fold(Form::with_boundary("b"), |all, _| form(all))
     };
-    let texts = |count| many(count, &|form| form.text("f", "x")).and_picture();
+    let texts = |count| many(count, &|form| form.text("f", "x")).and_image();
     let files = many(10_000, &|form| form.file("img", "a.txt", "x"));
     let tiny = Form::with_boundary("b");
     let endless = |name: &str, form: Form| {
@@ -312,7 +312,7 @@ fn many() -> Vec<Case> {
     let open = field.slice(..field.len() - 2);
     let parts = "body_malformed more than 100 parts";
     let inputs = tiny.clone().file("img", "", "");
-    let pictures = tiny.clone().and_picture();
+    let images = tiny.clone().and_image();
     let long = |bytes| Form::new().text("x", &"y".repeat(bytes));
     vec![
         Case::form("a20 99 fields and a file", &texts(99)),
@@ -321,10 +321,10 @@ fn many() -> Vec<Case> {
         Case::form("a20 10k files", &files).refused("too_many_files 9"),
         endless("a20 fields without end", tiny.text("f", "")).refused(parts),
         endless("a20 empty inputs without end", inputs).refused(parts),
-        endless("a20 pictures without end", pictures).refused("too_many_files 9"),
+        endless("a20 endless images", images).refused("too_many_files 9"),
         Case::form("a21 a field of 1 MB", &long(1 << 20)).refused("field_too_large"),
         Case::form("a21 a field of 64 KiB and a byte", &long(65_537)).refused("field_too_large"),
-        Case::form("a21 a field of 64 KiB", &long(65_536).and_picture()),
+        Case::form("a21 a field of 64 KiB", &long(65_536).and_image()),
         posted("a21 a field without end", open)
             .endless(b"ten MB of it")
             .refused("field_too_large"),
@@ -333,8 +333,8 @@ fn many() -> Vec<Case> {
 
 /// A25 to A27: how a body is sent.
 fn arrivals() -> Vec<Case> {
-    let web = Form::picture();
-    let large = Form::img("a.png", picture_of(2 << 20));
+    let web = Form::image();
+    let large = Form::img("a.png", png_bytes(2 << 20));
     let (begun, whole) = (large.unclosed().slice(..1 << 20), web.bytes());
     let raw = |name: &str, lines: &str, body: &[u8], is_end: bool| {
         posted(name, [lines.as_bytes(), b"\r\n\r\n", body].concat()).raw(is_end)

@@ -30,15 +30,15 @@ const PLACES: [(&str, AtPlace); 4] = [
 
 /// These fields, followed by an image.
 fn in_form(name: impl Into<String>, fields: Form) -> Case {
-    Case::form(name, &fields.and_picture()).without("token")
+    Case::form(name, &fields.and_image()).without("token")
 }
 
 fn in_header(name: impl Into<String>, header: &'static str, value: &str) -> Case {
-    Case::picture(name).without("token").header(header, value)
+    Case::image(name).without("token").header(header, value)
 }
 
 fn in_query(name: impl Into<String>, query: &str) -> Case {
-    let case = Case::picture(name).without("token");
+    let case = Case::image(name).without("token");
     case.to(format!("{UPLOAD}?{query}"))
 }
 
@@ -56,7 +56,7 @@ pub(super) fn refused(cases: Vec<Case>, failure: &str) -> Vec<Case> {
 /// E56: no token, in all its forms, and one that is too long.
 fn absent() -> Vec<Case> {
     let good = user_jwt("7");
-    let mut cases = vec![Case::picture("e56 none").without("token")];
+    let mut cases = vec![Case::image("e56 none").without("token")];
     for (header, value) in [
         ("token", ""),
         ("token", "   "),
@@ -119,7 +119,7 @@ fn routes() -> Vec<Case> {
         cases.extend(refused(on_route("e58 an old token", &old), "token_expired"));
         let foreign = on_route("e57 another secret", &foreign);
         cases.extend(refused(foreign, "token_invalid"));
-        let none = Case::picture(format!("e56 none at {route}")).without("token");
+        let none = Case::image(format!("e56 none at {route}")).without("token");
         cases.push(none.on(route).refused("token_missing"));
     }
     let wrong = Form::new().file("file", "a.html", "<html>");
@@ -131,7 +131,7 @@ fn routes() -> Vec<Case> {
         let case = Case::form(format!("e56 none, and {name}"), form).without("token");
         cases.push(case.refused("token_missing"));
     }
-    let form = Form::picture();
+    let form = Form::image();
     let begun = form.unclosed().slice(..300);
     let cut = Case::post("e56 none, and cut", &form.content_type(), begun);
     cases.push(cut.without("token").refused("token_missing"));
@@ -146,7 +146,7 @@ fn routes() -> Vec<Case> {
     cases.push(text.refused("token_invalid"));
     let query = format!("imageClassId=3&token=%20{good}");
     let query = in_query("e58 behind a class id", &query);
-    cases.push(query.stores_picture_with("image_class_id", 3));
+    cases.push(query.stores_image_with("image_class_id", 3));
     let blanks = format!("bearer   {good} ");
     cases.push(in_header("e58 bearer and blanks", "authorization", &blanks));
     cases
@@ -291,7 +291,7 @@ fn places() -> Vec<Case> {
     refused.extend(twice("a bad one first", bad, good));
     taken.extend(self::refused(refused, "token_invalid"));
 
-    let after = Form::picture().text("token", good);
+    let after = Form::image().text("token", good);
     let wrong = Form::new().file("file", "a.png", PNG).text("token", good);
     let html = Form::img("a.png", "<html>").text("token", good);
     for (name, form, route) in [
@@ -305,7 +305,7 @@ fn places() -> Vec<Case> {
         taken.push(case.without("token").refused("token_missing"));
     }
     let endless = |name: &str| {
-        let form = Form::picture();
+        let form = Form::image();
         Case::post(name, &form.content_type(), form.unclosed()).endless(b"x")
     };
     let none = endless("e60 without end, no token").without("token");
@@ -318,8 +318,8 @@ fn places() -> Vec<Case> {
 /// E61: guests, and paths that are not the route.
 pub(super) fn paths() -> Vec<Case> {
     let good = user_jwt("7");
-    let guest = Case::picture("e61 a guest on the admin route").to(ADMIN);
-    let nobody = Case::picture("e61 nobody on the admin route").to(ADMIN);
+    let guest = Case::image("e61 a guest on the admin route").to(ADMIN);
+    let nobody = Case::image("e61 nobody on the admin route").to(ADMIN);
     let mut cases = vec![
         guest.header("token", guest_jwt("g")),
         nobody.without("token").refused("token_missing"),
@@ -347,7 +347,7 @@ pub(super) fn paths() -> Vec<Case> {
         "*",
     ] {
         for (sent, token) in [("without", ""), ("with", good.as_str())] {
-            let case = Case::picture(format!("e61 {path} {sent} a token"));
+            let case = Case::image(format!("e61 {path} {sent} a token"));
             let case = case.header("token", token).to(path).refused("not_found");
             cases.push(match path {
                 "*" => case.not_on(Lambda, "a load balancer passes paths"),

@@ -21,7 +21,7 @@ pub(super) fn cases() -> Vec<Case> {
 
 /// Two valid files, and then `last`.
 fn after_two(last: impl FnOnce(Form) -> Form) -> Form {
-    last(Form::picture().file("img", "b.txt", "text"))
+    last(Form::image().file("img", "b.txt", "text"))
 }
 
 /// F63: invalid numbers, in every place; and the precedence of two ids.
@@ -32,14 +32,14 @@ fn class_ids() -> Vec<Case> {
     for id in ids.split(' ').chain(["0 "]) {
         let query: String = form_urlencoded::byte_serialize(id.as_bytes()).collect();
         let named = |where_from: &str| format!("f63 {id} {where_from}");
-        let two = Form::picture().text("imageClassId", "1");
+        let two = Form::image().text("imageClassId", "1");
         let two = two.text("image_class_id", id);
         for name in ["imageClassId", "image_class_id"] {
-            let case = Case::picture(named(&format!("in the query as {name}"))).unread();
+            let case = Case::image(named(&format!("in the query as {name}"))).unread();
             cases.push(case.to(format!("{UPLOAD}?a=b&{name}={query}")));
-            let before = Form::new().text(name, id).and_picture();
+            let before = Form::new().text(name, id).and_image();
             cases.push(Case::form(named(&format!("before, as {name}")), &before));
-            let after = Form::picture().text(name, id);
+            let after = Form::image().text(name, id);
             cases.push(Case::form(named(&format!("behind, as {name}")), &after));
         }
         let last = after_two(|form| form.text("image_class_id", id));
@@ -48,8 +48,8 @@ fn class_ids() -> Vec<Case> {
     }
     cases = refused(cases, "class_id_invalid");
 
-    let bad = Form::new().text("imageClassId", "abc").and_picture();
-    let two = Form::new().text("imageClassId", "2").and_picture();
+    let bad = Form::new().text("imageClassId", "abc").and_image();
+    let two = Form::new().text("imageClassId", "2").and_image();
     let two = two.text("image_class_id", "3");
     for (form, query, counts) in [
         (&bad, "?imageClassId=1", 1),
@@ -57,19 +57,19 @@ fn class_ids() -> Vec<Case> {
         (&two, "?imageClassId=1", 1),
         (&two, "?imageClassId=1&image_class_id=9", 1),
         (&two, "?imageClassId[]=1", 2),
-        (&Form::picture(), "?imageClassId[]=x", 0),
+        (&Form::image(), "?imageClassId[]=x", 0),
     ] {
         let case = Case::form(format!("f63 {query} of two"), form).to(format!("{UPLOAD}{query}"));
-        cases.push(case.stores_picture_with("image_class_id", counts));
+        cases.push(case.stores_image_with("image_class_id", counts));
     }
     cases
 }
 
 /// F64: files in other fields, and several files.
 fn fields() -> Vec<Case> {
-    let files = |count| (0..count).fold(Form::new(), |form, _| form.and_picture());
+    let files = |count| (0..count).fold(Form::new(), |form, _| form.and_image());
     let folder = format!("{FOLDER}x");
-    let html = Form::picture().file("img", "b.png", "<html>");
+    let html = Form::image().file("img", "b.png", "<html>");
     let field = after_two(|form| form.text("x", &"y".repeat(70_000)));
     // Only its directory shows that it is a Java archive.
     let entry = [b"PK\x03\x04".as_slice(), &[0; 22], b"\x01\0\0\0a"].concat();
@@ -78,9 +78,9 @@ fn fields() -> Vec<Case> {
     let directory = [&start[..], &[0; 16], name].concat();
     let archive = [entry, vec![b'x'; 2_200_000], directory].concat();
     let archive = Form::img("a.zip", archive);
-    let other = Form::picture().file("file", "b.png", PNG);
+    let other = Form::image().file("file", "b.png", PNG);
     let for_folder = |name, form| Case::form(name, form).to(&folder);
-    let named = Form::new().text("img", "a").and_picture();
+    let named = Form::new().text("img", "a").and_image();
     let mut cases = vec![
         Case::form("f64 two img", &files(2)).stores([Stored::png(), Stored::png()]),
         Case::form("f64 ten img", &files(10)).refused("too_many_files 9"),
@@ -116,7 +116,7 @@ fn fields() -> Vec<Case> {
         let file = |form: Form| form.file(field, "b.png", PNG);
         for (place, form) in [
             ("alone", file(Form::new())),
-            ("behind a good one", file(Form::picture())),
+            ("behind a good one", file(Form::image())),
             ("behind two", after_two(file)),
         ] {
             let case = Case::form(format!("f64 a file in {field:?} {place}"), &form);
@@ -166,9 +166,9 @@ fn claims() -> Vec<Case> {
         let part = |form: Form| form.part(disposition(params), "a text");
         let folder = format!("{FOLDER}a");
         for (route, form, failure) in [
-            (UPLOAD, part(Form::new()).and_picture(), "wrong_field x"),
-            (UPLOAD, part(Form::picture()), "wrong_field x"),
-            (&folder, part(Form::picture()), "too_many_files 1"),
+            (UPLOAD, part(Form::new()).and_image(), "wrong_field x"),
+            (UPLOAD, part(Form::image()), "wrong_field x"),
+            (&folder, part(Form::image()), "too_many_files 1"),
         ] {
             let case = Case::form(format!("f64 {params} to {route}"), &form).to(route);
             cases.push(case.refused(failure));
@@ -181,11 +181,11 @@ fn claims() -> Vec<Case> {
 fn request_headers() -> Vec<Case> {
     let mut cases = Vec::new();
     for encoding in ["gzip", "br", "identity, gzip"] {
-        let case = Case::picture(format!("Content-Encoding: {encoding}")).unread();
+        let case = Case::image(format!("Content-Encoding: {encoding}")).unread();
         let case = case.header("content-encoding", encoding);
         cases.push(case.refused("encoding_refused"));
     }
-    cases.push(Case::picture("Content-Encoding: Identity").header("content-encoding", "Identity"));
+    cases.push(Case::image("Content-Encoding: Identity").header("content-encoding", "Identity"));
     let hosts: [&[&str]; 4] = [
         &["user:pw@evil.example"],
         &["@chat.example"],
@@ -198,14 +198,14 @@ fn request_headers() -> Vec<Case> {
             (Method::GET, "/images/a.png"),
             (Method::GET, "/healthz"),
         ] {
-            let case = Case::picture(format!("Host: {hosts:?}, {method} {path}"));
+            let case = Case::image(format!("Host: {hosts:?}, {method} {path}"));
             let case = case.method(method).to(path);
             let case = hosts.iter().fold(case, |case, host| case.and("host", host));
             cases.push(case.refused("host_invalid"));
         }
     }
     for method in [Method::GET, Method::PUT, Method::DELETE, Method::PATCH] {
-        let case = Case::picture(format!("{method} to the route")).method(method);
+        let case = Case::image(format!("{method} to the route")).method(method);
         cases.push(case.refused("method_not_allowed"));
     }
     cases

@@ -124,8 +124,8 @@ fn archives() -> Vec<Case> {
             _ => "ppt/presentation.xml",
         };
         // A large first entry, so that the folder's name is after the head.
-        let picture = vec![0x55; 60_000];
-        let large = zip_with(&[("docProps/thumbnail.jpeg", &picture), (folder, b"data")]);
+        let image = vec![0x55; 60_000];
+        let large = zip_with(&[("docProps/thumbnail.jpeg", &image), (folder, b"data")]);
         let small = zip(&["[Content_Types].xml", "_rels/.rels", folder]);
         let name = format!("x.{extension}");
         for (number, content) in [("office", small), ("office, a large first entry", large)] {

@@ -47,8 +47,8 @@ fn text_fields() -> Vec<Case> {
         "#,
     ) {
         let field = |form| typed(form, params, content_type, value);
-        let before = field(Form::new()).and_picture();
-        let behind = field(Form::picture());
+        let before = field(Form::new()).and_image();
+        let behind = field(Form::image());
         for (place, form) in [("before", before), ("behind", behind)] {
             for route in [UPLOAD, ADMIN, FOLDER] {
                 let name = format!("text field {params} {content_type} {place} at {route}");
@@ -56,7 +56,7 @@ fn text_fields() -> Vec<Case> {
                 let class_id = if value == "3" { 3 } else { 0 };
                 cases.push(match route {
                     FOLDER => case,
-                    _ => case.stores_picture_with("image_class_id", class_id),
+                    _ => case.stores_image_with("image_class_id", class_id),
                 });
             }
         }
@@ -111,18 +111,18 @@ fn names() -> Vec<Case> {
 fn class_ids() -> Vec<Case> {
     let mut cases = Vec::new();
     for absent in ["undefined", "null", "NaN", ""] {
-        let before = Form::new().text("imageClassId", absent).and_picture();
-        let behind = Form::picture().text("image_class_id", absent);
-        let other = Form::picture().text("image_class_id", "4");
+        let before = Form::new().text("imageClassId", absent).and_image();
+        let behind = Form::image().text("image_class_id", absent);
+        let other = Form::image().text("image_class_id", "4");
         let query = format!("{UPLOAD}?imageClassId={absent}");
         for (place, form, target, counts) in [
-            ("in the query", &Form::picture(), &*query, 0),
+            ("in the query", &Form::image(), &*query, 0),
             ("before the file", &before, UPLOAD, 0),
             ("behind the file", &behind, UPLOAD, 0),
             ("in the query, and one in the form", &other, &query, 4),
         ] {
             let case = Case::form(format!("class id {absent:?} {place}"), form).to(target);
-            cases.push(case.stores_picture_with("image_class_id", counts));
+            cases.push(case.stores_image_with("image_class_id", counts));
         }
     }
     cases
@@ -132,7 +132,7 @@ fn class_ids() -> Vec<Case> {
 fn tokens() -> Vec<Case> {
     let token = user_jwt("7");
     let bearer = format!("Bearer {token}");
-    let in_form = |fields: Form| fields.and_picture();
+    let in_form = |fields: Form| fields.and_image();
     let good = in_form(Form::new().text("token", &token));
     let mut cases = Vec::new();
     for (name, value) in [
@@ -143,7 +143,7 @@ fn tokens() -> Vec<Case> {
         ("authorization", format!("bearer  {token}")),
         ("authorization", format!("BEARER {token}")),
     ] {
-        let case = Case::picture(format!("token, {name}: {value:.12}")).without("token");
+        let case = Case::image(format!("token, {name}: {value:.12}")).without("token");
         cases.push(case.header(name, value));
     }
     // The page has no token for the header, and one in the form.
@@ -174,7 +174,7 @@ fn tokens() -> Vec<Case> {
 
 /// Everything after the closing delimiter is epilogue.
 fn ends() -> Vec<Case> {
-    let form = Form::picture();
+    let form = Form::image();
     let closed = form.bytes();
     let closed = closed.strip_suffix(b"\r\n").unwrap();
     let ends = [

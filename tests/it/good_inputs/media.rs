@@ -8,23 +8,23 @@ use crate::{
 use super::file;
 
 /// An audio file, and its expected type.
-type Sound = (&'static [u8], &'static str);
+type Audio = (&'static [u8], &'static str);
 
-const MP3: Sound = (
+const MP3: Audio = (
     include_bytes!("../../media/mpeg1.mp3"),
     "audio audio/mpeg mp3",
 );
-const AAC: Sound = (
+const AAC: Audio = (
     include_bytes!("../../media/adts.aac"),
     "audio audio/aac aac",
 );
-const FLAC: Sound = (
+const FLAC: Audio = (
     include_bytes!("../../media/tone.flac"),
     "audio audio/flac flac",
 );
 
 pub(super) fn cases() -> Vec<Case> {
-    [sounds(), brands()].concat()
+    [audio_files(), brands()].concat()
 }
 
 fn taken(number: &str, name: &str, content: &[u8], about: &str) -> Case {
@@ -33,7 +33,7 @@ fn taken(number: &str, name: &str, content: &[u8], about: &str) -> Case {
 }
 
 /// Audio after tags of any length and version, and after junk; none of these is damaged.
-fn sounds() -> Vec<Case> {
+fn audio_files() -> Vec<Case> {
     let frame = |name: &str, bytes: usize| joined(&[name.as_bytes(), &vec![0x55; bytes]]);
     let cover = |bytes: usize| id3(2, 0, &frame("PIC\0", bytes));
     let title = |bytes: usize| id3(3, 0, &frame("TIT2", bytes));
@@ -50,37 +50,37 @@ fn sounds() -> Vec<Case> {
             ("two tags", joined(&[&title(bytes), &second])),
             ("zeros behind it", joined(&[&title(bytes), &[0; 20_000]])),
         ] {
-            for (name, (sound, about)) in [("x.mp3", MP3), ("x.aac", AAC), ("x.flac", FLAC)] {
-                let number = format!("sound behind {tag_name} of {bytes}");
-                cases.push(taken(&number, name, &joined(&[&tag, sound]), about));
+            for (name, (audio, about)) in [("x.mp3", MP3), ("x.aac", AAC), ("x.flac", FLAC)] {
+                let number = format!("audio after {tag_name} of {bytes}");
+                cases.push(taken(&number, name, &joined(&[&tag, audio]), about));
             }
         }
     }
     // By content, regardless of the name.
-    for (name, (sound, about)) in [("x.mp3", FLAC), ("x.mp3", AAC), ("voice", MP3), ("", FLAC)] {
-        let content = joined(&[&title(300_000), sound]);
-        cases.push(taken("sound behind a large tag", name, &content, about));
+    for (name, (audio, about)) in [("x.mp3", FLAC), ("x.mp3", AAC), ("voice", MP3), ("", FLAC)] {
+        let content = joined(&[&title(300_000), audio]);
+        cases.push(taken("audio after a large tag", name, &content, about));
     }
-    for (name, (sound, about)) in [("x.mp3", MP3), ("x.aac", AAC)] {
+    for (name, (audio, about)) in [("x.mp3", MP3), ("x.aac", AAC)] {
         for junk in [1, 100, 200] {
-            let number = format!("sound cut at {junk}");
-            cases.push(taken(&number, name, &sound[junk..], about));
+            let number = format!("audio cut at {junk}");
+            cases.push(taken(&number, name, &audio[junk..], about));
         }
-        let zeros = joined(&[&[0; 5000], sound]);
-        cases.push(taken("sound behind zeros", name, &zeros, about));
-        let debris = joined(&[&title(100), &[0x55; 40_000], sound]);
-        cases.push(taken("sound behind a tag and junk", name, &debris, about));
+        let zeros = joined(&[&[0; 5000], audio]);
+        cases.push(taken("audio after zeros", name, &zeros, about));
+        let debris = joined(&[&title(100), &[0x55; 40_000], audio]);
+        cases.push(taken("audio after a tag and junk", name, &debris, about));
     }
     // Too long to be buffered: by name, else MP3.
     let huge = id3(3, 0, &frame("APIC", 9_000_000));
-    for (name, (sound, about)) in [
+    for (name, (audio, about)) in [
         ("x.mp3", MP3),
         ("x.flac", FLAC),
         ("x.aac", AAC),
         ("x.png", MP3),
         ("", MP3),
     ] {
-        let case = taken("sound behind 9 MB", name, &joined(&[&huge, sound]), about);
+        let case = taken("audio after 9 MB", name, &joined(&[&huge, audio]), about);
         cases.push(case.not_on(Lambda, "an event has at most 6 MB"));
     }
     for bytes in [100, 20_000, 300_000] {
@@ -124,9 +124,9 @@ fn brands() -> Vec<Case> {
         b"\0\0\0\x08wide\0\0\0\x0Cskipabcd".to_vec(),
         joined(&[b"\0\0\x10\0free", &[0; 4096 - 8]]),
     ] {
-        let film = joined(&[&space, &branded(&[b"isom", b"mp41"])]);
+        let video = joined(&[&space, &branded(&[b"isom", b"mp41"])]);
         let number = format!("free space of {} bytes", space.len());
-        cases.push(taken(&number, "x.mp4", &film, mp4));
+        cases.push(taken(&number, "x.mp4", &video, mp4));
     }
     for (brands, looks_like) in [
         ([b"crx ", b"isom"], "Canon raw"),

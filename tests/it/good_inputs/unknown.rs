@@ -50,14 +50,14 @@ pub(super) fn cases() -> Vec<Case> {
     let stored = Stored::new("file application/octet-stream apk", apk);
     cases.push(Case::form("file, a whole app", &Form::img("app.apk", apk)).stores([stored]));
     // A kind detected from the bytes still follows `UPLOAD_TYPES`.
-    let film = include_bytes!("../../media/isom.mp4").as_slice();
+    let video = include_bytes!("../../media/isom.mp4").as_slice();
     for name in ["a.mp4", "a.exe", ""] {
-        let case = file(format!("a film as {name:?}"), name, film);
+        let case = file(format!("a video as {name:?}"), name, video);
         cases.push(case.refused("type_refused mp4"));
     }
     let text = Stored::new("document text/plain txt", "plain words");
     cases.push(Case::form("a text as .dat", &Form::img("a.dat", "plain words")).stores([text]));
-    cases.push(Case::picture("a picture beside files"));
+    cases.push(Case::image("an image beside files"));
     // Refused for guests, unless `UPLOAD_GUEST_TYPES` lists them.
     cases.push(guest("setup.exe", EXE).refused("type_refused Windows program"));
     cases.push(guest("page.html", PAGE).refused("type_refused HTML"));
