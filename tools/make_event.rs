@@ -74,22 +74,22 @@ fn main() -> ExitCode {
 }
 
 /// Returns the event as JSON text with a final newline, or the help.
-fn answer(arguments: impl IntoIterator<Item = String>) -> Result<String, Mistake> {
-    match Wish::parse(arguments)? {
-        Some(wish) => wish.event(),
+fn answer(arguments: impl IntoIterator<Item = String>) -> Result<String, Failure> {
+    match Args::parse(arguments)? {
+        Some(args) => args.event(),
         None => Ok(HELP.to_owned()),
     }
 }
 
 /// Error in a command line.
-type Mistake = String;
+type Failure = String;
 
 // ---------------------------------------------------------------------------------------------
 // The command line
 
 /// The parsed command line.
 #[derive(Default)]
-struct Wish {
+struct Args {
     method: Option<String>,
     path: String,
     base_path: String,
@@ -114,10 +114,10 @@ enum Input {
     Text(Pair),
 }
 
-impl Wish {
+impl Args {
     /// Parses the arguments; `None` if help was requested.
-    fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Option<Self>, Mistake> {
-        let mut wish = Self {
+    fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Option<Self>, Failure> {
+        let mut args = Self {
             path: "/api/chat/uploadAliyun".into(),
             field: "img".into(),
             ..Self::default()
@@ -131,42 +131,42 @@ impl Wish {
             let is_file = |input: &Input| matches!(input, Input::File(_));
             match argument.as_str() {
                 "--help" | "-h" => return Ok(None),
-                "--field" => wish.field = value()?,
-                "--name" => wish.file_name = Some(value()?),
-                "--form" => wish.form.push(Input::Text(split(&value()?, '=')?)),
-                "--method" => wish.method = Some(value()?),
-                "--path" => wish.path = rooted(value()?)?,
-                "--query" => wish.query.push(split(&value()?, '=')?),
-                "--header" => wish.header_changes.push(split(&value()?, ':')?),
-                "--gateway" => wish.gateway = Some(choose("gateway", &value()?, &GATEWAYS)?),
-                "--base-path" => wish.base_path = rooted(value()?)?,
-                "--body-as" => wish.body_form = Some(choose("body form", &value()?, &BODY_FORMS)?),
-                "--mangled" => wish.body_form = Some(mangled),
-                "--upper-case-headers" => wish.upper_case_headers = true,
-                "--sorted" => wish.sorted = true,
-                "--escaped-slashes" => wish.escaped_slashes = true,
-                "--flag-as-text" => wish.flag_as_text = true,
+                "--field" => args.field = value()?,
+                "--name" => args.file_name = Some(value()?),
+                "--form" => args.form.push(Input::Text(split(&value()?, '=')?)),
+                "--method" => args.method = Some(value()?),
+                "--path" => args.path = rooted(value()?)?,
+                "--query" => args.query.push(split(&value()?, '=')?),
+                "--header" => args.header_changes.push(split(&value()?, ':')?),
+                "--gateway" => args.gateway = Some(choose("gateway", &value()?, &GATEWAYS)?),
+                "--base-path" => args.base_path = rooted(value()?)?,
+                "--body-as" => args.body_form = Some(choose("body form", &value()?, &BODY_FORMS)?),
+                "--mangled" => args.body_form = Some(mangled),
+                "--upper-case-headers" => args.upper_case_headers = true,
+                "--sorted" => args.sorted = true,
+                "--escaped-slashes" => args.escaped_slashes = true,
+                "--flag-as-text" => args.flag_as_text = true,
                 option if option.starts_with('-') => {
                     return Err(format!("unknown option {option}"));
                 }
-                file if wish.form.iter().any(is_file) => {
+                file if args.form.iter().any(is_file) => {
                     return Err(format!("one file at a time, {file} is the second"));
                 }
-                file => wish.form.push(Input::File(file.to_owned())),
+                file => args.form.push(Input::File(file.to_owned())),
             }
         }
-        Ok(Some(wish))
+        Ok(Some(args))
     }
 
     /// Returns the event as JSON text, with a final newline.
-    fn event(&self) -> Result<String, Mistake> {
+    fn event(&self) -> Result<String, Failure> {
         let form = self.multipart()?;
         let body_form = self.body_form.unwrap_or(base64);
         let body = form.as_ref().map(|form| body_form(&form.bytes));
         let default_method = if form.is_some() { "POST" } else { "GET" };
         let gateway = self.gateway.unwrap_or(apigw_v2);
         let mut event = gateway(&Request {
-            wish: self,
+            args: self,
             method: self.method.as_deref().unwrap_or(default_method),
             path: format!("{}{}", self.base_path, self.path),
             body: body.transpose()?,
@@ -185,7 +185,7 @@ impl Wish {
     }
 
     /// Returns the client's form, `None` without any part.
-    fn multipart(&self) -> Result<Option<Multipart>, Mistake> {
+    fn multipart(&self) -> Result<Option<Multipart>, Failure> {
         let parts = self.form.iter().map(|input| match input {
             Input::File(path) => Part::file(path, &self.field, self.file_name.as_deref()),
             Input::Text((name, value)) => Ok(Part::text(name, value)),
@@ -195,13 +195,13 @@ impl Wish {
     }
 }
 
-fn split(text: &str, separator: char) -> Result<Pair, Mistake> {
+fn split(text: &str, separator: char) -> Result<Pair, Failure> {
     let missing = || format!("`{text}` has no `{separator}`");
     let (name, value) = text.split_once(separator).ok_or_else(missing)?;
     Ok((name.trim().to_owned(), value.trim().to_owned()))
 }
 
-fn rooted(path: String) -> Result<String, Mistake> {
+fn rooted(path: String) -> Result<String, Failure> {
     if path.starts_with('/') {
         Ok(path)
     } else {
@@ -214,7 +214,7 @@ fn rooted(path: String) -> Result<String, Mistake> {
 
 /// A client's HTTP request, and its body as the gateway sends it.
 struct Request<'w> {
-    wish: &'w Wish,
+    args: &'w Args,
     method: &'w str,
     /// Percent-encoded, with the base path of a custom domain.
     path: String,
@@ -236,7 +236,7 @@ impl Request<'_> {
         }
         let from_gateway = from_gateway.iter();
         headers.extend(from_gateway.map(|&(name, value)| (name, value.to_owned())));
-        let changes = &self.wish.header_changes;
+        let changes = &self.args.header_changes;
         let is_changed = |header: &str| {
             let mut changed = changes.iter().map(|(name, _)| name);
             changed.any(|name| name.eq_ignore_ascii_case(header))
@@ -246,7 +246,7 @@ impl Request<'_> {
         let headers = headers.map(|(name, value)| (name.into(), value));
         let added = changes.iter().filter(|(_, value)| !value.is_empty());
         let mut headers: Vec<Pair> = headers.chain(added.cloned()).collect();
-        for (name, _) in headers.iter_mut().filter(|_| self.wish.upper_case_headers) {
+        for (name, _) in headers.iter_mut().filter(|_| self.args.upper_case_headers) {
             name.make_ascii_uppercase();
         }
         headers
@@ -264,7 +264,7 @@ impl Request<'_> {
     /// Returns `body` and `isBase64Encoded`; `absent` replaces a missing body.
     fn body_or(&self, absent: EventBody) -> [(&'static str, Value); 2] {
         let (body, is_base64) = self.body.clone().unwrap_or(absent);
-        let flag = if self.wish.flag_as_text {
+        let flag = if self.args.flag_as_text {
             json!(is_base64.to_string())
         } else {
             json!(is_base64)
@@ -273,7 +273,7 @@ impl Request<'_> {
     }
 
     fn is_on_custom_domain(&self) -> bool {
-        !self.wish.base_path.is_empty()
+        !self.args.base_path.is_empty()
     }
 
     /// Returns the query of the request line, without `?`.
@@ -285,7 +285,7 @@ impl Request<'_> {
 
     fn encoded_query(&self) -> Vec<Pair> {
         let encode = |(name, value): &Pair| (encoded(name), encoded(value));
-        self.wish.query.iter().map(encode).collect()
+        self.args.query.iter().map(encode).collect()
     }
 }
 
@@ -312,7 +312,7 @@ struct Part {
 }
 
 impl Part {
-    fn file(path: &str, field: &str, file_name: Option<&str>) -> Result<Self, Mistake> {
+    fn file(path: &str, field: &str, file_name: Option<&str>) -> Result<Self, Failure> {
         let content = std::fs::read(path).map_err(|error| format!("{path}: {error}"))?;
         let path = Path::new(path);
         let own_name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -383,7 +383,7 @@ impl Multipart {
 type EventBody = (Value, bool);
 
 /// Encoding of the request's body in JSON.
-type BodyForm = fn(&[u8]) -> Result<EventBody, Mistake>;
+type BodyForm = fn(&[u8]) -> Result<EventBody, Failure>;
 
 const BODY_FORMS: [(&str, BodyForm); 8] = [
     ("base64", base64),
@@ -410,15 +410,15 @@ const BODY_FORMS: [(&str, BodyForm); 8] = [
     }),
 ];
 
-fn base64(bytes: &[u8]) -> Result<EventBody, Mistake> {
+fn base64(bytes: &[u8]) -> Result<EventBody, Failure> {
     Ok((STANDARD.encode_to_string(bytes).into(), true))
 }
 
-fn mangled(bytes: &[u8]) -> Result<EventBody, Mistake> {
+fn mangled(bytes: &[u8]) -> Result<EventBody, Failure> {
     Ok((String::from_utf8_lossy(bytes).into(), false))
 }
 
-fn choose<T: Copy>(what: &str, name: &str, all: &[(&str, T)]) -> Result<T, Mistake> {
+fn choose<T: Copy>(what: &str, name: &str, all: &[(&str, T)]) -> Result<T, Failure> {
     if let Some((_, found)) = all.iter().find(|(known, _)| *known == name) {
         return Ok(*found);
     }
@@ -487,7 +487,7 @@ fn apigw_v1(request: &Request<'_>) -> Event {
         "resourcePath": "/{proxy+}",
         "stage": "prod",
     });
-    let query = (!request.wish.query.is_empty()).then_some(&request.wish.query[..]);
+    let query = (!request.args.query.is_empty()).then_some(&request.args.query[..]);
     let [body, flag] = request.body_or((Value::Null, false));
     Event(vec![
         ("resource", json!("/{proxy+}")),
@@ -552,8 +552,8 @@ fn payload_format_2(request: &Request<'_>, host: &str, api_id: &str) -> Event {
         ("rawQueryString", json!(request.raw_query())),
         ("headers", joined_values(&headers)),
     ];
-    if !request.wish.query.is_empty() {
-        let query = joined_values(&request.wish.query);
+    if !request.args.query.is_empty() {
+        let query = joined_values(&request.args.query);
         event.push(("queryStringParameters", query));
     }
     event.push(("requestContext", context));
@@ -623,7 +623,7 @@ fn aliyun_api_gateway(request: &Request<'_>) -> Event {
         flag,
         ("path", json!(request.path)),
         ("pathParameters", json!({})),
-        ("queryParameters", last_values(&request.wish.query)),
+        ("queryParameters", last_values(&request.args.query)),
     ])
 }
 
@@ -683,7 +683,7 @@ fn by_name(pairs: &[Pair]) -> BTreeMap<&str, Vec<&str>> {
 mod tests {
     use super::*;
 
-    fn event(arguments: &[&str]) -> Result<String, Mistake> {
+    fn event(arguments: &[&str]) -> Result<String, Failure> {
         answer(arguments.iter().map(|&argument| argument.to_owned()))
     }
 

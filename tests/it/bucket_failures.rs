@@ -38,7 +38,7 @@ const SMALL: usize = PNG.len();
 const LARGE: usize = ONE_CALL_BYTES + 5;
 /// Size of an image in three parts.
 const LARGER: usize = ONE_CALL_BYTES + 3 * MIB + 5;
-const FOR_EVER: usize = usize::MAX;
+const ALWAYS: usize = usize::MAX;
 
 // Failures of the bucket, and of a slow client.
 const REFUSED: &str = "store_refused";
@@ -127,13 +127,13 @@ impl Scene {
     #[track_caller]
     fn assert_refused(&self, reply: &Reply, failure: &str) {
         reply.assert_refused(failure);
-        self.assert_nothing_told(reply);
+        self.assert_opaque(reply);
         self.bucket.assert_nothing_left();
     }
 
     /// 5xx responses reveal nothing about the bucket, including in headers.
     #[track_caller]
-    fn assert_nothing_told(&self, reply: &Reply) {
+    fn assert_opaque(&self, reply: &Reply) {
         let body = String::from_utf8_lossy(&reply.body);
         let answer = format!("{:?} {body}", reply.headers);
         let addr = self.bucket.addr().to_string();
@@ -160,7 +160,7 @@ impl Scene {
     }
 
     /// Sends a request whose client disconnects once the bucket satisfies `holds`; everything is undone then.
-    async fn leave(&self, request: Request<Body>, holds: impl Fn(&Contents) -> bool) {
+    async fn cancel(&self, request: Request<Body>, holds: impl Fn(&Contents) -> bool) {
         let is_time = self.bucket.wait_until(holds);
         tokio::select! {
             _ = self.api.send(request) => panic!("answered before the client went away"),
@@ -219,7 +219,7 @@ async fn a_failure_that_lasts_is_told_and_leaves_nothing() {
         (Fault::HalfAnswer, UNAVAILABLE),
     ]);
     let cases = cases.map(async |((operation, size), (fault, failure))| {
-        let scene = Scene::with(operation, fault, FOR_EVER).await;
+        let scene = Scene::with(operation, fault, ALWAYS).await;
         scene.assert_refuses(size, failure).await;
     });
     join_all(cases).await;
@@ -233,7 +233,7 @@ async fn a_bucket_that_answers_never_or_too_late_is_504_and_leaves_nothing() {
             settings.timeouts.operation = Duration::from_secs(2);
         })
         .await
-        .failing(operation, fault, FOR_EVER);
+        .failing(operation, fault, ALWAYS);
         scene.assert_refuses(size, TIMED_OUT).await;
         if operation == CompleteUpload {
             // In reverse order, a late completion would create an object after its deletion.
@@ -260,14 +260,14 @@ async fn a_bucket_that_cannot_be_reached_is_502() {
 #[tokio::test]
 async fn a_put_that_was_done_but_never_told_is_taken_back() {
     // The first attempt stores; every response is lost.
-    let scene = Scene::with(Put, Fault::DoneButHalfAnswer, FOR_EVER).await;
+    let scene = Scene::with(Put, Fault::DoneButHalfAnswer, ALWAYS).await;
     scene.assert_refuses(3 * MIB, REFUSED).await;
     assert_eq!(scene.count(Delete), 1);
 }
 
 #[tokio::test]
 async fn uploads_that_were_begun_but_never_told_are_aborted() {
-    let scene = Scene::with(CreateUpload, Fault::DoneButHalfAnswer, FOR_EVER).await;
+    let scene = Scene::with(CreateUpload, Fault::DoneButHalfAnswer, ALWAYS).await;
     scene.assert_refuses(LARGE, UNAVAILABLE).await;
     assert_eq!(scene.count(AbortUpload), 3);
 }
@@ -277,7 +277,7 @@ async fn a_completion_that_was_done_but_never_told_is_a_success() {
     for dialect in [Dialect::S3, Dialect::Oss] {
         let scene = Scene::over(dialect, |_| {}).await;
         let lost = Fault::DoneButHalfAnswer;
-        scene.bucket.fail(CompleteUpload, lost, FOR_EVER);
+        scene.bucket.fail(CompleteUpload, lost, ALWAYS);
         scene.assert_stores(LARGE).await;
         assert_eq!(scene.count(Delete), 0);
     }
@@ -287,9 +287,9 @@ async fn a_completion_that_was_done_but_never_told_is_a_success() {
 async fn a_completion_whose_object_cannot_be_seen_is_taken_back() {
     let scene = Scene::with(CompleteUpload, Fault::DoneButHalfAnswer, 1).await;
     let gone = Fault::Status(404, "NoSuchUpload");
-    scene.bucket.fail(CompleteUpload, gone, FOR_EVER);
+    scene.bucket.fail(CompleteUpload, gone, ALWAYS);
     // Keys that permit writing but not reading.
-    scene.bucket.fail(Head, DENIED, FOR_EVER);
+    scene.bucket.fail(Head, DENIED, ALWAYS);
     scene.assert_refuses(LARGE, REFUSED).await;
 }
 
@@ -300,7 +300,7 @@ async fn an_error_inside_a_200_is_an_error() {
     let scene = Scene::with(CompleteUpload, inside_200, 1).await;
     scene.assert_stores(LARGE).await;
 
-    let scene = Scene::with(CompleteUpload, inside_200, FOR_EVER).await;
+    let scene = Scene::with(CompleteUpload, inside_200, ALWAYS).await;
     scene.assert_refuses(LARGE, UNAVAILABLE).await;
 }
 
@@ -327,7 +327,7 @@ async fn the_second_of_three_parts_fails_and_the_others_go() {
         let scene = Scene::new().await;
         let slow = Fault::Slow(Duration::from_millis(20));
         scene.bucket.fail(UploadPart, slow, 1);
-        scene.bucket.fail(UploadPart, fault, FOR_EVER);
+        scene.bucket.fail(UploadPart, fault, ALWAYS);
         scene.assert_refuses(LARGER, failure).await;
         assert_eq!(scene.count(CompleteUpload), 0);
         assert_eq!(scene.count(AbortUpload), 1);
@@ -338,7 +338,7 @@ async fn the_second_of_three_parts_fails_and_the_others_go() {
 async fn an_abort_that_fails_is_logged_and_the_answer_is_right_all_the_same() {
     let log = Log::new();
     let scene = Scene::with(UploadPart, DENIED, 1).await;
-    scene.bucket.fail(AbortUpload, DENIED, FOR_EVER);
+    scene.bucket.fail(AbortUpload, DENIED, ALWAYS);
     scene.upload(LARGE).await.assert_refused(REFUSED);
     // Unavoidable: the bucket never answers.
     assert_eq!(scene.bucket.open_uploads(), 1);
@@ -349,7 +349,7 @@ async fn an_abort_that_fails_is_logged_and_the_answer_is_right_all_the_same() {
 #[tokio::test]
 async fn a_delete_that_fails_is_logged_and_the_answer_is_right_all_the_same() {
     let log = Log::new();
-    let scene = Scene::with(Delete, DENIED, FOR_EVER).await;
+    let scene = Scene::with(Delete, DENIED, ALWAYS).await;
     let form = Form::image().text("imageClassId", "x");
     let reply = scene.api.upload(&form).await;
     reply.assert_refused("class_id_invalid");
@@ -403,7 +403,7 @@ async fn a_client_that_goes_away_leaves_no_part_behind() {
     for size in [LARGE, LARGER] {
         let request = unfinished(&Form::img("a.mp4", image(size)), stream::pending());
         let are_parts_there = |now: &Contents| now.part_bytes() >= PART_BYTES;
-        Scene::new().await.leave(request, are_parts_there).await;
+        Scene::new().await.cancel(request, are_parts_there).await;
     }
 }
 
@@ -412,7 +412,7 @@ async fn a_client_that_goes_away_while_its_file_is_put_leaves_no_object() {
     let slow = Fault::Slow(Duration::from_millis(50));
     let scene = Scene::with(Put, slow, 1).await;
     let request = Form::img("a.png", png_bytes(MIB)).to(UPLOAD);
-    scene.leave(request, |now| !now.objects().is_empty()).await;
+    scene.cancel(request, |now| !now.objects().is_empty()).await;
 }
 
 #[tokio::test]
@@ -445,7 +445,7 @@ async fn in_time(scene: &Scene, request: Request<Body>, secs: u64) -> Reply {
 #[tokio::test]
 async fn the_requests_time_limit_is_kept_whatever_the_bucket_does() {
     let cases = at_each_step([Fault::Hang, LATE]).map(async |((operation, size), fault)| {
-        let scene = Scene::with(operation, fault, FOR_EVER).await;
+        let scene = Scene::with(operation, fault, ALWAYS).await;
         let form = Form::img("a.png", image(size));
         let reply = in_time(&scene, form.to(UPLOAD), 4).await;
         scene.assert_refused(&reply, TIMED_OUT);
@@ -472,7 +472,7 @@ async fn a_bucket_that_hangs_is_504_within_our_own_limit_though_undoing_hangs_to
         let bucket = BucketDouble::start(Dialect::S3).await;
         let api = TestApi::with_bucket(&bucket, &[("UPLOAD_REQUEST_SECS", "3")]);
         for operation in undoing.into_iter().chain([operation]) {
-            bucket.fail(operation, Fault::Hang, FOR_EVER);
+            bucket.fail(operation, Fault::Hang, ALWAYS);
         }
         let ends_at = Instant::now() + Duration::from_secs(3);
         let form = Form::img("a.png", image(size));
@@ -564,7 +564,7 @@ async fn the_log_has_what_a_support_case_asks_for_and_no_secret() {
         let scene = Scene::signing(dialect, "STS.k", SECRET, Some("its-token")).await;
         scene.bucket.allow("STS.k", SECRET, Some("its-token"));
         let fault = Fault::Status(status, code);
-        scene.bucket.fail(operation, fault, FOR_EVER);
+        scene.bucket.fail(operation, fault, ALWAYS);
         let reply = scene.upload(size).await;
         assert_eq!(reply.status, 502);
         // The double numbers its requests, as clouds do; the last one is logged.

@@ -25,7 +25,7 @@ use crate::{
 const REPORT: &[u8] = include_bytes!("../media/report.docx");
 /// Another real image, of another type.
 pub(crate) const GIF: &[u8] = b"GIF89a\x01\0\x01\0\0\0\0!\xFE\0;";
-const FOR_EVER: usize = usize::MAX;
+const ALWAYS: usize = usize::MAX;
 
 /// With it a completion copies.
 const STRIP_OFF: (&str, &str) = ("UPLOAD_STRIP", "off");
@@ -531,7 +531,7 @@ async fn impatient(dialect: Dialect, vars: &[(&str, &str)]) -> Lane {
 /// Completes while the bucket keeps failing, and once more after it has recovered.
 async fn fails_and_is_repeated(lane: Lane, on: Operation, fault: Fault, code: &str) {
     let policy = lane.waiting(PNG).await;
-    lane.bucket().fail(on, fault, FOR_EVER);
+    lane.bucket().fail(on, fault, ALWAYS);
     lane.assert_refuses(&policy, code).await;
     lane.assert_holds(&[pending_key(&policy)]);
     lane.bucket().heal();
@@ -634,7 +634,7 @@ async fn a_search_that_fails_is_the_stores_failure_and_not_a_missing_file() {
     ] {
         let lane = Lane::s3(&[]).await;
         let policy = lane.policy("a.png").await;
-        lane.bucket().fail(Operation::List, fault, FOR_EVER);
+        lane.bucket().fail(Operation::List, fault, ALWAYS);
         lane.assert_refuses(&policy, code).await;
     }
 }

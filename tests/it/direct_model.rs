@@ -26,8 +26,8 @@ use crate::{
 /// Histories of each kind of bucket and of each way to publish.
 const HISTORIES: u64 = 50;
 const STEPS: usize = 80;
-const MOST_COMPLETIONS: usize = 3;
-const MOST_FORMS: usize = 3;
+const MAX_COMPLETIONS: usize = 3;
+const MAX_FORMS: usize = 3;
 /// Both runtimes are idle after this many rounds in a row without a change.
 const QUIET_ROUNDS: usize = 6;
 /// Polls of a runtime in one round; each checks its sockets.
@@ -75,7 +75,7 @@ struct History {
     is_killed: bool,
     strip: &'static str,
     bucket: BucketDouble,
-    of_bucket: Runtime,
+    double_runtime: Runtime,
     process: Process,
     policy: Value,
     /// All actions, for the message of a failure.
@@ -98,10 +98,10 @@ struct History {
 
 impl History {
     fn begin(dialect: Dialect, strip: &'static str, seed: u64) -> Self {
-        let of_bucket = runtime();
+        let double_runtime = runtime();
         let bucket = {
-            let _inside = of_bucket.enter();
-            BucketDouble::held(dialect, &of_bucket)
+            let _inside = double_runtime.enter();
+            BucketDouble::held(dialect, &double_runtime)
         };
         let process = Process::start(&bucket, strip);
         let leave = process.ask(POLICY, &json!({"name": "a.png"}));
@@ -112,7 +112,7 @@ impl History {
             strip,
             policy,
             bucket,
-            of_bucket,
+            double_runtime,
             process,
             story: format!("{dialect:?}, UPLOAD_STRIP={strip}, seed {seed}:\n"),
             completions: Vec::new(),
@@ -133,7 +133,7 @@ impl History {
         self.post_form();
         for _ in 0..STEPS {
             self.step();
-            self.rest();
+            self.settle();
         }
         self.end();
     }
@@ -154,17 +154,17 @@ impl History {
             74..80 if !self.completions.is_empty() => {
                 let one = self.rng.usize(0..self.completions.len());
                 let left = self.completions.swap_remove(one);
-                self.tell(format_args!("client of completion {} leaves", left.number));
+                self.note(format_args!("client of completion {} leaves", left.number));
                 left.answer.abort();
             }
             80..85 if self.recall_token.is_some() => self.recall(),
-            85..89 if self.forms < MOST_FORMS => self.post_form(),
-            _ if self.completions.len() < MOST_COMPLETIONS => self.complete(),
+            85..89 if self.forms < MAX_FORMS => self.post_form(),
+            _ if self.completions.len() < MAX_COMPLETIONS => self.complete(),
             _ => {}
         }
     }
 
-    fn tell(&mut self, line: std::fmt::Arguments<'_>) {
+    fn note(&mut self, line: std::fmt::Arguments<'_>) {
         writeln!(self.story, "  {line}").unwrap();
     }
 
@@ -184,10 +184,10 @@ impl History {
         let form = uni_form(&upload, "a.png", &content);
         let (addr, path) = target(upload["url"].as_str().unwrap());
         let posting = self.process.runtime.spawn(send(addr, form.to(&path)));
-        self.rest();
+        self.settle();
         assert!(posting.is_finished(), "forms do not wait");
         let status = self.process.runtime.block_on(posting).unwrap().status;
-        self.tell(format_args!("form of {} bytes: {status}", content.len()));
+        self.note(format_args!("form of {} bytes: {status}", content.len()));
         if status.is_success() {
             self.posted.insert(content);
             self.is_accepted = true;
@@ -197,7 +197,7 @@ impl History {
     fn complete(&mut self) {
         self.completed += 1;
         let number = self.completed;
-        self.tell(format_args!("completion {number}"));
+        self.note(format_args!("completion {number}"));
         let arguments = json!({"ticket": self.policy["ticket"]});
         self.completions.push(Completion {
             number,
@@ -212,7 +212,7 @@ impl History {
         let arguments = json!({"recall_token": self.recall_token});
         self.recalls.push(self.process.ask(RECALL, &arguments));
         self.recalls_sent += 1;
-        self.run_to_rest();
+        self.run_until_idle();
         // A recall makes one call, and no other was released.
         let held = self.bucket.calls_held();
         let new = held.iter().filter(|it| !known.contains(&it.number));
@@ -222,7 +222,7 @@ impl History {
         };
         let number = call.number;
         self.recall_calls.insert(number);
-        self.tell(format_args!("recall, call {number}"));
+        self.note(format_args!("recall, call {number}"));
     }
 
     fn removes_a_file(&self, call: &Held) -> bool {
@@ -232,12 +232,12 @@ impl History {
     fn release(&mut self, call: &Held) {
         let (number, key) = (call.number, &call.key);
         let (operation, stage) = (call.operation, call.stage);
-        self.tell(format_args!(
+        self.note(format_args!(
             "call {number} {operation:?} {key} {stage:?}: on"
         ));
         if stage == Stage::Arrived && self.removes_a_file(call) {
             if !self.recall_calls.contains(&number) {
-                self.fail("nobody but a recall removes what is published");
+                self.fail("only a recall may remove a published file");
             }
             self.recalls_done += 1;
             self.acknowledged.clear();
@@ -247,7 +247,7 @@ impl History {
     }
 
     fn kill(&mut self) {
-        self.tell(format_args!("kill"));
+        self.note(format_args!("kill"));
         // The client never sees the response.
         for call in self.bucket.calls_held() {
             if call.stage == Stage::Performed {
@@ -261,9 +261,9 @@ impl History {
     }
 
     /// Runs the process and the bucket until both wait for the test, and checks the rules.
-    fn rest(&mut self) {
-        self.run_to_rest();
-        self.hear();
+    fn settle(&mut self) {
+        self.run_until_idle();
+        self.read_answers();
         let objects = self.bucket.objects();
         for (key, content) in &self.acknowledged {
             match objects.get(key) {
@@ -274,11 +274,11 @@ impl History {
         }
     }
 
-    fn run_to_rest(&mut self) {
+    fn run_until_idle(&mut self) {
         let mut quiet = 0;
         let mut before = None;
         while quiet < QUIET_ROUNDS {
-            for runtime in [&self.process.runtime, &self.of_bucket] {
+            for runtime in [&self.process.runtime, &self.double_runtime] {
                 runtime.block_on(async {
                     for _ in 0..POLLS {
                         yield_now().await;
@@ -294,13 +294,13 @@ impl History {
     }
 
     /// Reads the responses that have arrived.
-    fn hear(&mut self) {
+    fn read_answers(&mut self) {
         let is_answered = |it: &mut Completion| it.answer.is_finished();
         let answered: Vec<_> = self.completions.extract_if(.., is_answered).collect();
         for completion in answered {
             let answer = self.process.runtime.block_on(completion.answer).unwrap();
             let (number, status) = (completion.number, answer.status);
-            self.tell(format_args!("completion {number} is answered {status}"));
+            self.note(format_args!("completion {number} is answered {status}"));
             match status.as_u16() {
                 200 => self.acknowledge(&answer.item(), completion.recalls_before),
                 // Its form is not stored yet, or its file was recalled.
@@ -334,10 +334,10 @@ impl History {
 
     /// Runs everything to its end, completes once more, and checks what is left.
     fn end(mut self) {
-        self.let_all_go();
+        self.release_all();
         let is_due = !self.acknowledged.is_empty() || self.is_accepted && self.recalls_sent == 0;
         self.complete();
-        self.let_all_go();
+        self.release_all();
         if !self.completions.is_empty() {
             self.fail("the last completion is not answered");
         }
@@ -351,12 +351,12 @@ impl History {
         }
     }
 
-    fn let_all_go(&mut self) {
-        self.rest();
+    fn release_all(&mut self) {
+        self.settle();
         while let Some(call) = self.bucket.calls_held().first() {
             let call = call.clone();
             self.release(&call);
-            self.rest();
+            self.settle();
         }
     }
 }

@@ -246,7 +246,7 @@ async fn an_event_that_keeps_the_instance_warm_is_no_request() {
 }
 
 /// Asserts that a function with this bucket fault answers before its deadline and leaves nothing.
-async fn assert_tells_in_time(on: Operation, fault: Fault, times: usize) {
+async fn assert_answers_in_time(on: Operation, fault: Fault, times: usize) {
     let function = Function::start().await;
     function.lambda.asked().await;
     function.bucket.fail(on, fault, times);
@@ -261,7 +261,7 @@ async fn assert_tells_in_time(on: Operation, fault: Fault, times: usize) {
 
 #[tokio::test]
 async fn a_bucket_that_hangs_is_told_before_the_deadline() {
-    assert_tells_in_time(Operation::Any, Fault::Hang, usize::MAX).await;
+    assert_answers_in_time(Operation::Any, Fault::Hang, usize::MAX).await;
 }
 
 #[tokio::test]
@@ -275,7 +275,7 @@ async fn a_deadline_that_has_passed_already_is_none() {
 #[tokio::test]
 async fn what_was_stored_too_late_is_deleted_before_the_deadline() {
     let late = Fault::Slow(Duration::from_secs(60));
-    assert_tells_in_time(Operation::Put, late, 1).await;
+    assert_answers_in_time(Operation::Put, late, 1).await;
 }
 
 #[tokio::test]

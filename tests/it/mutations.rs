@@ -25,17 +25,17 @@ use crate::{
 /// Longest wait for one answer; the limits for slow clients are longer.
 const PER_REQUEST: Duration = Duration::from_secs(10);
 /// Requests after which all lazy initialisation is done.
-const WARM: usize = 100;
+const WARM_UP: usize = 100;
 /// Most memory growth after that, in KiB: the buffers of one large upload, and what an allocator
 /// keeps. With 10,000 mutations a leak of 3 KiB in each exceeds it.
-const MORE_KIB: u64 = 12 * 1024;
+const GROWTH_KIB: u64 = 12 * 1024;
 /// One upload in this many is too large for a single put.
 const LARGE_EVERY: usize = 250;
 
 /// A seeded random generator, so that a failure can be reproduced.
-struct Chance(fastrand::Rng);
+struct Random(fastrand::Rng);
 
-impl Chance {
+impl Random {
     /// Returns a number below `end`; 0 if `end` is 0.
     fn below(&mut self, end: usize) -> usize {
         self.0.usize(..end.max(1))
@@ -46,7 +46,7 @@ impl Chance {
     }
 
     /// Returns a range of `bytes`, more often short than long.
-    fn stretch(&mut self, bytes: &[u8]) -> std::ops::Range<usize> {
+    fn range(&mut self, bytes: &[u8]) -> std::ops::Range<usize> {
         let start = self.below(bytes.len() + 1);
         let longest = self.one_of(&[1, 4, 40, 1000]);
         start..(start + self.below(longest) + 1).min(bytes.len())
@@ -109,46 +109,45 @@ impl Draft {
     }
 
     /// Returns an upload too large for a single put, sometimes truncated.
-    fn large(chance: &mut Chance) -> Self {
+    fn large(rng: &mut Random) -> Self {
         let form = Form::img("a.png", png_bytes(9 << 20));
         let mut draft = Self::post(UPLOAD, &form, &user_jwt("7"));
         let end = draft.body.len();
-        let kept = chance.one_of(&[end, end - 10, end - 60, end - 500_000]);
+        let kept = rng.one_of(&[end, end - 10, end - 60, end - 500_000]);
         draft.body.truncate(kept);
         draft
     }
 
-    fn mutated(mut self, chance: &mut Chance) -> Self {
-        (0..=chance.below(4)).for_each(|_| self.mutate(chance));
+    fn mutated(mut self, rng: &mut Random) -> Self {
+        (0..=rng.below(4)).for_each(|_| self.mutate(rng));
         self
     }
 
-    fn mutate(&mut self, chance: &mut Chance) {
-        match chance.below(16) {
-            0..8 => mutate_bytes(&mut self.body, chance),
-            8..11 => self.mutate_header(chance),
-            11 => self.odd_header(chance),
-            12 => mutate_text(&mut self.query, b"=&%+[]0aZ/?;:@-._~!$'()*,", chance),
-            13 => mutate_text(&mut self.path, b"/.%_-aZ0;:@~!$&'()*+,=", chance),
-            14 => self.mutate_token(chance),
+    fn mutate(&mut self, rng: &mut Random) {
+        match rng.below(16) {
+            0..8 => mutate_bytes(&mut self.body, rng),
+            8..11 => self.mutate_header(rng),
+            11 => self.odd_header(rng),
+            12 => mutate_text(&mut self.query, b"=&%+[]0aZ/?;:@-._~!$'()*,", rng),
+            13 => mutate_text(&mut self.path, b"/.%_-aZ0;:@~!$&'()*+,=", rng),
+            14 => self.mutate_token(rng),
             _ => {
-                self.method =
-                    chance.one_of(&[Method::GET, Method::PUT, Method::DELETE, Method::PATCH])
+                self.method = rng.one_of(&[Method::GET, Method::PUT, Method::DELETE, Method::PATCH])
             }
         }
     }
 
     /// Changes a header's value, with valid characters only.
-    fn mutate_header(&mut self, chance: &mut Chance) {
+    fn mutate_header(&mut self, rng: &mut Random) {
         let names: Vec<_> = self.headers.keys().cloned().collect();
-        if let Some(value) = self.headers.get_mut(&chance.one_of(&names)) {
-            mutate_bytes(value, chance);
+        if let Some(value) = self.headers.get_mut(&rng.one_of(&names)) {
+            mutate_bytes(value, rng);
             value.retain(|byte| matches!(byte, b'\t' | b' '..=b'~' | 0x80..));
         }
     }
 
     /// Adds a header that no client would send, or removes one.
-    fn odd_header(&mut self, chance: &mut Chance) {
+    fn odd_header(&mut self, rng: &mut Random) {
         let names = "accept authorization content-encoding cookie range x-forwarded-for \
                      x-forwarded-proto x-request-id access-control-request-method if-none-match";
         let names: Vec<_> = names.split(' ').collect();
@@ -164,24 +163,24 @@ impl Draft {
             "192.0.2.1",
         ];
         let known: Vec<_> = self.headers.keys().cloned().collect();
-        if chance.below(3) == 0 {
-            self.headers.remove(&chance.one_of(&known));
+        if rng.below(3) == 0 {
+            self.headers.remove(&rng.one_of(&known));
         } else {
-            let value = chance.one_of(&values).as_bytes().to_vec();
-            self.headers.insert(chance.one_of(&names).to_owned(), value);
+            let value = rng.one_of(&values).as_bytes().to_vec();
+            self.headers.insert(rng.one_of(&names).to_owned(), value);
         }
     }
 
     /// Changes one character of a token, in a header, the query or the form.
-    fn mutate_token(&mut self, chance: &mut Chance) {
-        let other = chance.one_of(b"A.-_=z9");
+    fn mutate_token(&mut self, rng: &mut Random) {
+        let other = rng.one_of(b"A.-_=z9");
         let in_form = memchr::memmem::find(&self.body, b"name=\"token\"\r\n\r\n").map(|at| at + 16);
         let token = match (self.headers.get_mut("token"), in_form) {
             (Some(token), _) if !token.is_empty() => token.as_mut_slice(),
             (_, Some(start)) => &mut self.body[start..],
             _ => return,
         };
-        let at = chance.below(token.len().min(120));
+        let at = rng.below(token.len().min(120));
         token[at] = other;
     }
 
@@ -200,7 +199,7 @@ impl Draft {
 }
 
 /// Flips, inserts, deletes, duplicates, moves or truncates bytes.
-fn mutate_bytes(bytes: &mut Vec<u8>, chance: &mut Chance) {
+fn mutate_bytes(bytes: &mut Vec<u8>, rng: &mut Random) {
     const WORDS: [&[u8]; 12] = [
         b"\r\n",
         b"\r\n\r\n",
@@ -215,42 +214,39 @@ fn mutate_bytes(bytes: &mut Vec<u8>, chance: &mut Chance) {
         b"Content-Type: multipart/mixed; boundary=b\r\n",
         b"%",
     ];
-    let stretch = chance.stretch(bytes);
-    match chance.below(7) {
+    let range = rng.range(bytes);
+    match rng.below(7) {
         0 | 1 => {
-            if let Some(byte) = bytes.get_mut(stretch.start) {
-                *byte ^= 1 << chance.below(8);
+            if let Some(byte) = bytes.get_mut(range.start) {
+                *byte ^= 1 << rng.below(8);
             }
         }
-        2 => drop(bytes.splice(
-            stretch.start..stretch.start,
-            chance.one_of(&WORDS).iter().copied(),
-        )),
-        3 => drop(bytes.drain(stretch)),
+        2 => drop(bytes.splice(range.start..range.start, rng.one_of(&WORDS).iter().copied())),
+        3 => drop(bytes.drain(range)),
         4 => {
-            let copy = bytes[stretch.clone()].to_vec();
-            drop(bytes.splice(stretch.start..stretch.start, copy));
+            let copy = bytes[range.clone()].to_vec();
+            drop(bytes.splice(range.start..range.start, copy));
         }
         5 => {
-            let moved: Vec<_> = bytes.drain(stretch).collect();
-            let to = chance.below(bytes.len() + 1);
+            let moved: Vec<_> = bytes.drain(range).collect();
+            let to = rng.below(bytes.len() + 1);
             drop(bytes.splice(to..to, moved));
         }
-        _ => bytes.truncate(stretch.start),
+        _ => bytes.truncate(range.start),
     }
 }
 
 /// Changes text in the same ways, with these characters.
-fn mutate_text(text: &mut String, alphabet: &[u8], chance: &mut Chance) {
+fn mutate_text(text: &mut String, alphabet: &[u8], rng: &mut Random) {
     let mut bytes = std::mem::take(text).into_bytes();
-    let at = chance.below(bytes.len() + 1);
-    match chance.below(4) {
-        0 => bytes.insert(at, chance.one_of(alphabet)),
+    let at = rng.below(bytes.len() + 1);
+    match rng.below(4) {
+        0 => bytes.insert(at, rng.one_of(alphabet)),
         1 => bytes.truncate(at),
         2 => bytes.extend_from_within(at..),
         _ => {
             if let Some(byte) = bytes.get_mut(at) {
-                *byte = chance.one_of(alphabet);
+                *byte = rng.one_of(alphabet);
             }
         }
     }
@@ -290,19 +286,19 @@ fn mutations() -> usize {
 /// Sends mutations to the program; asserts its responses and its memory, and returns how many files it
 /// reports as stored.
 async fn send_mutations(process: &Process, addr: std::net::SocketAddr, seed: u64) -> usize {
-    let mut chance = Chance(fastrand::Rng::with_seed(seed));
+    let mut rng = Random(fastrand::Rng::with_seed(seed));
     let honest = Draft::honest();
     let (mut stored, mut refused, mut warm_kib) = (0, 0, 0);
     for count in 0..mutations() / 2 {
-        if count == WARM {
+        if count == WARM_UP {
             warm_kib = process.memory_kib();
         }
-        let large = count % LARGE_EVERY == WARM / 2;
+        let large = count % LARGE_EVERY == WARM_UP / 2;
         let mut drafts = iter::repeat_with(|| {
             if large {
-                Draft::large(&mut chance)
+                Draft::large(&mut rng)
             } else {
-                chance.one_of(&honest).mutated(&mut chance)
+                rng.one_of(&honest).mutated(&mut rng)
             }
         });
         let drawn = drafts.find_map(|draft| Some((draft.request()?, draft)));
@@ -314,7 +310,7 @@ async fn send_mutations(process: &Process, addr: std::net::SocketAddr, seed: u64
         refused += usize::from(files == 0);
     }
     let kib = process.memory_kib();
-    assert!(kib < warm_kib + MORE_KIB, "{warm_kib} KiB became {kib}");
+    assert!(kib < warm_kib + GROWTH_KIB, "{warm_kib} KiB became {kib}");
     let counts = format!("{refused} refused, {stored} files");
     assert!(stored > 0 && refused > 0, "{counts}");
     println!("{counts}, {warm_kib} KiB became {kib}");

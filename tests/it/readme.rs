@@ -62,7 +62,7 @@ fn the_tables_name_every_failure_with_its_status() {
 }
 
 /// Paths that clients get in a response and never build themselves.
-const TOLD_IN_ANSWERS: [&str; 2] = ["/api/chat/uploadPending", "/f/{}/{}"];
+const RETURNED_PATHS: [&str; 2] = ["/api/chat/uploadPending", "/f/{}/{}"];
 
 #[test]
 fn the_tables_name_every_route() {
@@ -83,7 +83,7 @@ fn the_tables_name_every_route() {
         };
         let routes = routes_of_the_program().into_keys();
         let missing: Vec<_> = routes
-            .filter(|path| !TOLD_IN_ANSWERS.contains(&&**path) && !is_named(path))
+            .filter(|path| !RETURNED_PATHS.contains(&&**path) && !is_named(path))
             .collect();
         assert!(missing.is_empty(), "missing in {name}: {missing:?}");
     }

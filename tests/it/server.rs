@@ -53,14 +53,14 @@ async fn until(folder: &Path, holds: impl Fn(&[String]) -> bool) {
 }
 
 /// Returns an image that is too large for socket buffers.
-fn large_picture() -> Vec<u8> {
+fn large_image() -> Vec<u8> {
     png_bytes(2 * BEGUN)
 }
 
 /// Starts an upload of the image and waits until part of it is on disk; returns the unsent rest.
 async fn begin(addr: SocketAddr, folder: &Path) -> (Wire, Bytes) {
     let before = files_below(folder).len();
-    let form = Form::img("a.png", large_picture());
+    let form = Form::img("a.png", large_image());
     let mut client = Wire::connect(addr).await;
     client.begin(&form, BEGUN).await;
     until(folder, |files| files.len() == before + 1).await;
@@ -221,7 +221,7 @@ async fn a_body_that_breaks_off_leaves_nothing() {
 #[tokio::test]
 async fn chunks_that_break_off_leave_nothing() {
     let server = Local::start();
-    let form = Form::img("a.png", large_picture());
+    let form = Form::img("a.png", large_image());
     let mut client = Wire::connect(server.addr).await;
     let head = head(&form, &["Transfer-Encoding: chunked"]);
     client.send(format!("{head}{BEGUN:x}\r\n")).await;
@@ -324,7 +324,7 @@ async fn a_request_in_flight_is_finished_before_the_process_ends() {
         server.process.signal(signal);
         server.process.line_with("stopping");
         client.send(rest).await;
-        assert_stored(&server, &client.answer().await, &large_picture());
+        assert_stored(&server, &client.answer().await, &large_image());
         assert_eq!(server.process.wait(), Some(0), "{signal}");
     }
 }
@@ -415,7 +415,7 @@ async fn what_a_killed_process_left_is_removed_and_what_a_living_one_writes_is_n
     client.send(rest).await;
     let path = path_of(&client.answer().await.item()).to_owned();
     let files: Vec<_> = files_below(folder.path()).into_iter().collect();
-    assert!(files == [(path, large_picture())], "{} files", files.len());
+    assert!(files == [(path, large_image())], "{} files", files.len());
 }
 
 #[test]
@@ -426,7 +426,7 @@ fn private_files_without_a_signing_secret_stop_the_start() {
         let mut process = Process::start(&owned(vars));
         assert_eq!(process.wait(), Some(2));
         process.line_with(
-            "UPLOAD_SIGNING_SECRET is not set: expected a secret for UPLOAD_READ=signed",
+            "UPLOAD_SIGNING_SECRET is not set: expected a secret of its own for UPLOAD_READ=signed",
         );
         assert!(!process.lines().join("").contains(jwt));
     }

@@ -13,7 +13,7 @@ use crate::support::{Form, PNG, TestApi, UPLOAD, path_of, post};
 
 const BOUNDARY: &str = "----Bound-ary";
 /// Most uploads in flight.
-const LANES: usize = 32;
+const CONCURRENCY: usize = 32;
 
 /// Results that are the same for every upload of a form.
 #[derive(Debug, PartialEq)]
@@ -59,7 +59,7 @@ async fn upload(api: &TestApi, body: &Bytes, cuts: impl IntoIterator<Item = usiz
 }
 
 /// Returns an image followed by everything that resembles a delimiter and is none.
-fn tricky_picture() -> Vec<u8> {
+fn tricky_image() -> Vec<u8> {
     let almost = [
         "\r",
         "\n",
@@ -81,7 +81,7 @@ fn tricky_form() -> Bytes {
     Form::with_boundary(BOUNDARY)
         .raw("preamble\r\n")
         .text("imageClassId", "42")
-        .file("img", "a.png", tricky_picture())
+        .file("img", "a.png", tricky_image())
         .file("img", "b.txt", "\r\n--\r\n")
         .text("note", "\r\n------Bound-ar\r")
         .bytes()
@@ -94,11 +94,11 @@ async fn a25_a_form_may_be_cut_at_any_offset() {
     let whole = upload(&api, &form, []).await;
     assert_eq!(whole.status, 200);
     assert_eq!(whole.answer["data"][1]["image_class_id"], 42);
-    assert_eq!(whole.contents, [tricky_picture(), b"\r\n--\r\n".to_vec()]);
+    assert_eq!(whole.contents, [tricky_image(), b"\r\n--\r\n".to_vec()]);
     // Concurrently, since each waits for a disk; each with its own store.
-    let lanes = (0..LANES).map(async |first| {
+    let lanes = (0..CONCURRENCY).map(async |first| {
         let api = TestApi::new();
-        for cut in (first..=form.len()).step_by(LANES) {
+        for cut in (first..=form.len()).step_by(CONCURRENCY) {
             assert_eq!(upload(&api, &form, [cut]).await, whole, "cut at {cut}");
         }
     });

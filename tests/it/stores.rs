@@ -259,7 +259,7 @@ pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
     hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn parts_under_way(now: &Contents) -> usize {
+fn parts_in_progress(now: &Contents) -> usize {
     let is_part = |it: &&Recorded| it.in_progress && it.operation == Operation::UploadPart;
     now.requests().iter().filter(is_part).count()
 }
@@ -274,7 +274,7 @@ async fn two_parts_of_an_object_are_under_way_and_never_three() {
 
     let peak = AtomicUsize::new(0);
     let watch = bucket.wait_until(|now| {
-        peak.fetch_max(parts_under_way(now), Ordering::Relaxed);
+        peak.fetch_max(parts_in_progress(now), Ordering::Relaxed);
         !now.objects().is_empty()
     });
     tokio::join!(keep(lane.session(), "a.mp4", &content), watch);

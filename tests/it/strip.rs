@@ -15,7 +15,7 @@ use crate::{
 /// Size of a bucket's first part.
 const PART: usize = 7 * MIB;
 /// A location as Android's cameras write it.
-const PLACE: &[u8] = b"+27.2939+112.6932/";
+const GEO: &[u8] = b"+27.2939+112.6932/";
 
 fn boxed(kind: &[u8; 4], parts: &[&[u8]]) -> Vec<u8> {
     let payload = parts.concat();
@@ -28,10 +28,10 @@ fn media(bytes: usize) -> Vec<u8> {
 }
 
 fn user_data() -> Vec<u8> {
-    boxed(b"udta", &[&boxed(b"\xA9xyz", &[b"\0\x12\x15\xC7", PLACE])])
+    boxed(b"udta", &[&boxed(b"\xA9xyz", &[b"\0\x12\x15\xC7", GEO])])
 }
 
-fn picture_track() -> Vec<u8> {
+fn image_track() -> Vec<u8> {
     let sides = [64_u32 << 16, 48 << 16].map(u32::to_be_bytes).concat();
     let tkhd = boxed(b"tkhd", &[&[0, 0, 0, 1], &[0; 72], &sides]);
     let hdlr = boxed(b"hdlr", &[&[0; 8], b"vide", &[0; 12]]);
@@ -57,8 +57,8 @@ fn video(at: usize, boxes: &[&[u8]]) -> Vec<u8> {
     [start(), media, boxed(b"moov", boxes)].concat()
 }
 
-fn with_place(at: usize) -> Vec<u8> {
-    video(at, &[&picture_track(), &user_data()])
+fn with_geo(at: usize) -> Vec<u8> {
+    video(at, &[&image_track(), &user_data()])
 }
 
 /// Returns the expected file: each of these boxes free space, the one at the end blank.
@@ -95,7 +95,7 @@ async fn a_place_is_overwritten_wherever_its_film_is_cut_into_parts() {
     for lane in Lane::each(&[]).await {
         let around_parts = [PART - 200, 8 * MIB - 230, 14 * MIB - 180, 20 * MIB];
         for at in [1_000, 512 * 1024 - 150].into_iter().chain(around_parts) {
-            let file = with_place(at);
+            let file = with_geo(at);
             let (item, bytes) = stored(&lane, &file).await;
             let about = format!("{} {at}", lane.kind());
             assert_same(&bytes, &stripped(&file, b"\xA9xyz"), &about);
@@ -121,7 +121,7 @@ async fn an_edit_reaches_back_a_mebibyte_across_parts() {
 #[tokio::test]
 async fn what_tells_no_place_stays_byte_for_byte() {
     for lane in Lane::each(&[]).await {
-        let video = video(9 * MIB, &[&picture_track()]);
+        let video = video(9 * MIB, &[&image_track()]);
         for file in [video.as_slice(), crate::support::PNG] {
             let (item, bytes) = stored(&lane, file).await;
             assert_eq!((bytes.as_slice(), &item["geo"]), (file, &json!("none")));
@@ -134,7 +134,7 @@ async fn what_tells_no_place_stays_byte_for_byte() {
 #[tokio::test]
 async fn stripping_can_be_switched_off() {
     for lane in Lane::each(&[("UPLOAD_STRIP", "off")]).await {
-        let file = with_place(9 * MIB);
+        let file = with_geo(9 * MIB);
         let (item, bytes) = stored(&lane, &file).await;
         assert_same(&bytes, &file, lane.kind());
         assert_eq!(item.get("geo"), None);
@@ -153,7 +153,7 @@ async fn in_strict_mode_a_file_that_may_tell_a_place_is_refused_and_gone() {
             upload(&lane, &file).await.assert_refused("location_kept");
         }
         lane.assert_holds(&[]);
-        let (removed, _) = stored(&lane, &with_place(1_000)).await;
+        let (removed, _) = stored(&lane, &with_geo(1_000)).await;
         assert_eq!(removed["geo"], "removed");
         let (text, _) = stored(&lane, b"a text").await;
         assert_eq!(text["kind"], "document");
@@ -166,7 +166,7 @@ async fn the_hash_is_that_of_the_stored_bytes() {
     for lane in Lane::each(&hashed).await {
         for at in [1_000, 512 * 1024 - 150, 3 * MIB, PART - 200, 20 * MIB] {
             let telemetry = video(at, &[&telemetry_track(MIB - 200)]);
-            for file in [with_place(at), telemetry, b"a text".to_vec()] {
+            for file in [with_geo(at), telemetry, b"a text".to_vec()] {
                 let (item, bytes) = stored(&lane, &file).await;
                 assert_eq!(item["sha256"], sha256_hex(&bytes), "{} {at}", lane.kind());
             }
@@ -179,7 +179,7 @@ async fn the_hash_is_that_of_the_stored_bytes() {
 #[tokio::test]
 async fn the_keys_of_an_item_stand_in_their_order() {
     let lane = Lane::disk(&[("UPLOAD_SHA256", "on")]);
-    let reply = upload(&lane, &with_place(1_000)).await;
+    let reply = upload(&lane, &with_geo(1_000)).await;
     let text = String::from_utf8(reply.body.to_vec()).unwrap();
     let keys = ["recall_token", "kind", "width", "height", "geo", "sha256"];
     let places = keys.map(|key| text.find(&format!("\"{key}\":")).expect(key));
@@ -214,7 +214,7 @@ async fn stored_directly(lane: &Lane, name: &str, file: &[u8]) -> (Value, Vec<u8
 async fn a_direct_upload_is_stripped_as_one_through_the_program() {
     for lane in Lane::each(&[("UPLOAD_SHA256", "on")]).await {
         for at in [1_000, PART - 200, 20 * MIB, 32 * MIB - 1_000] {
-            let file = with_place(at);
+            let file = with_geo(at);
             let (item, bytes, _) = stored_directly(&lane, "a.mp4", &file).await;
             let about = format!("{} {at}", lane.kind());
             assert_same(&bytes, &stripped(&file, b"\xA9xyz"), &about);
@@ -231,10 +231,10 @@ async fn a_direct_upload_is_stripped_as_one_through_the_program() {
 async fn of_a_large_film_only_what_is_overwritten_passes_through() {
     for lane in Lane::buckets(&[]).await {
         let long = boxed(b"free", &[&vec![0; 2 * MIB]]);
-        let long_last = video(36 * MIB, &[&picture_track(), &long, &user_data()]);
-        let moov = boxed(b"moov", &[&picture_track(), &user_data()]);
+        let long_last = video(36 * MIB, &[&image_track(), &long, &user_data()]);
+        let moov = boxed(b"moov", &[&image_track(), &user_data()]);
         for (about, file) in [
-            ("moov last", with_place(40 * MIB)),
+            ("moov last", with_geo(40 * MIB)),
             ("moov last and long", long_last),
             ("moov first", [start(), moov, media(40 * MIB)].concat()),
         ] {
@@ -288,7 +288,7 @@ async fn what_is_too_large_to_be_read_says_so() {
 async fn with_stripping_off_the_bucket_copies_and_facts_are_told_all_the_same() {
     for lane in Lane::buckets(&[("UPLOAD_STRIP", "off")]).await {
         for at in [20_000, 20 * MIB, 40 * MIB] {
-            let file = with_place(at);
+            let file = with_geo(at);
             let received = bytes_through(&lane);
             let (item, bytes, reads) = stored_directly(&lane, "a.mp4", &file).await;
             assert_same(&bytes, &file, lane.kind());
@@ -307,7 +307,7 @@ async fn a_large_film_that_is_swapped_while_it_is_edited_is_judged_again() {
         let bucket = lane.bucket();
         bucket.fail(on, Fault::Slow(Duration::ZERO), fine);
         bucket.fail(on, Fault::SwapFirst(b"<html><script>"), 1);
-        let (reply, _) = completed(&lane, "a.mp4", &with_place(40 * MIB)).await;
+        let (reply, _) = completed(&lane, "a.mp4", &with_geo(40 * MIB)).await;
         reply.assert_refused("type_refused");
         lane.assert_holds(&[]);
     }

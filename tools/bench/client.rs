@@ -45,7 +45,7 @@ pub(crate) struct Payload {
 impl Payload {
     /// Builds an image of `size` bytes.
     pub(crate) fn with_size(size: usize) -> Self {
-        Self::form("photo.png", picture(size), size)
+        Self::form("photo.png", image(size), size)
     }
 
     /// Builds a request without a body.
@@ -94,7 +94,7 @@ impl Payload {
         self.chunks.concat()
     }
 
-    fn body(&self) -> Sending {
+    fn body(&self) -> Chunks {
         let frames = self.chunks.iter().map(|chunk| Frame::data(chunk.clone()));
         let frames: Vec<_> = frames.map(Ok).collect();
         StreamBody::new(stream::iter(frames))
@@ -102,16 +102,16 @@ impl Payload {
 }
 
 /// One transmission of a [`Payload`].
-type Sending = StreamBody<stream::Iter<std::vec::IntoIter<Result<Frame<Bytes>, Infallible>>>>;
+type Chunks = StreamBody<stream::Iter<std::vec::IntoIter<Result<Frame<Bytes>, Infallible>>>>;
 
 /// Returns a PNG header, then bytes without a pattern. A large one shares its chunks.
-fn picture(size: usize) -> Vec<Bytes> {
-    const BEGINNING: &[u8] = include_bytes!("../../tests/media/rgb.png");
+fn image(size: usize) -> Vec<Bytes> {
+    const PNG: &[u8] = include_bytes!("../../tests/media/rgb.png");
     let mut noise = vec![0; CHUNK.min(size)];
     fastrand::Rng::with_seed(1).fill(&mut noise);
     let noise = Bytes::from(noise);
     let mut first = noise.to_vec();
-    for (byte, png) in first.iter_mut().zip(BEGINNING) {
+    for (byte, png) in first.iter_mut().zip(PNG) {
         *byte = *png;
     }
     let rest = (first.len()..size).step_by(CHUNK);
@@ -202,7 +202,7 @@ impl Payload {
         Ok(done)
     }
 
-    async fn send(&self, to: SocketAddr, connection: &mut SendRequest<Sending>) -> io::Result<()> {
+    async fn send(&self, to: SocketAddr, connection: &mut SendRequest<Chunks>) -> io::Result<()> {
         let request = Request::builder()
             .method(self.method.clone())
             .uri(&*self.path)
@@ -230,7 +230,7 @@ impl Payload {
     }
 }
 
-async fn connect(to: SocketAddr) -> io::Result<SendRequest<Sending>> {
+async fn connect(to: SocketAddr) -> io::Result<SendRequest<Chunks>> {
     let stream = TcpStream::connect(to).await?;
     stream.set_nodelay(true)?;
     let connected = handshake(TokioIo::new(stream)).await;

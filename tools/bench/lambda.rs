@@ -27,12 +27,12 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 pub(crate) struct RuntimeApi {
     pub(crate) address: SocketAddr,
     events: tokio::sync::mpsc::UnboundedSender<Bytes>,
-    seen: mpsc::Receiver<(Instant, Seen)>,
+    calls: mpsc::Receiver<(Instant, Call)>,
 }
 
 /// A request of the function to the runtime API.
 #[derive(Debug)]
-enum Seen {
+enum Call {
     /// The function requested an event.
     Asked,
     /// The function answered one; `Err` contains a response other than 200.
@@ -42,10 +42,10 @@ enum Seen {
 impl RuntimeApi {
     pub(crate) fn start() -> io::Result<Self> {
         let (events, queued) = tokio::sync::mpsc::unbounded_channel();
-        let (tell, seen) = mpsc::channel();
+        let (sender, calls) = mpsc::channel();
         let shared = Arc::new(Shared {
             queued: Mutex::new(queued),
-            tell,
+            sender,
         });
         let address = listen("runtime-api", move |stream| {
             let shared = Arc::clone(&shared);
@@ -54,14 +54,14 @@ impl RuntimeApi {
         Ok(Self {
             address,
             events,
-            seen,
+            calls,
         })
     }
 
     /// Waits until the function requests an event, and returns the time.
     pub(crate) fn asked(&self) -> io::Result<Instant> {
-        match self.next_seen()? {
-            (at, Seen::Asked) => Ok(at),
+        match self.next_call()? {
+            (at, Call::Asked) => Ok(at),
             (_, other) => Err(io::Error::other(format!("{other:?} before it was asked"))),
         }
     }
@@ -73,7 +73,7 @@ impl RuntimeApi {
         self.events
             .send(event.clone())
             .map_err(|_| io::Error::other("the runtime API is gone"))?;
-        let (answered, Seen::Answered(outcome)) = self.next_seen()? else {
+        let (answered, Call::Answered(outcome)) = self.next_call()? else {
             return Err(io::Error::other("asked again without an answer"));
         };
         outcome.map_err(io::Error::other)?;
@@ -81,8 +81,8 @@ impl RuntimeApi {
         Ok(answered - handed_over)
     }
 
-    fn next_seen(&self) -> io::Result<(Instant, Seen)> {
-        self.seen.recv_timeout(TIMEOUT).map_err(io::Error::other)
+    fn next_call(&self) -> io::Result<(Instant, Call)> {
+        self.calls.recv_timeout(TIMEOUT).map_err(io::Error::other)
     }
 }
 
@@ -99,7 +99,7 @@ pub(crate) fn event(form: &Payload) -> io::Result<Bytes> {
 
 struct Shared {
     queued: Mutex<tokio::sync::mpsc::UnboundedReceiver<Bytes>>,
-    tell: mpsc::Sender<(Instant, Seen)>,
+    sender: mpsc::Sender<(Instant, Call)>,
 }
 
 impl Shared {
@@ -114,13 +114,13 @@ impl Shared {
         };
         let text = || String::from_utf8_lossy(&body).into_owned();
         let is_200 = succeeded && text().contains(r#""statusCode":200"#);
-        self.tell(Seen::Answered(if is_200 { Ok(()) } else { Err(text()) }));
+        self.report(Call::Answered(if is_200 { Ok(()) } else { Err(text()) }));
         let response = Response::builder().status(StatusCode::ACCEPTED);
         response.body(Full::default()).expect("a response")
     }
 
     async fn next(&self) -> Response<Full<Bytes>> {
-        self.tell(Seen::Asked);
+        self.report(Call::Asked);
         let event = self.queued.lock().await.recv().await.unwrap_or_default();
         let deadline = SystemTime::now() + TIMEOUT;
         let deadline = deadline.duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -135,8 +135,8 @@ impl Shared {
             .expect("a response")
     }
 
-    fn tell(&self, seen: Seen) {
+    fn report(&self, call: Call) {
         // The receiver is dropped once the measurement is over.
-        let _ = self.tell.send((Instant::now(), seen));
+        let _ = self.sender.send((Instant::now(), call));
     }
 }

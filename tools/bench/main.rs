@@ -42,7 +42,7 @@ const LARGEST_IN_AN_EVENT: usize = 4_400_000;
 const CLIENTS: usize = 16;
 /// Signs the URL of a private file.
 const SECRET: &str = "only the function knows this";
-const PICTURE: &str = "images/20250417/1744866732481_20f90b51544f.png";
+const IMAGE_KEY: &str = "images/20250417/1744866732481_20f90b51544f.png";
 /// Turns into which a row's uploads are split.
 const TURNS: u64 = 5;
 
@@ -184,19 +184,19 @@ impl Bench {
     fn small(&self) -> Measured {
         let (what, to_reach) = ("100 KB, 16 clients", "CPU ≤ 1.6 × floor");
         let payload = Payload::with_size(SMALL);
-        self.beside(Kind::Plain, what, to_reach, &payload, CLIENTS, 20_000)
+        self.compare(Kind::Plain, what, to_reach, &payload, CLIENTS, 20_000)
     }
 
     fn medium(&self) -> Measured {
         let (what, to_reach) = ("4 MB, 16 clients", "CPU ≤ 1.1 × floor");
         let payload = Payload::with_size(MEDIUM);
-        self.beside(Kind::Keeping, what, to_reach, &payload, CLIENTS, 1_000)
+        self.compare(Kind::Keeping, what, to_reach, &payload, CLIENTS, 1_000)
     }
 
     fn large(&self) -> Measured {
         let (what, to_reach) = ("100 MB, one after the other", "CPU ≤ 1.35 × floor");
         let payload = Payload::with_size(LARGE);
-        self.beside(Kind::Keeping, what, to_reach, &payload, 1, 30)
+        self.compare(Kind::Keeping, what, to_reach, &payload, 1, 30)
     }
 
     /// Measures the files of the command line.
@@ -205,13 +205,13 @@ impl Bench {
         for path in &self.options.files {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             let (what, payload) = (format!("{name}, 16 clients"), Payload::read_file(path)?);
-            lines.extend(self.beside(Kind::Keeping, &what, "", &payload, CLIENTS, 2_000)?);
+            lines.extend(self.compare(Kind::Keeping, &what, "", &payload, CLIENTS, 2_000)?);
         }
         Ok(lines)
     }
 
     /// Measures uploads to the program, and to its floor: the other build if one is given, else a relay.
-    fn beside(
+    fn compare(
         &self,
         relay: Kind,
         what: &str,
@@ -249,7 +249,7 @@ impl Bench {
             ("UPLOAD_SIGNING_SECRET", SECRET.to_owned()),
         ];
         let server = Server::start_build(self, &self.options.binary, &self.sink, private)?;
-        let path = format!("/f/{}/{PICTURE}", signature(PICTURE));
+        let path = format!("/f/{}/{IMAGE_KEY}", signature(IMAGE_KEY));
         let [file, healthz] = [Payload::get(&path), Payload::get("/healthz")];
         let loads = [(&server, &file), (&server, &healthz)];
         let [redirect, bare] = self.alternate(loads, CLIENTS, 100_000)?;
