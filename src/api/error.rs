@@ -172,7 +172,7 @@ impl Error {
                 .english("The method is not allowed at this address"),
             Self::HostInvalid => row(400, "host_invalid")
                 .chinese("请求的 Host 不合法")
-                .english("The Host header stands twice or names a user"),
+                .english("The Host header is sent twice or names a user"),
             // Clients compare the Chinese texts of these four literally.
             Self::TokenMissing => row(401, "token_missing")
                 .chinese("您没有权限访问即时通讯接口")
@@ -243,7 +243,7 @@ impl Error {
             Self::RangeNotSatisfiable { size } => row(416, "range_not_satisfiable")
                 .chinese("请求的范围超出了文件的长度")
                 .english(format!(
-                    "The range begins behind the end of the file, which has {size} bytes"
+                    "The range begins beyond the end of the file, which has {size} bytes"
                 )),
             Self::Upload(upload::Error::Empty) => upload_row(400, "file_empty")
                 .chinese("文件是空的")

@@ -25,7 +25,7 @@ file_empty | 400 | 上传失败: 文件是空的 | Upload failed: the file is em
 file_missing | 400 | 上传失败: 请选择要上传的文件 | Upload failed: the form holds no file
 folder_invalid | 400 | 上传失败: 目录名不合法 | Upload failed: the folder's name is not allowed
 guest_denied | 403 | 您没有权限访问，请先注册或登录 | Guests may not upload: register or log in first
-host_invalid | 400 | 请求的 Host 不合法 | The Host header stands twice or names a user
+host_invalid | 400 | 请求的 Host 不合法 | The Host header is sent twice or names a user
 internal | 500 | 上传失败: 服务器内部错误 | Upload failed: an error inside the server
 location_kept | 415 | 上传失败: 文件可能含有无法清除的位置信息 | Upload failed: the file may hold a location that cannot be removed
 method_not_allowed | 405 | 不支持的请求方法 | The method is not allowed at this address
@@ -33,7 +33,7 @@ not_found | 404 | 请求的地址不存在 | Nothing is at this address
 not_multipart | 415 | 上传失败: 请求类型必须是 multipart/form-data | Upload failed: the Content-Type must be multipart/form-data
 parameter_invalid | 400 | 上传失败: 参数 {} 不正确 | Upload failed: parameter {} is missing or not valid
 part_too_small | 400 | 上传失败: 除最后一块外，每块不能小于存储桶的下限（S3 为 5 MiB，OSS 为 100 KiB） | Upload failed: a part other than the last is smaller than the bucket takes (S3: 5 MiB, OSS: 100 KiB)
-range_not_satisfiable | 416 | 请求的范围超出了文件的长度 | The range begins behind the end of the file, which has {} bytes
+range_not_satisfiable | 416 | 请求的范围超出了文件的长度 | The range begins beyond the end of the file, which has {} bytes
 recall_expired | 400 | 消息超过{}，不能撤回 | The file was sent more than {} ago and cannot be recalled
 store_refused | 502 | 上传失败: 存储服务拒绝了请求 | Upload failed: the storage service refused the request
 store_timeout | 504 | 上传失败: 存储超时，请稍后重试 | Upload failed: the storage service took too long, try again later

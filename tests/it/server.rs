@@ -426,7 +426,7 @@ fn private_files_without_a_signing_secret_stop_the_start() {
         let mut process = Process::start(&owned(vars));
         assert_eq!(process.wait(), Some(2));
         process.line_with(
-            "UPLOAD_SIGNING_SECRET is not set: expected a secret of its own for UPLOAD_READ=signed",
+            "UPLOAD_SIGNING_SECRET is not set: expected a secret for UPLOAD_READ=signed",
         );
         assert!(!process.lines().join("").contains(jwt));
     }

@@ -130,7 +130,7 @@ impl Reader {
         Poll::Ready(match ready!(self.source.poll_refill(cx)) {
             Ok(true) if self.unparsed < MAX_UNPARSED => Ok(()),
             Ok(true) => Err(ReadError::malformed(
-                "a part's headers, or what stands before them, are too long",
+                "a part's headers, or the bytes before them, are too long",
             )),
             Ok(false) if self.has_preamble => Err(ReadError::malformed("broken boundaries")),
             Ok(false) => Err(ReadError::Truncated),

@@ -8,7 +8,7 @@ use crate::{
 };
 
 const BROKEN: &str = "body_malformed broken boundaries";
-const TOO_LONG: &str = "body_malformed a part's headers, or what stands before them, are too long";
+const TOO_LONG: &str = "body_malformed a part's headers, or the bytes before them, are too long";
 const BOUNDARY: &str = "------WebKitFormBoundaryabc123";
 
 pub(super) fn cases() -> Vec<Case> {
