@@ -20,7 +20,7 @@ use chrono::{DateTime, Utc};
 use futures_util::{Stream, stream};
 
 use super::{
-    Error, Putting, Settings, Stored, content_headers, judge,
+    Error, Settings, Stored, Transfer, content_headers, judge,
     media::{self, Edit, Facts, Geo, HEAD_BYTES, Kind, Kinds, Media, Report, Rules, Strip, Watch},
     naming::Folder,
 };
@@ -40,7 +40,7 @@ const FIRST_PIECE_BYTES: usize = 64 * 1024;
 const MAX_READS: usize = 10;
 
 /// Attempts at a file that is replaced while it is being completed.
-const MAX_LOOKS: usize = 3;
+const MAX_ATTEMPTS: usize = 3;
 
 /// A file that a client was allowed to put into the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,7 +82,7 @@ async fn run(
 ) -> Result<Stored, Error> {
     let start = Instant::now();
     let from = ObjectKey::pending(&pending.stem);
-    for _ in 0..MAX_LOOKS {
+    for _ in 0..MAX_ATTEMPTS {
         let (before, seen) = tokio::join!(
             find(session, folder, &pending),
             session.look(&from, HEAD_BYTES)
@@ -99,7 +99,7 @@ async fn run(
             session.discard(&from).await;
             return published_before(session, pending, found, start).await;
         }
-        let taking = Taking {
+        let attempt = Attempt {
             settings,
             session,
             folder,
@@ -107,7 +107,7 @@ async fn run(
             from: &from,
             seen: &seen,
         };
-        let taken = taking.run().await;
+        let taken = attempt.run().await;
         match &taken {
             // Another file than the one judged stands there now, or none.
             Err(Error::Incomplete) => continue,
@@ -129,7 +129,7 @@ async fn run(
 }
 
 /// One attempt to take a file to its key.
-struct Taking<'t> {
+struct Attempt<'t> {
     settings: &'t Settings,
     session: &'t Session,
     folder: &'t Folder,
@@ -138,7 +138,7 @@ struct Taking<'t> {
     seen: &'t Seen,
 }
 
-impl Taking<'_> {
+impl Attempt<'_> {
     /// `None` when the file was published before; [`Error::Incomplete`] when another one is there than
     /// was seen.
     async fn run(&self) -> Result<Option<Stored>, Error> {
@@ -150,16 +150,16 @@ impl Taking<'_> {
         if self.passes_through() {
             return self.store_again(watch).await;
         }
-        let is_picture = watch.media().is_some_and(|it| it.kind == Kind::Image);
-        if !is_picture || self.settings.strip == Strip::Off {
+        let is_image = watch.media().is_some_and(|it| it.kind == Kind::Image);
+        if !is_image || self.settings.strip == Strip::Off {
             return self.copy(watch, None).await;
         }
         // Where in a picture metadata stands is known only when all of it has passed.
-        let without = Settings {
+        let unstripped = Settings {
             strip: Strip::Off,
             ..*self.settings
         };
-        let watch = judge(&without, &self.seen.head, &self.pending.name)?;
+        let watch = judge(&unstripped, &self.seen.head, &self.pending.name)?;
         self.copy(watch, Some(Geo::Kept)).await
     }
 
@@ -177,10 +177,10 @@ impl Taking<'_> {
         let writer = self.session.publisher(self.seen.size);
         let key = |media| self.key(media);
         let (name, created) = (&self.pending.name, self.pending.created()?);
-        let putting = Putting::new(self.settings, name, created, key, writer);
+        let transfer = Transfer::new(self.settings, name, created, key, writer);
         let rest = pin!(self.rest());
         let put = async {
-            let (stored, kept) = putting.run(watch, self.seen.head.clone(), rest).await?;
+            let (stored, kept) = transfer.run(watch, self.seen.head.clone(), rest).await?;
             self.session.keep(vec![kept]).await?;
             Ok(stored)
         };
@@ -214,7 +214,7 @@ impl Taking<'_> {
     async fn copy(&self, watch: Watch, geo: Option<Geo>) -> Result<Option<Stored>, Error> {
         let mut edits = Vec::new();
         let (media, mut report) =
-            look_into(self.session, self.from, self.seen, watch, &mut edits).await?;
+            walk_ranges(self.session, self.from, self.seen, watch, &mut edits).await?;
         report.geo = geo.unwrap_or(report.geo);
         self.settings.admit(media.kind, report.geo)?;
         let key = self.key(media);
@@ -226,7 +226,7 @@ impl Taking<'_> {
                 key,
                 media,
                 facts: report.facts,
-                geo: self.settings.looks_into(media.kind).then_some(report.geo),
+                geo: self.settings.is_searched(media.kind).then_some(report.geo),
                 size: self.seen.size,
                 name: self.pending.name.clone(),
                 created: self.pending.created()?,
@@ -241,7 +241,7 @@ impl Taking<'_> {
 }
 
 /// Looks into a file by a few reads: at its beginning, and where the walk through it goes on.
-async fn look_into(
+async fn walk_ranges(
     session: &Session,
     key: &ObjectKey,
     seen: &Seen,
@@ -315,7 +315,7 @@ async fn facts_of_stored(session: &Session, key: &ObjectKey) -> Facts {
         let seen = session.look(key, HEAD_BYTES).await?;
         let seen = seen.ok_or(Error::Incomplete)?;
         let watch = media::judge(&seen.head, key.as_str(), RULES)?;
-        look_into(session, key, &seen, watch, &mut Vec::new()).await
+        walk_ranges(session, key, &seen, watch, &mut Vec::new()).await
     };
     match looked.await {
         Ok((_, report)) => report.facts,

@@ -123,12 +123,12 @@ pub async fn receive(
     let stem = naming::stem(created, settings.utc_offset, Uuid::new_v4());
     let key = |media: Media| ObjectKey::for_file(folder, &stem, &media.extension);
     let writer = session.writer(file.at_most);
-    let putting = Putting::new(settings, &name, created, key, writer);
-    putting.run(watch, head, file.content).await
+    let transfer = Transfer::new(settings, &name, created, key, writer);
+    transfer.run(watch, head, file.content).await
 }
 
 /// A file on its way into the store: judged, and edited, while it passes.
-struct Putting<'p, K> {
+struct Transfer<'p, K> {
     settings: &'p Settings,
     name: &'p str,
     created: DateTime<Utc>,
@@ -141,7 +141,7 @@ struct Putting<'p, K> {
     store_time: Duration,
 }
 
-impl<'p, K: Fn(Media) -> ObjectKey> Putting<'p, K> {
+impl<'p, K: Fn(Media) -> ObjectKey> Transfer<'p, K> {
     fn new(
         settings: &'p Settings,
         name: &'p str,
@@ -224,7 +224,7 @@ impl<'p, K: Fn(Media) -> ObjectKey> Putting<'p, K> {
             key: (self.key)(media),
             media,
             facts: report.facts,
-            geo: self.settings.looks_into(media.kind).then_some(report.geo),
+            geo: self.settings.is_searched(media.kind).then_some(report.geo),
             size: self.size,
             name: self.name.to_owned(),
             created: self.created,
@@ -254,17 +254,17 @@ impl<'p, K: Fn(Media) -> ObjectKey> Putting<'p, K> {
 
 impl Settings {
     /// Whether files of this kind are searched for a location.
-    fn looks_into(&self, kind: Kind) -> bool {
+    fn is_searched(&self, kind: Kind) -> bool {
         self.strip != Strip::Off && matches!(kind, Kind::Image | Kind::Video | Kind::Audio)
     }
 
     /// In strict mode, refuses a file that may contain a location.
     fn admit(&self, kind: Kind, geo: Geo) -> Result<(), Error> {
-        let may_tell = match kind {
+        let may_have_location = match kind {
             Kind::File => true,
-            kind => self.looks_into(kind) && geo == Geo::Kept,
+            kind => self.is_searched(kind) && geo == Geo::Kept,
         };
-        if self.is_strict && may_tell {
+        if self.is_strict && may_have_location {
             Err(Error::LocationKept)
         } else {
             Ok(())
@@ -304,9 +304,9 @@ async fn read_head(content: &mut ByteStream<'_>) -> Result<Bytes, ReadError> {
 /// Documents are for saving, under the client's name for them: shown from the bucket's address they
 /// could run as its pages.
 fn content_headers(media: Media, name: &str) -> ContentHeaders {
-    let is_for_saving = matches!(media.kind, Kind::Document | Kind::File);
+    let is_attachment = matches!(media.kind, Kind::Document | Kind::File);
     ContentHeaders {
         content_type: HeaderValue::from_static(media.mime),
-        disposition: is_for_saving.then(|| naming::attachment(name)),
+        disposition: is_attachment.then(|| naming::attachment(name)),
     }
 }

@@ -11,7 +11,7 @@ use super::format::Format;
 pub(super) enum Found {
     Is(Format),
     /// Its first frame stands so many bytes further on, or behind them.
-    Behind(usize),
+    After(usize),
 }
 
 /// Looks for a first frame at the start of `bytes`, or behind a tag there. `is_whole` says that the
@@ -25,17 +25,17 @@ pub(super) fn detect(bytes: &[u8], is_whole: bool) -> Option<Found> {
 
 /// Looks for a first frame anywhere in `bytes`, which follow a tag: taggers leave debris, and tell
 /// wrong lengths.
-pub(super) fn detect_behind_tag(bytes: &[u8], is_whole: bool) -> Option<Found> {
+pub(super) fn detect_after_tag(bytes: &[u8], is_whole: bool) -> Option<Found> {
     // A frame that begins further in may end, with those that must follow it, in what comes next.
     const OVERLAP: usize = 8 * 1024;
     match tagged(bytes, is_whole) {
-        Some(Found::Behind(0)) => Some(Found::Behind(bytes.len().saturating_sub(OVERLAP).max(1))),
+        Some(Found::After(0)) => Some(Found::After(bytes.len().saturating_sub(OVERLAP).max(1))),
         found => found,
     }
 }
 
 /// A sound that begins within a frame, as those do that were cut out of a broadcast.
-pub(super) fn behind_junk(bytes: &[u8]) -> Option<Format> {
+pub(super) fn after_junk(bytes: &[u8]) -> Option<Format> {
     let starts = memchr::memchr_iter(0xFF, bytes).filter_map(|at| bytes.get(at..));
     starts.filter_map(frames).next()
 }
@@ -44,9 +44,9 @@ fn bare(head: &[u8]) -> Option<Format> {
     if flac(head) {
         return Some(Format::Flac);
     }
-    let is_amr = |start: &[u8], bytes_of| {
+    let is_amr = |start: &[u8], frame_bytes| {
         let frames = head.strip_prefix(start);
-        frames.is_some_and(|frames| frames_follow(frames, bytes_of))
+        frames.is_some_and(|frames| frames_follow(frames, frame_bytes))
     };
     let is_either = || is_amr(b"#!AMR\n", amr_bytes) || is_amr(b"#!AMR-WB\n", amr_wb_bytes);
     frames(head).or_else(|| is_either().then_some(Format::Amr))
@@ -61,15 +61,15 @@ fn frames(bytes: &[u8]) -> Option<Format> {
 }
 
 /// Whether `bytes` begin with a whole frame, and with several of them where they are long
-/// enough. `bytes_of` tells the length of the frame at the start of a slice.
-fn frames_follow(bytes: &[u8], bytes_of: fn(&[u8]) -> Option<usize>) -> bool {
+/// enough. `frame_bytes` tells the length of the frame at the start of a slice.
+fn frames_follow(bytes: &[u8], frame_bytes: fn(&[u8]) -> Option<usize>) -> bool {
     const FRAMES: usize = 4;
     const LONGEST_HEADER: usize = 7;
-    let Some(mut rest) = bytes_of(bytes).and_then(|first| bytes.get(first..)) else {
+    let Some(mut rest) = frame_bytes(bytes).and_then(|first| bytes.get(first..)) else {
         return false;
     };
     for _ in 1..FRAMES {
-        let Some(next) = bytes_of(rest) else {
+        let Some(next) = frame_bytes(rest) else {
             return rest.len() < LONGEST_HEADER || has_trailing_tag(rest);
         };
         let Some(after) = rest.get(next..) else {
@@ -231,7 +231,7 @@ fn tagged(bytes: &[u8], is_whole: bool) -> Option<Found> {
     let zeros = rest.iter().take_while(|byte| **byte == 0).count();
     let rest = rest.get(zeros..).unwrap_or_default();
     bare(rest)
-        .or_else(|| behind_junk(rest))
+        .or_else(|| after_junk(rest))
         .map(Found::Is)
-        .or_else(|| (!is_whole).then_some(Found::Behind(at + zeros)))
+        .or_else(|| (!is_whole).then_some(Found::After(at + zeros)))
 }

@@ -81,12 +81,12 @@ formats! {
     M4v = "m4v", "mp4";
     Mov = "mov";
     ThreeGp = "3gp", "mp4";
-    ThreeGpSound = "3ga", "m4a";
+    ThreeGpAudio = "3ga", "m4a";
     Webm = "webm";
-    WebmSound = "weba";
+    WebmAudio = "weba";
     Avi = "avi";
     Mkv = "mkv";
-    MkvSound = "mka";
+    MkvAudio = "mka";
     Mp3 = "mp3";
     M4a = "m4a";
     Aac = "aac";

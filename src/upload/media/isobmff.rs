@@ -78,25 +78,25 @@ fn branded(head: &[u8], ftyp_bytes: u64, claimed: &str) -> Option<Format> {
 /// Decides between the major brand, which may be generic or unknown, and the compatible ones.
 fn settle(major: Option<Format>, compatible: &[Format]) -> Option<Format> {
     let listed = |format| compatible.contains(&format).then_some(format);
-    let picture = || listed(Format::Avif).or_else(|| listed(Format::Heic));
+    let image = || listed(Format::Avif).or_else(|| listed(Format::Heic));
     match major {
         // `mif1` says "some picture"; which, the others say.
-        Some(Format::Heif) => picture().or(major),
+        Some(Format::Heif) => image().or(major),
         Some(_) => major,
-        None => picture().or_else(|| compatible.first().copied()),
+        None => image().or_else(|| compatible.first().copied()),
     }
 }
 
 /// Corrects a film's format by its tracks: recorders write sound alone under a film's brand.
 /// Where the tracks stand behind the media, the client's name tells.
 fn with_tracks(format: Format, tracks: Option<Tracks>, claimed: &str) -> Format {
-    let is_sound = match tracks {
-        Some(tracks) => tracks.sound && !tracks.picture,
+    let is_audio_only = match tracks {
+        Some(tracks) => tracks.has_audio && !tracks.has_video,
         None => matches!(format, Format::Mp4 | Format::ThreeGp) && is_audio(claimed),
     };
     match format {
-        Format::Mp4 | Format::M4v | Format::Mov if is_sound => Format::M4a,
-        Format::ThreeGp if is_sound => Format::ThreeGpSound,
+        Format::Mp4 | Format::M4v | Format::Mov if is_audio_only => Format::M4a,
+        Format::ThreeGp if is_audio_only => Format::ThreeGpAudio,
         _ => format,
     }
 }
@@ -104,8 +104,8 @@ fn with_tracks(format: Format, tracks: Option<Tracks>, claimed: &str) -> Format 
 /// The kinds of tracks that a movie has.
 #[derive(Default)]
 struct Tracks {
-    picture: bool,
-    sound: bool,
+    has_video: bool,
+    has_audio: bool,
 }
 
 impl Tracks {
@@ -116,8 +116,8 @@ impl Tracks {
         for (_, track) in children(movie).filter(|(kind, _)| kind == b"trak") {
             let handler = child(track, *b"mdia").and_then(|media| child(media, *b"hdlr"));
             match handler.and_then(|handler| fourcc(handler, 8)) {
-                Some([b'v', b'i', b'd', b'e']) => tracks.picture = true,
-                Some([b's', b'o', b'u', b'n']) => tracks.sound = true,
+                Some([b'v', b'i', b'd', b'e']) => tracks.has_video = true,
+                Some([b's', b'o', b'u', b'n']) => tracks.has_audio = true,
                 _ => {}
             }
         }

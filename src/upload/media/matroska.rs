@@ -31,12 +31,12 @@ pub(super) fn detect(head: &[u8]) -> Option<Format> {
     if !matches!(next, SEGMENT | VOID) {
         return None;
     }
-    let is_sound = is_sound_alone(head, header_ends).unwrap_or(false);
-    match (doc_type(header.data(head)?)?, is_sound) {
+    let is_audio = is_audio_only(head, header_ends).unwrap_or(false);
+    match (doc_type(header.data(head)?)?, is_audio) {
         (b"webm", false) => Some(Format::Webm),
-        (b"webm", true) => Some(Format::WebmSound),
+        (b"webm", true) => Some(Format::WebmAudio),
         (b"matroska", false) => Some(Format::Mkv),
-        (b"matroska", true) => Some(Format::MkvSound),
+        (b"matroska", true) => Some(Format::MkvAudio),
         _ => None,
     }
 }
@@ -49,9 +49,9 @@ fn doc_type(fields: &[u8]) -> Option<&[u8]> {
 
 /// Whether the file has tracks and none of them is a picture; `None` when they are not within the
 /// head as a whole.
-fn is_sound_alone(head: &[u8], mut at: usize) -> Option<bool> {
-    const PICTURE: &[u8] = &[1];
-    const SOUND: &[u8] = &[2];
+fn is_audio_only(head: &[u8], mut at: usize) -> Option<bool> {
+    const VIDEO: &[u8] = &[1];
+    const AUDIO: &[u8] = &[2];
     let (mut id, mut size_at) = element_id(head, at)?;
     while id == VOID {
         let void = element(head, at)?;
@@ -65,7 +65,7 @@ fn is_sound_alone(head: &[u8], mut at: usize) -> Option<bool> {
         .filter(|(id, _)| *id == TRACK_ENTRY)
         .filter_map(|(_, entry)| child(entry, 0, TRACK_TYPE))
         .collect();
-    Some(types.contains(&SOUND) && !types.contains(&PICTURE))
+    Some(types.contains(&AUDIO) && !types.contains(&VIDEO))
 }
 
 /// The elements from `at` on that are whole, up to the first that is not: each id and its data.

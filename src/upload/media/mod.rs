@@ -73,7 +73,7 @@ pub fn judge(head: &[u8], name: &str, rules: Rules) -> Result<Watch, Refused> {
     }
     match detect(head, &claimed) {
         Ok(Found::Is(format)) => Watch::new(format, head, &claimed, rules),
-        Ok(Found::Behind(at)) => Ok(Watch::audio_at(at as u64, &claimed, rules)),
+        Ok(Found::After(at)) => Ok(Watch::audio_at(at as u64, &claimed, rules)),
         Err(refused) => Watch::tolerated(refused, &claimed, rules),
     }
 }
@@ -89,14 +89,14 @@ fn detect(head: &[u8], claimed: &str) -> Result<Found, Refused> {
         .or_else(|| audio::detect(head, is_whole))
         .or_else(|| archive::detect(head, claimed).map(Found::Is))
         .or_else(|| text::detect(head, claimed).map(Found::Is))
-        .map_or_else(|| detect_behind_junk(head, claimed), Ok)
+        .map_or_else(|| detect_after_junk(head, claimed), Ok)
 }
 
 /// A sound that begins with something else, unless that is what a refused format begins with.
-fn detect_behind_junk(head: &[u8], claimed: &str) -> Result<Found, Refused> {
+fn detect_after_junk(head: &[u8], claimed: &str) -> Result<Found, Refused> {
     let refused = refusal::describe(head, claimed);
     let may_be = refused.looks_like == "unknown" || refused == refusal::DAMAGED_MP3;
-    let found = audio::behind_junk(head).filter(|_| may_be);
+    let found = audio::after_junk(head).filter(|_| may_be);
     found.map(Found::Is).ok_or(refused)
 }
 

@@ -15,10 +15,10 @@ pub(super) fn detect(head: &[u8]) -> Option<Format> {
     if packet.starts_with(b"OpusHead") {
         return Some(Format::Opus);
     }
-    let sounds: [&[u8]; 3] = [b"\x01vorbis", b"\x7fFLAC", b"Speex   "];
-    sounds
+    let codecs: [&[u8]; 3] = [b"\x01vorbis", b"\x7fFLAC", b"Speex   "];
+    codecs
         .iter()
-        .any(|sound| packet.starts_with(sound))
+        .any(|codec| packet.starts_with(codec))
         .then_some(Format::Ogg)
 }
 

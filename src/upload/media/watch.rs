@@ -29,11 +29,11 @@ enum Inner {
     Walk(Walker),
     Zip(ProgramWatch),
     Compound(Box<CompoundWatch>),
-    Sound(HeldSound),
+    Audio(HeldAudio),
 }
 
 /// Audio whose first frame is behind a tag that is longer than the head.
-struct HeldSound {
+struct HeldAudio {
     /// Where its first frame is expected.
     at: u64,
     /// All that has passed: its walk begins at the first byte. The store holds these chunks, too.
@@ -59,7 +59,7 @@ impl Watch {
             _ => Walker::new(format, rules.strip).map_or(Inner::Nothing, Inner::Walk),
         };
         let mut watch = Self::undecided(inner, claimed, rules);
-        watch.know(format.media(claimed))?;
+        watch.set_media(format.media(claimed))?;
         Ok(watch)
     }
 
@@ -70,12 +70,12 @@ impl Watch {
 
     /// Watches audio whose first frame is expected at `at`.
     pub(super) fn audio_at(at: u64, claimed: &str, rules: Rules) -> Self {
-        let sound = HeldSound {
+        let audio = HeldAudio {
             at,
             chunks: Vec::new(),
             seen: 0,
         };
-        Self::undecided(Inner::Sound(sound), claimed, rules)
+        Self::undecided(Inner::Audio(audio), claimed, rules)
     }
 
     /// Passes a refused file through where `file` is accepted.
@@ -108,14 +108,14 @@ impl Watch {
             Inner::Nothing => {}
             Inner::Walk(walker) => walker.see(chunk, edits),
             Inner::Zip(zip) => zip.see(chunk),
-            Inner::Sound(sound) => {
-                if let Some(format) = sound.see(chunk)? {
+            Inner::Audio(audio) => {
+                if let Some(format) = audio.see(chunk)? {
                     self.walk_as(format, edits)?;
                 }
             }
             Inner::Compound(compound) => match (compound.see(chunk), compound.found_in_head()) {
                 (Err(refused), _) => self.tolerate(refused)?,
-                (Ok(()), Some(format)) if self.media.is_none() => self.know_as(format)?,
+                (Ok(()), Some(format)) if self.media.is_none() => self.set_format(format)?,
                 (Ok(()), _) => {}
             },
         }
@@ -136,9 +136,9 @@ impl Watch {
             match &self.inner {
                 Inner::Compound(compound) => {
                     let format = compound.by_name().unwrap_or(Format::Doc);
-                    self.know_as(format)?;
+                    self.set_format(format)?;
                 }
-                Inner::Sound(_) => {
+                Inner::Audio(_) => {
                     let by_name = [Format::Flac, Format::Aac]
                         .into_iter()
                         .find(|format| format.fits(&self.claimed));
@@ -154,7 +154,7 @@ impl Watch {
     pub fn skips(&self) -> Option<u64> {
         match &self.inner {
             Inner::Walk(walker) => walker.skips(),
-            Inner::Nothing | Inner::Zip(_) | Inner::Compound(_) | Inner::Sound(_) => None,
+            Inner::Nothing | Inner::Zip(_) | Inner::Compound(_) | Inner::Audio(_) => None,
         }
     }
 
@@ -190,8 +190,8 @@ impl Watch {
     /// # Errors
     /// [`Refused`] when the file as a whole is not accepted.
     pub fn end(mut self, edits: &mut Vec<Edit>) -> Result<(Media, Report), Refused> {
-        if let Inner::Sound(sound) = &mut self.inner {
-            let format = sound.end()?;
+        if let Inner::Audio(audio) = &mut self.inner {
+            let format = audio.end()?;
             self.walk_as(format, edits)?;
         }
         let mut report = Report::default();
@@ -205,11 +205,11 @@ impl Watch {
             }
             Inner::Compound(compound) if self.media.is_none() => {
                 match compound.found().or(compound.by_name()) {
-                    Some(format) => self.know_as(format)?,
+                    Some(format) => self.set_format(format)?,
                     None => self.tolerate(Refused::new("OLE file"))?,
                 }
             }
-            Inner::Compound(_) | Inner::Sound(_) => {}
+            Inner::Compound(_) | Inner::Audio(_) => {}
         }
         let media = self.decide(edits)?;
         // Some containers show only at their end that they hold no picture.
@@ -219,21 +219,21 @@ impl Watch {
 
     /// Goes on as a sound of this format, and walks through what was held.
     fn walk_as(&mut self, format: Format, edits: &mut Vec<Edit>) -> Result<(), Refused> {
-        self.know_as(format)?;
+        self.set_format(format)?;
         let next = Walker::new(format, self.rules.strip).map_or(Inner::Nothing, Inner::Walk);
-        if let Inner::Sound(sound) = std::mem::replace(&mut self.inner, next) {
-            for chunk in &sound.chunks {
+        if let Inner::Audio(audio) = std::mem::replace(&mut self.inner, next) {
+            for chunk in &audio.chunks {
                 self.see(chunk, edits)?;
             }
         }
         Ok(())
     }
 
-    fn know_as(&mut self, format: Format) -> Result<(), Refused> {
-        self.know(format.media(&self.claimed))
+    fn set_format(&mut self, format: Format) -> Result<(), Refused> {
+        self.set_media(format.media(&self.claimed))
     }
 
-    fn know(&mut self, media: Media) -> Result<(), Refused> {
+    fn set_media(&mut self, media: Media) -> Result<(), Refused> {
         self.accept(media.kind, &media.extension)?;
         self.media = Some(media);
         Ok(())
@@ -259,7 +259,7 @@ impl Watch {
     }
 }
 
-impl HeldSound {
+impl HeldAudio {
     /// Takes the next chunk; the format once it tells.
     fn see(&mut self, chunk: &Bytes) -> Result<Option<Format>, Refused> {
         self.chunks.push(chunk.clone());
@@ -285,9 +285,9 @@ impl HeldSound {
 
     /// Looks at the bytes that are wanted, or says that others are.
     fn detect(&mut self, is_whole: bool) -> Result<Option<Format>, Refused> {
-        match audio::detect_behind_tag(&self.wanted(), is_whole) {
+        match audio::detect_after_tag(&self.window(), is_whole) {
             Some(Found::Is(format)) => Ok(Some(format)),
-            Some(Found::Behind(distance)) => {
+            Some(Found::After(distance)) => {
                 self.at = self.at.saturating_add(distance.max(1) as u64);
                 Ok(None)
             }
@@ -295,16 +295,16 @@ impl HeldSound {
         }
     }
 
-    fn wanted(&self) -> Vec<u8> {
+    fn window(&self) -> Vec<u8> {
         let mut skip = usize::try_from(self.at).unwrap_or(usize::MAX);
-        let mut wanted = Vec::with_capacity(HEAD_BYTES);
+        let mut window = Vec::with_capacity(HEAD_BYTES);
         for chunk in &self.chunks {
             let rest = chunk.get(skip.min(chunk.len())..).unwrap_or_default();
             skip = skip.saturating_sub(chunk.len());
-            let free = HEAD_BYTES - wanted.len();
-            wanted.extend_from_slice(rest.get(..free).unwrap_or(rest));
+            let free = HEAD_BYTES - window.len();
+            window.extend_from_slice(rest.get(..free).unwrap_or(rest));
         }
-        wanted
+        window
     }
 }
 

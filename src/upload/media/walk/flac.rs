@@ -15,7 +15,7 @@ pub(super) async fn walk(input: &mut Input, facts: &mut Facts) -> Walked {
     let marker = id3::skip(input).await;
     if &marker[..] == b"fLaC" {
         let block = input.collect(STREAM_INFO).await?;
-        tell(block.get(4..).unwrap_or_default(), facts);
+        set_duration(block.get(4..).unwrap_or_default(), facts);
         let more = block.first().is_some_and(|block| !is_last(*block));
         if more && input.strip() != Strip::Off {
             metadata(input).await?;
@@ -40,7 +40,7 @@ async fn metadata(input: &mut Input) -> Walked {
             PICTURE => segments::cover(input).await,
             _ => Ok(()),
         };
-        input.ended(inside);
+        input.note_outcome(inside);
         input.leave(outer).await?;
         if is_last(block) {
             return Ok(());
@@ -51,20 +51,20 @@ async fn metadata(input: &mut Input) -> Walked {
 async fn comments(input: &mut Input) -> Walked {
     let at = input.position();
     let comments = input.take(vorbis::MAX_BYTES).await;
-    for comment in vorbis::going(&comments, input.strip()) {
+    for comment in vorbis::comments_to_remove(&comments, input.strip()) {
         for (range, by) in [(comment.name, b'X'), (comment.value, b' ')] {
             let (at, before) = (at + range.start as u64, comments.slice(range));
             input.replace(at, &before, vec![by; before.len()].into());
         }
     }
     if !input.is_at_end().await || vorbis::has_cover_with_metadata(&comments) {
-        input.keeps_something();
+        input.note_kept();
     }
     Ok(())
 }
 
 /// By the data of STREAMINFO.
-fn tell(stream_info: &[u8], facts: &mut Facts) {
+fn set_duration(stream_info: &[u8], facts: &mut Facts) {
     if let (Some(rate), Some(samples)) = (rate(stream_info), be32(stream_info, 14)) {
         let high = stream_info.get(13).map_or(0, |byte| u64::from(byte & 0xF));
         // 0 says that an encoder did not know yet.

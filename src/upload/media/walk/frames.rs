@@ -21,7 +21,7 @@ pub(super) async fn mp3(input: &mut Input, facts: &mut Facts) -> Walked {
         }
     }
     let walked = frames(input, carry, audio::mpeg_layer_3, &mut sum).await;
-    sum.tell(facts);
+    sum.set_duration(facts);
     walked
 }
 
@@ -30,7 +30,7 @@ pub(super) async fn adts(input: &mut Input, facts: &mut Facts) -> Walked {
     let mut sum = Sum::default();
     let carry = Carry::<7>::new(&id3::skip(input).await);
     let walked = frames(input, carry, audio::adts, &mut sum).await;
-    sum.tell(facts);
+    sum.set_duration(facts);
     walked
 }
 
@@ -44,7 +44,7 @@ pub(super) async fn amr(input: &mut Input, facts: &mut Facts) -> Walked {
 }
 
 async fn amr_frames(input: &mut Input, count: &mut u64) -> Walked {
-    let bytes_of: fn(&[u8]) -> Option<usize> = match &input.array::<6>().await? {
+    let frame_bytes: fn(&[u8]) -> Option<usize> = match &input.array::<6>().await? {
         b"#!AMR\n" => audio::amr_bytes,
         b"#!AMR-" => match &input.array::<3>().await? {
             b"WB\n" => audio::amr_wb_bytes,
@@ -57,7 +57,7 @@ async fn amr_frames(input: &mut Input, count: &mut u64) -> Walked {
         let ready = input.ready();
         let mut at = 0;
         while let Some(frame) = ready.get(at..).filter(|frame| !frame.is_empty()) {
-            let Some(bytes) = bytes_of(frame) else {
+            let Some(bytes) = frame_bytes(frame) else {
                 return Ok(());
             };
             at += bytes;
@@ -219,7 +219,7 @@ impl Sum {
         self.samples = 0;
     }
 
-    fn tell(mut self, facts: &mut Facts) {
+    fn set_duration(mut self, facts: &mut Facts) {
         if self.samples == 0 && self.nanoseconds == 0 {
             // A sound of one frame.
             if let Some(only) = self.first.take() {

@@ -73,10 +73,10 @@ async fn blocks(input: &mut Input, facts: &mut Facts, frames: &mut Frames) -> Wa
                 }
             }
             [TRAILER] => return Ok(()),
-            _ => return Err(Stop::Broken),
+            _ => return Err(Stop::Malformed),
         }
     }
-    Err(Stop::Broken)
+    Err(Stop::Malformed)
 }
 
 impl Frames {
@@ -110,12 +110,12 @@ async fn application(input: &mut Input) -> Walked {
                         input.replace(at, packet, cleaned.into());
                     }
                 }
-                None => input.keeps_something(),
+                None => input.note_kept(),
             }
             return Ok(());
         }
     }
-    input.keeps_something();
+    input.note_kept();
     skip_sub_blocks(input).await
 }
 

@@ -31,7 +31,7 @@ pub(super) async fn skip(input: &mut Input) -> Bytes {
         let outer = input.enter((tag.ends - HEADER) as u64);
         if input.strip() != Strip::Off {
             let inside = frames(input, tag.version, tag.flags).await;
-            input.ended(inside);
+            input.note_outcome(inside);
         }
         // Behind the end of the file there is nothing to take.
         _ = input.leave(outer).await;
@@ -44,7 +44,7 @@ async fn frames(input: &mut Input, version: u8, flags: u8) -> Walked {
     /// In version 2.2: compressed.
     const EXTENDED: u8 = 0x40;
     if flags & EXTENDED != 0 {
-        return Err(Stop::Broken);
+        return Err(Stop::Malformed);
     }
     while !input.is_at_end().await {
         let frame = Frame::read(input, version).await?;
@@ -52,7 +52,7 @@ async fn frames(input: &mut Input, version: u8, flags: u8) -> Walked {
             // Padding.
             [0, ..] => return Ok(()),
             // A size before it was wrong: some taggers write those of 2.4 into 2.3.
-            name if !name.iter().all(|byte| is_of_name(*byte)) => return Err(Stop::Broken),
+            name if !name.iter().all(|byte| is_name_byte(*byte)) => return Err(Stop::Malformed),
             _ => {}
         }
         let outer = input.enter(frame.size);
@@ -69,13 +69,13 @@ async fn frames(input: &mut Input, version: u8, flags: u8) -> Walked {
             }
             _ => Ok(()),
         };
-        input.ended(inside);
+        input.note_outcome(inside);
         input.leave(outer).await?;
     }
     Ok(())
 }
 
-fn is_of_name(byte: u8) -> bool {
+fn is_name_byte(byte: u8) -> bool {
     matches!(byte, b'A'..=b'Z' | b'0'..=b'9' | 0)
 }
 
@@ -118,13 +118,13 @@ mod tests {
         *,
     };
 
-    fn of_28_bits(size: usize) -> [u8; 4] {
+    fn synchsafe(size: usize) -> [u8; 4] {
         [size >> 21, size >> 14 & 127, size >> 7 & 127, size & 127].map(|byte| byte as u8)
     }
 
     fn frame(version: u8, name: &str, format: u8, data: &[u8]) -> Vec<u8> {
         let [a, b, c, d] = match version {
-            4 => of_28_bits(data.len()),
+            4 => synchsafe(data.len()),
             _ => (data.len() as u32).to_be_bytes(),
         };
         match version {
@@ -136,7 +136,7 @@ mod tests {
     /// An MP3 with a tag in front.
     fn tagged(version: u8, flags: u8, frames: &[Vec<u8>]) -> Vec<u8> {
         let frames = [frames.concat(), vec![0; 50]].concat();
-        let size = of_28_bits(frames.len());
+        let size = synchsafe(frames.len());
         let header = [b"ID3", &[version, 0, flags][..], &size].concat();
         [header, frames, sample("mpeg1.mp3")].concat()
     }
@@ -173,9 +173,9 @@ mod tests {
             let passed = pass_in_any_chunks(Format::Mp3, Strip::Location, &file);
             assert_eq!(passed.report.geo, geo, "{case}");
             assert_eq!(passed.report.facts.duration_ms, tone_ms(), "{case}");
-            let told = finds(&passed.bytes, b"+47.2") || finds(&passed.bytes, b"PLACE!!!");
+            let has = finds(&passed.bytes, b"+47.2") || finds(&passed.bytes, b"PLACE!!!");
             let had = finds(&file, b"+47.2") || finds(&file, b"PLACE!!!");
-            assert_eq!(told, had && geo == Kept, "{case}");
+            assert_eq!(has, had && geo == Kept, "{case}");
             assert_eq!(passed.bytes == file, geo != Removed, "{case}");
         }
     }

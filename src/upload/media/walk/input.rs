@@ -19,7 +19,7 @@ pub(super) enum Stop {
     /// The file, or the structure that was entered, ends here.
     End,
     /// The file contradicts itself: where its next structure begins cannot be told.
-    Broken,
+    Malformed,
 }
 
 impl Stop {
@@ -27,7 +27,7 @@ impl Stop {
     pub(super) fn at_end(self) -> Walked {
         match self {
             Self::End => Ok(()),
-            Self::Broken => Err(self),
+            Self::Malformed => Err(self),
         }
     }
 }
@@ -308,7 +308,7 @@ impl Input {
             .unwrap_or(first);
         let at = at + first as u64;
         if at.saturating_add(REACH) < self.position {
-            self.keeps_something();
+            self.note_kept();
             return;
         }
         after.truncate(last + 1);
@@ -326,14 +326,14 @@ impl Input {
 
     /// Goes on behind a structure that contradicts itself: it spoils only itself, since its own size is
     /// known; what it may have held stays.
-    pub(super) fn ended(&mut self, inside: Walked) {
-        if inside == Err(Stop::Broken) {
-            self.keeps_something();
+    pub(super) fn note_outcome(&mut self, inside: Walked) {
+        if inside == Err(Stop::Malformed) {
+            self.note_kept();
         }
     }
 
     /// Something was left in the file that may tell where it was made.
-    pub(super) fn keeps_something(&mut self) {
+    pub(super) fn note_kept(&mut self) {
         self.geo = Geo::Kept;
     }
 

@@ -14,7 +14,7 @@ use super::{
     },
     Facts, Strip,
     input::{Input, Outer, Stop, Walked},
-    words::is_place,
+    words::has_location,
 };
 
 /// Most elements of one file that are looked at: blocks above all, some 100 a second.
@@ -58,15 +58,15 @@ const CRC: u32 = 0xBF;
 const VOID: u8 = 0xEC;
 
 pub(super) async fn walk(input: &mut Input, facts: &mut Facts, format: Format) -> Walked {
-    let mut film = Film::default();
-    let walked = film.elements(input).await;
-    film.tell(facts, format);
+    let mut segment = Segment::default();
+    let walked = segment.elements(input).await;
+    segment.set_facts(facts, format);
     walked
 }
 
 /// State gathered from the elements seen so far.
 #[derive(Debug, Default)]
-struct Film {
+struct Segment {
     elements: u32,
     /// Of a unit of time, in nanoseconds.
     scale: Option<u64>,
@@ -88,7 +88,7 @@ struct Track {
     crop: Sides,
     display: Sides,
     display_unit: u64,
-    is_turned: bool,
+    is_rotated: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -116,13 +116,13 @@ impl Element {
             return Ok(None);
         };
         if id_bytes > 4 {
-            return Err(Stop::Broken);
+            return Err(Stop::Malformed);
         }
         let Some(size_bytes) = bytes.get(id_bytes).map(|first| length(*first)) else {
             return Ok(None);
         };
         if size_bytes > 8 {
-            return Err(Stop::Broken);
+            return Err(Stop::Malformed);
         }
         let header_bytes = id_bytes + size_bytes;
         let Some(size) = bytes.get(id_bytes..header_bytes) else {
@@ -139,11 +139,11 @@ impl Element {
     }
 }
 
-impl Film {
+impl Segment {
     async fn next(&mut self, input: &mut Input) -> Walked<Element> {
         self.elements += 1;
         if self.elements > MAX_ELEMENTS {
-            return Err(Stop::Broken);
+            return Err(Stop::Malformed);
         }
         input.fill().await?;
         if let Some(element) = Element::parse(input.ready())? {
@@ -160,13 +160,13 @@ impl Film {
                 return Ok(element);
             }
         }
-        Err(Stop::Broken)
+        Err(Stop::Malformed)
     }
 
     /// Enters the next element, which must have a size.
     async fn enter(&mut self, input: &mut Input) -> Walked<(Element, Outer)> {
         let element = self.next(input).await?;
-        let size = element.size.ok_or(Stop::Broken)?;
+        let size = element.size.ok_or(Stop::Malformed)?;
         Ok((element, input.enter(size)))
     }
 
@@ -185,18 +185,18 @@ impl Film {
                 }
                 _ => {}
             }
-            let outer = input.enter(element.size.ok_or(Stop::Broken)?);
+            let outer = input.enter(element.size.ok_or(Stop::Malformed)?);
             let inside = match element.id {
                 EBML => self.header(input).await,
                 INFO => self.info(input).await,
                 TRACKS => self.tracks(input).await,
                 CLUSTER => self.blocks(input).await,
-                TAGS => list(input, element, at, is_place_named).await,
+                TAGS => list(input, element, at, has_location_tag).await,
                 ATTACHMENTS => list(input, element, at, |_| false).await,
                 _ => self.block(input, element).await,
             };
             // As an element without a size in one that has none: nothing tells where it ends.
-            input.ended(inside);
+            input.note_outcome(inside);
             input.leave(outer).await?;
         }
         Ok(())
@@ -242,7 +242,7 @@ impl Film {
                 let mut track = Track::default();
                 let inside = self.track(input, &mut track).await;
                 self.tracks.push(track);
-                if inside == Err(Stop::Broken) {
+                if inside == Err(Stop::Malformed) {
                     return inside;
                 }
             }
@@ -294,7 +294,7 @@ impl Film {
         while !input.is_at_end().await {
             let (element, outer) = self.enter(input).await?;
             if element.id == PROJECTION_ROLL {
-                track.is_turned = float(input).await?.abs().rem_euclid(180.0) == 90.0;
+                track.is_rotated = float(input).await?.abs().rem_euclid(180.0) == 90.0;
             }
             input.leave(outer).await?;
         }
@@ -355,14 +355,14 @@ impl Film {
         let start = start.saturating_mul(scale);
         let own = duration.map(|duration| duration.saturating_mul(scale));
         let track = self.tracks.iter().find(|track| track.number == number);
-        let of_track = |track: &Track| {
+        let track_default = |track: &Track| {
             if track.default_duration > 0 || !track.is_opus {
                 track.default_duration
             } else {
                 opus_duration(block.get(number_bytes + 3..).unwrap_or_default())
             }
         };
-        let duration = own.or_else(|| track.map(of_track)).unwrap_or_default();
+        let duration = own.or_else(|| track.map(track_default)).unwrap_or_default();
         self.end = self.end.max(start.saturating_add(duration));
     }
 
@@ -370,17 +370,17 @@ impl Film {
         self.scale.unwrap_or(1_000_000)
     }
 
-    fn tell(self, facts: &mut Facts, format: Format) {
-        const PICTURE: u64 = 1;
-        const SOUND: u64 = 2;
+    fn set_facts(self, facts: &mut Facts, format: Format) {
+        const VIDEO_TRACK: u64 = 1;
+        const AUDIO_TRACK: u64 = 2;
         const A_SECOND: u64 = 1_000_000_000;
-        let pictures = self.tracks.iter().filter(|track| track.kind == PICTURE);
-        let largest = pictures.max_by_key(|track| track.sides().area());
-        if let Some(picture) = largest {
-            let Sides { width, height } = picture.sides();
+        let videos = self.tracks.iter().filter(|track| track.kind == VIDEO_TRACK);
+        let largest = videos.max_by_key(|track| track.sides().area());
+        if let Some(video) = largest {
+            let Sides { width, height } = video.sides();
             let [width, height] = [width, height].map(|side| u32::try_from(side).ok());
-            facts.set_size(width.zip(height), picture.is_turned);
-        } else if self.tracks.iter().any(|track| track.kind == SOUND) {
+            facts.set_size(width.zip(height), video.is_rotated);
+        } else if self.tracks.iter().any(|track| track.kind == AUDIO_TRACK) {
             let is_known = format.media("").kind == Kind::Audio;
             facts.kind = (!is_known).then_some(Kind::Audio);
         }
@@ -449,7 +449,7 @@ fn opus_duration(packet: &[u8]) -> u64 {
 /// The data of the element that was entered, as an unsigned number.
 async fn number(input: &mut Input) -> Walked<u64> {
     if input.left() > 8 {
-        return Err(Stop::Broken);
+        return Err(Stop::Malformed);
     }
     Ok(field::number(&input.take(8).await, 8))
 }
@@ -470,17 +470,17 @@ async fn list(
     input: &mut Input,
     element: Element,
     at: u64,
-    tells_place: fn(&[u8]) -> bool,
+    has_location: fn(&[u8]) -> bool,
 ) -> Walked {
     if input.strip() == Strip::Off {
         return Ok(());
     }
     let data_at = input.position();
     let start = input.take(MAX_LIST).await;
-    if input.strip() < Strip::Device && !tells_place(&start) {
+    if input.strip() < Strip::Device && !has_location(&start) {
         // A photo may be attached, or the list may go on.
         if !input.is_at_end().await || memchr::memmem::find(&start, b"image/jpeg").is_some() {
-            input.keeps_something();
+            input.note_kept();
         }
         return Ok(());
     }
@@ -495,7 +495,7 @@ async fn list(
 }
 
 /// Whether a list of tags has one with a place for a name.
-fn is_place_named(tags: &[u8]) -> bool {
+fn has_location_tag(tags: &[u8]) -> bool {
     const LONGEST: usize = 256;
     let name = |at: usize| {
         let element = Element::parse(tags.get(at..)?).ok()??;
@@ -505,7 +505,7 @@ fn is_place_named(tags: &[u8]) -> bool {
     };
     memchr::memmem::find_iter(tags, &TAG_NAME)
         .filter_map(name)
-        .any(is_place)
+        .any(has_location)
 }
 
 /// The header of empty space in the place of another one: a size of up to eight bytes, and what is
@@ -545,8 +545,8 @@ mod tests {
     use super::super::{
         Geo,
         tests::{
-            Passed, cases, changed, finds, pass, pass_in_any_chunks, passed_twice,
-            picture as picture_of, sample, unchanged,
+            Passed, cases, changed, finds, image, pass, pass_in_any_chunks, passed_twice, sample,
+            unchanged,
         },
     };
     use super::*;
@@ -581,13 +581,13 @@ mod tests {
         element(TRACK_ENTRY, &[&start, &more.concat()])
     }
 
-    fn picture(more: &[u8]) -> Vec<u8> {
+    fn video(more: &[u8]) -> Vec<u8> {
         let sides = [number(PIXEL_WIDTH, 64), number(PIXEL_HEIGHT, 48)].concat();
         let track = track(1, &[&element(VIDEO, &[&sides, more])]);
         element(TRACKS, &[&track])
     }
 
-    fn sound(codec: &[u8], more: &[u8]) -> Vec<u8> {
+    fn audio(codec: &[u8], more: &[u8]) -> Vec<u8> {
         element(TRACKS, &[&track(2, &[&element(CODEC, &[codec]), more])])
     }
 
@@ -607,19 +607,19 @@ mod tests {
 
     #[test]
     fn facts_of_real_files_are_those_that_ffprobe_finds() {
-        let film = Facts {
+        let video = Facts {
             duration_ms: Some(600),
-            ..picture_of(64, 48)
+            ..image(64, 48)
         };
-        let [sound, told] = [None, Some(Kind::Audio)].map(|kind| Facts {
+        let [audio, told] = [None, Some(Kind::Audio)].map(|kind| Facts {
             duration_ms: Some(308),
             kind,
             ..Facts::default()
         });
         for (format, file, facts) in [
-            (Format::Webm, "vp8.webm", film),
-            (Format::Mkv, "h264.mkv", film),
-            (Format::WebmSound, "recorder-audio.weba", sound),
+            (Format::Webm, "vp8.webm", video),
+            (Format::Mkv, "h264.mkv", video),
+            (Format::WebmAudio, "recorder-audio.weba", audio),
             (Format::Webm, "recorder-audio.weba", told),
         ] {
             assert_eq!(facts_of(format, &sample(file)), facts, "{file}");
@@ -648,7 +648,7 @@ mod tests {
             ("upside down", roll(180.0), Some((64, 48))),
             ("turned by nothing", roll(f32::NAN), Some((64, 48))),
         ] {
-            let facts = facts_of(Format::Mkv, &file(&[&picture(&more)]));
+            let facts = facts_of(Format::Mkv, &file(&[&video(&more)]));
             assert_eq!(facts.width.zip(facts.height), expected, "{case}");
         }
     }
@@ -660,8 +660,8 @@ mod tests {
         let told = |milliseconds| element(INFO, &[&float(DURATION, milliseconds)]);
         let units = number(TIMESTAMP_SCALE, 1000);
         let in_microseconds = element(INFO, &[&units, &float(DURATION, 5e6)]);
-        let opus = &sound(b"A_OPUS", b"")[..];
-        let vorbis = sound(b"A_VORBIS", &number(DEFAULT_DURATION, 25_000_000));
+        let opus = &audio(b"A_OPUS", b"")[..];
+        let vorbis = audio(b"A_VORBIS", &number(DEFAULT_DURATION, 25_000_000));
         let own = element(BLOCK, &[b"\x82\x00\x05\x00", short]);
         let group = element(BLOCK_GROUP, &[&own, &number(BLOCK_DURATION, 33)]);
         let time = |time| number(CLUSTER_TIME, time);
@@ -690,14 +690,14 @@ mod tests {
             ("none", &[opus], None),
             ("last", &[opus, &latest], None),
         ] {
-            let facts = facts_of(Format::WebmSound, &file(segment));
+            let facts = facts_of(Format::WebmAudio, &file(segment));
             assert_eq!(facts.duration_ms, expected, "{case}");
         }
     }
 
     #[test]
     fn elements_that_lie_cost_nothing() {
-        let tracks = &picture(b"");
+        let tracks = &video(b"");
         let behind = |start: &[u8]| file(&[start, tracks]);
         let long_ids = element(EBML, &[&number(MAX_ID_LENGTH, 8)]);
         let long_number = element(TRACK_ENTRY, &[&element(TRACK_NUMBER, &[&[1; 9]])]);
@@ -739,7 +739,7 @@ mod tests {
             b"com.apple.quicktime.location.ISO6709",
         ] {
             for strip in [Strip::Location, Strip::Device] {
-                let before = file(&[&picture(b""), &title, &tag(name, PLACE)]);
+                let before = file(&[&video(b""), &title, &tag(name, PLACE)]);
                 let Passed { report, bytes } = pass_in_any_chunks(Format::Mkv, strip, &before);
                 assert_eq!(report.geo, Geo::Removed);
                 let facts = pass(Format::Mkv, Strip::Off, &before, 99).report.facts;
@@ -799,8 +799,8 @@ mod tests {
     fn hostile() -> impl Strategy<Value = (Format, Vec<u8>)> {
         let blocks = [block(2, 9, b"\x08"), block(1, 9, b"x")].concat();
         let made = file(&[
-            &picture(b""),
-            &sound(b"A_OPUS", b""),
+            &video(b""),
+            &audio(b"A_OPUS", b""),
             &tag(b"LOCATION", PLACE),
             &endless(CLUSTER, &[&number(CLUSTER_TIME, 7), &blocks]),
             &tag(b"TITLE", b"x"),

@@ -103,9 +103,9 @@ pub struct Facts {
 
 impl Facts {
     /// The size of a picture, where it is known; turned by a quarter, width and height change places.
-    fn set_size<N: Into<u32>>(&mut self, size: Option<(N, N)>, is_turned: bool) {
+    fn set_size<N: Into<u32>>(&mut self, size: Option<(N, N)>, is_rotated: bool) {
         let (width, height) = match size.map(|(width, height)| (width.into(), height.into())) {
-            Some((width, height)) if is_turned => (height, width),
+            Some((width, height)) if is_rotated => (height, width),
             Some(size) => size,
             None => return,
         };
@@ -210,8 +210,8 @@ async fn walk(format: Format, mut input: Input) -> Report {
         | Format::M4a
         | Format::Mov
         | Format::ThreeGp
-        | Format::ThreeGpSound => movie::walk(&mut input, &mut facts, format).await,
-        Format::Webm | Format::WebmSound | Format::Mkv | Format::MkvSound => {
+        | Format::ThreeGpAudio => movie::walk(&mut input, &mut facts, format).await,
+        Format::Webm | Format::WebmAudio | Format::Mkv | Format::MkvAudio => {
             matroska::walk(&mut input, &mut facts, format).await
         }
         Format::Avi => riff::avi(&mut input, &mut facts).await,
@@ -223,7 +223,7 @@ async fn walk(format: Format, mut input: Input) -> Report {
         Format::Flac => flac::walk(&mut input, &mut facts).await,
         _ => Ok(()),
     };
-    input.ended(walked);
+    input.note_outcome(walked);
     Report {
         facts,
         geo: input.geo(),
@@ -231,6 +231,6 @@ async fn walk(format: Format, mut input: Input) -> Report {
 }
 
 #[cfg(test)]
-mod picture_tests;
+mod image_tests;
 #[cfg(test)]
 mod tests;

@@ -16,15 +16,15 @@ const CAPTURE: &[u8; 4] = b"OggS";
 const A_SECOND: u64 = 1_000_000_000;
 
 pub(super) async fn walk(input: &mut Input, facts: &mut Facts) -> Walked {
-    let mut sound = Sound::default();
-    let walked = sound.pages(input).await;
-    sound.chain();
-    facts.set_duration(sound.nanoseconds, A_SECOND);
+    let mut audio = Audio::default();
+    let walked = audio.pages(input).await;
+    audio.chain();
+    facts.set_duration(audio.nanoseconds, A_SECOND);
     walked
 }
 
 #[derive(Debug, Default)]
-struct Sound {
+struct Audio {
     /// Of the streams that were played to their end, one group after the other.
     nanoseconds: u64,
     /// The streams that play at a time.
@@ -41,7 +41,7 @@ struct Stream {
     has_comments: bool,
 }
 
-impl Sound {
+impl Audio {
     async fn pages(&mut self, input: &mut Input) -> Walked {
         const BEGINS_A_STREAM: u8 = 0x02;
         const NO_PACKET_ENDS: u64 = u64::MAX;
@@ -143,10 +143,10 @@ async fn comments(input: &mut Input) {
         .and(packet.get(4..));
     let named = NAMES.iter().find_map(|name| packet.strip_prefix(*name));
     let comments = named.or(flac).unwrap_or(&packet);
-    if !vorbis::going(comments, input.strip()).is_empty()
+    if !vorbis::comments_to_remove(comments, input.strip()).is_empty()
         || vorbis::has_cover_with_metadata(comments)
     {
-        input.keeps_something();
+        input.note_kept();
     }
 }
 

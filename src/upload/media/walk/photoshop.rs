@@ -43,8 +43,8 @@ fn resource(resources: &[u8]) -> Option<(u16, &[u8], &[u8])> {
 /// Whether an IPTC record has one of the datasets for places.
 pub(super) fn iptc_has_location(mut record: &[u8]) -> bool {
     while let [0x1C, kind, dataset, high, low, rest @ ..] = record {
-        let is_place = matches!(dataset, 26 | 27 | 90 | 92 | 95 | 100 | 101);
-        if *kind == 2 && is_place {
+        let is_location = matches!(dataset, 26 | 27 | 90 | 92 | 95 | 100 | 101);
+        if *kind == 2 && is_location {
             return true;
         }
         let size = usize::from(u16::from_be_bytes([*high, *low]));

@@ -21,8 +21,8 @@ const PROFILE_KEYWORD: &[u8] = b"Raw profile type ";
 
 /// Of the picture itself, as its chunks tell.
 #[derive(Debug, Default)]
-struct Picture {
-    is_turned: bool,
+struct Image {
+    is_rotated: bool,
     is_animation: bool,
     frames: u32,
     /// In millionths of a second.
@@ -33,18 +33,18 @@ pub(super) async fn walk(input: &mut Input, facts: &mut Facts) -> Walked {
     input.skip(BEFORE_HEADER).await?;
     let header = input.collect(13).await?;
     input.skip(CHECKSUM).await?;
-    let mut picture = Picture::default();
-    let walked = chunks(input, &mut picture).await;
+    let mut image = Image::default();
+    let walked = chunks(input, &mut image).await;
     let size = be32(&header, 0).zip(be32(&header, 4));
-    facts.set_size(size, picture.is_turned);
-    facts.animated = picture.frames > 1;
+    facts.set_size(size, image.is_rotated);
+    facts.animated = image.frames > 1;
     if facts.animated {
-        facts.set_duration(picture.duration, 1_000_000);
+        facts.set_duration(image.duration, 1_000_000);
     }
     walked
 }
 
-async fn chunks(input: &mut Input, picture: &mut Picture) -> Walked {
+async fn chunks(input: &mut Input, image: &mut Image) -> Walked {
     let mut has_pixels = false;
     for _ in 0..MAX_ELEMENTS {
         let length = u32::from_be_bytes(input.array().await?);
@@ -54,12 +54,12 @@ async fn chunks(input: &mut Input, picture: &mut Picture) -> Walked {
         match &kind {
             b"IDAT" => has_pixels = true,
             b"IEND" => return Ok(()),
-            b"acTL" if !has_pixels => picture.is_animation = true,
-            b"fcTL" if picture.is_animation => picture.add_frame(&input.take(26).await),
+            b"acTL" if !has_pixels => image.is_animation = true,
+            b"fcTL" if image.is_animation => image.add_frame(&input.take(26).await),
             b"eXIf" if !has_pixels || strip != Strip::Off => {
                 let chunk = Chunk::take(input, kind, length).await;
                 // Browsers do not turn by what comes behind the pixels.
-                picture.is_turned |= !has_pixels && tiff::is_turned(&chunk.data);
+                image.is_rotated |= !has_pixels && tiff::is_rotated(&chunk.data);
                 let cleaned = tiff::clean(&chunk.data, strip);
                 chunk.become_clean(input, cleaned).await?;
             }
@@ -91,10 +91,10 @@ async fn text(input: &mut Input, kind: [u8; 4], length: u32) -> Walked {
         let cleaned = cleaned.map(|packet| [head, &packet].concat());
         return chunk.become_clean(input, cleaned).await;
     }
-    let tells_place = keyword == XMP_KEYWORD
+    let has_location = keyword == XMP_KEYWORD
         || keyword.starts_with(PROFILE_KEYWORD)
-        || xmp::is_place_name(keyword);
-    if tells_place || input.strip() >= Strip::Device {
+        || xmp::is_location_name(keyword);
+    if has_location || input.strip() >= Strip::Device {
         chunk.become_empty(input).await?;
     }
     Ok(())
@@ -103,13 +103,13 @@ async fn text(input: &mut Input, kind: [u8; 4], length: u32) -> Walked {
 /// Where the text of an international chunk begins, if it is not compressed.
 fn packet_start(kind: [u8; 4], data: &[u8]) -> Option<usize> {
     const UNCOMPRESSED: u8 = 0;
-    let behind_keyword = XMP_KEYWORD.len() + 1;
-    let [UNCOMPRESSED, _method, rest @ ..] = data.get(behind_keyword..)? else {
+    let after_keyword = XMP_KEYWORD.len() + 1;
+    let [UNCOMPRESSED, _method, rest @ ..] = data.get(after_keyword..)? else {
         return None;
     };
     // A language and a translated keyword, each with a zero at its end.
     let mut zeros = memchr::memchr_iter(0, rest);
-    let start = behind_keyword + 2 + zeros.nth(1)? + 1;
+    let start = after_keyword + 2 + zeros.nth(1)? + 1;
     (&kind == b"iTXt").then_some(start)
 }
 
@@ -142,7 +142,7 @@ impl Chunk {
     async fn become_clean(self, input: &mut Input, cleaned: Option<Vec<u8>>) -> Walked {
         if !self.is_whole() {
             // Too much to collect, or cut off.
-            input.keeps_something();
+            input.note_kept();
             return Ok(());
         }
         if let Some(cleaned) = cleaned {
@@ -184,7 +184,7 @@ async fn replace_checksum(input: &mut Input, checksum: Hasher) -> Walked {
     Ok(())
 }
 
-impl Picture {
+impl Image {
     /// By the data of an `fcTL` chunk.
     fn add_frame(&mut self, data: &[u8]) {
         let (Some(delay), Some(parts)) = (be16(data, 20), be16(data, 22)) else {

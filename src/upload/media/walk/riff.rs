@@ -40,14 +40,14 @@ impl Chunk {
 }
 
 pub(super) async fn wav(input: &mut Input, facts: &mut Facts) -> Walked {
-    let mut sound = Sound::default();
-    let walked = sound.chunks(input).await;
-    sound.tell(facts);
+    let mut audio = Audio::default();
+    let walked = audio.chunks(input).await;
+    audio.set_facts(facts);
     walked
 }
 
 #[derive(Debug, Default)]
-struct Sound {
+struct Audio {
     format: u16,
     samples_per_second: u32,
     bytes_per_second: u32,
@@ -58,7 +58,7 @@ struct Sound {
     samples: u32,
 }
 
-impl Sound {
+impl Audio {
     async fn chunks(&mut self, input: &mut Input) -> Walked {
         input.skip(HEADER).await?;
         for _ in 0..MAX_ELEMENTS {
@@ -82,7 +82,7 @@ impl Sound {
             }
             input.leave(outer).await?;
         }
-        Err(Stop::Broken)
+        Err(Stop::Malformed)
     }
 
     /// The samples. A recorder that was stopped, or that writes into a pipe, leaves no size behind.
@@ -100,7 +100,7 @@ impl Sound {
         input.skip(size & 1).await
     }
 
-    fn tell(&self, facts: &mut Facts) {
+    fn set_facts(&self, facts: &mut Facts) {
         const PCM: u16 = 1;
         const FLOAT: u16 = 3;
         const EXTENSIBLE: u16 = 0xFFFE;
@@ -115,14 +115,14 @@ impl Sound {
 }
 
 pub(super) async fn avi(input: &mut Input, facts: &mut Facts) -> Walked {
-    let mut film = Film::default();
-    let walked = film.chunks(input).await;
-    film.tell(facts);
+    let mut video = Video::default();
+    let walked = video.chunks(input).await;
+    video.set_facts(facts);
     walked
 }
 
 #[derive(Debug, Default)]
-struct Film {
+struct Video {
     width: u32,
     height: u32,
     microseconds_per_frame: u32,
@@ -130,13 +130,13 @@ struct Film {
     /// Of all the files that OpenDML joins to one.
     all_frames: u32,
     /// Length, scale and rate of the pictures' stream.
-    pictures: Option<[u32; 3]>,
+    video: Option<[u32; 3]>,
     /// Of the first sound's stream.
-    sound: Option<[u32; 3]>,
-    is_picture: bool,
+    audio: Option<[u32; 3]>,
+    is_video: bool,
 }
 
-impl Film {
+impl Video {
     async fn chunks(&mut self, input: &mut Input) -> Walked {
         input.skip(HEADER).await?;
         for _ in 0..MAX_ELEMENTS {
@@ -152,7 +152,7 @@ impl Film {
             }
             input.leave(outer).await?;
         }
-        Err(Stop::Broken)
+        Err(Stop::Malformed)
     }
 
     async fn list(&mut self, input: &mut Input, list: &Chunk) -> Walked {
@@ -180,7 +180,7 @@ impl Film {
             }
             input.leave(outer).await?;
         }
-        Err(Stop::Broken)
+        Err(Stop::Malformed)
     }
 
     /// A stream's headers, or OpenDML's.
@@ -193,15 +193,15 @@ impl Film {
                 b"strh" => {
                     let header = input.take(36).await;
                     let field = |at| le32(&header, at).unwrap_or_default();
-                    self.is_picture = header.starts_with(b"vids");
+                    self.is_video = header.starts_with(b"vids");
                     let times = [field(32), field(20), field(24)];
-                    if self.is_picture {
-                        self.pictures.get_or_insert(times);
+                    if self.is_video {
+                        self.video.get_or_insert(times);
                     } else if header.starts_with(b"auds") {
-                        self.sound.get_or_insert(times);
+                        self.audio.get_or_insert(times);
                     }
                 }
-                b"strf" if self.is_picture => {
+                b"strf" if self.is_video => {
                     let format = input.take(12).await;
                     let side = |at| le32(&format, at).map(|side| side.cast_signed().unsigned_abs());
                     if let (true, Some(width), Some(height)) =
@@ -216,14 +216,14 @@ impl Film {
             }
             input.leave(outer).await?;
         }
-        Err(Stop::Broken)
+        Err(Stop::Malformed)
     }
 
-    fn tell(&self, facts: &mut Facts) {
+    fn set_facts(&self, facts: &mut Facts) {
         const MILLION: u64 = 1_000_000;
         facts.set_size(Some((self.width, self.height)), false);
-        let Some([length, scale, rate]) = self.pictures else {
-            if let Some([length, scale, rate]) = self.sound {
+        let Some([length, scale, rate]) = self.video else {
+            if let Some([length, scale, rate]) = self.audio {
                 facts.kind = Some(Kind::Audio);
                 facts.set_duration(u64::from(length) * u64::from(scale), rate.into());
             }
@@ -260,7 +260,7 @@ mod tests {
         super::format::Format::{self, Avi, Wav},
         Geo, Strip,
         tests::{
-            cases, changed, finds, pass, pass_in_any_chunks, passed_twice, picture, riff as chunk,
+            cases, changed, finds, image, pass, pass_in_any_chunks, passed_twice, riff as chunk,
             sample, unchanged,
         },
     };
@@ -338,39 +338,39 @@ mod tests {
     fn an_avi_tells_in_its_headers() {
         let movi = list(b"movi", &[&chunk(b"00dc", &[1; 99])]);
         let odml = list(b"odml", &[&chunk(b"dmlh", &words(&[5000]))]);
-        let pictures = stream(b"vids", 1, 25, 100);
-        let sound = stream(b"auds", 1, 8000, 64_000);
+        let frames = stream(b"vids", 1, 25, 100);
+        let audio = stream(b"auds", 1, 8000, 64_000);
         let [no_rate, no_length] =
             [(0, 9), (25, 0)].map(|(rate, len)| stream(b"vids", 1, rate, len));
         let [four, two] = [avih(100, 64, 48), avih(50, 64, 48)];
         let [no_size, nothing] = [avih(100, 0, 0), avih(0, 0, 0)];
-        let film = |ms| Facts {
+        let video = |ms| Facts {
             duration_ms: Some(ms),
-            ..picture(64, 48)
+            ..image(64, 48)
         };
         let small = Facts {
             duration_ms: Some(4000),
-            ..picture(100, 50)
+            ..image(100, 50)
         };
-        let audio = Facts {
+        let audio_facts = Facts {
             duration_ms: Some(8000),
             kind: Some(Kind::Audio),
             ..Facts::default()
         };
         for (case, headers, expected) in [
-            ("film", &[&four[..], &pictures, &sound][..], film(4000)),
-            ("sound first", &[&four, &sound, &pictures], film(4000)),
-            ("upside down", &[&no_size, &pictures], small),
-            ("no rate", &[&two, &no_rate], film(2000)),
-            ("no length", &[&two, &no_length], film(2000)),
-            ("OpenDML", &[&two, &pictures, &odml], film(200_000)),
-            ("sound alone", &[&nothing, &sound], audio),
+            ("film", &[&four[..], &frames, &audio][..], video(4000)),
+            ("sound first", &[&four, &audio, &frames], video(4000)),
+            ("upside down", &[&no_size, &frames], small),
+            ("no rate", &[&two, &no_rate], video(2000)),
+            ("no length", &[&two, &no_length], video(2000)),
+            ("OpenDML", &[&two, &frames, &odml], video(200_000)),
+            ("sound alone", &[&nothing, &audio], audio_facts),
             ("nothing", &[], Facts::default()),
         ] {
             let facts = facts_of(Avi, &riff(b"AVI ", &[&list(b"hdrl", headers), &movi]));
             assert_eq!(facts, expected, "{case}");
         }
-        assert_eq!(facts_of(Avi, &sample("xvid.avi")), film(800));
+        assert_eq!(facts_of(Avi, &sample("xvid.avi")), video(800));
     }
 
     #[test]

@@ -149,7 +149,7 @@ pub(super) fn png_start() -> Vec<u8> {
     [b"\x89PNG\r\n\x1a\n", &header[..]].concat()
 }
 
-pub(super) fn picture(width: u32, height: u32) -> Facts {
+pub(super) fn image(width: u32, height: u32) -> Facts {
     Facts {
         width: Some(width),
         height: Some(height),
@@ -161,7 +161,7 @@ fn animation(width: u32, height: u32, duration_ms: u64) -> Facts {
     Facts {
         duration_ms: Some(duration_ms),
         animated: true,
-        ..picture(width, height)
+        ..image(width, height)
     }
 }
 
@@ -176,22 +176,22 @@ fn facts_of_real_pictures() {
     // Its frames have no duration.
     let shown_at_once = Facts {
         animated: true,
-        ..picture(24, 16)
+        ..image(24, 16)
     };
     for (format, file, facts) in [
-        (Format::Jpeg, "baseline.jpg", picture(24, 16)),
-        (Format::Jpeg, "exif.jpg", picture(16, 24)),
-        (Format::Jpeg, "progressive.jpeg", picture(24, 16)),
-        (Format::Png, "rgb.png", picture(24, 16)),
-        (Format::Gif, "palette.gif", picture(24, 16)),
+        (Format::Jpeg, "baseline.jpg", image(24, 16)),
+        (Format::Jpeg, "exif.jpg", image(16, 24)),
+        (Format::Jpeg, "progressive.jpeg", image(24, 16)),
+        (Format::Png, "rgb.png", image(24, 16)),
+        (Format::Gif, "palette.gif", image(24, 16)),
         (Format::Gif, "animated.gif", animation(24, 16, 300)),
-        (Format::Webp, "lossy.webp", picture(24, 16)),
-        (Format::Webp, "lossless.webp", picture(24, 16)),
+        (Format::Webp, "lossy.webp", image(24, 16)),
+        (Format::Webp, "lossless.webp", image(24, 16)),
         (Format::Webp, "animated.webp", shown_at_once),
-        (Format::Bmp, "v3.bmp", picture(24, 16)),
-        (Format::Bmp, "mono.bmp", picture(24, 16)),
-        (Format::Heic, "phone.heic", picture(64, 64)),
-        (Format::Avif, "still.avif", picture(64, 64)),
+        (Format::Bmp, "v3.bmp", image(24, 16)),
+        (Format::Bmp, "mono.bmp", image(24, 16)),
+        (Format::Heic, "phone.heic", image(64, 64)),
+        (Format::Avif, "still.avif", image(64, 64)),
     ] {
         assert_facts(format, &[&sample(file)], facts, file);
     }
@@ -215,8 +215,8 @@ fn a_jpeg_is_as_large_as_it_is_shown() {
         for orientation in 0..=9 {
             let block = exif(&tiff(is_little, 0x0112, 3, 1, orientation));
             let facts = match orientation {
-                5..=8 => picture(200, 300),
-                _ => picture(300, 200),
+                5..=8 => image(200, 300),
+                _ => image(300, 200),
             };
             for file in [jpeg(&[&block, &frame()]), jpeg(&[&frame(), &block])] {
                 assert_facts(Format::Jpeg, &[&file], facts, &format!("{orientation}"));
@@ -239,19 +239,19 @@ fn segments_of_a_jpeg_that_deceive() {
     let no_height = segment(0xC0, &[8, 0, 0, 1, 44, 1, 1, 0x11, 0]);
     let frame = frame();
     for (case, segments, facts) in [
-        ("a thumbnail", &[&inside[..], &frame][..], picture(200, 300)),
+        ("a thumbnail", &[&inside[..], &frame][..], image(200, 300)),
         (
             "the first of two counts",
             &[&exif(&upright), &exif(&turned), &frame],
-            picture(300, 200),
+            image(300, 200),
         ),
-        ("long", &[&no_number, &frame], picture(300, 200)),
-        ("count", &[&two_numbers, &frame], picture(300, 200)),
-        ("many", &[&cyclic, &frame], picture(300, 200)),
-        ("far", &[&far, &frame], picture(300, 200)),
-        ("fill bytes", &[b"\xFF\xFF\xFF", &frame], picture(300, 200)),
-        ("a table", &[&table, &frame], picture(300, 200)),
-        ("progressive", &[&progressive], picture(300, 200)),
+        ("long", &[&no_number, &frame], image(300, 200)),
+        ("count", &[&two_numbers, &frame], image(300, 200)),
+        ("many", &[&cyclic, &frame], image(300, 200)),
+        ("far", &[&far, &frame], image(300, 200)),
+        ("fill bytes", &[b"\xFF\xFF\xFF", &frame], image(300, 200)),
+        ("a table", &[&table, &frame], image(300, 200)),
+        ("progressive", &[&progressive], image(300, 200)),
         ("no height", &[&no_height], Facts::default()),
         ("no frame", &[], Facts::default()),
     ] {
@@ -277,26 +277,22 @@ fn chunks_of_a_png() {
     let more = chunk(b"fdAT", &[0; 9]);
     let animated = [&control, &third, &pixels].map(|it| &it[..]).concat();
     for (case, chunks, facts) in [
-        (
-            "turned",
-            &[&turned[..], &pixels, &end][..],
-            picture(200, 300),
-        ),
-        ("too late", &[&pixels, &turned, &end], picture(300, 200)),
+        ("turned", &[&turned[..], &pixels, &end][..], image(200, 300)),
+        ("too late", &[&pixels, &turned, &end], image(300, 200)),
         (
             "an animation",
             &[&animated, &third, &more, &tenth, &more, &end],
             animation(300, 200, 767),
         ),
-        ("one frame", &[&animated, &end], picture(300, 200)),
+        ("one frame", &[&animated, &end], image(300, 200)),
         (
             "frames of nothing",
             &[&pixels, &control, &third, &third, &end],
-            picture(300, 200),
+            image(300, 200),
         ),
-        ("behind", &[&animated, &end, &third], picture(300, 200)),
-        ("cut", &[&pixels[..7]], picture(300, 200)),
-        ("large", &[b"\xFF\xFF\xFF\xFFeXIfII*\0"], picture(300, 200)),
+        ("behind", &[&animated, &end, &third], image(300, 200)),
+        ("cut", &[&pixels[..7]], image(300, 200)),
+        ("large", &[b"\xFF\xFF\xFF\xFFeXIfII*\0"], image(300, 200)),
     ] {
         assert_facts(Format::Png, &[&start, &chunks.concat()], facts, case);
     }
@@ -307,19 +303,19 @@ fn blocks_of_a_gif() {
     let screen = b"GIF89a\x09\0\x08\0\0\0\0".as_slice();
     let no_size = b"GIF89a\0\0\0\0\0\0\0";
     let delay = |delay: u8| [0x21, 0xF9, 4, 0, delay, 0, 0, 0];
-    let image = b"\x2C\0\0\0\0\x05\0\x04\0\x80\x01\x02\x03\x04\x05\x06\x02\x01\0\0";
+    let pixels = b"\x2C\0\0\0\0\x05\0\x04\0\x80\x01\x02\x03\x04\x05\x06\x02\x01\0\0";
     let comment = b"\x21\xFE\x02\x2C;\0";
-    let two = [&delay(1)[..], image, comment, &delay(7), image].concat();
+    let two = [&delay(1)[..], pixels, comment, &delay(7), pixels].concat();
     for (case, blocks, facts) in [
-        ("one", &[screen, image, b"\x3B"][..], picture(9, 8)),
-        ("no size", &[no_size, image, b"\x3B"], picture(5, 4)),
+        ("one", &[screen, pixels, b"\x3B"][..], image(9, 8)),
+        ("no size", &[no_size, pixels, b"\x3B"], image(5, 4)),
         (
             "two, the delays of one too short",
-            &[screen, &two, b"\x3B", image],
+            &[screen, &two, b"\x3B", pixels],
             animation(9, 8, 170),
         ),
-        ("cut", &[screen, image, &delay(9)], picture(9, 8)),
-        ("nonsense", &[screen, &[0x77; 9]], picture(9, 8)),
+        ("cut", &[screen, pixels, &delay(9)], image(9, 8)),
+        ("nonsense", &[screen, &[0x77; 9]], image(9, 8)),
     ] {
         assert_facts(Format::Gif, blocks, facts, case);
     }
@@ -338,16 +334,16 @@ fn chunks_of_a_webp() {
     let large = b"ANMF\xFF\xFF\xFF\xFF";
     let no_code = riff(b"VP8 ", &[0; 10]);
     for (case, chunks, facts) in [
-        ("lossy", &[&lossy[..]][..], picture(300, 200)),
-        ("lossless", &[&lossless], picture(300, 200)),
-        ("not turned", &[&canvas, &lossy, &turned], picture(300, 200)),
+        ("lossy", &[&lossy[..]][..], image(300, 200)),
+        ("lossless", &[&lossless], image(300, 200)),
+        ("not turned", &[&canvas, &lossy, &turned], image(300, 200)),
         (
             "an animation",
             &[&canvas, &first, &second],
             animation(300, 200, 522),
         ),
-        ("one frame", &[&canvas, &first], picture(300, 200)),
-        ("a large chunk", &[&canvas, large], picture(300, 200)),
+        ("one frame", &[&canvas, &first], image(300, 200)),
+        ("a large chunk", &[&canvas, large], image(300, 200)),
         ("no start code", &[&no_code], Facts::default()),
     ] {
         let file = [b"RIFF\0\0\0\0WEBP", &chunks.concat()[..]];
@@ -362,8 +358,8 @@ fn headers_of_a_bmp() {
     let os_2 = b"\x0C\0\0\0\x2C\x01\xC8\0\x01\0\x01\0";
     for (case, header, facts) in [
         ("the lowest number", lowest, Facts::default()),
-        ("upside down", upside_down, picture(300, 200)),
-        ("OS/2", os_2, picture(300, 200)),
+        ("upside down", upside_down, image(300, 200)),
+        ("OS/2", os_2, image(300, 200)),
         ("cut", b"\x28\0\0", Facts::default()),
     ] {
         assert_facts(Format::Bmp, &[b"BM", &[0; 12], header], facts, case);
@@ -398,14 +394,14 @@ fn properties_of_a_heif() {
     let by_zero = boxed(b"clap", &[&words(&[200, 0, 50, 0, 0, 1, 0, 1])]);
     let properties = [large, size, turn, half, cut, by_zero];
     for (case, primary, facts) in [
-        ("its own", &[2][..], picture(300, 200)),
-        ("turned", &[2, 0x83], picture(200, 300)),
-        ("turned before it has a size", &[3, 2], picture(200, 300)),
-        ("upside down", &[2, 4], picture(300, 200)),
-        ("cut out, then turned", &[2, 5, 3], picture(50, 100)),
-        ("turned, then cut out", &[2, 3, 5], picture(100, 50)),
-        ("divided by zero", &[2, 6], picture(300, 200)),
-        ("no such property", &[2, 99, 0], picture(300, 200)),
+        ("its own", &[2][..], image(300, 200)),
+        ("turned", &[2, 0x83], image(200, 300)),
+        ("turned before it has a size", &[3, 2], image(200, 300)),
+        ("upside down", &[2, 4], image(300, 200)),
+        ("cut out, then turned", &[2, 5, 3], image(50, 100)),
+        ("turned, then cut out", &[2, 3, 5], image(100, 50)),
+        ("divided by zero", &[2, 6], image(300, 200)),
+        ("no such property", &[2, 99, 0], image(300, 200)),
         ("no size", &[3], Facts::default()),
     ] {
         assert_facts(Format::Heic, &[&heif(&properties, primary)], facts, case);

@@ -34,7 +34,7 @@ const MAX_GPS: usize = 64;
 const MAX_REMOVED: usize = 16;
 
 /// Whether a picture is shown turned by a quarter, so that width and height change places.
-pub(super) fn is_turned(block: &[u8]) -> bool {
+pub(super) fn is_rotated(block: &[u8]) -> bool {
     let orientation = Tiff::new(block).and_then(|tiff| tiff.orientation());
     orientation.is_some_and(|orientation| matches!(orientation, 5..=8))
 }
@@ -42,7 +42,7 @@ pub(super) fn is_turned(block: &[u8]) -> bool {
 /// Whether a block in image resources contains a location. A further block in it counts as one: blocks
 /// within blocks would otherwise be followed until the stack is full.
 pub(super) fn has_location(block: &[u8]) -> bool {
-    without_place(block, |_| true).is_none_or(|cleaned| cleaned != block)
+    strip_location(block, |_| true).is_none_or(|cleaned| cleaned != block)
 }
 
 /// The block without what is to go, every other value in its place; `None` where that is nothing.
@@ -53,14 +53,14 @@ pub(super) fn clean(block: &[u8], strip: Strip) -> Option<Vec<u8>> {
     let cleaned = match strip {
         Strip::Off => return None,
         // A block that contradicts itself is of no use but for that.
-        Strip::Location => without_place(block, has_location).unwrap_or_else(|| essence(block)),
-        Strip::Device => essence(block),
+        Strip::Location => strip_location(block, has_location).unwrap_or_else(|| minimal(block)),
+        Strip::Device => minimal(block),
     };
     (cleaned != block).then_some(cleaned)
 }
 
 /// `None` when directories and values do not lie where they should, or over each other.
-fn without_place(block: &[u8], inner_has_location: fn(&[u8]) -> bool) -> Option<Vec<u8>> {
+fn strip_location(block: &[u8], inner_has_location: fn(&[u8]) -> bool) -> Option<Vec<u8>> {
     let tiff = Tiff::new(block)?;
     let directories = tiff.directories()?;
     let mut cleaner = Cleaner {
@@ -81,12 +81,12 @@ fn without_place(block: &[u8], inner_has_location: fn(&[u8]) -> bool) -> Option<
         // From the last on, so that those before it stay where they are.
         for index in (0..directory.count).rev() {
             let entry = directory.entry(index);
-            let goes = match tiff.short(entry)? {
+            let is_removed = match tiff.short(entry)? {
                 GPS => cleaner.blank_gps(tiff.long(entry + 8)? as usize)?,
                 tag @ (XMP | IPTC | PHOTOSHOP) => cleaner.clean_value(tag, entry)?,
                 _ => false,
             };
-            if goes {
+            if is_removed {
                 is_apart.then_some(())?;
                 cleaner.remove(directory, index)?;
             }
@@ -155,7 +155,7 @@ impl Cleaner<'_> {
         let range = self.tiff.value(entry)?;
         self.claim(vec![range.clone()])?;
         let value = self.cleaned.get_mut(range.clone())?;
-        let tells_place = match tag {
+        let has_location = match tag {
             XMP => {
                 if let Some(packet) = xmp::clean(value, Strip::Location) {
                     value.copy_from_slice(&packet);
@@ -165,10 +165,10 @@ impl Cleaner<'_> {
             IPTC => photoshop::iptc_has_location(value),
             _ => photoshop::has_location(value, self.inner_has_location),
         };
-        if tells_place {
+        if has_location {
             self.blank(range)?;
         }
-        Some(tells_place)
+        Some(has_location)
     }
 
     /// Takes an entry out of its directory. The entries behind it move up, and so does the offset
@@ -194,8 +194,8 @@ impl Cleaner<'_> {
 
 /// A block of this length with the orientation and the colour space alone; all zeros for what is
 /// no block, or has no room for them.
-fn essence(block: &[u8]) -> Vec<u8> {
-    let mut rebuilt = Tiff::new(block).map(Tiff::essence).unwrap_or_default();
+fn minimal(block: &[u8]) -> Vec<u8> {
+    let mut rebuilt = Tiff::new(block).map(Tiff::minimal).unwrap_or_default();
     if rebuilt.len() > block.len() {
         rebuilt.clear();
     }
@@ -313,7 +313,7 @@ impl<'b> Tiff<'b> {
     }
 
     /// A new block that says how the picture is to be shown.
-    fn essence(self) -> Vec<u8> {
+    fn minimal(self) -> Vec<u8> {
         let orientation = self.orientation().filter(|it| (1..=8).contains(it));
         let exif = self.exif();
         let color_space = exif.and_then(|exif| self.only_short(exif, COLOR_SPACE));
@@ -587,7 +587,7 @@ pub(super) mod tests {
             let order = |text| u32::from_be_bytes(block_order.ordered(text));
             // A model, then EXIF with its colour space, then its interoperability.
             let (exif, interop) = (8 + 2 + 2 * 12 + 4, 8 + 2 + 2 * 12 + 4 + 2 + 2 * 12 + 4);
-            let of = |index: [u8; 4]| {
+            let with_index = |index: [u8; 4]| {
                 let directories: [&[_]; 3] = [
                     &[(0x0110, 2, 4, order(*b"Mod\0")), (EXIF, 4, 1, exif)],
                     &[
@@ -598,14 +598,14 @@ pub(super) mod tests {
                 ];
                 block(is_little, &directories, &[])
             };
-            let cleaned = clean(&of(*b"R03\0"), Strip::Device).expect("a model goes");
+            let cleaned = clean(&with_index(*b"R03\0"), Strip::Device).expect("a model goes");
             assert!(finds(&cleaned, b"R03\0") && !finds(&cleaned, b"Mod"));
             let tiff = Tiff::new(&cleaned).expect("a block");
             let exif = tiff.exif().expect("a directory");
             assert_eq!(tiff.only_short(exif, COLOR_SPACE), Some(0xFFFF));
             assert_eq!(tiff.interoperability(exif), Some(*b"R03\0"));
             assert_eq!(clean(&cleaned, Strip::Device), None);
-            let other = clean(&of(*b"Joe\0"), Strip::Device).expect("a name goes");
+            let other = clean(&with_index(*b"Joe\0"), Strip::Device).expect("a name goes");
             assert!(!finds(&other, b"Joe"));
         }
     }

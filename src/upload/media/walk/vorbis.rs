@@ -9,7 +9,7 @@ use super::{
     super::field::le32,
     MAX_ELEMENTS, Strip,
     jpeg::segments::METADATA,
-    words::{contains_any, is_device, is_place},
+    words::{contains_any, has_device, has_location},
 };
 
 /// Most of the comments that is looked at.
@@ -22,10 +22,10 @@ pub(super) struct Comment {
 }
 
 /// The comments that are to go.
-pub(super) fn going(comments: &[u8], strip: Strip) -> Vec<Comment> {
-    let goes = |name: &[u8]| is_place(name) || strip >= Strip::Device && is_device(name);
-    let of_name = |comment: &Comment| comments.get(comment.name.clone()).is_some_and(goes);
-    each(comments).filter(of_name).collect()
+pub(super) fn comments_to_remove(comments: &[u8], strip: Strip) -> Vec<Comment> {
+    let is_removed = |name: &[u8]| has_location(name) || strip >= Strip::Device && has_device(name);
+    let has_name = |comment: &Comment| comments.get(comment.name.clone()).is_some_and(is_removed);
+    each(comments).filter(has_name).collect()
 }
 
 /// Whether a cover has metadata of its own, which stand in its first bytes.

@@ -74,7 +74,7 @@ async fn metadata(input: &mut Input, is_exif: bool, size: u32) {
         xmp::clean(&data, strip)
     };
     if data.len() < size as usize {
-        input.keeps_something();
+        input.note_kept();
     } else if let Some(cleaned) = cleaned {
         input.replace(at + name.len() as u64, block, cleaned.into());
     }

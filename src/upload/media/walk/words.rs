@@ -16,18 +16,18 @@ pub(super) async fn clean(
 ) -> Walked {
     let at = input.position();
     let start = input.take(looked_at).await;
-    if input.strip() >= Strip::Device || is_place(&start) {
+    if input.strip() >= Strip::Device || has_location(&start) {
         rename(input);
         input.replace(at, &start, vec![by; start.len()].into());
         input.blank(input.left(), by).await?;
     } else if !input.is_at_end().await {
-        input.keeps_something();
+        input.note_kept();
     }
     Ok(())
 }
 
 /// Whether it speaks of a place. Letters of 16 bits count as those of 8.
-pub(super) fn is_place(text: &[u8]) -> bool {
+pub(super) fn has_location(text: &[u8]) -> bool {
     const WORDS: &[&[u8]] = &[
         b"location",
         b"gps",
@@ -43,7 +43,7 @@ pub(super) fn is_place(text: &[u8]) -> bool {
 }
 
 /// Whether it speaks of a phone, a camera, a program, their numbers or an owner.
-pub(super) fn is_device(text: &[u8]) -> bool {
+pub(super) fn has_device(text: &[u8]) -> bool {
     const WORDS: &[&[u8]] = &[
         b"make",
         b"manufacturer",

@@ -41,14 +41,14 @@ pub(super) fn clean(packet: &[u8], strip: Strip) -> Option<Vec<u8>> {
     if strip == Strip::Off {
         return None;
     }
-    let going = match going(packet, strip) {
-        Ok(going) if going.is_empty() => return None,
-        Ok(going) => going,
-        Err(Malformed) if strip < Strip::Device && !words::is_place(packet) => return None,
+    let removed = match ranges_to_remove(packet, strip) {
+        Ok(removed) if removed.is_empty() => return None,
+        Ok(removed) => removed,
+        Err(Malformed) if strip < Strip::Device && !words::has_location(packet) => return None,
         Err(Malformed) => return Some(empty(packet.len())).filter(|empty| empty != packet),
     };
     let mut cleaned = packet.to_vec();
-    for range in going {
+    for range in removed {
         if let Some(bytes) = cleaned.get_mut(range) {
             bytes.fill(b' ');
         }
@@ -67,13 +67,13 @@ fn empty(len: usize) -> Vec<u8> {
 }
 
 /// Where the properties stand that are to go.
-fn going(packet: &[u8], strip: Strip) -> Result<Vec<Range<usize>>, Malformed> {
+fn ranges_to_remove(packet: &[u8], strip: Strip) -> Result<Vec<Range<usize>>, Malformed> {
     let mut reader = Reader {
         strip,
         namespaces: Vec::new(),
         open: Vec::new(),
-        going_from: None,
-        going: Vec::new(),
+        removing_from: None,
+        removed: Vec::new(),
     };
     let mut at = 0;
     while let Some(start) = find(packet, at, b"<") {
@@ -97,7 +97,7 @@ fn going(packet: &[u8], strip: Strip) -> Result<Vec<Range<usize>>, Malformed> {
         };
     }
     let is_closed = reader.open.is_empty();
-    is_closed.then_some(reader.going).ok_or(Malformed)
+    is_closed.then_some(reader.removed).ok_or(Malformed)
 }
 
 /// Where `text` stands next.
@@ -228,8 +228,8 @@ struct Reader<'p> {
     /// Names of the elements around the next tag.
     open: Vec<&'p [u8]>,
     /// Depth and start of an element that goes with all that is in it.
-    going_from: Option<(usize, usize)>,
-    going: Vec<Range<usize>>,
+    removing_from: Option<(usize, usize)>,
+    removed: Vec<Range<usize>>,
 }
 
 impl<'p> Reader<'p> {
@@ -240,22 +240,22 @@ impl<'p> Reader<'p> {
                 return Err(Malformed);
             }
             let depth = self.open.len();
-            if let Some((_, from)) = self.going_from.take_if(|(going, _)| *going == depth) {
-                self.going.push(from..end);
+            if let Some((_, from)) = self.removing_from.take_if(|(removed, _)| *removed == depth) {
+                self.removed.push(from..end);
             }
             return Ok(());
         }
-        if self.going_from.is_none() {
+        if self.removing_from.is_none() {
             self.declare(&tag.attributes);
-            if !self.goes(tag.name) {
+            if !self.is_removed(tag.name) {
                 let attributes = tag.attributes.iter();
-                let going = attributes.filter(|attribute| self.attribute_goes(attribute.name));
-                let going: Vec<_> = going.map(|attribute| attribute.range.clone()).collect();
-                self.going.extend(going);
+                let removed = attributes.filter(|it| self.is_attribute_removed(it.name));
+                let removed: Vec<_> = removed.map(|it| it.range.clone()).collect();
+                self.removed.extend(removed);
             } else if tag.kind == TagKind::Empty {
-                self.going.push(start..end);
+                self.removed.push(start..end);
             } else {
-                self.going_from = Some((self.open.len(), start));
+                self.removing_from = Some((self.open.len(), start));
             }
         }
         if tag.kind == TagKind::Start {
@@ -277,20 +277,20 @@ impl<'p> Reader<'p> {
     }
 
     /// Whether an element or an attribute with a prefix goes.
-    fn goes(&self, name: &[u8]) -> bool {
+    fn is_removed(&self, name: &[u8]) -> bool {
         let (prefix, local) = split(name);
-        is_place(local) || self.strip >= Strip::Device && !self.is_kept(prefix, local)
+        is_location_property(local) || self.strip >= Strip::Device && !self.is_kept(prefix, local)
     }
 
-    fn attribute_goes(&self, name: &[u8]) -> bool {
+    fn is_attribute_removed(&self, name: &[u8]) -> bool {
         let (prefix, local) = split(name);
         match prefix {
             // `about` and its like, and `xmlns`.
-            b"" => is_place(local),
+            b"" => is_location_property(local),
             b"xmlns" | b"xml" => false,
             // The program that wrote the packet.
             _ if local == b"xmptk" => self.strip >= Strip::Device,
-            _ => self.goes(name),
+            _ => self.is_removed(name),
         }
     }
 
@@ -314,13 +314,13 @@ fn split(name: &[u8]) -> (&[u8], &[u8]) {
 }
 
 /// Whether a name with a prefix, as ImageMagick writes them into text, is that of a place.
-pub(super) fn is_place_name(name: &[u8]) -> bool {
-    is_place(split(name).1)
+pub(super) fn is_location_name(name: &[u8]) -> bool {
+    is_location_property(split(name).1)
 }
 
 /// Whether a property of this name tells a place, in whichever namespace: those of EXIF, IPTC,
 /// Photoshop, DJI and others write it alike.
-fn is_place(local: &[u8]) -> bool {
+fn is_location_property(local: &[u8]) -> bool {
     const NAMES: &[&[u8]] = &[
         b"City",
         b"State",
@@ -349,7 +349,7 @@ fn is_place(local: &[u8]) -> bool {
 
 /// Whether a fragment of a split packet names a location. Fragments may contain base64, so only names that
 /// cannot occur there by chance count.
-pub(super) fn names_place(piece: &[u8]) -> bool {
+pub(super) fn fragment_has_location(piece: &[u8]) -> bool {
     const NAMES: &[&[u8]] = &[
         b"GPSLatitude",
         b"GPSLongitude",
@@ -398,7 +398,7 @@ mod tests {
         let no_tags =
             "<!-- <exif:GPSLatitude> --><![CDATA[<q:City>]]><?a <q:City>?><q:City>R</q:City>";
         let places: Vec<_> = names.split(' ').take(3).collect();
-        for (case, attributes, elements, going) in [
+        for (case, attributes, elements, removed) in [
             ("nothing", "exif:ColorSpace=\"1\"", version, &[][..]),
             ("attributes", &attributes, "", &[gps, "q:City = 'a > b'"]),
             ("elements", "", &elements, &[longitude, "<q:Country/>"]),
@@ -408,7 +408,7 @@ mod tests {
         ] {
             let packet = packet(attributes, elements);
             let mut expected = packet.clone();
-            for text in going {
+            for text in removed {
                 let at = expected.find(text).expect("what goes");
                 expected.replace_range(at..at + text.len(), &" ".repeat(text.len()));
             }

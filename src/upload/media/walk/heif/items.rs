@@ -65,12 +65,12 @@ pub(super) fn metadata(meta: &[u8], at: u64) -> Option<Vec<Item>> {
     }
     let inside = find(meta, children.clone(), b"idat");
     let inside = inside.map(|content| at + content.start as u64..at + content.end as u64);
-    let places = places(meta.get(find(meta, children, b"iloc")?)?, inside)?;
+    let extents = extents(meta.get(find(meta, children, b"iloc")?)?, inside)?;
 
     let mut items = Vec::new();
     for (id, is_exif) in &kinds {
-        let place = places.iter().find(|place| place.id == *id)?;
-        let [range] = place.ranges.as_slice() else {
+        let each = extents.iter().find(|each| each.id == *id)?;
+        let [range] = each.ranges.as_slice() else {
             return None;
         };
         items.push(Item {
@@ -82,8 +82,8 @@ pub(super) fn metadata(meta: &[u8], at: u64) -> Option<Vec<Item>> {
     items.dedup();
     // Other data that lies there is not to be destroyed.
     let is_metadata = |id: u32| kinds.iter().any(|(its, _)| *its == id);
-    let others = places.iter().filter(|place| !is_metadata(place.id));
-    let mut others = others.flat_map(|place| &place.ranges);
+    let others = extents.iter().filter(|each| !is_metadata(each.id));
+    let mut others = others.flat_map(|each| &each.ranges);
     let is_shared = others.any(|other| items.iter().any(|item| overlap(&item.range, other)))
         || !items.is_sorted_by(|one, next| !overlap(&one.range, &next.range));
     (!is_shared).then_some(items)
@@ -139,14 +139,14 @@ fn kinds(meta: &[u8], iinf: Option<Range<usize>>) -> Option<Vec<(u32, bool)>> {
 
 /// Where an item's bytes are.
 #[derive(Debug)]
-struct Place {
+struct Extents {
     id: u32,
     /// In the file; none when they are elsewhere.
     ranges: Vec<Range<u64>>,
 }
 
 /// By the content of `iloc`, and where the content of `idat` is; `None` when it cannot be read.
-fn places(iloc: &[u8], idat: Option<Range<u64>>) -> Option<Vec<Place>> {
+fn extents(iloc: &[u8], idat: Option<Range<u64>>) -> Option<Vec<Extents>> {
     let mut rest = iloc;
     // A number of so many bytes, up to eight.
     let mut next = |bytes: usize| {
@@ -161,7 +161,7 @@ fn places(iloc: &[u8], idat: Option<Range<u64>>) -> Option<Vec<Place>> {
     let index_size = if version == 0 { 0 } else { size(0) };
     let id_size = if version < 2 { 2 } else { 4 };
     let count = next(id_size)?;
-    let mut places = Vec::new();
+    let mut extents = Vec::new();
     let mut left = MAX_ELEMENTS;
     for _ in 0..count {
         let id = u32::try_from(next(id_size)?).ok()?;
@@ -184,7 +184,7 @@ fn places(iloc: &[u8], idat: Option<Range<u64>>) -> Option<Vec<Place>> {
             }
         }
         left = left.checked_sub(1)?;
-        places.push(Place { id, ranges });
+        extents.push(Extents { id, ranges });
     }
-    Some(places)
+    Some(extents)
 }

@@ -29,7 +29,7 @@ const MAX_ITEM: u64 = 512 * 1024;
 /// Goes to `meta`, and to the end of the file where metadata are looked for.
 pub(super) async fn walk(input: &mut Input, facts: &mut Facts) -> Walked {
     let mut media = Held::default();
-    let mut coming = None;
+    let mut remaining = None;
     for _ in 0..MAX_ELEMENTS {
         if input.is_at_end().await {
             return Ok(());
@@ -38,34 +38,34 @@ pub(super) async fn walk(input: &mut Input, facts: &mut Facts) -> Walked {
         let Header { kind, payload, .. } = Header::starting(input, start).await?;
         let strips = input.strip() != Strip::Off;
         let outer = input.enter(payload);
-        match (&kind, &mut coming) {
+        match (&kind, &mut remaining) {
             (b"meta", None) if payload <= MAX_META => {
                 let meta = Held::take(input, payload as usize).await;
                 facts.set_size(primary_size(&meta.bytes), false);
                 if strips {
                     let media = std::mem::take(&mut media);
-                    coming = Some(clean_held(input, &[media, meta]));
+                    remaining = Some(clean_held(input, &[media, meta]));
                 }
             }
             (b"moov", _) => {
                 let inside = movie::sequence(input, facts).await;
-                input.ended(inside);
+                input.note_outcome(inside);
             }
             _ if !strips => {}
-            (b"meta", _) => input.keeps_something(),
+            (b"meta", _) => input.note_kept(),
             (b"mdat", None) => {
                 input.skip(input.left().saturating_sub(TAIL)).await?;
                 media = Held::take(input, TAIL as usize).await;
             }
-            (b"mdat", Some(coming)) => clean_coming(input, coming).await?,
+            (b"mdat", Some(remaining)) => clean_remaining(input, remaining).await?,
             _ => {
                 let inside = other_box(input, kind).await;
-                input.ended(inside);
+                input.note_outcome(inside);
             }
         }
         input.leave(outer).await?;
     }
-    Err(Stop::Broken)
+    Err(Stop::Malformed)
 }
 
 /// The film of a motion photo, or Samsung's records.
@@ -78,33 +78,33 @@ async fn other_box(input: &mut Input, kind: [u8; 4]) -> Walked {
 }
 
 /// Items that are still to come, in their order in the file.
-type Coming = Peekable<vec::IntoIter<Item>>;
+type Remaining = Peekable<vec::IntoIter<Item>>;
 
 /// Cleans the items in what is held, and says which ones are still to come.
-fn clean_held(input: &mut Input, held: &[Held; 2]) -> Coming {
+fn clean_held(input: &mut Input, held: &[Held; 2]) -> Remaining {
     let [_, meta] = held;
-    let mut coming = items::metadata(&meta.bytes, meta.at).unwrap_or_else(|| {
-        input.keeps_something();
+    let mut remaining = items::metadata(&meta.bytes, meta.at).unwrap_or_else(|| {
+        input.note_kept();
         Vec::new()
     });
-    coming.retain(|item| {
+    remaining.retain(|item| {
         let bytes = held.iter().find_map(|held| held.get(&item.range));
         if let Some(bytes) = &bytes {
             item.clean(input, bytes);
         }
         bytes.is_none()
     });
-    coming.into_iter().peekable()
+    remaining.into_iter().peekable()
 }
 
 /// Cleans the items that begin in the box that was entered.
-async fn clean_coming(input: &mut Input, coming: &mut Coming) -> Walked {
+async fn clean_remaining(input: &mut Input, remaining: &mut Remaining) -> Walked {
     let end = input.position().saturating_add(input.left());
-    while let Some(item) = coming.next_if(|item| item.range.start < end) {
+    while let Some(item) = remaining.next_if(|item| item.range.start < end) {
         let bytes = item.range.end - item.range.start;
         let before = item.range.start.checked_sub(input.position());
         let (Some(before), 0..=MAX_ITEM) = (before, bytes) else {
-            input.keeps_something();
+            input.note_kept();
             continue;
         };
         input.skip(before).await?;
@@ -112,7 +112,7 @@ async fn clean_coming(input: &mut Input, coming: &mut Coming) -> Walked {
         if data.len() as u64 == bytes {
             item.clean(input, &data);
         } else {
-            input.keeps_something();
+            input.note_kept();
         }
     }
     Ok(())
@@ -176,19 +176,19 @@ fn primary_size(meta: &[u8]) -> Option<(u32, u32)> {
     let list: Vec<_> = boxes(meta, list).collect();
     // One or two of them, by the largest number of an item.
     let associations = boxes(meta, properties).filter(|(kind, _)| kind == b"ipma");
-    let of_primary = associations
+    let primary_properties = associations
         .filter_map(|(_, content)| associated(meta.get(content)?, primary))
         .flatten();
-    let of_primary: Vec<_> = of_primary
+    let primary_properties: Vec<_> = primary_properties
         .filter_map(|number| list.get(usize::from(number).checked_sub(1)?))
         .collect();
 
     // The size comes first, wherever it is named: Sony's cameras name a turn before it.
-    let mut size = of_primary.iter().find_map(|(kind, content)| {
+    let mut size = primary_properties.iter().find_map(|(kind, content)| {
         let data = meta.get(content.clone()).filter(|_| kind == b"ispe")?;
         be32(data, 4).zip(be32(data, 8))
     })?;
-    for (kind, content) in of_primary {
+    for (kind, content) in primary_properties {
         let data = meta.get(content.clone())?;
         match kind {
             b"clap" => size = clean_aperture(data).unwrap_or(size),

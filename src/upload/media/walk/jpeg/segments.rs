@@ -44,9 +44,9 @@ mod marker {
 
 /// Of the picture itself, as its segments tell.
 #[derive(Debug, Default)]
-pub(super) struct Picture {
+pub(super) struct Image {
     pub(super) sides: Option<(u16, u16)>,
-    pub(super) is_turned: Option<bool>,
+    pub(super) is_rotated: Option<bool>,
     /// A piece of its XMP packet was taken out.
     is_packet_cut: bool,
 }
@@ -56,7 +56,7 @@ pub(in super::super) async fn cover(input: &mut Input) -> Walked {
     const START: &[u8] = b"\xFF\xD8\xFF";
     const PNG: &[u8] = b"\x89PNG\r\n\x1A\n";
     match input.find(&[START, PNG]).await {
-        Ok((0, _)) => before_scan(input, &mut Picture::default()).await.map(drop),
+        Ok((0, _)) => before_scan(input, &mut Image::default()).await.map(drop),
         Ok(_) => unread_cover(input).await,
         Err(stop) => stop.at_end(),
     }
@@ -68,7 +68,7 @@ pub(in super::super) const METADATA: [&[u8]; 3] = [b"Exif", b"eXIf", b"ns.adobe.
 /// A cover whose bytes cannot be told apart: it stays, and with it what it may tell.
 pub(in super::super) async fn unread_cover(input: &mut Input) -> Walked {
     match input.find(&METADATA).await {
-        Ok(_) => input.keeps_something(),
+        Ok(_) => input.note_kept(),
         Err(stop) => stop.at_end()?,
     }
     Ok(())
@@ -76,25 +76,25 @@ pub(in super::super) async fn unread_cover(input: &mut Input) -> Walked {
 
 /// How the segments of an image end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ended {
-    BeforeScan,
-    ByEndOfImage,
+pub(super) enum SegmentsEnd {
+    Scan,
+    EndOfImage,
 }
 
 /// Goes through the segments of an image, from behind the first byte of the first marker.
-pub(super) async fn before_scan(input: &mut Input, picture: &mut Picture) -> Walked<Ended> {
+pub(super) async fn before_scan(input: &mut Input, image: &mut Image) -> Walked<SegmentsEnd> {
     for _ in 0..MAX_ELEMENTS {
         match marker_code(input).await? {
             marker::TEM | marker::RST0..=marker::RST7 => {}
-            marker::EOI => return Ok(Ended::ByEndOfImage),
-            marker::SOS => return Ok(Ended::BeforeScan),
-            marker => segment(input, marker, picture).await?,
+            marker::EOI => return Ok(SegmentsEnd::EndOfImage),
+            marker::SOS => return Ok(SegmentsEnd::Scan),
+            marker => segment(input, marker, image).await?,
         }
         let [0xFF] = input.array().await? else {
-            return Err(Stop::Broken);
+            return Err(Stop::Malformed);
         };
     }
-    Err(Stop::Broken)
+    Err(Stop::Malformed)
 }
 
 /// A marker's second byte. Any number of fill bytes may stand before it.
@@ -107,21 +107,21 @@ async fn marker_code(input: &mut Input) -> Walked<u8> {
     }
 }
 
-async fn segment(input: &mut Input, marker: u8, picture: &mut Picture) -> Walked {
+async fn segment(input: &mut Input, marker: u8, image: &mut Image) -> Walked {
     let length = u16::from_be_bytes(input.array().await?);
-    let length = length.checked_sub(2).ok_or(Stop::Broken)?;
+    let length = length.checked_sub(2).ok_or(Stop::Malformed)?;
     let outer = input.enter(length.into());
     let strips = input.strip() != Strip::Off;
     if marker::is_frame(marker) {
         let frame = input.collect(5).await?;
-        picture.sides = picture.sides.or(be16(&frame, 3).zip(be16(&frame, 1)));
-    } else if marker == marker::APP1 && (strips || picture.is_turned.is_none()) {
+        image.sides = image.sides.or(be16(&frame, 3).zip(be16(&frame, 1)));
+    } else if marker == marker::APP1 && (strips || image.is_rotated.is_none()) {
         let at = input.position();
         let data = input.take(length.into()).await;
         // Browsers turn by the first of several.
-        let is_turned = || data.strip_prefix(EXIF).map(tiff::is_turned);
-        picture.is_turned = picture.is_turned.or_else(is_turned);
-        if let Some(cleaned) = application_data(&data, input.strip(), picture) {
+        let is_rotated = || data.strip_prefix(EXIF).map(tiff::is_rotated);
+        image.is_rotated = image.is_rotated.or_else(is_rotated);
+        if let Some(cleaned) = application_data(&data, input.strip(), image) {
             input.replace(at, &data, cleaned);
         }
     } else if strips {
@@ -131,23 +131,23 @@ async fn segment(input: &mut Input, marker: u8, picture: &mut Picture) -> Walked
 }
 
 /// The data of an APP1 segment without what is to go; `None` where that is nothing.
-fn application_data(data: &[u8], strip: Strip, picture: &mut Picture) -> Option<Bytes> {
-    let behind = |name: &[u8], cleaned: Option<Vec<u8>>| Some([name, &cleaned?].concat().into());
+fn application_data(data: &[u8], strip: Strip, image: &mut Image) -> Option<Bytes> {
+    let with_name = |name: &[u8], cleaned: Option<Vec<u8>>| Some([name, &cleaned?].concat().into());
     if let Some(block) = data.strip_prefix(EXIF) {
-        return behind(EXIF, tiff::clean(block, strip));
+        return with_name(EXIF, tiff::clean(block, strip));
     }
     if let Some(packet) = data.strip_prefix(XMP) {
-        return behind(XMP, xmp::clean(packet, strip));
+        return with_name(XMP, xmp::clean(packet, strip));
     }
-    let goes = match data.strip_prefix(EXTENDED_XMP) {
+    let is_removed = match data.strip_prefix(EXTENDED_XMP) {
         // A name may stand in a piece, and its value in the next.
         Some(piece) => {
-            picture.is_packet_cut |= strip >= Strip::Device || xmp::names_place(piece);
-            picture.is_packet_cut
+            image.is_packet_cut |= strip >= Strip::Device || xmp::fragment_has_location(piece);
+            image.is_packet_cut
         }
         None => strip >= Strip::Device,
     };
-    goes.then(|| vec![0; data.len()].into())
+    is_removed.then(|| vec![0; data.len()].into())
 }
 
 /// Any other segment: it goes as a whole, or stays. Viewers pass over one without a name.
@@ -164,14 +164,14 @@ async fn other_segment(input: &mut Input, marker: u8) -> Walked {
     let at = input.position();
     let data = input.take(usize::from(u16::MAX)).await;
     let resources = data.strip_prefix(PHOTOSHOP);
-    let tells_place = match marker {
+    let has_location = match marker {
         marker::APP6 => data.starts_with(GOPRO),
         marker::APP13 => {
             resources.is_some_and(|it| photoshop::has_location(it, tiff::has_location))
         }
         _ => false,
     };
-    if tells_place || is_device && !is_shown(marker, &data) {
+    if has_location || is_device && !is_shown(marker, &data) {
         input.replace(at, &data, vec![0; data.len()].into());
     }
     Ok(())

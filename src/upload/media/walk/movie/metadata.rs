@@ -9,7 +9,7 @@ use super::{
         Strip,
         input::{Input, Stop, Walked},
         jpeg::segments,
-        words::{clean, is_device, is_place},
+        words::{clean, has_device, has_location},
     },
     Header, Movie,
 };
@@ -42,7 +42,7 @@ async fn user_data(input: &mut Input, movie: &mut Movie) -> Walked {
             b"meta" => meta(input, movie).await,
             _ => leaf(input, header).await,
         };
-        input.ended(inside);
+        input.note_outcome(inside);
     }
     Ok(())
 }
@@ -52,10 +52,10 @@ async fn leaf(input: &mut Input, header: Header) -> Walked {
         // The table of a dash-cam: what it points to lies among the samples.
         b"gps " => {
             take_out(input, header).await?;
-            input.keeps_something();
+            input.note_kept();
             Ok(())
         }
-        kind if PLACE_BOXES.contains(&kind)
+        kind if LOCATION_BOXES.contains(&kind)
             || DEVICE_BOXES.contains(&kind) && input.strip() >= Strip::Device =>
         {
             take_out(input, header).await
@@ -69,7 +69,7 @@ async fn leaf(input: &mut Input, header: Header) -> Walked {
 
 /// Boxes that tell a place or how the camera moved: Android's, old iPhones', 3GPP's, GoPro's and
 /// those of dash-cams.
-const PLACE_BOXES: [&[u8; 4]; 10] = [
+const LOCATION_BOXES: [&[u8; 4]; 10] = [
     b"\xA9xyz", b"loci", b"gps0", b"gpsa", b"gsen", b"gsea", b"gdat", b"GPMF", b"GPS ", b"udat",
 ];
 
@@ -99,13 +99,13 @@ async fn extension(input: &mut Input, header: Header) -> Walked {
     const C2PA: [u8; 16] = *b"\xd8\xfe\xc3\xd6\x1b\x0e\x48\x3c\x92\x97\x58\x28\x87\x7e\xc4\x81";
     let at = input.position();
     let id = input.array::<16>().await?;
-    let goes = match id {
+    let is_removed = match id {
         XMP => return packet(input, header).await,
         GARMIN | FLY_360 => true,
         C2PA => input.strip() >= Strip::Device,
         _ => false,
     };
-    if goes {
+    if is_removed {
         input.replace(at, &id, Bytes::from_static(&[0; 16]));
         take_out(input, header).await?;
     }
@@ -137,7 +137,7 @@ async fn meta(input: &mut Input, movie: &mut Movie) -> Walked {
         size => (size, input.array().await?),
     };
     let payload = u64::from(u32::from_be_bytes(size)).checked_sub(8);
-    let payload = payload.ok_or(Stop::Broken)?;
+    let payload = payload.ok_or(Stop::Malformed)?;
     let at = input.position() - 8;
     let mut first = Some(Header { kind, at, payload });
     let mut list = List::default();
@@ -153,7 +153,7 @@ async fn meta(input: &mut Input, movie: &mut Movie) -> Walked {
             b"xml " => text(input).await,
             _ => leaf(input, header).await,
         };
-        input.ended(inside);
+        input.note_outcome(inside);
         input.leave(outer).await?;
     }
     Ok(())
@@ -164,7 +164,7 @@ async fn meta(input: &mut Input, movie: &mut Movie) -> Walked {
 #[derive(Debug, Default)]
 struct List {
     /// Numbers of the keys whose values are to go.
-    going: Vec<u32>,
+    removed_keys: Vec<u32>,
     has_values: bool,
 }
 
@@ -174,15 +174,15 @@ impl List {
         for number in 1..=be32(&head, 4).unwrap_or_default() {
             let [a, b, c, d, ..] = input.array::<8>().await?;
             let size = u64::from(u32::from_be_bytes([a, b, c, d]));
-            let outer = input.enter(size.checked_sub(8).ok_or(Stop::Broken)?);
+            let outer = input.enter(size.checked_sub(8).ok_or(Stop::Malformed)?);
             let at = input.position();
             let name = input.take(MAX_KEY).await;
-            if goes(&name, input.strip()) {
+            if is_removed(&name, input.strip()) {
                 // Values that have passed cannot be told any more.
-                if self.has_values || self.going.len() >= MAX_KEYS {
-                    return Err(Stop::Broken);
+                if self.has_values || self.removed_keys.len() >= MAX_KEYS {
+                    return Err(Stop::Malformed);
                 }
-                self.going.push(number);
+                self.removed_keys.push(number);
                 input.replace(at, &name, vec![b'x'; name.len()].into());
             }
             input.leave(outer).await?;
@@ -194,7 +194,7 @@ impl List {
         self.has_values = true;
         let mut last = None;
         while let Some(header) = Header::next(input, movie, &mut last).await? {
-            let inside = if self.going.contains(&u32::from_be_bytes(header.kind)) {
+            let inside = if self.removed_keys.contains(&u32::from_be_bytes(header.kind)) {
                 values(input, movie).await
             } else {
                 match &header.kind {
@@ -202,7 +202,7 @@ impl List {
                     _ => leaf(input, header).await,
                 }
             };
-            input.ended(inside);
+            input.note_outcome(inside);
         }
         Ok(())
     }
@@ -213,7 +213,7 @@ async fn covers(input: &mut Input, movie: &mut Movie) -> Walked {
     let mut last = None;
     while Header::next(input, movie, &mut last).await?.is_some() {
         let inside = segments::cover(input).await;
-        input.ended(inside);
+        input.note_outcome(inside);
     }
     Ok(())
 }
@@ -232,8 +232,8 @@ async fn values(input: &mut Input, movie: &mut Movie) -> Walked {
     Ok(())
 }
 
-fn goes(key: &[u8], strip: Strip) -> bool {
-    is_place(key) || strip >= Strip::Device && is_device(key)
+fn is_removed(key: &[u8], strip: Strip) -> bool {
+    has_location(key) || strip >= Strip::Device && has_device(key)
 }
 
 /// Sony's `xml `: camera, serial number, and sometimes a place.

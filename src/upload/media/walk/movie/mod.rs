@@ -28,7 +28,7 @@ const MAX_TRACKS: usize = 128;
 pub(super) async fn walk(input: &mut Input, facts: &mut Facts, format: Format) -> Walked {
     let mut movie = Movie::default();
     let walked = boxes(input, &mut movie).await;
-    movie.tell(facts, format);
+    movie.set_facts(facts, format);
     walked
 }
 
@@ -72,8 +72,8 @@ impl Header {
         let start = input.array().await?;
         movie.boxes += 1;
         if movie.boxes > MAX_BOXES {
-            input.keeps_something();
-            return Err(Stop::Broken);
+            input.note_kept();
+            return Err(Stop::Malformed);
         }
         Self::starting(input, start).await
     }
@@ -88,7 +88,7 @@ impl Header {
             1 => u64::from_be_bytes(input.array().await?).checked_sub(16),
             size => u64::from(size).checked_sub(8),
         };
-        let payload = payload.ok_or(Stop::Broken)?;
+        let payload = payload.ok_or(Stop::Malformed)?;
         Ok(Self { kind, at, payload })
     }
 
@@ -115,7 +115,7 @@ async fn boxes(input: &mut Input, movie: &mut Movie) -> Walked {
     while !input.is_at_end().await {
         let header = Header::read(input, movie).await?;
         if !is_plain(header.kind) {
-            return Err(Stop::Broken);
+            return Err(Stop::Malformed);
         }
         let outer = input.enter(header.payload);
         let inside = match &header.kind {
@@ -123,11 +123,11 @@ async fn boxes(input: &mut Input, movie: &mut Movie) -> Walked {
             b"moof" => fragment(input, movie).await,
             _ => metadata::walk(input, movie, header).await,
         };
-        input.ended(inside);
+        input.note_outcome(inside);
         if input.leave(outer).await.is_err() {
             // A box that is cut off, or something else that a camera has put behind the last one.
             if &header.kind != b"mdat" {
-                input.keeps_something();
+                input.note_kept();
             }
             break;
         }
@@ -144,13 +144,13 @@ async fn moov(input: &mut Input, movie: &mut Movie) -> Walked {
             b"trak" => track::walk(input, movie, header).await,
             _ => metadata::walk(input, movie, header).await,
         };
-        input.ended(inside);
+        input.note_outcome(inside);
     }
     Ok(())
 }
 
 async fn movie_header(input: &mut Input, movie: &mut Movie) -> Walked {
-    (movie.timescale, movie.duration) = times(&input.take(32).await).ok_or(Stop::Broken)?;
+    (movie.timescale, movie.duration) = times(&input.take(32).await).ok_or(Stop::Malformed)?;
     Ok(())
 }
 
@@ -198,31 +198,31 @@ async fn fragment(input: &mut Input, movie: &mut Movie) -> Walked {
     while let Some(header) = Header::next(input, movie, &mut last).await? {
         if &header.kind == b"traf" {
             let inside = track::fragment(input, movie).await;
-            input.ended(inside);
+            input.note_outcome(inside);
         }
     }
     Ok(())
 }
 
 impl Movie {
-    fn tell(mut self, facts: &mut Facts, format: Format) {
+    fn set_facts(mut self, facts: &mut Facts, format: Format) {
         // Some writers enable no track at all; players play them.
         if self.tracks.iter().any(|track| track.is_enabled) {
             self.tracks.retain(|track| track.is_enabled);
         }
-        let is_sound = format.media("").kind == Kind::Audio;
+        let is_audio = format.media("").kind == Kind::Audio;
         // The chapters of an audio book have pictures for a track.
-        let is_picture =
-            |track: &&Track| &track.handler == b"vide" && !(is_sound && track.is_still());
-        let pictures = self.tracks.iter().filter(is_picture);
-        let largest = pictures.max_by_key(|track| track.area());
-        let has_sound = self.tracks.iter().any(|track| &track.handler == b"soun");
+        let is_video =
+            |track: &&Track| &track.handler == b"vide" && !(is_audio && track.is_still());
+        let videos = self.tracks.iter().filter(is_video);
+        let largest = videos.max_by_key(|track| track.area());
+        let has_audio = self.tracks.iter().any(|track| &track.handler == b"soun");
         match largest {
-            Some(picture) => {
-                picture.tell_size(facts);
-                facts.kind = is_sound.then_some(Kind::Video);
+            Some(video) => {
+                video.set_size(facts);
+                facts.kind = is_audio.then_some(Kind::Video);
             }
-            None if has_sound => facts.kind = (!is_sound).then_some(Kind::Audio),
+            None if has_audio => facts.kind = (!is_audio).then_some(Kind::Audio),
             None => {}
         }
         if let Some((duration, timescale)) = self.duration() {

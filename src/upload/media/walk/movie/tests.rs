@@ -6,8 +6,7 @@ use proptest::prelude::*;
 use super::super::{
     Geo, Report, Strip, Walker,
     tests::{
-        boxed, cases, changed, finds, pass, pass_in_any_chunks, passed_twice,
-        picture as picture_of, sample, words,
+        boxed, cases, changed, finds, image, pass, pass_in_any_chunks, passed_twice, sample, words,
     },
 };
 use super::*;
@@ -36,7 +35,7 @@ struct Made {
 }
 
 /// Ten seconds of pictures.
-fn picture() -> Made {
+fn video() -> Made {
     Made {
         id: 1,
         flags: 1,
@@ -52,14 +51,14 @@ fn picture() -> Made {
 }
 
 /// Ten seconds of sound.
-fn sound() -> Made {
+fn audio() -> Made {
     Made {
         id: 2,
         handler: b"soun",
         coding: b"mp4a",
         sides: (0, 0),
         coded: (0, 0),
-        ..picture()
+        ..video()
     }
 }
 
@@ -96,7 +95,7 @@ impl Made {
 }
 
 /// A file of `moov` with these boxes, behind its media.
-fn film(boxes: &[&[u8]]) -> Vec<u8> {
+fn movie(boxes: &[&[u8]]) -> Vec<u8> {
     let start = boxed(b"ftyp", &[b"isom\0\0\0\0"]);
     let media = boxed(b"mdat", &[b"free moov trak \xA9xyz loci"]);
     [start, media, boxed(b"moov", boxes)].concat()
@@ -104,7 +103,7 @@ fn film(boxes: &[&[u8]]) -> Vec<u8> {
 
 /// A film of ten seconds, as its header says, with these boxes.
 fn ten_seconds(boxes: &[u8]) -> Vec<u8> {
-    film(&[&mvhd(1000, 10_000), boxes])
+    movie(&[&mvhd(1000, 10_000), boxes])
 }
 
 fn facts_of(format: Format, file: &[u8]) -> Facts {
@@ -131,7 +130,7 @@ fn facts_of_real_movies_are_those_that_ffprobe_finds() {
         let expected = Facts {
             duration_ms: Some(duration_ms),
             kind,
-            ..size.map_or_else(Facts::default, |(width, height)| picture_of(width, height))
+            ..size.map_or_else(Facts::default, |(width, height)| image(width, height))
         };
         assert_eq!(facts_of(format, &sample(file)), expected, "{file}");
     }
@@ -141,8 +140,8 @@ fn facts_of_real_movies_are_those_that_ffprobe_finds() {
 fn a_film_is_as_large_as_it_is_shown() {
     const ONE: u32 = 1 << 16;
     const MINUS_ONE: u32 = u32::MAX << 16;
-    let turned = |matrix| vec![picture().but(|it| it.matrix = matrix)];
-    let sized = |width, height| picture().but(|it| it.sides = (width, height));
+    let turned = |matrix| vec![video().but(|it| it.matrix = matrix)];
+    let sized = |width, height| video().but(|it| it.sides = (width, height));
     let large = sized(640 << 16, 480 << 16);
     let disabled = large.clone().but(|it| it.flags = 0);
     let fractional = sized((427 << 16) - 100, (180 << 16) + 100);
@@ -154,13 +153,13 @@ fn a_film_is_as_large_as_it_is_shown() {
         ("half", turned([MINUS_ONE, 0, 0, 0, MINUS_ONE]), wide),
         ("back", turned([0, MINUS_ONE, 0, ONE, 0]), high),
         ("no matrix", turned([0; 5]), wide),
-        ("two sizes", vec![picture(), large], Some((640, 480))),
-        ("disabled", vec![picture(), disabled.clone()], wide),
+        ("two sizes", vec![video(), large], Some((640, 480))),
+        ("disabled", vec![video(), disabled.clone()], wide),
         ("none enabled", vec![disabled], Some((640, 480))),
         ("by what is coded", vec![sized(0, 0)], Some((640, 480))),
         ("between two pixels", vec![fractional], Some((427, 180))),
         ("no size", vec![absurd], None),
-        ("sound", vec![sound()], None),
+        ("sound", vec![audio()], None),
     ] {
         let tracks: Vec<u8> = tracks.iter().flat_map(Made::boxes).collect();
         let facts = facts_of(Mp4, &ten_seconds(&tracks));
@@ -170,20 +169,20 @@ fn a_film_is_as_large_as_it_is_shown() {
 
 #[test]
 fn sound_without_a_picture_is_a_sound_whatever_the_brand_says() {
-    let (film, sound) = (&picture(), &sound());
-    let cover = &picture().but(|it| it.coding = b"jpeg");
-    let text = &picture().but(|it| it.handler = b"text");
-    let (video, audio) = (Some(Kind::Video), Some(Kind::Audio));
+    let cover = &video().but(|it| it.coding = b"jpeg");
+    let text = &video().but(|it| it.handler = b"text");
+    let (video, audio) = (&video(), &audio());
+    let (to_video, to_audio) = (Some(Kind::Video), Some(Kind::Audio));
     for (case, format, tracks, expected) in [
-        ("a film", Mp4, &[film, sound][..], None),
-        ("a silent film", Mp4, &[film], None),
-        ("sound", Mp4, &[sound], audio),
-        ("sound in MOV", Mov, &[sound], audio),
-        ("sound in 3GP", ThreeGp, &[text, sound], audio),
-        ("a sound's sound", M4a, &[sound], None),
-        ("a sound's cover", M4a, &[sound, cover], None),
-        ("a sound's film", M4a, &[sound, film], video),
-        ("motion JPEG", Mov, &[sound, cover], None),
+        ("a film", Mp4, &[video, audio][..], None),
+        ("a silent film", Mp4, &[video], None),
+        ("sound", Mp4, &[audio], to_audio),
+        ("sound in MOV", Mov, &[audio], to_audio),
+        ("sound in 3GP", ThreeGp, &[text, audio], to_audio),
+        ("a sound's sound", M4a, &[audio], None),
+        ("a sound's cover", M4a, &[audio, cover], None),
+        ("a sound's film", M4a, &[audio, video], to_video),
+        ("motion JPEG", Mov, &[audio, cover], None),
         ("neither", Mp4, &[text], None),
         ("nothing", Mp4, &[], None),
     ] {
@@ -195,19 +194,19 @@ fn sound_without_a_picture_is_a_sound_whatever_the_brand_says() {
 
 #[test]
 fn the_movie_tells_its_duration_unless_its_samples_contradict() {
-    let tracks = [picture().boxes(), sound().boxes()].concat();
-    let with = |header: &[u8]| film(&[header, &tracks]);
+    let tracks = [video().boxes(), audio().boxes()].concat();
+    let with = |header: &[u8]| movie(&[header, &tracks]);
     let told = |timescale, duration| with(&mvhd(timescale, duration));
     let large = |a, b| {
         let header = words(&[1 << 24, 0, 0, 0, 0, 1000, a, b]);
         with(&boxed(b"mvhd", &[&header]))
     };
     let list = boxed(b"elst", &[&words(&[0, 1, 2000, 500, 1 << 16])]);
-    let cut = picture().but(|it| it.edits = boxed(b"edts", &[&list]));
-    let without_time = picture().but(|it| it.timescale = 0);
-    let endless = picture().but(|it| it.times = vec![u32::MAX; 8]);
-    let cut = film(&[&mvhd(1000, 2000), &cut.boxes()]);
-    let without_time = film(&[&mvhd(0, 1), &without_time.boxes()]);
+    let cut = video().but(|it| it.edits = boxed(b"edts", &[&list]));
+    let without_time = video().but(|it| it.timescale = 0);
+    let endless = video().but(|it| it.times = vec![u32::MAX; 8]);
+    let cut = movie(&[&mvhd(1000, 2000), &cut.boxes()]);
+    let without_time = movie(&[&mvhd(0, 1), &without_time.boxes()]);
     for (case, file, expected) in [
         ("mvhd", told(600, 5400), Some(9000)),
         ("rounded", told(90_000, 720_045), Some(8001)),
@@ -219,11 +218,11 @@ fn the_movie_tells_its_duration_unless_its_samples_contradict() {
         ("no mvhd", with(&[]), Some(10_000)),
         ("64 bits", large(1, 0), Some(10_000)),
         ("64 bits of ones", large(u32::MAX, u32::MAX), Some(10_000)),
-        ("mvhd alone", film(&[&mvhd(600, 5400)]), Some(9000)),
+        ("mvhd alone", movie(&[&mvhd(600, 5400)]), Some(9000)),
         ("cut", cut, Some(2000)),
         ("track without units", without_time, None),
-        ("samples without end", film(&[&endless.boxes()]), None),
-        ("nothing", film(&[]), None),
+        ("samples without end", movie(&[&endless.boxes()]), None),
+        ("nothing", movie(&[]), None),
     ] {
         assert_eq!(duration_of(&file), expected, "{case}");
     }
@@ -231,7 +230,7 @@ fn the_movie_tells_its_duration_unless_its_samples_contradict() {
 
 /// A fragmented file: `moov` with `mvex`, then the fragments.
 fn fragmented(mehd: &[u8], fragments: &[&[u8]]) -> Vec<u8> {
-    let none = picture().but(|it| it.times.clear());
+    let none = video().but(|it| it.times.clear());
     let trex = boxed(b"trex", &[&words(&[0, 1, 1, 40, 0, 0])]);
     let mvex = boxed(b"mvex", &[mehd, &trex]);
     let moov = boxed(b"moov", &[&mvhd(1000, 0), &none.boxes(), &mvex]);
@@ -259,7 +258,7 @@ fn fragments_are_added_up() {
     let lying = made(b"trun", &[0x100, u32::MAX, 100]);
     let mehd = |duration| made(b"mehd", &[0, duration]);
     let usual = &moof(&[&tfhd, &ten])[..];
-    let of_64_bits = moof(&[&tfhd, &tfdt_64, &ten]);
+    let with_64_bits = moof(&[&tfhd, &tfdt_64, &ten]);
     let [early, late] = [tfdt_0, tfdt_2000].map(|time| moof(&[&tfhd, &time, &ten]));
     for (case, mehd, fragments, expected) in [
         ("trex", vec![], &[usual][..], Some(400)),
@@ -267,7 +266,7 @@ fn fragments_are_added_up() {
         ("own", vec![], &[&moof(&[&tfhd, &two, &three])], Some(360)),
         ("one after the other", vec![], &[usual, usual], Some(800)),
         ("with a gap", vec![], &[&early, &late], Some(2400)),
-        ("64 bits", vec![], &[&of_64_bits], Some(5400)),
+        ("64 bits", vec![], &[&with_64_bits], Some(5400)),
         ("mehd", mehd(1234), &[usual], Some(1234)),
         ("mehd of zero", mehd(0), &[usual], Some(400)),
         ("no such track", vec![], &[&moof(&[&other, &ten])], None),
@@ -281,9 +280,9 @@ fn fragments_are_added_up() {
 
 #[test]
 fn sizes_that_lie_cost_nothing() {
-    let track = picture().boxes();
+    let track = video().boxes();
     let moov = boxed(b"moov", &[&mvhd(1000, 10_000), &track]);
-    let mut endless_table = picture().boxes();
+    let mut endless_table = video().boxes();
     let at = memchr::memmem::find(&endless_table, b"stts").expect("a table");
     endless_table[at + 8..at + 12].fill(0xFF);
     let large = |size: u64| [b"\0\0\0\x01mdat", &size.to_be_bytes()[..]].concat();
@@ -327,7 +326,7 @@ fn long(start: &[u8], chunk: &[u8], times: usize, end: &[u8]) -> (Report, bool) 
 
 #[test]
 fn a_gigabyte_before_the_index_is_passed_over() {
-    let moov = boxed(b"moov", &[&mvhd(1000, 10_000), &picture().boxes()]);
+    let moov = boxed(b"moov", &[&mvhd(1000, 10_000), &video().boxes()]);
     let mdat = [&((1_u32 << 30) + 8).to_be_bytes()[..], b"mdat"].concat();
     let (report, is_edited) = long(&mdat, &[7; 1 << 20], 1024, &moov);
     assert_eq!(report.facts.duration_ms, Some(10_000));
@@ -337,7 +336,7 @@ fn a_gigabyte_before_the_index_is_passed_over() {
 #[test]
 fn a_packet_of_64_mib_is_kept() {
     const XMP: &[u8] = b"\xbe\x7a\xcf\xcb\x97\xa9\x42\xe8\x9c\x71\x99\x94\x91\xe3\xaf\xac";
-    let moov = boxed(b"moov", &[&mvhd(1000, 10_000), &picture().boxes()]);
+    let moov = boxed(b"moov", &[&mvhd(1000, 10_000), &video().boxes()]);
     let uuid = [&((64_u32 << 20) + 24).to_be_bytes()[..], b"uuid", XMP].concat();
     let (report, is_edited) = long(&uuid, &[b' '; 1 << 20], 64, &moov);
     assert_eq!(report.facts.duration_ms, Some(10_000));
@@ -346,7 +345,7 @@ fn a_packet_of_64_mib_is_kept() {
 
 #[test]
 fn a_million_boxes_end_the_walk() {
-    let start = film(&[&mvhd(1000, 10_000)]);
+    let start = movie(&[&mvhd(1000, 10_000)]);
     let many = boxed(b"free", &[]).repeat(MAX_BOXES as usize);
     let behind = boxed(b"moov", &[&mvhd(1000, 20_000)]);
     let file = [start, many, behind].concat();
@@ -419,7 +418,7 @@ fn boxes_with_a_place_become_empty_space() {
     let apple = &quicktime_meta(&[&key, &values(1, &[PLACE])]);
     let sony = boxed(b"xml ", &[&[0; 4], b"<Latitude>", PLACE]);
     let ligo = boxed(b"skip", &[b"\0\0LIGOGPSINFO\0", PLACE]);
-    let track = |udta: &[u8]| picture().boxes_with(udta);
+    let track = |udta: &[u8]| video().boxes_with(udta);
     for (case, inside, at_top) in [
         ("Android", &udta(&android)[..], &[][..]),
         ("in a track", &track(&udta(&android)), &[]),
@@ -456,11 +455,11 @@ fn what_tells_no_place_stays_byte_for_byte() {
     let udta = boxed(b"udta", &[&model, &list]);
     let key = keys(&["com.apple.quicktime.make"]);
     let keyed = meta(&[&key, &values(1, &[b"Apple"])]);
-    let faces = picture().but(|it| (it.coding, it.handler) = (b"mebx", b"meta"));
-    let tracks = [picture().boxes(), faces.boxes()].concat();
-    let film = ten_seconds(&[tracks, udta, keyed].concat());
+    let faces = video().but(|it| (it.coding, it.handler) = (b"mebx", b"meta"));
+    let tracks = [video().boxes(), faces.boxes()].concat();
+    let movie = ten_seconds(&[tracks, udta, keyed].concat());
     let packet = boxed(b"XMP_", &[b"<x:xmpmeta/>"]);
-    let file = [film, packet, boxed(b"free", &[&[7; 99]])].concat();
+    let file = [movie, packet, boxed(b"free", &[&[7; 99]])].concat();
     let (geo, bytes) = cleaned(Strip::Location, &file);
     assert_eq!(geo, Geo::None);
     assert!(bytes == file);
@@ -502,7 +501,7 @@ fn a_key_goes_with_its_value_and_leaves_the_others() {
 #[test]
 fn a_telemetry_track_is_hidden_and_said_to_be_kept() {
     let telemetry = |coding| {
-        let track = picture().but(|it| (it.coding, it.handler) = (coding, b"meta"));
+        let track = video().but(|it| (it.coding, it.handler) = (coding, b"meta"));
         track.but(|it| it.times = vec![1, 1])
     };
     let mut places = telemetry(b"mebx").boxes();
@@ -510,7 +509,7 @@ fn a_telemetry_track_is_hidden_and_said_to_be_kept() {
     places[stsd + 20..stsd + 40].copy_from_slice(b"quicktime.location.x");
     let [gopro, google] = [b"gpmd", b"camm"].map(|coding| telemetry(coding).boxes());
     for track in [gopro, google, places] {
-        let file = ten_seconds(&[&picture().boxes()[..], &track].concat());
+        let file = ten_seconds(&[&video().boxes()[..], &track].concat());
         let (geo, bytes) = cleaned(Strip::Location, &file);
         assert_eq!(geo, Geo::Kept);
         let track_at = file.len() - track.len();
@@ -522,7 +521,7 @@ fn a_telemetry_track_is_hidden_and_said_to_be_kept() {
 
 #[test]
 fn what_cannot_be_read_is_said_to_be_kept() {
-    let film = ten_seconds(&picture().boxes());
+    let movie = ten_seconds(&video().boxes());
     let offsets = boxed(b"gps ", &[&[1; 16]]);
     let list = boxed(b"udta", &[b"\0\0\0\x02loci"]);
     for (case, behind) in [
@@ -532,7 +531,7 @@ fn what_cannot_be_read_is_said_to_be_kept() {
         ("offsets of a dash-cam", &boxed(b"moov", &[&offsets])),
         ("a list in a list of size 2", &boxed(b"moov", &[&list])),
     ] {
-        let (geo, _) = cleaned(Strip::Location, &[&film, behind].concat());
+        let (geo, _) = cleaned(Strip::Location, &[&movie, behind].concat());
         assert_eq!(geo, Geo::Kept, "{case}");
     }
 }
@@ -549,7 +548,7 @@ fn hostile() -> impl Strategy<Value = Vec<u8>> {
     let mut files = ["isom.mp4", "fragmented.mp4", "qt.mov"]
         .map(sample)
         .to_vec();
-    files.push(ten_seconds(&[picture().boxes(), udta, uuid].concat()));
+    files.push(ten_seconds(&[video().boxes(), udta, uuid].concat()));
     let files = files.into_iter().map(|file| (Mp4, file)).collect();
     let cut = prop::option::of(any::<prop::sample::Index>());
     (changed(files, usize::MAX), cut).prop_map(|((_, mut bytes), cut)| {

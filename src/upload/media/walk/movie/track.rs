@@ -18,7 +18,7 @@ pub(super) struct Track {
     /// As displayed, before it is turned: 16.16.
     width: u32,
     height: u32,
-    is_turned: bool,
+    is_rotated: bool,
     /// Of the samples: their format, and the sides of what is coded.
     coding: [u8; 4],
     coded: (u16, u16),
@@ -43,8 +43,8 @@ impl Track {
         u64::from(width) * u64::from(height)
     }
 
-    pub(super) fn tell_size(&self, facts: &mut Facts) {
-        facts.set_size(Some(self.sides()), self.is_turned);
+    pub(super) fn set_size(&self, facts: &mut Facts) {
+        facts.set_size(Some(self.sides()), self.is_rotated);
     }
 
     fn sides(&self) -> (u32, u32) {
@@ -63,7 +63,7 @@ pub(super) async fn walk(input: &mut Input, movie: &mut Movie, trak: Header) -> 
     if track.is_telemetry && input.strip() >= Strip::Location {
         // Its samples lie among the others, where they have passed or cannot be told from them.
         metadata::rename(input, trak);
-        input.keeps_something();
+        input.note_kept();
     }
     if movie.tracks.len() < MAX_TRACKS {
         movie.tracks.push(track);
@@ -80,7 +80,7 @@ async fn boxes(input: &mut Input, movie: &mut Movie, track: &mut Track) -> Walke
             b"mdia" => media(input, movie, track).await,
             _ => metadata::walk(input, movie, header).await,
         };
-        input.ended(inside);
+        input.note_outcome(inside);
     }
     Ok(())
 }
@@ -92,7 +92,7 @@ async fn track_header(input: &mut Input, track: &mut Track) -> Walked {
         Some(1) => (20, 52),
         _ => (12, 40),
     };
-    let field = |at| be32(&header, at).ok_or(Stop::Broken);
+    let field = |at| be32(&header, at).ok_or(Stop::Malformed);
     track.is_enabled = header.get(3).is_some_and(|flags| flags & IS_ENABLED != 0);
     track.id = field(id_at)?;
     // Turned by a quarter: x depends on y alone.
@@ -101,7 +101,7 @@ async fn track_header(input: &mut Input, track: &mut Track) -> Walked {
         field(matrix_at + 4)?,
         field(matrix_at + 16)?,
     ];
-    track.is_turned = a == 0 && d == 0 && b != 0;
+    track.is_rotated = a == 0 && d == 0 && b != 0;
     track.width = field(matrix_at + 36)?;
     track.height = field(matrix_at + 40)?;
     Ok(())
@@ -139,7 +139,7 @@ async fn media(input: &mut Input, movie: &mut Movie, track: &mut Track) -> Walke
             b"hdlr" => track.handler = fourcc(&input.take(12).await, 8).unwrap_or_default(),
             b"minf" => {
                 let inside = media_information(input, movie, track).await;
-                input.ended(inside);
+                input.note_outcome(inside);
             }
             _ => {}
         }
@@ -152,7 +152,7 @@ async fn media_information(input: &mut Input, movie: &mut Movie, track: &mut Tra
     while let Some(header) = Header::next(input, movie, &mut last).await? {
         if &header.kind == b"stbl" {
             let inside = samples(input, movie, track).await;
-            input.ended(inside);
+            input.note_outcome(inside);
         }
     }
     Ok(())
@@ -196,7 +196,7 @@ async fn sample_description(input: &mut Input, track: &mut Track) {
         // Apple's keys say what they are: mostly faces and the way the phone was held.
         b"mebx" => {
             let keys = input.take(LONGEST).await;
-            words::is_place(&[&head[..], &keys[..]].concat())
+            words::has_location(&[&head[..], &keys[..]].concat())
         }
         _ => false,
     };
@@ -242,10 +242,10 @@ impl Run {
         let skipped = before.iter().filter(|(flag, _)| flags & flag != 0);
         let at = 8 + skipped.map(|(_, bytes)| bytes).sum::<usize>();
         let own = be32(tfhd, at).filter(|_| flags & HAS_DURATION != 0);
-        let of_track = || movie.defaults.iter().find(|(id, _)| *id == track);
+        let track_default = || movie.defaults.iter().find(|(id, _)| *id == track);
         self.track = track;
         self.default_duration = own
-            .or_else(|| of_track().map(|(_, duration)| *duration))
+            .or_else(|| track_default().map(|(_, duration)| *duration))
             .unwrap_or_default();
     }
 
