@@ -2,13 +2,12 @@
 //! `pending/` to its key. Every step may run twice or concurrently; the bytes checked are the bytes
 //! copied.
 //!
-//! A completion runs to its end in a task of its own, so a client that leaves breaks nothing off, and
-//! a published copy is never undone: another request may have answered for it already.
+//! A completion runs to its end in a separate task, so a client that disconnects does not cancel it, and
+//! a published copy is never undone: another request may have acknowledged it already.
 //!
-//! Its bytes pass through here where that is needed: files of up to [`MAX_REREAD_BYTES`] are read once
-//! and stored as uploads are, so that they are judged, hashed and stripped as a whole. Of a larger one
-//! a few ranges are read, and the bucket copies all that is not overwritten: direct uploads
-//! exist to avoid reading gigabytes back.
+//! To strip or hash files of up to [`MAX_REREAD_BYTES`], the program reads them once and stores them like
+//! streamed uploads, checked as a whole. For larger files it reads a few ranges, and the bucket
+//! copies every part that is not overwritten: direct uploads exist to avoid reading gigabytes back.
 
 use std::{
     pin::pin,
@@ -29,40 +28,40 @@ use crate::{
     store::{self, Found, ObjectKey, Published, Seen, Session, Stem},
 };
 
-/// Largest file that is read from a bucket as a whole.
+/// Largest file that is read from a bucket as a whole, in bytes.
 pub const MAX_REREAD_BYTES: u64 = 32 * 1024 * 1024;
-/// How much of a file is read at a time. A part that holds no more does not count against the memory
-/// of all uploads.
+/// Bytes read at a time. A part of at most this size does not count against the memory budget of all
+/// uploads.
 const PIECE_BYTES: usize = 1024 * 1024;
-/// How much is read where a walk has gone over bytes: mostly the header of what it looks for.
+/// Bytes read after a skipped range: mostly the header of the next structure.
 const FIRST_PIECE_BYTES: usize = 64 * 1024;
-/// How often a large file is read, its head included.
+/// Most reads of a large file, its head included.
 const MAX_READS: usize = 10;
 
-/// Attempts at a file that is replaced while it is being completed.
+/// Most attempts at a file that is replaced during its completion.
 const MAX_ATTEMPTS: usize = 3;
 
-/// A file that a client was allowed to put into the store.
+/// A file that a client was allowed to upload to the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pending {
-    /// Its key is this, before and after.
+    /// Stem of both the pending and the final key.
     pub stem: Stem,
-    /// The client's name for it, fit for display.
+    /// The client's file name, made safe for display.
     pub name: String,
 }
 
 impl Pending {
-    /// A stem is only made of a time that the calendar knows.
+    /// Returns the time in the stem; every stem made by this program has a valid one.
     fn created(&self) -> Result<DateTime<Utc>, Error> {
         self.stem.created().ok_or(Error::Incomplete)
     }
 }
 
-/// Moves a pending file to its key in `folder`; a repeated call returns the earlier result. A refused file
-/// is deleted.
+/// Moves a pending file to its key in `folder`; a repeated call returns the earlier result. A refused
+/// file is deleted.
 ///
 /// # Errors
-/// [`Error::Incomplete`] when there is no file yet; else as for a streamed one.
+/// [`Error::Incomplete`] if there is no file yet; otherwise as for a streamed file.
 pub async fn complete(
     settings: Settings,
     session: &Session,
@@ -90,12 +89,12 @@ async fn run(
         let Some(seen) = seen? else {
             match before? {
                 Some(found) => return published_before(session, pending, found, start).await,
-                // Or another call has published it just now.
+                // Another call may have published it in the meantime.
                 None => break,
             }
         };
         if let Ok(Some(found)) = before {
-            // A form may be posted again where the store cannot forbid it.
+            // The form was posted again: not every store can forbid it.
             session.discard(&from).await;
             return published_before(session, pending, found, start).await;
         }
@@ -109,13 +108,13 @@ async fn run(
         };
         let taken = attempt.run().await;
         match &taken {
-            // Another file than the one judged stands there now, or none.
+            // The checked file was replaced or deleted.
             Err(Error::Incomplete) => continue,
             Err(Error::Store(_)) => {}
             Ok(_) | Err(_) => session.discard(&from).await,
         }
         let Some(stored) = taken? else {
-            // It was published before.
+            // Another call published it first.
             break;
         };
         return Ok(Stored {
@@ -128,7 +127,7 @@ async fn run(
     published_before(session, pending, found.ok_or(Error::Incomplete)?, start).await
 }
 
-/// One attempt to take a file to its key.
+/// One attempt to move a file to its key.
 struct Attempt<'t> {
     settings: &'t Settings,
     session: &'t Session,
@@ -139,7 +138,7 @@ struct Attempt<'t> {
 }
 
 impl Attempt<'_> {
-    /// `None` when the file was published before; [`Error::Incomplete`] when another one is there than
+    /// Returns `None` if the file was already published, [`Error::Incomplete`] if it was replaced since it
     /// was seen.
     async fn run(&self) -> Result<Option<Stored>, Error> {
         let limit = self.settings.max_bytes;
@@ -154,7 +153,7 @@ impl Attempt<'_> {
         if !is_image || self.settings.strip == Strip::Off {
             return self.copy(watch, None).await;
         }
-        // Where in a picture metadata stands is known only when all of it has passed.
+        // Only a complete read finds all metadata of an image.
         let unstripped = Settings {
             strip: Strip::Off,
             ..*self.settings
@@ -172,7 +171,7 @@ impl Attempt<'_> {
         ObjectKey::for_file(self.folder, &self.pending.stem, &media.extension)
     }
 
-    /// Reads the file and stores it as one that is uploaded.
+    /// Reads the file and stores it like a streamed upload.
     async fn store_again(&self, watch: Watch) -> Result<Option<Stored>, Error> {
         let writer = self.session.publisher(self.seen.size);
         let key = |media| self.key(media);
@@ -186,13 +185,13 @@ impl Attempt<'_> {
         };
         match put.await {
             Err(Error::Store(error)) if error.is_taken() => Ok(None),
-            // S3's answer to another completion at the same moment.
+            // S3's answer to a concurrent completion.
             Err(Error::Store(store::Error::Refused { status: 409, .. })) => Err(Error::Incomplete),
             put => put.map(Some),
         }
     }
 
-    /// The file behind its head.
+    /// The file after its head.
     fn rest(&self) -> impl Stream<Item = Result<Bytes, Error>> {
         let start = self.seen.head.len() as u64;
         stream::try_unfold(start, async move |at| {
@@ -210,7 +209,7 @@ impl Attempt<'_> {
         read.ok_or(Error::Incomplete)
     }
 
-    /// Has the store copy the file, with what is to be overwritten in it as far as that was found.
+    /// Has the store copy the file, with the edits found in a few ranges.
     async fn copy(&self, watch: Watch, geo: Option<Geo>) -> Result<Option<Stored>, Error> {
         let mut edits = Vec::new();
         let (media, mut report) =
@@ -240,7 +239,7 @@ impl Attempt<'_> {
     }
 }
 
-/// Looks into a file by a few reads: at its beginning, and where the walk through it goes on.
+/// Walks through a file by a few range reads, skipping the bytes that the walk does not need.
 async fn walk_ranges(
     session: &Session,
     key: &ObjectKey,
@@ -272,7 +271,7 @@ async fn walk_ranges(
     Ok(watch.end_early(edits)?)
 }
 
-/// The object of an earlier completion.
+/// Finds the object of an earlier completion.
 async fn find(
     session: &Session,
     folder: &Folder,
@@ -305,7 +304,7 @@ async fn published_before(
     })
 }
 
-/// Facts of a stored object from a few reads; none if they fail.
+/// Reads the facts of a stored object from a few ranges; returns none if that fails.
 async fn facts_of_stored(session: &Session, key: &ObjectKey) -> Facts {
     const RULES: Rules = Rules {
         kinds: Kinds::ALL,
@@ -320,7 +319,7 @@ async fn facts_of_stored(session: &Session, key: &ObjectKey) -> Facts {
     match looked.await {
         Ok((_, report)) => report.facts,
         Err(error) => {
-            tracing::debug!(%key, error = &error as &dyn std::error::Error, "a stored file tells nothing more");
+            tracing::debug!(%key, error = &error as &dyn std::error::Error, "could not read a stored file's facts");
             Facts::default()
         }
     }

@@ -1,6 +1,6 @@
 //! The rules of an upload: the type follows from the bytes, the name from time and random bits, metadata
-//! is overwritten as configured, and a request's files are stored all or none. No HTTP and no
-//! environment here.
+//! is overwritten as configured, and the files of a request are stored all or none. HTTP and environment
+//! variables are handled elsewhere.
 
 pub mod direct;
 pub mod media;
@@ -32,56 +32,56 @@ pub struct Settings {
     pub kinds: Kinds,
     /// `UPLOAD_UTC_OFFSET`: time zone of the date in a key.
     pub utc_offset: FixedOffset,
-    /// `UPLOAD_STRIP`: what of a file's metadata is overwritten.
+    /// `UPLOAD_STRIP`: which metadata is overwritten.
     pub strip: Strip,
-    /// `UPLOAD_STRIP_STRICT`: a file that may keep some of it is refused.
+    /// `UPLOAD_STRIP_STRICT`: whether a file that may keep a location is refused.
     pub is_strict: bool,
-    /// `UPLOAD_SHA256`: whether the answer has the SHA-256 of a file.
+    /// `UPLOAD_SHA256`: whether the answer includes the SHA-256 of a file.
     pub sha256: bool,
 }
 
 /// One file of a request, not yet read.
 pub struct File<'a> {
-    /// As the client called it; never trusted.
+    /// File name from the client; untrusted.
     pub name: String,
-    /// How many bytes it can have, as far as its client has said.
+    /// Upper bound of its size in bytes, from the client's headers.
     pub at_most: u64,
-    /// Its content.
+    /// The content.
     pub content: ByteStream<'a>,
 }
 
-/// A file that is stored.
+/// A stored file.
 #[derive(Debug)]
 pub struct Stored {
-    /// Where it is.
+    /// Key of the object.
     pub key: ObjectKey,
-    /// Its type.
+    /// Kind, Content-Type and extension.
     pub media: Media,
-    /// Size in pixels, duration and kind; empty for a file that did not pass through here.
+    /// Dimensions, duration and kind; empty if the program did not read the file.
     pub facts: Facts,
-    /// Whether it tells where it was made; `None` where nobody looked.
+    /// Whether it contains a location; `None` if it was not searched for one.
     pub geo: Option<Geo>,
-    /// Its size in bytes.
+    /// Size in bytes.
     pub size: u64,
-    /// The client's name for it, fit for display.
+    /// The client's file name, made safe for display.
     pub name: String,
-    /// When it came.
+    /// When the upload began.
     pub created: DateTime<Utc>,
-    /// Since when it is in its place.
+    /// When it was stored under its key.
     pub stored_at: DateTime<Utc>,
-    /// How long the store took, in all.
+    /// Total time spent in the store.
     pub store_time: Duration,
-    /// SHA-256 of the stored bytes in lower-case hex, where it was computed.
+    /// SHA-256 of the stored bytes in lower-case hex, if computed.
     pub sha256: Option<String>,
 }
 
 /// Why a file was not stored.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Zero bytes.
+    /// The file has no bytes.
     #[error("the file is empty")]
     Empty,
-    /// The bytes are of no type that is accepted here.
+    /// The type of the file is not accepted.
     #[error("the file is of a type that is not accepted: {}", .0.looks_like)]
     Type(Refused),
     /// The file may contain a location that cannot be overwritten.
@@ -90,10 +90,10 @@ pub enum Error {
     /// The request could not be read to its end.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// The store did not take it.
+    /// The store failed or refused the file.
     #[error(transparent)]
     Store(#[from] store::Error),
-    /// The client has not put the file into the store yet.
+    /// The client has not uploaded the file to the store yet.
     #[error("the file is not in the store yet")]
     Incomplete,
 }
@@ -104,7 +104,7 @@ impl From<Refused> for Error {
     }
 }
 
-/// Reads `file` to its end and stores it under a new key in `folder`. On failure, and unless it is
+/// Reads `file` to its end and stores it under a new key in `folder`. After a failure, or if it is not
 /// kept, nothing of it remains once the session has settled.
 ///
 /// # Errors
@@ -127,17 +127,17 @@ pub async fn receive(
     transfer.run(watch, head, file.content).await
 }
 
-/// A file on its way into the store: judged, and edited, while it passes.
+/// The transfer of one file into the store: the type is checked and edits are applied as chunks arrive.
 struct Transfer<'p, K> {
     settings: &'p Settings,
     name: &'p str,
     created: DateTime<Utc>,
-    /// The key, once its type is known.
+    /// Makes the key, once the type is known.
     key: K,
     writer: store::Writer,
     is_started: bool,
     size: u64,
-    /// How long the store took so far.
+    /// Time spent in the store so far.
     store_time: Duration,
 }
 
@@ -164,7 +164,7 @@ impl<'p, K: Fn(Media) -> ObjectKey> Transfer<'p, K> {
         }
     }
 
-    /// Stores `head` and `rest`, the whole file.
+    /// Stores the whole file: `head`, then `rest`.
     async fn run<E>(
         mut self,
         mut watch: Watch,
@@ -183,7 +183,7 @@ impl<'p, K: Fn(Media) -> ObjectKey> Transfer<'p, K> {
             if self.size + chunk.len() as u64 > limit {
                 return Err(ReadError::TooLarge { limit }.into());
             }
-            // Held, where there is room, until more of it tells its type.
+            // The writer holds chunks, while it has room, until the type is known.
             let media = match watch.media() {
                 None if !self.writer.can_hold(chunk.len()) => Some(watch.decide(&mut edits)?),
                 media => media,
@@ -242,7 +242,7 @@ impl<'p, K: Fn(Media) -> ObjectKey> Transfer<'p, K> {
         self.is_started = true;
     }
 
-    /// Overwrites bytes that the store holds; `false` when some are out of its reach.
+    /// Overwrites bytes already written; returns `false` if some can no longer be edited.
     fn edit_written(&mut self, edits: &[Edit]) -> bool {
         let mut all = true;
         for edit in edits.iter().filter(|edit| edit.at < self.size) {
@@ -253,7 +253,7 @@ impl<'p, K: Fn(Media) -> ObjectKey> Transfer<'p, K> {
 }
 
 impl Settings {
-    /// Whether files of this kind are searched for a location.
+    /// Returns whether files of this kind are searched for a location.
     fn is_searched(&self, kind: Kind) -> bool {
         self.strip != Strip::Off && matches!(kind, Kind::Image | Kind::Video | Kind::Audio)
     }
@@ -272,7 +272,7 @@ impl Settings {
     }
 }
 
-/// Judges a file by its first bytes.
+/// Detects the type of a file by its first bytes.
 fn judge(settings: &Settings, head: &[u8], name: &str) -> Result<Watch, Error> {
     if head.is_empty() {
         return Err(Error::Empty);
@@ -284,7 +284,7 @@ fn judge(settings: &Settings, head: &[u8], name: &str) -> Result<Watch, Error> {
     Ok(media::judge(head, name, rules)?)
 }
 
-/// The first bytes, as many as judging the type takes; fewer only when the file is shorter.
+/// Reads at least [`media::HEAD_BYTES`] bytes, or the whole file if it is shorter.
 async fn read_head(content: &mut ByteStream<'_>) -> Result<Bytes, ReadError> {
     let Some(first) = content.try_next().await? else {
         return Ok(Bytes::new());
@@ -301,8 +301,8 @@ async fn read_head(content: &mut ByteStream<'_>) -> Result<Bytes, ReadError> {
     Ok(head.freeze())
 }
 
-/// Documents are for saving, under the client's name for them: shown from the bucket's address they
-/// could run as its pages.
+/// Returns the headers to store a file with. Documents are attachments, saved under the client's file name:
+/// displayed inline, they could run as pages of the bucket's origin.
 fn content_headers(media: Media, name: &str) -> ContentHeaders {
     let is_attachment = matches!(media.kind, Kind::Document | Kind::File);
     ContentHeaders {

@@ -1,5 +1,5 @@
-//! Names of objects: `<folder>/<YYYYMMDD>/<milliseconds>_<12 hex><.ext>`, nothing of it from
-//! the client but a folder it may name. Pure: the clock and the random id are arguments.
+//! Names of objects: `<folder>/<YYYYMMDD>/<milliseconds>_<12 hex><.ext>`. Only the folder may come
+//! from the client. Pure: the clock and the random id are arguments.
 
 use axum::http::HeaderValue;
 use chrono::{DateTime, FixedOffset, Utc};
@@ -9,7 +9,7 @@ use uuid::Uuid;
 pub use crate::store::Folder;
 use crate::store::Stem;
 
-/// Below this folder lie the folders that callers name.
+/// Parent of the folders that callers name.
 const NAMED_FOLDERS: &str = "public/uploads/Diy";
 /// Deepest nesting of a folder that a caller names.
 const MAX_LEVELS: usize = 5;
@@ -19,7 +19,7 @@ const MAX_LEVEL_BYTES: usize = 64;
 const MAX_NAME_BYTES: usize = 255;
 
 impl Folder {
-    /// The folder a caller names; `_` nests: `a_b` is `a/b`. Each level is 1 to 64 of
+    /// Parses the folder that a caller names; `_` separates levels: `a_b` is `a/b`. Each level is 1 to 64 of
     /// `A-Z a-z 0-9 -`, at most five levels; `None` for anything else.
     pub fn named(text: &str) -> Option<Self> {
         let levels: Vec<_> = text.split('_').take(MAX_LEVELS + 1).collect();
@@ -37,16 +37,15 @@ fn is_level(level: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
-/// Stem of the key of a file that came at `now`. `id` gives the 12 random hex
-/// digits.
+/// Returns the stem of the key of a file uploaded at `now`. `id` provides the 12 random hex digits.
 pub fn stem(now: DateTime<Utc>, offset: FixedOffset, id: Uuid) -> Stem {
     // The first 48 bits of a version 4 UUID are random throughout.
     let (random, _) = id.as_u64_pair();
     Stem::new(now.with_timezone(&offset), random >> 16)
 }
 
-/// The client's file name as it may be shown: no path, no control or bidirectional characters, at
-/// most 255 bytes.
+/// Returns the client's file name made safe for display: no path, no control or bidirectional characters,
+/// at most 255 bytes.
 pub fn display_name(name: &str) -> String {
     let last = name.rsplit(['/', '\\']).next().unwrap_or_default();
     let mut shown = String::with_capacity(last.len().min(MAX_NAME_BYTES));
@@ -59,10 +58,10 @@ pub fn display_name(name: &str) -> String {
     shown.trim().to_owned()
 }
 
-/// `Content-Disposition` of a file that is saved under this name (RFC 6266): as a browser of today
-/// reads it, and with a fallback in ASCII for others. No byte of the name stands there as it is.
+/// Returns the `Content-Disposition` of an attachment with this file name (RFC 6266): `filename*`, and a
+/// fallback in ASCII for older browsers. Unsafe characters of the name are encoded or replaced.
 pub fn attachment(name: &str) -> HeaderValue {
-    /// All that is not an `attr-char` (RFC 5987, 3.2.1).
+    /// All characters but `attr-char` (RFC 5987, 3.2.1).
     const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
         .remove(b'!')
         .remove(b'#')
@@ -90,9 +89,9 @@ pub fn attachment(name: &str) -> HeaderValue {
     HeaderValue::try_from(disposition).unwrap_or(NAMELESS)
 }
 
-/// Not a control character, and none that reorders or hides what stands beside it
-/// (Unicode UAX #9 §2 and the byte order mark). The joiners stay: Persian words and many emoji are
-/// written with them.
+/// Returns whether a character is kept: control characters are not, nor those that reorder or hide their
+/// neighbours (Unicode UAX #9 §2 and the byte order mark). Joiners are: Persian words and many emoji
+/// need them.
 fn is_shown(character: char) -> bool {
     !character.is_control()
         && !matches!(character,

@@ -1,11 +1,11 @@
-//! Numbers at an offset of the head; `None` where the head ends before them.
+//! Fields at an offset; `None` if the bytes end before them.
 
-/// Bytes as they stand there.
+/// Returns `N` bytes.
 pub(super) fn array<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
     bytes.get(at..)?.first_chunk().copied()
 }
 
-/// Four bytes that name a chunk or a box.
+/// Returns the four bytes that name a chunk or a box.
 pub(super) fn fourcc(bytes: &[u8], at: usize) -> Option<[u8; 4]> {
     array(bytes, at)
 }
@@ -39,14 +39,13 @@ pub(super) fn be64(bytes: &[u8], at: usize) -> Option<u64> {
     array(bytes, at).map(u64::from_be_bytes)
 }
 
-/// A number of any length, its highest byte first, each of which holds so many bits.
+/// Decodes a big-endian number of any length, with `bits` bits in each byte.
 pub(super) fn number(bytes: &[u8], bits: u32) -> u64 {
     let bytes = bytes.iter();
     bytes.fold(0, |number, byte| number << bits | u64::from(*byte))
 }
 
-/// Whether a chunk's or a box's name is one that a writer would choose: printable, or QuickTime's
-/// leading `©`.
+/// Returns whether the name of a chunk or a box is plausible: printable, or with QuickTime's leading `©`.
 pub(super) fn is_plain(fourcc: [u8; 4]) -> bool {
     fourcc.iter().all(|byte| matches!(byte, b' '..=b'~' | 0xA9))
 }

@@ -1,4 +1,4 @@
-//! The formats we take, the extensions that fit each, and the Content-Type of every extension.
+//! The accepted formats, the extensions that fit each, and the Content-Type of every extension.
 
 use std::{fmt, ops::Deref};
 
@@ -14,12 +14,12 @@ pub struct Media {
     pub extension: Extension,
 }
 
-/// The end of a file's name: 1 to 10 of `a-z 0-9`, with zeros behind it. Reads as text.
+/// The extension of a file name: 1 to 10 of `a-z 0-9`, padded with zeros. Dereferences to text.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Extension([u8; Self::MAX_BYTES]);
 
 impl Extension {
-    /// Longest of the extensions that are kept.
+    /// Longest extension that is kept, in bytes.
     pub(super) const MAX_BYTES: usize = 10;
 
     /// `None` for any other text.
@@ -52,7 +52,7 @@ impl fmt::Debug for Extension {
 
 macro_rules! formats {
     ($($(#[$doc:meta])* $format:ident = $usual:literal $(, $other:literal)*;)*) => {
-        /// A format that the bytes can show.
+        /// A format that can be detected.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub(super) enum Format { $($(#[$doc])* $format,)* }
 
@@ -60,7 +60,7 @@ macro_rules! formats {
             #[cfg(test)]
             const ALL: &[Self] = &[$(Self::$format,)*];
 
-            /// The usual extension, and the others that fit.
+            /// Returns the usual extension, and the others that fit.
             const fn fitting(self) -> (&'static str, &'static [&'static str]) {
                 match self { $(Self::$format => ($usual, &[$($other,)*]),)* }
             }
@@ -103,13 +103,13 @@ formats! {
     Xlsx = "xlsx", "xlsm", "xltx", "xltm";
     Ppt = "ppt", "pps", "pot", "dps";
     Pptx = "pptx", "pptm", "ppsx", "ppsm", "potx", "potm";
-    /// A password-protected office file, which hides which one it is.
+    /// A password-protected office file, whose application is hidden.
     Encrypted = "docx", "docm", "dotx", "dotm", "xlsx", "xlsm", "xltx", "xltm", "pptx",
         "pptm", "ppsx", "ppsm", "potx", "potm";
     Rtf = "rtf";
     Text = "txt", "csv", "md", "json", "log", "srt", "vcf", "ics", "lrc", "eml", "sql", "yaml",
         "yml", "tsv";
-    // Documents that are zips, whatever their first entries are.
+    // Documents that are zips, regardless of their first entries.
     Zip = "zip", "odt", "ods", "odp", "ofd", "xmind", "vsdx", "pages", "numbers", "key", "epub",
         "kmz", "sketch";
     Rar = "rar";
@@ -122,32 +122,32 @@ formats! {
 }
 
 impl Format {
-    /// Whether files of this format may have the extension.
+    /// Returns whether files of this format may have the extension.
     pub(super) fn fits(self, claimed: &str) -> bool {
         let (usual, others) = self.fitting();
         usual == claimed || others.contains(&claimed)
     }
 
-    /// The `claimed` extension when it fits, else the usual one, with its Content-Type.
+    /// Returns the `claimed` extension if it fits, else the usual one, with its Content-Type.
     pub(super) fn media(self, claimed: &str) -> Media {
         let (usual, _) = self.fitting();
         Media::from_extension(if self.fits(claimed) { claimed } else { usual })
     }
 }
 
-/// Every extension of our own table.
+/// Returns every extension in [`TYPES`].
 pub(super) fn extensions() -> impl Iterator<Item = Extension> {
     let extensions = TYPES.iter().flat_map(|(_, extensions)| *extensions);
     extensions.filter_map(|text| Extension::parse(text))
 }
 
-/// Whether files of this extension are sounds.
+/// Returns whether files of this extension are audio.
 pub(super) fn is_audio(extension: &str) -> bool {
     Media::by_extension(extension).is_some_and(|media| media.kind == Kind::Audio)
 }
 
 impl Media {
-    /// The [`Media`] of a stored key's extension, given in lower case and without the dot.
+    /// Returns the [`Media`] of an extension in [`TYPES`], given in lower case and without the dot.
     fn by_extension(extension: &str) -> Option<Self> {
         let parsed = Extension::parse(extension)?;
         let mut types = TYPES.iter();
@@ -165,8 +165,8 @@ impl Media {
         })
     }
 
-    /// A file that nothing is known of, under the client's extension unless that would give it a type
-    /// in a browser or in our own table.
+    /// Returns the [`Media`] of an unknown file: the client's extension is kept unless browsers or
+    /// [`TYPES`] would give it a type.
     pub(super) fn unknown(claimed: &str) -> Self {
         let is_other = Self::by_extension(claimed).is_none() && !RENDERED.contains(&claimed);
         let claimed = Extension::parse(claimed).filter(|_| is_other);
@@ -177,23 +177,23 @@ impl Media {
         }
     }
 
-    /// How a stored key of this extension is served: in lower case, without the dot.
+    /// Returns the [`Media`] of a stored key by its extension, given in lower case and without the dot.
     pub fn from_extension(extension: &str) -> Self {
         Self::by_extension(extension).unwrap_or_else(|| Self::unknown(extension))
     }
 }
 
-/// Of a file that nothing is known of.
+/// Extension of an unknown file.
 const BIN: Extension = Extension(*b"bin\0\0\0\0\0\0\0");
 
-/// Extensions by which a server or a browser may take a file for a page, a style or a script.
+/// Extensions that a server or a browser may treat as a page, a style sheet or a script.
 const RENDERED: &[&str] = &[
     "asp", "aspx", "atom", "cgi", "cjs", "css", "htc", "htm", "html", "js", "jsp", "mht", "mhtml",
     "mjs", "php", "rdf", "rss", "shtml", "svg", "svgz", "swf", "wasm", "xht", "xhtml", "xml",
     "xsd", "xsl", "xslt",
 ];
 
-/// Every Content-Type that we give, and the extensions of its files.
+/// Every Content-Type in use, and the extensions of its files.
 const TYPES: &[(&str, &[&str])] = &[
     ("image/jpeg", &["jpg", "jpeg"]),
     ("image/png", &["png"]),
@@ -201,7 +201,7 @@ const TYPES: &[(&str, &[&str])] = &[
     ("image/webp", &["webp"]),
     ("image/bmp", &["bmp"]),
     ("image/heic", &["heic"]),
-    // Cameras of Canon and Sony write `hif`.
+    // Canon and Sony cameras write `hif`.
     ("image/heif", &["heif", "hif"]),
     ("image/avif", &["avif"]),
     ("video/mp4", &["mp4"]),
@@ -211,7 +211,7 @@ const TYPES: &[(&str, &[&str])] = &[
     ("video/webm", &["webm"]),
     ("video/x-msvideo", &["avi"]),
     ("video/x-matroska", &["mkv"]),
-    // Sound alone in a film's container.
+    // Audio alone in a video container.
     ("audio/3gpp", &["3ga"]),
     ("audio/webm", &["weba"]),
     ("audio/x-matroska", &["mka"]),
@@ -302,7 +302,7 @@ const TYPES: &[(&str, &[&str])] = &[
     ("application/x-xz", &["xz"]),
     ("application/x-bzip2", &["bz2"]),
     ("application/zstd", &["zst"]),
-    // Served as what they are to a browser: text, whatever they are to another program.
+    // To a browser they are text.
     (
         "text/plain",
         &[

@@ -1,12 +1,12 @@
 //! The ISO base media family (ISO/IEC 14496-12): HEIC, HEIF, AVIF, MP4, M4V, M4A, 3GP and MOV.
 //!
-//! The `ftyp` box names brands; a QuickTime file older than brands starts with another box.
+//! The `ftyp` box lists brands; QuickTime files older than brands begin with another box.
 
 use super::field::{be32, be64, fourcc, is_plain};
 use super::format::{Format, is_audio};
 
-/// The header of one box; `bytes` counts it too and is `None` for a box that reaches to the end of
-/// the file.
+/// The header of one box; `bytes` includes the header, and is `None` for a box that extends to the end
+/// of the file.
 struct BoxHeader {
     kind: [u8; 4],
     bytes: Option<u64>,
@@ -14,7 +14,7 @@ struct BoxHeader {
 }
 
 impl BoxHeader {
-    /// The header at `at`; `None` when the head ends before it or it contradicts itself.
+    /// Reads the header at `at`; `None` if it is incomplete or inconsistent.
     fn at(head: &[u8], at: usize) -> Option<Self> {
         let kind = fourcc(head, at + 4)?;
         let (bytes, header_bytes) = match be32(head, at)? {
@@ -44,7 +44,7 @@ pub(super) fn detect(head: &[u8], claimed: &str) -> Option<Format> {
     }
 }
 
-/// The bytes from `ftyp` on, when empty space stands before it; else all of them.
+/// Skips empty space before `ftyp`; returns `head` unchanged if no `ftyp` follows.
 fn without_space(head: &[u8]) -> &[u8] {
     let mut rest = head;
     while let Some(BoxHeader { kind, bytes, .. }) = BoxHeader::at(rest, 0) {
@@ -58,7 +58,7 @@ fn without_space(head: &[u8]) -> &[u8] {
     head
 }
 
-/// The format that the brands name, when a further box follows them.
+/// Detects the format by its brands, if another box follows them.
 fn branded(head: &[u8], ftyp_bytes: u64, claimed: &str) -> Option<Format> {
     let ftyp = head.get(..usize::try_from(ftyp_bytes).ok()?)?;
     BoxHeader::at(head, ftyp.len())?;
@@ -75,20 +75,20 @@ fn branded(head: &[u8], ftyp_bytes: u64, claimed: &str) -> Option<Format> {
     settle(major, &compatible).map(|format| with_tracks(format, Tracks::in_head(head), claimed))
 }
 
-/// Decides between the major brand, which may be generic or unknown, and the compatible ones.
+/// Chooses between the major brand, which may be generic or unknown, and the compatible ones.
 fn settle(major: Option<Format>, compatible: &[Format]) -> Option<Format> {
     let listed = |format| compatible.contains(&format).then_some(format);
     let image = || listed(Format::Avif).or_else(|| listed(Format::Heic));
     match major {
-        // `mif1` says "some picture"; which, the others say.
+        // `mif1` is any image format; the compatible brands are specific.
         Some(Format::Heif) => image().or(major),
         Some(_) => major,
         None => image().or_else(|| compatible.first().copied()),
     }
 }
 
-/// Corrects a film's format by its tracks: recorders write sound alone under a film's brand.
-/// Where the tracks stand behind the media, the client's name tells.
+/// Corrects a video format by its tracks: recorders write audio alone under a video brand.
+/// If the tracks come after the media, the client's file name decides.
 fn with_tracks(format: Format, tracks: Option<Tracks>, claimed: &str) -> Format {
     let is_audio_only = match tracks {
         Some(tracks) => tracks.has_audio && !tracks.has_video,
@@ -101,7 +101,7 @@ fn with_tracks(format: Format, tracks: Option<Tracks>, claimed: &str) -> Format 
     }
 }
 
-/// The kinds of tracks that a movie has.
+/// The kinds of tracks in a movie.
 #[derive(Default)]
 struct Tracks {
     has_video: bool,
@@ -109,7 +109,7 @@ struct Tracks {
 }
 
 impl Tracks {
-    /// `None` when `moov` is not within the head as a whole.
+    /// Returns `None` if `moov` is not complete within the head.
     fn in_head(head: &[u8]) -> Option<Self> {
         let movie = child(head, *b"moov")?;
         let mut tracks = Self::default();
@@ -125,7 +125,7 @@ impl Tracks {
     }
 }
 
-/// The boxes that are whole within `bytes`, up to the first that is not: each kind and payload.
+/// Iterates over the boxes that are complete within `bytes`, up to the first that is not: kind and payload.
 fn children(mut bytes: &[u8]) -> impl Iterator<Item = ([u8; 4], &[u8])> {
     std::iter::from_fn(move || {
         let header = BoxHeader::at(bytes, 0)?;
@@ -139,18 +139,18 @@ fn child(bytes: &[u8], kind: [u8; 4]) -> Option<&[u8]> {
     children(bytes).find_map(|(each, payload)| (each == kind).then_some(payload))
 }
 
-/// Whether the major brand is that of Canon's raw photos, which list `isom` as a compatible one.
+/// Returns whether this is the major brand of Canon's raw photos, which list `isom` as compatible.
 fn is_raw_photo(major: [u8; 4]) -> bool {
     &major == b"crx "
 }
 
-/// Whether the brands are those of a raw photo; no browser shows it.
+/// Returns whether a file is a raw photo, which no browser displays.
 pub(super) fn looks_like_raw_photo(head: &[u8]) -> bool {
     fourcc(head, 4) == Some(*b"ftyp") && fourcc(head, 8).is_some_and(is_raw_photo)
 }
 
-/// The format that a brand stands for (<https://mp4ra.org/registered-types/brands>). Some writers
-/// fill a short name up with zeros instead of blanks.
+/// Returns the format of a brand (<https://mp4ra.org/registered-types/brands>). Some writers pad short
+/// names with zeros instead of spaces.
 fn brand(name: [u8; 4]) -> Option<Format> {
     let name = name.map(|byte| if byte == 0 { b' ' } else { byte });
     Some(match &name {
@@ -170,10 +170,10 @@ fn brand(name: [u8; 4]) -> Option<Format> {
     })
 }
 
-/// Whether a file without `ftyp` begins as QuickTime files did before 2001: known boxes, one after
-/// the other, for as far as the head reaches.
+/// Returns whether a file without `ftyp` begins like a QuickTime file from before 2001: with known boxes, as
+/// far as the head reaches.
 fn old_quicktime(head: &[u8], first: &BoxHeader) -> bool {
-    // Above it the four size bytes could be letters: this would be a text that says "mdat".
+    // Larger sizes could be four letters: a text that contains "mdat".
     const LARGEST_FIRST_BOX: u64 = 0x2000_0000;
     const FIRST_IN_MOOV: [&[u8; 4]; 5] = [b"mvhd", b"cmov", b"rmra", b"iods", b"trak"];
     const SECOND: [&[u8; 4]; 7] = [
@@ -193,7 +193,7 @@ fn old_quicktime(head: &[u8], first: &BoxHeader) -> bool {
         Ok(next) if next < head.len() => {
             BoxHeader::at(head, next).is_some_and(|next| SECOND.contains(&&next.kind))
         }
-        // Only the media itself may be so large that the head ends inside it.
+        // Only the media box may be larger than the head.
         _ => &first.kind == b"mdat" && head.len() == super::HEAD_BYTES,
     }
 }

@@ -1,15 +1,15 @@
-//! `Kind`: image, video, audio, document or file; `Kinds`: the kinds that an operator accepts.
+//! `Kind`: image, video, audio, document or file; `Kinds`: the set that an operator accepts.
 
 use std::str::FromStr;
 
-/// Kind of a file, as its sender sees it.
+/// Kind of a file, in the terms of its sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
     Image,
     Video,
     Audio,
     Document,
-    /// None of them.
+    /// Any other file.
     File,
 }
 
@@ -29,7 +29,7 @@ impl Kind {
         Self::File,
     ];
 
-    /// The word for it: `image`, `video`, `audio`, `document` or `file`.
+    /// Returns `image`, `video`, `audio`, `document` or `file`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Image => "image",
@@ -59,14 +59,14 @@ impl FromStr for Kind {
 pub struct Kinds(u8);
 
 impl Kinds {
-    /// Every kind that the bytes can show; a file of no known kind is accepted by name alone.
+    /// Every kind that can be detected; [`Kind::File`] is only accepted if it is listed.
     pub const ALL: Self = Self(0b1111);
 
     pub const fn contains(self, kind: Kind) -> bool {
         self.0 & Self::bit(kind) != 0
     }
 
-    /// The words for its kinds.
+    /// Returns the names of its kinds.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
         let kinds = Kind::EACH.into_iter();
         kinds
@@ -74,7 +74,7 @@ impl Kinds {
             .map(Kind::as_str)
     }
 
-    /// The kinds that are in both sets.
+    /// Returns the kinds that are in both sets.
     pub const fn and(self, other: Self) -> Self {
         Self(self.0 & other.0)
     }
@@ -93,8 +93,8 @@ impl FromIterator<Kind> for Kinds {
 impl FromStr for Kinds {
     type Err = UnknownKind;
 
-    /// Reads a comma list; spaces around a word and its case do not matter. An empty word is an
-    /// error, so an empty list is one too.
+    /// Parses a comma list; case and surrounding spaces are ignored. An empty word is an error, and so
+    /// is an empty list.
     fn from_str(list: &str) -> Result<Self, UnknownKind> {
         list.split(',')
             .map(|word| word.trim().parse::<Kind>())

@@ -1,4 +1,4 @@
-//! WebM and Matroska: one container (RFC 9559), told apart by the DocType in its EBML header.
+//! WebM and Matroska: one container (RFC 9559), distinguished by the DocType in its EBML header.
 
 use super::field::number;
 use super::format::Format;
@@ -11,7 +11,7 @@ pub(super) const TRACKS: u32 = 0x1654_AE6B;
 pub(super) const TRACK_ENTRY: u32 = 0xAE;
 pub(super) const TRACK_TYPE: u32 = 0x83;
 
-/// An element's id, how many bytes of data it has, and where they start.
+/// The id of an element, and the length and offset of its data.
 struct Element {
     id: u32,
     bytes: usize,
@@ -47,8 +47,8 @@ fn doc_type(fields: &[u8]) -> Option<&[u8]> {
     data.split(|&byte| byte == 0).next()
 }
 
-/// Whether the file has tracks and none of them is a picture; `None` when they are not within the
-/// head as a whole.
+/// Returns whether the file has audio tracks and no video; `None` if the tracks are not complete
+/// within the head.
 fn is_audio_only(head: &[u8], mut at: usize) -> Option<bool> {
     const VIDEO: &[u8] = &[1];
     const AUDIO: &[u8] = &[2];
@@ -58,7 +58,7 @@ fn is_audio_only(head: &[u8], mut at: usize) -> Option<bool> {
         at = void.data_at.checked_add(void.bytes)?;
         (id, size_at) = element_id(head, at)?;
     }
-    // A recorder does not know how long its segment will be, so the size does not count.
+    // Recorders do not know the size of a segment in advance, so it is ignored.
     let size_bytes = length(*head.get(size_at)?);
     let tracks = child(head, size_at + size_bytes, TRACKS).filter(|_| id == SEGMENT)?;
     let types: Vec<&[u8]> = children(tracks, 0)
@@ -68,7 +68,7 @@ fn is_audio_only(head: &[u8], mut at: usize) -> Option<bool> {
     Some(types.contains(&AUDIO) && !types.contains(&VIDEO))
 }
 
-/// The elements from `at` on that are whole, up to the first that is not: each id and its data.
+/// Iterates over the complete elements from `at` on, up to the first that is not: id and data.
 fn children(bytes: &[u8], mut at: usize) -> impl Iterator<Item = (u32, &[u8])> {
     std::iter::from_fn(move || {
         let element = element(bytes, at)?;
@@ -97,7 +97,7 @@ fn element(bytes: &[u8], at: usize) -> Option<Element> {
     })
 }
 
-/// The id at `at`, its marker bit included as is usual, and where the size follows.
+/// Returns the id at `at`, with its marker bit as usual, and the offset of the size after it.
 fn element_id(bytes: &[u8], at: usize) -> Option<(u32, usize)> {
     let length = length(*bytes.get(at)?);
     let id = bytes
@@ -106,7 +106,7 @@ fn element_id(bytes: &[u8], at: usize) -> Option<(u32, usize)> {
     Some((number(id, 8) as u32, at + length))
 }
 
-/// How many bytes a number has that begins with this one; above 8 when none does.
+/// Returns the length of a number by its first byte; above 8 if the byte is invalid.
 pub(super) fn length(first: u8) -> usize {
     first.leading_zeros() as usize + 1
 }

@@ -1,23 +1,23 @@
-//! The type a file has, judged by its bytes.
+//! Detects the type of a file by its bytes.
 //!
-//! [`judge`] reads the first [`HEAD_BYTES`] of a file and says what it is, or refuses it; the
-//! [`Watch`] it hands back looks at all of it, for what only the whole file can tell: whether a
-//! document is one, how large a picture is and how long a sound. Nothing here decodes a pixel,
-//! unpacks an archive, reads a file or waits. The name a client gave chooses among
-//! the extensions that fit the bytes and does nothing else.
+//! [`judge`] reads the first [`HEAD_BYTES`] of a file and detects its format, or refuses it; the
+//! [`Watch`] it returns examines the whole file, for facts that the head does not show: whether a
+//! document is genuine, the dimensions of an image and the duration of audio. Nothing here decodes a
+//! pixel, unpacks an archive, reads a file or waits. The client's file name only chooses among the
+//! extensions that fit the bytes.
 //!
-//! How far the judgement goes:
+//! Limits of the detection:
 //!
-//! - A file is what its beginning says: an image with a script behind it is an image, because it is
+//! - The beginning of a file decides: an image followed by a script is an image, because it is
 //!   served with an image's Content-Type and `nosniff`. Magic bytes alone are not enough, though;
 //!   each format must show the first structure that its readers need.
-//! - Text is judged by its head: UTF-8, GBK or UTF-16. Its Content-Type names no charset, since the
+//! - Text is detected by its head: UTF-8, GBK or UTF-16. Its Content-Type names no charset, since the
 //!   type follows from the extension alone; documents are downloads anyway.
-//! - A zip that is a program for Android or Java is refused; an archive within it is not looked at.
-//! - A compound file is known once its directory has passed: see [`Watch::media`].
-//! - Sound alone in a film's container (what browsers and phones record) is a sound when the tracks
-//!   stand within the head as a whole.
-//! - Ogg is sound: Opus, Vorbis, FLAC or Speex. Theora and unknown codecs are refused.
+//! - A zip that is a program for Android or Java is refused; archives inside it are not opened.
+//! - The type of a compound file is known once its directory has passed: see [`Watch::media`].
+//! - Audio alone in a video container (as recorded by browsers and phones) is audio if the track list is
+//!   complete within the head.
+//! - Ogg is audio: Opus, Vorbis, FLAC or Speex. Theora and unknown codecs are refused.
 
 mod archive;
 mod audio;
@@ -44,27 +44,27 @@ pub use watch::Watch;
 use audio::Found;
 use compound::CompoundWatch;
 
-/// How many first bytes of a file [`judge`] wants to see; fewer only when the file is shorter.
+/// Bytes at the start of a file that [`judge`] needs; fewer only if the file is shorter.
 ///
-/// Most formats need less than a hundred. The entries that tell a `.docx` from a `.zip` and the
-/// streams that tell a `.doc` from an `.xls` stand further in, as does what follows an ID3 tag.
+/// Most formats need less than a hundred. The entries that distinguish a `.docx` from a `.zip`, the
+/// streams that distinguish a `.doc` from an `.xls`, and audio after an ID3 tag come later.
 /// 16 KiB reaches them in most files and costs nothing to hold.
 pub const HEAD_BYTES: usize = 16 * 1024;
 
-/// Operator's rules for the content of files.
+/// The operator's rules for the content of files.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
     /// `UPLOAD_TYPES`: the kinds accepted.
     pub kinds: Kinds,
-    /// `UPLOAD_STRIP`: what the watch overwrites.
+    /// `UPLOAD_STRIP`: which metadata the watch overwrites.
     pub strip: Strip,
 }
 
-/// Judges a file by its `head`: its first [`HEAD_BYTES`], or all of it when it is shorter; what it
-/// holds beyond them is not looked at. `name` is the client's name for the file.
+/// Detects the type of a file by its `head`: its first [`HEAD_BYTES`], or the whole file if it is
+/// shorter; further bytes are ignored. `name` is the client's file name.
 ///
 /// # Errors
-/// [`Refused`] when the bytes are of no accepted type.
+/// [`Refused`] if the type is not accepted.
 pub fn judge(head: &[u8], name: &str, rules: Rules) -> Result<Watch, Refused> {
     let head = head.get(..HEAD_BYTES).unwrap_or(head);
     let claimed = claimed_extension(name);
@@ -92,7 +92,7 @@ fn detect(head: &[u8], claimed: &str) -> Result<Found, Refused> {
         .map_or_else(|| detect_after_junk(head, claimed), Ok)
 }
 
-/// A sound that begins with something else, unless that is what a refused format begins with.
+/// Detects audio after other bytes, unless those begin a format that is refused.
 fn detect_after_junk(head: &[u8], claimed: &str) -> Result<Found, Refused> {
     let refused = refusal::describe(head, claimed);
     let may_be = refused.looks_like == "unknown" || refused == refusal::DAMAGED_MP3;
@@ -100,13 +100,13 @@ fn detect_after_junk(head: &[u8], claimed: &str) -> Result<Found, Refused> {
     found.map(Found::Is).ok_or(refused)
 }
 
-/// Extensions that a file of this name may be stored under.
+/// Returns the extensions that a file of this name may be stored under.
 pub(super) fn possible_extensions(name: &str) -> Vec<Extension> {
     let other = Media::unknown(&claimed_extension(name)).extension;
     format::extensions().chain([other]).collect()
 }
 
-/// The end of `name` behind its last dot, in lower case; empty when it is longer than any we keep.
+/// Returns the extension of `name` in lower case; empty if it is longer than any that is kept.
 fn claimed_extension(name: &str) -> String {
     match name.rsplit_once('.') {
         Some((_, extension)) if extension.len() <= Extension::MAX_BYTES => {

@@ -1,4 +1,4 @@
-//! Ogg (RFC 3533) by the codec that its first page announces.
+//! Ogg (RFC 3533), detected by the codec of its first page.
 
 use memchr::memmem;
 
@@ -22,7 +22,7 @@ pub(super) fn detect(head: &[u8]) -> Option<Format> {
         .then_some(Format::Ogg)
 }
 
-/// Whether another stream of the file is a film: the first pages of all streams stand together.
+/// Returns whether another stream is video: the first pages of all streams come first.
 fn has_video(head: &[u8]) -> bool {
     memmem::find(head, b"\x80theora").is_some()
 }

@@ -1,18 +1,18 @@
-//! `Refused`: what a file that is not accepted looks like, in words for a person and the log.
+//! `Refused`: describes a file that is not accepted, for the user and the log.
 
 use std::borrow::Cow;
 
 use super::{isobmff, text};
 
-/// The bytes are of no accepted type.
+/// The type of the file is not accepted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the bytes look like {looks_like}")]
 pub struct Refused {
-    /// A short name of a format in English, never bytes of the client.
+    /// Short English name of the format; never contains bytes from the client.
     pub looks_like: Cow<'static, str>,
 }
 
-/// A tag without a sound behind it, or the beginning of a frame that none follows.
+/// A tag without audio after it, or a frame header that no other follows.
 pub(super) const DAMAGED_MP3: Refused = Refused {
     looks_like: Cow::Borrowed("damaged MP3"),
 };
@@ -23,7 +23,7 @@ impl Refused {
         Self { looks_like }
     }
 
-    /// The format's name in Chinese; most names are the same in both languages.
+    /// Returns the format's name in Chinese; most names are the same in both languages.
     pub fn chinese(&self) -> Cow<'static, str> {
         if let Some(format) = self.looks_like.strip_prefix("damaged ") {
             return format!("损坏的 {format}").into();
@@ -61,7 +61,7 @@ pub(super) fn describe(head: &[u8], claimed: &str) -> Refused {
     Refused::new(looks_like)
 }
 
-/// Formats to be named before their beginning is compared with that of texts.
+/// Names formats that must be recognised before the signatures of text are compared.
 fn damaged_or_binary(head: &[u8]) -> Option<&'static str> {
     Some(match head {
         [] => "empty file",
@@ -87,7 +87,7 @@ fn by_signature(head: &[u8]) -> Option<&'static str> {
     Some(name)
 }
 
-/// Where a format has which bytes; an earlier row wins. Accepted formats come here damaged.
+/// Offset, magic bytes and name; the first match wins. Accepted formats only get here damaged.
 const SIGNATURES: &[(usize, &[u8], &str)] = &[
     (0, b"MZ", "Windows program"),
     (0, b"\xCA\xFE\xBA\xBE", "Java class"),

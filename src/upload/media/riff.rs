@@ -1,5 +1,5 @@
-//! RIFF with a form we take: WEBP, WAVE or AVI; and RF64, a WAVE of more than 4 GiB. The size in the
-//! header is not believed: recorders that were stopped leave 0 or 0xFFFFFFFF there.
+//! RIFF with an accepted form: WEBP, WAVE or AVI; and RF64, a WAVE of more than 4 GiB. The size in the
+//! header is ignored: interrupted recorders leave 0 or 0xFFFFFFFF there.
 
 use super::field::{fourcc, is_plain};
 use super::format::Format;

@@ -1,4 +1,4 @@
-//! `Watch`: judges a file while it passes.
+//! `Watch`: examines a file as its chunks arrive.
 
 use std::fmt;
 
@@ -14,12 +14,12 @@ use super::{
     walk::{Edit, Geo, Report, Walker},
 };
 
-/// Examines a file chunk by chunk, head included: detects its type, refuses documents that turn out to be
-/// something else, and walks through images, audio and video.
+/// Examines a file chunk by chunk, head included: detects its type, refuses disguised programs, and walks
+/// through images, audio and video.
 pub struct Watch {
     rules: Rules,
     claimed: String,
-    /// `None` until the bytes that decide have passed.
+    /// `None` until the deciding bytes have passed.
     media: Option<Media>,
     inner: Inner,
 }
@@ -32,17 +32,17 @@ enum Inner {
     Audio(HeldAudio),
 }
 
-/// Audio whose first frame is behind a tag that is longer than the head.
+/// Audio whose first frame follows a tag longer than the head.
 struct HeldAudio {
     /// Where its first frame is expected.
     at: u64,
-    /// All that has passed: its walk begins at the first byte. The store holds these chunks, too.
+    /// Every chunk so far: the walk begins at the first byte. The store holds these chunks, too.
     chunks: Vec<Bytes>,
     seen: u64,
 }
 
 impl Watch {
-    /// Watches a file whose format the head shows.
+    /// Watches a file whose format was detected by its head.
     pub(super) fn new(
         format: Format,
         head: &[u8],
@@ -63,7 +63,7 @@ impl Watch {
         Ok(watch)
     }
 
-    /// Watches a compound file whose directory comes later.
+    /// Watches a compound file, whose type depends on its directory.
     pub(super) fn compound(compound: CompoundWatch, claimed: &str, rules: Rules) -> Self {
         Self::undecided(Inner::Compound(Box::new(compound)), claimed, rules)
     }
@@ -78,7 +78,7 @@ impl Watch {
         Self::undecided(Inner::Audio(audio), claimed, rules)
     }
 
-    /// Passes a refused file through where `file` is accepted.
+    /// Passes a refused file through if [`Kind::File`] is accepted.
     pub(super) fn tolerated(
         refused: Refused,
         claimed: &str,
@@ -98,11 +98,11 @@ impl Watch {
         }
     }
 
-    /// Takes the next chunk, and adds to `edits` what to overwrite in it, or in up to
+    /// Takes the next chunk, and adds to `edits` the bytes to overwrite in it, or in the
     /// [`REACH`](super::REACH) bytes before it.
     ///
     /// # Errors
-    /// [`Refused`] when the file is not what its head promised; nothing more need be fed then.
+    /// [`Refused`] if the file contradicts its head; no further chunks are needed then.
     pub fn see(&mut self, chunk: &Bytes, edits: &mut Vec<Edit>) -> Result<(), Refused> {
         match &mut self.inner {
             Inner::Nothing => {}
@@ -122,15 +122,15 @@ impl Watch {
         Ok(())
     }
 
-    /// The file's type, once that is known.
+    /// Returns the type of the file, once it is known.
     pub fn media(&self) -> Option<Media> {
         self.media
     }
 
-    /// Decides the type by the file's name, when no more of it can be held.
+    /// Decides an unknown type by the file name, since no more chunks can be held.
     ///
     /// # Errors
-    /// [`Refused`] when its kind is not accepted.
+    /// [`Refused`] if its kind is not accepted.
     pub fn decide(&mut self, edits: &mut Vec<Edit>) -> Result<Media, Refused> {
         if self.media.is_none() {
             match &self.inner {
@@ -150,7 +150,7 @@ impl Watch {
         Ok(self.media.unwrap_or_else(|| Media::unknown(&self.claimed)))
     }
 
-    /// Bytes that may be skipped from here; `None` when reading on cannot add facts.
+    /// Returns how many of the next bytes may be skipped; `None` if further bytes cannot add facts.
     pub fn skips(&self) -> Option<u64> {
         match &self.inner {
             Inner::Walk(walker) => walker.skips(),
@@ -165,10 +165,10 @@ impl Watch {
         }
     }
 
-    /// Ends a file of which no more will be seen. Facts that the rest could change are left out.
+    /// Finishes before the end of the file. Facts that the rest could change are omitted.
     ///
     /// # Errors
-    /// [`Refused`] when its kind is not accepted.
+    /// [`Refused`] if its kind is not accepted.
     pub fn end_early(mut self, edits: &mut Vec<Edit>) -> Result<(Media, Report), Refused> {
         let media = self.decide(edits)?;
         let mut report = Report::default();
@@ -184,11 +184,11 @@ impl Watch {
         Ok((media, report))
     }
 
-    /// Finishes after the last chunk of a whole file. The last edits are in up to
-    /// [`REACH`](super::REACH) bytes before its end.
+    /// Finishes after the last chunk. The last edits are in the [`REACH`](super::REACH) bytes before the
+    /// end of the file.
     ///
     /// # Errors
-    /// [`Refused`] when the file as a whole is not accepted.
+    /// [`Refused`] if the file as a whole is not accepted.
     pub fn end(mut self, edits: &mut Vec<Edit>) -> Result<(Media, Report), Refused> {
         if let Inner::Audio(audio) = &mut self.inner {
             let format = audio.end()?;
@@ -212,12 +212,12 @@ impl Watch {
             Inner::Compound(_) | Inner::Audio(_) => {}
         }
         let media = self.decide(edits)?;
-        // Some containers show only at their end that they hold no picture.
+        // Some containers show only at their end that they contain no video.
         self.accept(report.facts.kind.unwrap_or(media.kind), &media.extension)?;
         Ok((media, report))
     }
 
-    /// Goes on as a sound of this format, and walks through what was held.
+    /// Continues with audio of this format, and walks through the held chunks.
     fn walk_as(&mut self, format: Format, edits: &mut Vec<Edit>) -> Result<(), Refused> {
         self.set_format(format)?;
         let next = Walker::new(format, self.rules.strip).map_or(Inner::Nothing, Inner::Walk);
@@ -247,7 +247,7 @@ impl Watch {
         }
     }
 
-    /// Lets a program pass where files of no known kind are accepted.
+    /// Accepts a refused file as [`Kind::File`], if the operator accepts that kind.
     fn tolerate(&mut self, refused: Refused) -> Result<(), Refused> {
         if !self.rules.kinds.contains(Kind::File) {
             return Err(refused);
@@ -260,7 +260,7 @@ impl Watch {
 }
 
 impl HeldAudio {
-    /// Takes the next chunk; the format once it tells.
+    /// Takes the next chunk; returns the format once it is detected.
     fn see(&mut self, chunk: &Bytes) -> Result<Option<Format>, Refused> {
         self.chunks.push(chunk.clone());
         self.seen += chunk.len() as u64;
@@ -283,7 +283,7 @@ impl HeldAudio {
         }
     }
 
-    /// Looks at the bytes that are wanted, or says that others are.
+    /// Looks for the first frame in the window, and moves the window on if it is not there.
     fn detect(&mut self, is_whole: bool) -> Result<Option<Format>, Refused> {
         match audio::detect_after_tag(&self.window(), is_whole) {
             Some(Found::Is(format)) => Ok(Some(format)),
@@ -295,6 +295,7 @@ impl HeldAudio {
         }
     }
 
+    /// Returns up to [`HEAD_BYTES`] from `at` on.
     fn window(&self) -> Vec<u8> {
         let mut skip = usize::try_from(self.at).unwrap_or(usize::MAX);
         let mut window = Vec::with_capacity(HEAD_BYTES);
