@@ -1,8 +1,8 @@
-//! PDF and RTF, and archives: zip with the documents that are built on it, RAR, 7z, tar, and files
-//! compressed alone.
+//! PDF and RTF, and archives: zip with the documents based on it, RAR, 7z, tar, and compressed single
+//! files.
 //!
-//! A zip is judged by the entries in its head and, for programs, by its own directory at the end. An
-//! entry is read no further than its name, so archives within it are not looked at.
+//! A zip is classified by the entries in its head and, for programs, by its central directory. Only the
+//! names of entries are read, so archives inside it are not examined.
 
 use memchr::memmem;
 
@@ -11,16 +11,16 @@ use super::format::Format;
 use super::refusal::Refused;
 use super::text;
 
-/// How an entry begins in its place (APPNOTE 4.3.7).
+/// Signature of a local file header (APPNOTE 4.3.7).
 const LOCAL_HEADER: &[u8; 4] = b"PK\x03\x04";
-/// Where the name follows a local header, and where its length stands.
+/// Offset of the name after a local header, and that of its length.
 const LOCAL_NAME_AT: usize = 30;
 const LOCAL_NAME_BYTES_AT: usize = 26;
-/// How an entry is listed at the end of the file (APPNOTE 4.3.12).
+/// Signature of a central directory header (APPNOTE 4.3.12).
 const CENTRAL_HEADER: &[u8; 4] = b"PK\x01\x02";
 const CENTRAL_NAME_AT: usize = 46;
 const CENTRAL_NAME_BYTES_AT: usize = 28;
-/// How the list ends (APPNOTE 4.3.16).
+/// Signature of the end of the central directory (APPNOTE 4.3.16).
 const END_RECORD: &[u8; 4] = b"PK\x05\x06";
 
 pub(super) fn detect(head: &[u8], claimed: &str) -> Option<Format> {
@@ -43,11 +43,11 @@ pub(super) fn detect(head: &[u8], claimed: &str) -> Option<Format> {
 }
 
 /// The header with its version, at the start of a line within the first 1,024 bytes (ISO 32000-1,
-/// annex H.3.4.1), unless what stands before it is for a browser or a shell.
+/// annex H.3.4.1), unless the file begins as one for a browser or a shell.
 fn is_pdf(head: &[u8], claimed: &str) -> bool {
     const MARK: &[u8] = b"%PDF-";
     const MOST_BEFORE: usize = 1024;
-    // The smallest file that shows a page is several times as long.
+    // The smallest file with a page is several times as long.
     const SMALLEST: usize = 32;
     let start = text::without_blank_start(head);
     let reach = start.get(..MOST_BEFORE + MARK.len()).unwrap_or(start);
@@ -64,7 +64,7 @@ fn is_pdf(head: &[u8], claimed: &str) -> bool {
     has_version && is_at_line_start && !follows_other && pdf.len() >= SMALLEST
 }
 
-/// The signature of version 4 or 5, with a first header behind it.
+/// The signature of version 4 or 5, followed by a first header.
 fn is_rar(head: &[u8]) -> bool {
     const SMALLEST: usize = 20;
     let version = head.strip_prefix(b"Rar!\x1a\x07");
@@ -78,7 +78,7 @@ fn is_7z(head: &[u8]) -> bool {
     head.starts_with(b"7z\xBC\xAF\x27\x1C\0") && head.len() >= START_HEADER_ENDS
 }
 
-/// The header of RFC 1952, deflate alone, no reserved flag, and the trailer.
+/// The header of RFC 1952 with deflate and no reserved flag, and the trailer.
 fn is_gzip(head: &[u8]) -> bool {
     const SMALLEST: usize = 18;
     matches!(head, [0x1F, 0x8B, 8, 0..=0x1F, ..]) && head.len() >= SMALLEST
@@ -102,7 +102,7 @@ fn is_zstandard(head: &[u8]) -> bool {
     head.starts_with(b"\x28\xB5\x2F\xFD") && head.len() >= SMALLEST
 }
 
-/// A local header with a name, or an archive of nothing, which is an end record alone.
+/// A local header with a name, or an empty archive, which is only an end record.
 fn is_zip(head: &[u8]) -> bool {
     const END_RECORD_BYTES: usize = 22;
     let is_empty =
@@ -111,21 +111,21 @@ fn is_zip(head: &[u8]) -> bool {
     is_empty || first.is_some_and(|name| !name.is_empty() && !name.contains(&0))
 }
 
-/// The bytes behind the marker that a split archive's first piece begins with, also when it was not
-/// split in the end (APPNOTE 8.5.4).
+/// Skips the spanning marker at the start of a split archive, also of one that fitted in a single piece
+/// (APPNOTE 8.5.4).
 fn without_spanning_marker(head: &[u8]) -> &[u8] {
     let marked = head.strip_prefix(b"PK\x07\x08");
     marked.or(head.strip_prefix(b"PK00")).unwrap_or(head)
 }
 
-/// The name of the entry whose local header `bytes` begin with.
+/// Returns the name of the entry whose local header is at the start of `bytes`.
 fn entry_name(bytes: &[u8]) -> Option<&[u8]> {
     bytes.strip_prefix(LOCAL_HEADER)?;
     let length = usize::from(le16(bytes, LOCAL_NAME_BYTES_AT)?);
     bytes.get(LOCAL_NAME_AT..LOCAL_NAME_AT + length)
 }
 
-/// The names of the entries in the head, from one to the next.
+/// Iterates over the names of the entries in the head.
 fn entry_names(head: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = Some(without_spanning_marker(head));
     std::iter::from_fn(move || {
@@ -136,7 +136,7 @@ fn entry_names(head: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// The entry behind this one. Where the sizes follow the data it is found by its header.
+/// Returns the bytes from the next entry on. If the sizes follow the data, it is found by its signature.
 fn next_entry(entry: &[u8], name_bytes: usize) -> Option<&[u8]> {
     const SIZES_FOLLOW: u16 = 0x08;
     let extra_bytes = usize::from(le16(entry, 28)?);
@@ -147,10 +147,10 @@ fn next_entry(entry: &[u8], name_bytes: usize) -> Option<&[u8]> {
     }
 }
 
-/// Word, Excel or PowerPoint by the folder that the entries in the head are in.
+/// Detects Word, Excel or PowerPoint by the folder of the entries in the head.
 ///
-/// The parts every such file has (ECMA-376-2) may stand at its end, so the client's extension
-/// stands in for them; and for the folder, when it is the folder that stands further in.
+/// The parts of every such file (ECMA-376-2) may be at its end, so the client's extension replaces
+/// them as evidence; it also replaces the folder if that comes after the head.
 fn office(head: &[u8], claimed: &str) -> Option<Format> {
     const PARTS: [&[u8]; 4] = [
         b"[Content_Types].xml",
@@ -180,36 +180,36 @@ fn office_folder(name: &[u8]) -> Option<Format> {
     folders.find_map(|(folder, format)| name.starts_with(folder).then_some(format))
 }
 
-/// The program that the archive is by an entry of this name.
+/// Returns the kind of program that an entry of this name indicates.
 fn program(name: &[u8]) -> Option<&'static str> {
     const ENTRIES: [(&[u8], &str); 3] = [
         (b"AndroidManifest.xml", "APK"),
         (b"classes.dex", "APK"),
         (LONGEST_ENTRY, "JAR"),
     ];
-    // Java finds its manifest in any case of letters.
+    // Java finds its manifest case-insensitively.
     let looks_like = |(entry, it): (&[u8], _)| name.eq_ignore_ascii_case(entry).then_some(it);
     ENTRIES.into_iter().find_map(looks_like)
 }
 const LONGEST_ENTRY: &[u8] = b"META-INF/MANIFEST.MF";
 
-/// Looks for the entries that make a zip a program: in the head, and in the directory at the end. The
-/// directories of archives stored within it pass, too; the last one counts.
+/// Looks for entries of programs, in the head and in the central directory. The directories of stored
+/// inner archives pass, too; only the last directory counts.
 pub(super) struct ProgramWatch {
-    /// Bytes not looked at yet, too few for a header with a name: it may go on in the next chunk.
+    /// Unexamined bytes, too few for a header with a name: it may continue in the next chunk.
     carry: Vec<u8>,
-    /// Named by the directory that is passing.
+    /// Program found in the current directory.
     passing: Option<&'static str>,
-    /// Named by the directory that has ended, if nothing has followed it.
+    /// Program found in the last directory, if nothing has followed it.
     ended: Option<&'static str>,
 }
 
-/// A directory entry's header and a name of interest, less one byte.
+/// Longest header of interest, name included, less one byte.
 const CARRY: usize = CENTRAL_NAME_AT + LONGEST_ENTRY.len() - 1;
 
 impl ProgramWatch {
     /// # Errors
-    /// [`Refused`] when the head shows that the archive is a program.
+    /// [`Refused`] if the head shows that the archive is a program.
     pub(super) fn new(head: &[u8]) -> Result<Self, Refused> {
         match entry_names(head).find_map(program) {
             Some(looks_like) => Err(Refused::new(looks_like)),
@@ -242,7 +242,7 @@ impl ProgramWatch {
     }
 
     /// # Errors
-    /// [`Refused`] when the archive's own directory names a program's entry.
+    /// [`Refused`] if the archive's own directory lists an entry of a program.
     pub(super) fn end(mut self) -> Result<(), Refused> {
         let last = std::mem::take(&mut self.carry);
         self.look(&last, last.len());
@@ -252,7 +252,7 @@ impl ProgramWatch {
         }
     }
 
-    /// Looks at the headers that begin before `ends`.
+    /// Examines the headers that begin before `ends`.
     fn look(&mut self, bytes: &[u8], ends: usize) {
         for at in memmem::find_iter(bytes, b"PK").take_while(|at| *at < ends) {
             let header = bytes.get(at..).unwrap_or_default();

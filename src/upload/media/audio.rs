@@ -1,21 +1,21 @@
-//! Sounds that are a row of frames without a container: MP3, AAC (ADTS), AMR; and FLAC.
+//! Audio frames without a container: MP3, AAC (ADTS), AMR; and FLAC.
 //!
-//! A sync word is two bytes and proves little, so a frame must also be followed by another of its
-//! kind, or by the end of what we see.
+//! A sync word is two bytes and proves little, so a frame must also be followed by another of the same
+//! kind, or by the end of the bytes.
 
 use super::field::number;
 use super::format::Format;
 
-/// A sound as far as the head shows it.
+/// Result of the detection in the head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
     Is(Format),
-    /// Its first frame stands so many bytes further on, or behind them.
+    /// The first frame is at this offset or after it.
     After(usize),
 }
 
-/// Looks for a first frame at the start of `bytes`, or behind a tag there. `is_whole` says that the
-/// file ends with them.
+/// Looks for a first frame at the start of `bytes`, or after a tag there. `is_whole` means that the
+/// file ends with `bytes`.
 pub(super) fn detect(bytes: &[u8], is_whole: bool) -> Option<Found> {
     match id3_tag(bytes) {
         Some(_) => tagged(bytes, is_whole),
@@ -23,10 +23,10 @@ pub(super) fn detect(bytes: &[u8], is_whole: bool) -> Option<Found> {
     }
 }
 
-/// Looks for a first frame anywhere in `bytes`, which follow a tag: taggers leave debris, and tell
+/// Looks for a first frame anywhere in `bytes`, which follow a tag: taggers leave debris, and write
 /// wrong lengths.
 pub(super) fn detect_after_tag(bytes: &[u8], is_whole: bool) -> Option<Found> {
-    // A frame that begins further in may end, with those that must follow it, in what comes next.
+    // A frame in the last bytes is verified by frames in the next ones.
     const OVERLAP: usize = 8 * 1024;
     match tagged(bytes, is_whole) {
         Some(Found::After(0)) => Some(Found::After(bytes.len().saturating_sub(OVERLAP).max(1))),
@@ -34,7 +34,7 @@ pub(super) fn detect_after_tag(bytes: &[u8], is_whole: bool) -> Option<Found> {
     }
 }
 
-/// A sound that begins within a frame, as those do that were cut out of a broadcast.
+/// Detects audio that begins in the middle of a frame, as recordings of a broadcast do.
 pub(super) fn after_junk(bytes: &[u8]) -> Option<Format> {
     let starts = memchr::memchr_iter(0xFF, bytes).filter_map(|at| bytes.get(at..));
     starts.filter_map(frames).next()
@@ -52,7 +52,7 @@ fn bare(head: &[u8]) -> Option<Format> {
     frames(head).or_else(|| is_either().then_some(Format::Amr))
 }
 
-/// MP3 or AAC by the frames at the start of `bytes`.
+/// Detects MP3 or AAC by the frames at the start of `bytes`.
 fn frames(bytes: &[u8]) -> Option<Format> {
     if frames_follow(bytes, mpeg_layer_3_bytes) {
         return Some(Format::Mp3);
@@ -60,8 +60,8 @@ fn frames(bytes: &[u8]) -> Option<Format> {
     frames_follow(bytes, adts_bytes).then_some(Format::Aac)
 }
 
-/// Whether `bytes` begin with a whole frame, and with several of them where they are long
-/// enough. `frame_bytes` tells the length of the frame at the start of a slice.
+/// Returns whether `bytes` begin with a whole frame, or with several if they are long enough.
+/// `frame_bytes` returns the length of the frame at the start of a slice.
 fn frames_follow(bytes: &[u8], frame_bytes: fn(&[u8]) -> Option<usize>) -> bool {
     const FRAMES: usize = 4;
     const LONGEST_HEADER: usize = 7;
@@ -80,24 +80,24 @@ fn frames_follow(bytes: &[u8], frame_bytes: fn(&[u8]) -> Option<usize>) -> bool 
     true
 }
 
-/// A trailer that taggers append: ID3v1, APEv2, or zeros.
+/// Returns whether a trailing tag follows: ID3v1, APEv2, or zeros.
 fn has_trailing_tag(rest: &[u8]) -> bool {
     rest.starts_with(b"TAG") || rest.starts_with(b"APETAGEX") || rest.starts_with(&[0; 4])
 }
 
-/// A frame of sound, by its header.
+/// An audio frame, by its header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Frame {
-    /// Its length, header included.
+    /// Length in bytes, header included.
     pub(super) bytes: usize,
     pub(super) samples: u32,
     /// Samples per second.
     pub(super) rate: u32,
-    /// Those bits of the header that all frames of a sound share.
+    /// The header bits that all frames of a file share.
     pub(super) kind: u32,
 }
 
-/// An MPEG audio frame of layer III (ISO/IEC 11172-3, 2.4.1.3).
+/// Parses an MPEG audio frame of layer III (ISO/IEC 11172-3, 2.4.1.3).
 #[inline]
 pub(super) fn mpeg_layer_3(header: &[u8; 4]) -> Option<Frame> {
     const LAYER_3: u8 = 0b01;
@@ -130,13 +130,13 @@ fn mpeg_layer_3_bytes(frame: &[u8]) -> Option<usize> {
     mpeg_layer_3(frame.first_chunk()?).map(|frame| frame.bytes)
 }
 
-/// By the bitrate index; 0 is "free", whose frames nobody can measure.
+/// Bitrates by index; 0 is "free", whose frames have no computable length.
 const MPEG_1_KILOBITS: [u32; 15] = [
     0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320,
 ];
 const MPEG_2_KILOBITS: [u32; 15] = [0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160];
 
-/// An ADTS frame (ISO/IEC 13818-7, 6.2).
+/// Parses an ADTS frame (ISO/IEC 13818-7, 6.2).
 #[inline]
 pub(super) fn adts(header: &[u8; 7]) -> Option<Frame> {
     const RATES: [u32; 13] = [
@@ -163,12 +163,12 @@ fn adts_bytes(frame: &[u8]) -> Option<usize> {
     adts(frame.first_chunk()?).map(|frame| frame.bytes)
 }
 
-/// Length of a narrow-band AMR frame by its frame type (RFC 4867, 5.3).
+/// Returns the length of a narrow-band AMR frame by its frame type (RFC 4867, 5.3).
 pub(super) fn amr_bytes(frame: &[u8]) -> Option<usize> {
     amr_frame_bytes(frame, &[12, 13, 15, 17, 19, 20, 26, 31, 5])
 }
 
-/// Length of a wide-band AMR frame by its frame type (RFC 4867, 5.3).
+/// Returns the length of a wide-band AMR frame by its frame type (RFC 4867, 5.3).
 pub(super) fn amr_wb_bytes(frame: &[u8]) -> Option<usize> {
     amr_frame_bytes(frame, &[17, 23, 32, 36, 40, 46, 50, 58, 60, 5])
 }
@@ -184,7 +184,7 @@ fn amr_frame_bytes(frame: &[u8], speech_bytes: &[usize]) -> Option<usize> {
     (header & PADDING == 0).then_some(1 + speech)
 }
 
-/// The marker and a whole STREAMINFO block, which must come first (RFC 9639, 8.2).
+/// Returns whether the marker and a whole STREAMINFO block come first (RFC 9639, 8.2).
 fn flac(head: &[u8]) -> bool {
     const STREAMINFO_ENDS: usize = 4 + 4 + 34;
     const IS_LAST: u8 = 0x80;
@@ -196,7 +196,7 @@ fn flac(head: &[u8]) -> bool {
         && head.len() >= STREAMINFO_ENDS
 }
 
-/// An ID3v2 header (ID3v2.4, 3.1) and where it claims that its tag ends.
+/// An ID3v2 header (ID3v2.4, 3.1), and the end of the tag according to it.
 pub(super) struct Id3Tag {
     pub(super) ends: usize,
     pub(super) version: u8,
@@ -220,7 +220,7 @@ pub(super) fn id3_tag(head: &[u8]) -> Option<Id3Tag> {
     })
 }
 
-/// A sound behind tags, if there are any; its first frame may be out of sight.
+/// Detects audio after any number of tags; its first frame may come after `bytes`.
 fn tagged(bytes: &[u8], is_whole: bool) -> Option<Found> {
     let mut at = 0;
     while let Some(tag) = bytes.get(at..).and_then(id3_tag) {

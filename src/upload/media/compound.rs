@@ -1,8 +1,8 @@
-//! The compound file ([MS-CFB]) that DOC, XLS and PPT are, password-protected office files, and
-//! Windows installers too.
+//! Compound files ([MS-CFB]): DOC, XLS and PPT, password-protected office files, and Windows
+//! installers.
 //!
-//! Its directory says what it holds, and mostly stands near the end: LibreOffice and WPS write it
-//! last. [`CompoundWatch`] reads it where it passes.
+//! The directory lists the contents, and is mostly near the end: LibreOffice and WPS write it
+//! last. [`CompoundWatch`] reads it as it passes.
 
 use super::field::{le16, le32};
 use super::format::Format;
@@ -18,13 +18,13 @@ pub(super) struct CompoundWatch {
     directory_at: u64,
     head_bytes: u64,
     seen: u64,
-    /// The entry that is passing.
+    /// The current entry.
     entry: [u8; ENTRY],
     found: Vec<Format>,
 }
 
 impl CompoundWatch {
-    /// `None` when the head is not that of a compound file.
+    /// Returns `None` if the head is not that of a compound file.
     pub(super) fn new(head: &[u8], claimed: &str) -> Option<Self> {
         Some(Self {
             claimed: claimed.to_owned(),
@@ -52,10 +52,10 @@ impl CompoundWatch {
         Ok(())
     }
 
-    /// Entries are looked at wherever they may stand: the directory is a chain of sectors, and the
-    /// table that links them may not have passed yet.
+    /// Examines 128 bytes at every place where an entry may be: the directory is a chain of sectors, and
+    /// the table that links them may not have passed yet.
     fn see_entry(&mut self) -> Result<(), Refused> {
-        // Of a file of any size only the last entries matter once these are known.
+        // Bounds the memory for a file of any size.
         const MOST_FOUND: usize = 64;
         let at = self.seen - ENTRY as u64;
         if at == self.directory_at && is_installer(&self.entry) {
@@ -70,20 +70,20 @@ impl CompoundWatch {
         Ok(())
     }
 
-    /// The format that the streams seen so far show. A document embedded in another brings its stream
-    /// along, so several may be found.
+    /// Returns the format by the streams seen so far. An embedded document has streams, too, so several
+    /// may be found.
     pub(super) fn found(&self) -> Option<Format> {
         let by_name = self.by_name().filter(|it| self.found.contains(it));
         by_name.or(self.found.first().copied())
     }
 
-    /// The format, when the directory begins within the head and the head has passed.
+    /// Returns the format, if the directory begins within the head and the head has passed.
     pub(super) fn found_in_head(&self) -> Option<Format> {
         let has_passed = self.directory_at < self.head_bytes && self.seen >= self.head_bytes;
         has_passed.then(|| self.found()).flatten()
     }
 
-    /// The format that the client's extension stands for.
+    /// Returns the format of the client's extension.
     pub(super) fn by_name(&self) -> Option<Format> {
         [Format::Doc, Format::Xls, Format::Ppt, Format::Encrypted]
             .into_iter()
@@ -91,7 +91,7 @@ impl CompoundWatch {
     }
 }
 
-/// Where the directory begins, when the head is that of a compound file.
+/// Returns the offset of the directory, if the head is that of a compound file.
 fn directory_at(head: &[u8]) -> Option<u64> {
     const LITTLE_ENDIAN: u16 = 0xFFFE;
     let header = head
@@ -103,7 +103,7 @@ fn directory_at(head: &[u8]) -> Option<u64> {
     is_sane.then(|| (sector + 1) << shift)
 }
 
-/// The format whose main stream this directory entry is, if it is one ([MS-CFB] 2.6.1).
+/// Returns the format whose main stream this directory entry is, if any ([MS-CFB] 2.6.1).
 fn main_stream(entry: &[u8]) -> Option<Format> {
     const STREAM: u8 = 2;
     const NAMES: [(&str, Format); 5] = [
@@ -116,7 +116,7 @@ fn main_stream(entry: &[u8]) -> Option<Format> {
     if *entry.get(66)? != STREAM {
         return None;
     }
-    // UTF-16 with its closing zero.
+    // UTF-16 with a terminating zero.
     let name_bytes = usize::from(le16(entry, 64)?).checked_sub(2)?;
     let name = entry.get(..name_bytes.min(64))?;
     let is_it = |text: &str| {
@@ -127,8 +127,8 @@ fn main_stream(entry: &[u8]) -> Option<Format> {
     names.find_map(|(text, format)| is_it(text).then_some(format))
 }
 
-/// Whether the root entry has the class {000C1084-0000-0000-C000-000000000046} of .msi, or 1082 or
-/// 1086 of transforms and patches.
+/// Returns whether the root entry has the class {000C1084-0000-0000-C000-000000000046} of .msi, or 1082
+/// or 1086 of transforms and patches.
 fn is_installer(root: &[u8; ENTRY]) -> bool {
     const CLASS: usize = 80;
     const REST: [u8; 15] = [0x10, 0x0C, 0, 0, 0, 0, 0, 0xC0, 0, 0, 0, 0, 0, 0, 0x46];

@@ -1,11 +1,11 @@
 //! JPEG, PNG, GIF and BMP: each by its first header, not by its magic bytes alone.
 //!
-//! The dimensions are checked for being possible, not for being small: nobody here decodes them.
+//! Dimensions must be valid but have no limit: no pixel is decoded here.
 
 use super::field::{be16, be32, le16, le32};
 use super::format::Format;
 
-/// Whether a head is of one format; `None` where it ends too early to tell.
+/// Returns whether a head is of one format; `None` if it is too short.
 type Reader = fn(&[u8]) -> Option<bool>;
 
 const READERS: [(Reader, Format); 4] = [
@@ -20,7 +20,7 @@ pub(super) fn detect(head: &[u8]) -> Option<Format> {
     readers.find_map(|(reads, format)| reads(head)?.then_some(format))
 }
 
-/// Start of image, then a marker that may stand there, then a segment that ends inside the file.
+/// Start of image, then a marker allowed there, then a segment that ends inside the file.
 fn jpeg(head: &[u8]) -> Option<bool> {
     let rest = head.strip_prefix(&[0xFF, 0xD8, 0xFF])?;
     // A marker may be preceded by any number of fill bytes (ITU T.81, B.1.1.2).
@@ -52,7 +52,7 @@ fn png(head: &[u8]) -> Option<bool> {
     )
 }
 
-/// The logical screen descriptor, the colour table it announces, and a block that may follow.
+/// The logical screen descriptor, the colour table it announces, and an allowed block.
 fn gif(head: &[u8]) -> Option<bool> {
     let rest = head
         .strip_prefix(b"GIF87a")
@@ -61,7 +61,7 @@ fn gif(head: &[u8]) -> Option<bool> {
     Some(matches!(block, b'!' | b','))
 }
 
-/// Size of the colour table that flags of a GIF announce, if they do.
+/// Returns the size of the colour table that the flags of a GIF announce; 0 for none.
 pub(super) fn colour_table_bytes(flags: u8) -> usize {
     match flags & 0x80 {
         0 => 0,

@@ -1,6 +1,6 @@
-//! Text, judged by its beginning: UTF-8, GBK, or UTF-16 with a byte order mark, without the bytes that
-//! only binary files have, and neither markup nor a script, nor a playlist that makes a player fetch
-//! other files. The rest is not read: a text is served as text, for saving, with `nosniff`.
+//! Text, detected by its beginning: UTF-8, GBK, or UTF-16 with a byte order mark, without bytes that
+//! only binary files have. Markup, scripts, and playlists that make a player fetch other files are not
+//! text. The rest is not read: text is served as text, as an attachment, with `nosniff`.
 
 use std::borrow::Cow;
 
@@ -16,7 +16,7 @@ pub(super) fn detect(head: &[u8], claimed: &str) -> Option<Format> {
     (!head.is_empty() && !is_other && is_text(head)).then_some(Format::Text)
 }
 
-/// `bytes` without a byte order mark and the blanks a browser skips before it looks for markup.
+/// Skips a byte order mark and the whitespace that browsers ignore before markup.
 pub(super) fn without_blank_start(bytes: &[u8]) -> &[u8] {
     let mut rest = bytes.strip_prefix(BOM).unwrap_or(bytes);
     while let Some((first, after)) = rest.split_first()
@@ -27,8 +27,8 @@ pub(super) fn without_blank_start(bytes: &[u8]) -> &[u8] {
     rest
 }
 
-/// A format whose beginning may be made of plain letters and that is no text to us. Mail keeps its
-/// parts (`.eml`); as any other name they are a saved web page.
+/// Names a format that may begin like text but is not accepted as text. MIME parts are accepted as mail
+/// (`.eml`); under any other name they are a saved web page.
 pub(super) fn known_beginning(head: &[u8], claimed: &str) -> Option<&'static str> {
     let head = match utf_16(head) {
         Some((encoding, text)) => Cow::Owned(decode(encoding, text)?.into_bytes()),
@@ -52,12 +52,12 @@ pub(super) fn known_beginning(head: &[u8], claimed: &str) -> Option<&'static str
         .or_else(|| is_flash(&head).then_some("SWF"))
 }
 
-/// A tag, a declaration or an instruction; `<3` is none.
+/// Returns whether a tag, a declaration or an instruction comes first; `<3` is none.
 fn is_markup(start: &[u8]) -> bool {
     matches!(start, [b'<', next, ..] if next.is_ascii_alphabetic() || b"!/?%".contains(next))
 }
 
-/// In any case of letters; an earlier row wins.
+/// Case-insensitive; the first match wins.
 const BEGINNINGS: &[(&[u8], &str)] = &[
     (b"<?php", "PHP"),
     (b"<?=", "PHP"),
@@ -87,7 +87,7 @@ const BEGINNINGS: &[(&[u8], &str)] = &[
     (b"7z\xBC\xAF", "damaged 7z"),
 ];
 
-/// Names an XML file by the first element that we know.
+/// Names an XML file by its first known element.
 fn xml_dialect(start: &[u8]) -> &'static str {
     let lower = start.to_ascii_lowercase();
     let at = |element: &[u8]| memchr::memmem::find(&lower, element).unwrap_or(usize::MAX);
@@ -98,7 +98,7 @@ fn xml_dialect(start: &[u8]) -> &'static str {
     }
 }
 
-/// Mail-like headers of a saved web page (RFC 2557).
+/// Returns whether the file has the mail-like headers of a saved web page (RFC 2557).
 fn is_mhtml(start: &[u8]) -> bool {
     let lower = start.to_ascii_lowercase();
     let first_line = lower
@@ -117,19 +117,19 @@ fn is_header_byte(byte: &u8) -> bool {
     byte.is_ascii_alphanumeric() || *byte == b'-'
 }
 
-/// A Flash film's version stands where a text has a letter or a blank.
+/// Returns whether a Flash signature and version come first; text has no control character there.
 fn is_flash(head: &[u8]) -> bool {
     matches!(head, [b'F' | b'C' | b'Z', b'W', b'S', 1..=0x1F, ..])
 }
 
-/// Whether every byte of the head belongs to a character of one of our encodings, and none only to
-/// binary files. A character that the head's end cuts off is fine.
+/// Returns whether the head is valid in one of the encodings, without bytes that only binary files have.
+/// An incomplete last character is fine.
 fn is_text(head: &[u8]) -> bool {
     if let Some((encoding, text)) = utf_16(head) {
         let decoded = decode(encoding, text);
         return decoded.is_some_and(|text| !text.bytes().any(is_binary));
     }
-    // No text begins with DOS's end of file; a film does.
+    // No text begins with DOS's end of file; Matroska does.
     head.first() != Some(&0x1A)
         && !head.iter().copied().any(is_binary)
         && [UTF_8, GBK]
@@ -137,13 +137,13 @@ fn is_text(head: &[u8]) -> bool {
             .any(|encoding| decode(encoding, head).is_some())
 }
 
-/// The encoding that a byte order mark names, and the text behind it.
+/// Returns the encoding of a byte order mark, and the text after it.
 fn utf_16(head: &[u8]) -> Option<(&'static Encoding, &[u8])> {
     let (encoding, mark_bytes) = Encoding::for_bom(head)?;
     (encoding != UTF_8).then_some((encoding, head.get(mark_bytes..)?))
 }
 
-/// The text in UTF-8; `None` when a character of it is malformed.
+/// Decodes the text; `None` if a character is malformed.
 fn decode(encoding: &'static Encoding, bytes: &[u8]) -> Option<String> {
     let mut decoder = encoding.new_decoder_without_bom_handling();
     let most_bytes = decoder.max_utf8_buffer_length_without_replacement(bytes.len())?;
@@ -152,8 +152,8 @@ fn decode(encoding: &'static Encoding, bytes: &[u8]) -> Option<String> {
     (result == DecoderResult::InputEmpty).then_some(text)
 }
 
-/// The WHATWG's "binary data byte" (MIME Sniffing, 3), but for the tabs, feeds and ends of file that
-/// old text editors write: vertical tab, and 0x1A of DOS.
+/// Returns whether this is a "binary data byte" (WHATWG MIME Sniffing, 3), except those that old text
+/// editors write: vertical tab, and the end of file of DOS, 0x1A.
 const fn is_binary(byte: u8) -> bool {
     matches!(byte, 0..=0x08 | 0x0E..=0x19 | 0x1C..=0x1F)
 }

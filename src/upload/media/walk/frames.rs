@@ -1,5 +1,5 @@
-//! Sounds that are a row of frames: MP3, AAC (ADTS) and AMR. Each frame is looked at, since no
-//! header tells how many there are; where one ends, the next must begin.
+//! Audio frames without a container: MP3, AAC (ADTS) and AMR. Every frame header is read, since none
+//! has their number; the next frame begins where the last one ends.
 
 use super::{
     super::audio::{self, Frame},
@@ -7,11 +7,11 @@ use super::{
     input::{Input, Walked},
 };
 
-/// MP3, with tags in front of it and between its frames.
+/// Walks through an MP3, with tags before it and between its frames.
 pub(super) async fn mp3(input: &mut Input, facts: &mut Facts) -> Walked {
     let mut sum = Sum::default();
     let mut carry = Carry::<4>::new(&id3::skip(input).await);
-    // Encoders write into the first frame how many follow, and no sound.
+    // The first frame of many encoders is an index without audio.
     let header = carry.whole();
     if let Some((header, frame)) = header.zip(header.as_ref().and_then(audio::mpeg_layer_3)) {
         carry.clear();
@@ -25,7 +25,7 @@ pub(super) async fn mp3(input: &mut Input, facts: &mut Facts) -> Walked {
     walked
 }
 
-/// AAC in ADTS, with tags in front of it.
+/// Walks through AAC in ADTS, with tags before it.
 pub(super) async fn adts(input: &mut Input, facts: &mut Facts) -> Walked {
     let mut sum = Sum::default();
     let carry = Carry::<7>::new(&id3::skip(input).await);
@@ -34,7 +34,7 @@ pub(super) async fn adts(input: &mut Input, facts: &mut Facts) -> Walked {
     walked
 }
 
-/// AMR of either band. A frame of a kind that is not defined ends it, since its length is not known.
+/// Walks through AMR of either band, up to a frame of a reserved type, whose length is unknown.
 pub(super) async fn amr(input: &mut Input, facts: &mut Facts) -> Walked {
     const MILLISECONDS: u64 = 20;
     let mut count = 0;
@@ -67,14 +67,14 @@ async fn amr_frames(input: &mut Input, count: &mut u64) -> Walked {
     }
 }
 
-/// Goes over so many bytes, some of which are not ready.
+/// Skips `bytes` bytes, some of which may not be available yet.
 async fn pass(input: &mut Input, bytes: usize) -> Walked {
     let ready = input.ready().len().min(bytes);
     input.advance(ready);
     input.skip((bytes - ready) as u64).await
 }
 
-/// Whether the first frame is one that tells about the others: `Xing` or `Info`, or `VBRI`.
+/// Returns whether the first frame is an index: `Xing`, `Info` or `VBRI`.
 fn is_index(header: &[u8; 4], body: &[u8]) -> bool {
     const VBRI_AT: usize = 32;
     let is_version_1 = header[1] & 0x08 != 0;
@@ -88,7 +88,7 @@ fn is_index(header: &[u8; 4], body: &[u8]) -> bool {
     has(VBRI_AT, b"VBRI") || has(side_information, b"Xing") || has(side_information, b"Info")
 }
 
-/// Bytes that have passed and may be the beginning of a header.
+/// The last bytes of a chunk, which may be the beginning of a header.
 struct Carry<const H: usize> {
     bytes: [u8; H],
     count: usize,
@@ -104,7 +104,7 @@ impl<const H: usize> Carry<H> {
         carry
     }
 
-    /// Adds as many as there is room for, and says how many.
+    /// Adds as many bytes as fit; returns their number.
     fn put(&mut self, bytes: &[u8]) -> usize {
         let room = self.bytes.get_mut(self.count..).unwrap_or_default();
         let put = room.len().min(bytes.len());
@@ -129,7 +129,7 @@ impl<const H: usize> Carry<H> {
     }
 }
 
-/// Goes from frame to frame. Where no frame begins, the next one is looked for byte by byte.
+/// Walks from frame to frame. After other bytes it searches for the next sync word.
 async fn frames<const H: usize>(
     input: &mut Input,
     mut carry: Carry<H>,
@@ -172,22 +172,22 @@ fn to_next_sync(bytes: &[u8]) -> usize {
     memchr::memchr(0xFF, bytes).unwrap_or(bytes.len())
 }
 
-/// The frames seen so far. One counts when another of its kind follows: a sync word is two bytes and
-/// stands in pictures and in noise too.
+/// Sum of the frames so far. A frame counts if another of the same kind follows: two-byte sync words also
+/// occur in images and in noise.
 #[derive(Debug, Default)]
 struct Sum {
     last: Option<Frame>,
-    /// Stands alone so far.
+    /// A frame that is not confirmed by another yet.
     first: Option<Frame>,
     rate: u32,
-    /// At this rate.
+    /// Samples at the current rate.
     samples: u64,
-    /// At the rates before it.
+    /// Duration at the earlier rates.
     nanoseconds: u64,
 }
 
 impl Sum {
-    /// Takes what is at the next place, and says how long it is when it is a frame.
+    /// Adds the frame at the next offset, if there is one; returns its length.
     #[inline]
     fn step(&mut self, frame: Option<Frame>) -> Option<usize> {
         match (frame, self.last) {
@@ -221,7 +221,7 @@ impl Sum {
 
     fn set_duration(mut self, facts: &mut Facts) {
         if self.samples == 0 && self.nanoseconds == 0 {
-            // A sound of one frame.
+            // A file of one frame.
             if let Some(only) = self.first.take() {
                 self.add(only);
             }
@@ -255,16 +255,16 @@ mod tests {
         [b"\xFF\xF3\xE4\xC0".as_slice(), &[0x55; 476]].concat()
     }
 
-    /// The first frame of many encoders, with its tag at this place.
+    /// The first frame of many encoders, with its tag at this offset.
     fn index(frame: &[u8], at: usize, tag: &[u8]) -> Vec<u8> {
         let mut frame = frame.to_vec();
         frame[4 + at..4 + at + tag.len()].copy_from_slice(tag);
         frame
     }
 
-    /// AAC at 48 kHz, so many bytes with the header, of two blocks if wanted.
+    /// AAC at 48 kHz: length with header, and number of blocks.
     fn adts(bytes: usize, blocks: u8) -> Vec<u8> {
-        // The last of these bits are no part of the length.
+        // The last bits are not part of the length.
         let [.., a, b, c] = ((bytes as u32) << 5 | 0x80_001F).to_be_bytes();
         let header = [0xFF, 0xF1, 0x4C, a, b, c, 0xFC | (blocks - 1)];
         [&header[..], &vec![0x55; bytes - 7]].concat()
@@ -312,7 +312,7 @@ mod tests {
             ("junk before", &[&[0x55; 99], &ten], 10.0 * frame),
             ("junk between", &[&ten, &[0xFF; 99], &ten], 20.0 * frame),
             ("a tag between", &[&ten, &tag, &ten], 20.0 * frame),
-            // One frame begins in what is taken for one and ends behind it.
+            // A false sync word hides the first frame after the image.
             ("a picture between", &[&ten, &cover, &ten], 19.0 * frame),
             ("another rate", &[&ten, &other], 10.0 * frame + 240.0),
             ("cut off", &[&ten[..ten.len() - 200]], 10.0 * frame),

@@ -1,5 +1,5 @@
-//! `Input`: a file as a walk reads it. A walk skips, collects and edits; when it needs bytes, it waits for
-//! the next chunk.
+//! `Input`: a file as seen by a walk, which skips, collects and edits, and waits for the next chunk when
+//! it needs bytes.
 
 use std::{
     future::poll_fn,
@@ -13,17 +13,17 @@ use memchr::memmem;
 
 use super::{Edit, Geo, Overwrite, REACH, Strip};
 
-/// Why a walk goes no further.
+/// Why a walk stops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stop {
-    /// The file, or the structure that was entered, ends here.
+    /// End of the file, or of the entered structure.
     End,
-    /// The file contradicts itself: where its next structure begins cannot be told.
+    /// Inconsistent sizes: the start of the next structure is unknown.
     Malformed,
 }
 
 impl Stop {
-    /// A list that ends early is no reason to doubt what follows it.
+    /// Ignores the early end of a list.
     pub(super) fn at_end(self) -> Walked {
         match self {
             Self::End => Ok(()),
@@ -40,11 +40,11 @@ pub(super) type Walked<T = ()> = Result<T, Stop>;
 pub(super) struct Feed {
     pub(super) next: Option<Bytes>,
     pub(super) has_ended: bool,
-    /// How many bytes from here on the walk skips.
+    /// How many of the next bytes the walk skips.
     pub(super) skipping: u64,
-    /// How many of them the source leaves out.
+    /// How many of those the source leaves out.
     left_out: u64,
-    /// Those not yet handed over.
+    /// Edits not yet returned.
     pub(super) edits: Vec<Edit>,
 }
 
@@ -55,27 +55,27 @@ impl Feed {
     }
 }
 
-/// A panic of a walk ends its upload; what the feed holds is whole at any time.
+/// Ignores poisoning: a panic of a walk ends its upload, and the feed is consistent at any time.
 pub(super) fn lock(feed: &Mutex<Feed>) -> MutexGuard<'_, Feed> {
     feed.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The file from the walk's position on.
+/// The rest of the file, from the walk's position on.
 #[derive(Debug)]
 pub(super) struct Input {
     feed: Arc<Mutex<Feed>>,
-    /// The bytes at hand from `position` on.
+    /// Available bytes from `position` on.
     chunk: Bytes,
     position: u64,
-    /// Where the structure ends that was entered.
+    /// End of the entered structure.
     limit: u64,
     strip: Strip,
     geo: Geo,
 }
 
-/// Where the structure ends around the one that was entered.
+/// The end of the outer structure, and that of the entered one.
 #[derive(Debug)]
-#[must_use = "what was entered is to be left"]
+#[must_use = "an entered structure must be left"]
 pub(super) struct Outer {
     limit: u64,
     inner: u64,
@@ -93,23 +93,22 @@ impl Input {
         }
     }
 
-    /// How many bytes have passed.
+    /// Returns the current offset in the file.
     pub(super) fn position(&self) -> u64 {
         self.position
     }
 
-    /// Bytes up to the end of what was entered; `u64::MAX` or so at the file's own level.
+    /// Returns the bytes left in the entered structure; about `u64::MAX` at the top level.
     pub(super) fn left(&self) -> u64 {
         self.limit - self.position
     }
 
-    /// Which metadata is overwritten.
+    /// Returns which metadata is overwritten.
     pub(super) fn strip(&self) -> Strip {
         self.strip
     }
 
-    /// Goes into a structure of so many bytes: until [`Input::leave`], the file seems to end where
-    /// it does.
+    /// Enters a structure of `bytes` bytes: until [`Input::leave`], the file appears to end with it.
     pub(super) fn enter(&mut self, bytes: u64) -> Outer {
         let limit = self.limit;
         let inner = self.position.saturating_add(bytes).min(limit);
@@ -117,14 +116,14 @@ impl Input {
         Outer { limit, inner }
     }
 
-    /// Goes behind the structure that was entered.
+    /// Skips to the end of the entered structure, and leaves it.
     pub(super) async fn leave(&mut self, outer: Outer) -> Walked {
         let skipped = self.skip(outer.inner - self.position).await;
         self.limit = outer.limit;
         skipped
     }
 
-    /// Waits until there are bytes.
+    /// Waits until bytes are available.
     pub(super) async fn fill(&mut self) -> Walked {
         if self.position >= self.limit {
             return Err(Stop::End);
@@ -144,26 +143,26 @@ impl Input {
         Ok(())
     }
 
-    /// Whether nothing follows.
+    /// Returns whether the end is reached.
     pub(super) async fn is_at_end(&mut self) -> bool {
         self.fill().await.is_err()
     }
 
-    /// The bytes that are there already; at least one after [`Input::fill`]. For loops that look at
-    /// every byte.
+    /// Returns the available bytes; at least one after [`Input::fill`]. For loops that examine every
+    /// byte.
     pub(super) fn ready(&self) -> &[u8] {
         let left = usize::try_from(self.left()).unwrap_or(usize::MAX);
         self.chunk.get(..left).unwrap_or(&self.chunk)
     }
 
-    /// Goes over bytes that are [`ready`](Self::ready).
+    /// Skips bytes that are [`ready`](Self::ready).
     pub(super) fn advance(&mut self, bytes: usize) {
         let bytes = bytes.min(self.ready().len());
         self.chunk.advance(bytes);
         self.position += bytes as u64;
     }
 
-    /// Goes over so many bytes.
+    /// Skips `bytes` bytes.
     pub(super) async fn skip(&mut self, mut bytes: u64) -> Walked {
         while bytes > 0 {
             if self.chunk.is_empty() {
@@ -178,7 +177,7 @@ impl Input {
         Ok(())
     }
 
-    /// Waits for bytes, or for up to `bytes` to be left out; returns how many were.
+    /// Waits for bytes, or for up to `bytes` to be left out; returns how many were left out.
     async fn wait_for_any(&mut self, bytes: u64) -> Walked<u64> {
         lock(&self.feed).skipping = bytes.min(self.left());
         let filled = self.fill().await;
@@ -189,20 +188,18 @@ impl Input {
         filled.map(|()| left_out)
     }
 
-    /// How many of so many bytes are ready.
+    /// Returns how many of the next `bytes` bytes are available.
     fn ready_of(&self, bytes: u64) -> usize {
         let ready = self.ready().len();
         usize::try_from(bytes).map_or(ready, |bytes| bytes.min(ready))
     }
 
-    /// Goes behind the first of these patterns, and says which one it is, and which four bytes are
-    /// in front of it.
+    /// Skips to the end of the first match; returns the index of the pattern and the four bytes before it.
     pub(super) async fn find(&mut self, patterns: &[&[u8]]) -> Walked<(usize, [u8; 4])> {
         const BEFORE: usize = 4;
         let longest = patterns.iter().map(|pattern| pattern.len()).max();
         let held = longest.unwrap_or_default() + BEFORE - 1;
-        // The last bytes that have passed, and the next ones behind them: a pattern may begin in a
-        // chunk and end in the next.
+        // The last bytes of one chunk and the first of the next: a match may span both.
         let mut border = Vec::with_capacity(2 * held);
         loop {
             self.fill().await?;
@@ -231,7 +228,7 @@ impl Input {
         }
     }
 
-    /// The next bytes.
+    /// Reads the next `N` bytes.
     pub(super) async fn array<const N: usize>(&mut self) -> Walked<[u8; N]> {
         if let Some(array) = self.ready().first_chunk().copied() {
             self.advance(N);
@@ -246,7 +243,7 @@ impl Input {
         Ok(array)
     }
 
-    /// The next so many bytes, or as many as there are. They are held, so `bytes` has a limit.
+    /// Reads up to `bytes` bytes, less at the end. They are held in memory, so callers bound `bytes`.
     pub(super) async fn take(&mut self, bytes: usize) -> Bytes {
         if self.fill().await.is_err() {
             return Bytes::new();
@@ -266,7 +263,7 @@ impl Input {
         taken.freeze()
     }
 
-    /// The next so many bytes, all of them.
+    /// Reads exactly `bytes` bytes.
     pub(super) async fn collect(&mut self, bytes: usize) -> Walked<Bytes> {
         let taken = self.take(bytes).await;
         if taken.len() < bytes {
@@ -275,7 +272,7 @@ impl Input {
         Ok(taken)
     }
 
-    /// Overwrites so many bytes while going over them.
+    /// Overwrites the next `bytes` bytes.
     pub(super) async fn blank(&mut self, mut bytes: u64, by: u8) -> Walked {
         while bytes > 0 {
             self.fill().await?;
@@ -293,8 +290,7 @@ impl Input {
         Ok(())
     }
 
-    /// Replaces `before`, which passed at `at`, by `after` of equal length. Bytes beyond the store's reach
-    /// stay.
+    /// Replaces `before`, at offset `at`, by `after` of equal length. Bytes beyond [`REACH`] are kept.
     pub(super) fn replace(&mut self, at: u64, before: &[u8], mut after: Bytes) {
         let differs = |(one, other): (&u8, &u8)| one != other;
         let mut pairs = before.iter().zip(&after);
@@ -324,15 +320,15 @@ impl Input {
         lock(&self.feed).edits.push(edit);
     }
 
-    /// Goes on behind a structure that contradicts itself: it spoils only itself, since its own size is
-    /// known; what it may have held stays.
+    /// Notes whether a structure was malformed: its metadata is kept, but the walk continues after it, since
+    /// its size is known.
     pub(super) fn note_outcome(&mut self, inside: Walked) {
         if inside == Err(Stop::Malformed) {
             self.note_kept();
         }
     }
 
-    /// Something was left in the file that may tell where it was made.
+    /// Notes that a possible location was kept.
     pub(super) fn note_kept(&mut self) {
         self.geo = Geo::Kept;
     }
@@ -342,13 +338,13 @@ impl Input {
     }
 }
 
-/// A pattern that was found, and where.
+/// A match: the index of the pattern, and its range.
 struct Found {
     which: usize,
     range: Range<usize>,
 }
 
-/// The pattern that ends first in `bytes`, behind the first `passed` of them.
+/// Returns the match that ends first in `bytes`, but not within the first `passed` of them.
 fn first_of(patterns: &[&[u8]], bytes: &[u8], passed: usize) -> Option<Found> {
     let ends = patterns.iter().enumerate().filter_map(|(which, pattern)| {
         let mut starts = memmem::find_iter(bytes, pattern);

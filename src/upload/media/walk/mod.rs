@@ -1,15 +1,15 @@
-//! Walks through a whole file while it passes: its size in pixels and its duration, and, where the
-//! operator wants it, edits that overwrite what tells where and with what it was made.
+//! Walks through a whole file as its chunks arrive: finds dimensions and duration and, if configured,
+//! returns edits that overwrite the location, the device and the owner in its metadata.
 //!
-//! Each container has a file here whose `walk` reads like a program over a file: skip, collect, go
-//! on. It is a future that waits for bytes; [`Walker::see`] brings them and polls it by hand, so
-//! there is no executor and no thread, and nothing is held but what a walk collects.
+//! Each container has a module here whose `walk` reads like a sequential parser: skip, collect,
+//! continue. It is a future that waits for bytes; [`Walker::see`] provides them and polls it directly,
+//! without executor or thread, and only the bytes that a walk collects are held.
 //!
-//! - A walk believes no size: a size moves a counter or is compared with a limit, and never becomes
-//!   an allocation. Nested structures have a limit of their own (see [`Input::enter`]).
-//! - A missing or absurd value gives no fact. A file is never refused here.
-//! - An edit keeps the length. It may reach [`REACH`] bytes back, which is what the stores still
-//!   hold of a file that passes.
+//! - No size in a file is trusted: it moves a counter or is compared with a limit, and never becomes
+//!   an allocation. Nested structures end where their parent does (see [`Input::enter`]).
+//! - A missing or absurd value yields no fact. A file is never refused here.
+//! - An edit keeps the length. It may reach [`REACH`] bytes back, which is how much of a file the
+//!   stores still hold.
 
 mod bmp;
 mod flac;
@@ -44,39 +44,39 @@ use self::input::{Feed, Input};
 use super::{Kind, format::Format};
 pub use crate::body::{Edit, Overwrite, REACH};
 
-/// Most elements of one file that are looked at.
+/// Most elements of one file that are examined.
 const MAX_ELEMENTS: u32 = 100_000;
-/// Largest side of a picture that is believed, in pixels.
+/// Largest plausible side of an image, in pixels.
 const MAX_SIDE: u32 = 1 << 24;
-/// Longest duration that is believed: 30 days.
+/// Longest plausible duration: 30 days.
 const MAX_DURATION_MS: u64 = 30 * 24 * 60 * 60 * 1000;
 
-/// Whether a file's metadata is overwritten: `UPLOAD_STRIP`.
+/// Which metadata is overwritten: `UPLOAD_STRIP`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Strip {
-    /// Nothing is.
+    /// None.
     #[default]
     Off,
-    /// Where it was made.
+    /// The location.
     Location,
-    /// And with what, and by whom.
+    /// Also the device, its software and the owner.
     Device,
 }
 
-/// Whether a file still tells where it was made.
+/// Whether a file contains a location.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Geo {
-    /// Nothing was found.
+    /// None was found.
     #[default]
     None,
-    /// All that was found is overwritten.
+    /// Every one found is overwritten.
     Removed,
-    /// Something was left, or could not be read.
+    /// One was left, or some metadata could not be read.
     Kept,
 }
 
 impl Geo {
-    /// `none`, `removed` or `kept`.
+    /// Returns `none`, `removed` or `kept`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::None => "none",
@@ -86,23 +86,23 @@ impl Geo {
     }
 }
 
-/// Facts that a viewer wants before it has the file.
+/// Facts that a client needs before it downloads the file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
-    /// As displayed, in pixels.
+    /// Displayed width, in pixels.
     pub width: Option<u32>,
-    /// As displayed, in pixels.
+    /// Displayed height, in pixels.
     pub height: Option<u32>,
-    /// Of a sound, a film or an animation.
+    /// Duration of audio, a video or an animation.
     pub duration_ms: Option<u64>,
-    /// A picture of more than one frame.
+    /// Whether an image has more than one frame.
     pub animated: bool,
-    /// Another kind than the first bytes show: sound alone in a film's container.
+    /// The kind, if it differs from that of the format: audio alone in a video container.
     pub kind: Option<Kind>,
 }
 
 impl Facts {
-    /// The size of a picture, where it is known; turned by a quarter, width and height change places.
+    /// Sets the dimensions, if they are known; a rotation by 90° swaps width and height.
     fn set_size<N: Into<u32>>(&mut self, size: Option<(N, N)>, is_rotated: bool) {
         let (width, height) = match size.map(|(width, height)| (width.into(), height.into())) {
             Some((width, height)) if is_rotated => (height, width),
@@ -116,7 +116,7 @@ impl Facts {
         }
     }
 
-    /// A duration of so many units, of which a second has `per_second`.
+    /// Sets a duration in units of which a second has `per_second`.
     fn set_duration(&mut self, units: u64, per_second: u64) {
         let (units, per_second) = (u128::from(units), u128::from(per_second));
         if units == 0 || per_second == 0 {
@@ -132,22 +132,22 @@ impl Facts {
 /// Result of a walk through a whole file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// Size, duration and kind.
+    /// Dimensions, duration and kind.
     pub facts: Facts,
-    /// Only of use where something was looked for.
+    /// Only meaningful if metadata was searched.
     pub geo: Geo,
 }
 
 /// Walks through one file, chunk by chunk.
 pub(super) struct Walker {
     feed: Arc<Mutex<Feed>>,
-    /// `None` once it has ended.
+    /// `None` once it has finished.
     walk: Option<Pin<Box<dyn Future<Output = Report> + Send>>>,
     report: Report,
 }
 
 impl Walker {
-    /// For a file of this format; `None` for one that has nothing to tell.
+    /// Walks through a file of this format; `None` for a format without facts.
     pub(super) fn new(format: Format, strip: Strip) -> Option<Self> {
         let feed = Arc::default();
         let walk = walk(format, Input::new(Arc::clone(&feed), strip));
@@ -158,7 +158,7 @@ impl Walker {
         })
     }
 
-    /// Takes the next chunk. Edits are of bytes of this chunk, or of up to [`REACH`] before it.
+    /// Takes the next chunk. Edits are in this chunk, or in the [`REACH`] bytes before it.
     pub(super) fn see(&mut self, chunk: &Bytes, edits: &mut Vec<Edit>) {
         if self.walk.is_some() && !chunk.is_empty() {
             input::lock(&self.feed).next = Some(chunk.clone());
@@ -166,19 +166,19 @@ impl Walker {
         }
     }
 
-    /// How many bytes from here on it need not see; `None` when it needs none at all any more.
+    /// Returns how many of the next bytes may be skipped; `None` if the walk has finished.
     pub(super) fn skips(&self) -> Option<u64> {
         let walk = self.walk.as_ref();
         walk.map(|_| input::lock(&self.feed).skipping)
     }
 
-    /// Says that so many bytes will not come, at most those it need not see.
+    /// Skips bytes, at most as many as [`Walker::skips`] allows.
     pub(super) fn leave_out(&mut self, bytes: u64, edits: &mut Vec<Edit>) {
         input::lock(&self.feed).leave_out(bytes);
         self.go_on(edits);
     }
 
-    /// Says that the last chunk was seen: no walk waits for more.
+    /// Finishes after the last chunk.
     pub(super) fn end(mut self, edits: &mut Vec<Edit>) -> Report {
         input::lock(&self.feed).has_ended = true;
         self.go_on(edits);

@@ -1,21 +1,21 @@
-//! Words by which a name or a text shows that it speaks of a place, or of a device and its owner, and
-//! the removal of texts that do.
+//! Words in names and texts that indicate a location, or a device and its owner; removal of such
+//! texts.
 
 use super::{
     Strip,
     input::{Input, Walked},
 };
 
-/// Calls `rename` and overwrites a text if its first `looked_at` bytes contain something to remove. A longer
-/// text that is kept counts as possibly telling more.
+/// Calls `rename` and overwrites a text if its first `searched` bytes contain such words. The rest of a
+/// longer text may contain a location.
 pub(super) async fn clean(
     input: &mut Input,
-    looked_at: usize,
+    searched: usize,
     by: u8,
     rename: impl FnOnce(&mut Input),
 ) -> Walked {
     let at = input.position();
-    let start = input.take(looked_at).await;
+    let start = input.take(searched).await;
     if input.strip() >= Strip::Device || has_location(&start) {
         rename(input);
         input.replace(at, &start, vec![by; start.len()].into());
@@ -26,7 +26,7 @@ pub(super) async fn clean(
     Ok(())
 }
 
-/// Whether it speaks of a place. Letters of 16 bits count as those of 8.
+/// Returns whether a text indicates a location, in ASCII or UTF-16.
 pub(super) fn has_location(text: &[u8]) -> bool {
     const WORDS: &[&[u8]] = &[
         b"location",
@@ -42,7 +42,7 @@ pub(super) fn has_location(text: &[u8]) -> bool {
     contains_any(&letters(text), WORDS)
 }
 
-/// Whether it speaks of a phone, a camera, a program, their numbers or an owner.
+/// Returns whether a text indicates a phone, a camera, a program, a serial number or an owner.
 pub(super) fn has_device(text: &[u8]) -> bool {
     const WORDS: &[&[u8]] = &[
         b"make",
@@ -65,13 +65,13 @@ pub(super) fn has_device(text: &[u8]) -> bool {
     contains_any(&letters(text), WORDS)
 }
 
-/// The text in lower case, in letters of 8 bits.
+/// Returns the text in lower case, without the zeros of UTF-16.
 fn letters(text: &[u8]) -> Vec<u8> {
     let letters = text.iter().filter(|byte| **byte != 0);
     letters.map(u8::to_ascii_lowercase).collect()
 }
 
-/// Whether any of the words stands in `text`.
+/// Returns whether `text` contains any of the words.
 pub(super) fn contains_any(text: &[u8], words: &[&[u8]]) -> bool {
     let mut words = words.iter();
     words.any(|word| memchr::memmem::find(text, word).is_some())
