@@ -1,4 +1,4 @@
-//! BMP: both sides stand in the header. There is no metadata.
+//! BMP: dimensions from the header. There is no metadata.
 
 use super::{
     super::field::{le16, le32},
@@ -6,7 +6,7 @@ use super::{
     input::{Input, Walked},
 };
 
-/// The file header, and as much of the next as holds width and height.
+/// The file header, and the next one up to width and height.
 const HEAD: usize = 14 + 12;
 /// Size of the header that OS/2 1 wrote, with sides of 16 bits.
 const CORE_HEADER: u32 = 12;
@@ -17,7 +17,7 @@ pub(super) async fn walk(input: &mut Input, facts: &mut Facts) -> Walked {
         let side = |at| le16(&head, at).map(u32::from);
         (side(18), side(20))
     } else {
-        // A negative height says that the rows go down.
+        // A negative height means that rows are stored top-down.
         let height = le32(&head, 22).map(|height| height.cast_signed().unsigned_abs());
         (le32(&head, 18), height)
     };

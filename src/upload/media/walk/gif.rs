@@ -14,9 +14,9 @@ const GRAPHIC_CONTROL: u8 = 0xF9;
 const COMMENT: u8 = 0xFE;
 const APPLICATION: u8 = 0xFF;
 
-/// Shorter delays than this, in hundredths of a second, are taken for mistakes by browsers.
+/// Shortest delay that browsers respect, in hundredths of a second.
 const SHORTEST_DELAY: u16 = 2;
-/// How long browsers show a frame instead.
+/// Delay that browsers use instead of a shorter one.
 const USUAL_DELAY: u16 = 10;
 
 /// The frames of an animation.
@@ -25,7 +25,7 @@ struct Frames {
     count: u32,
     /// In hundredths of a second.
     duration: u64,
-    /// Of the next frame.
+    /// Delay of the next frame.
     delay: u16,
 }
 
@@ -49,11 +49,11 @@ async fn blocks(input: &mut Input, facts: &mut Facts, frames: &mut Frames) -> Wa
             [IMAGE] => {
                 let image = input.array::<9>().await?;
                 frames.add();
-                // Where the screen has no size, the first image has it.
+                // If the screen has no size, that of the first image is used.
                 if facts.width.is_none() {
                     facts.set_size(le16(&image, 4).zip(le16(&image, 6)), false);
                 }
-                // And the smallest code of the compression.
+                // The colour table, and the LZW minimum code size.
                 let bytes = colour_table_bytes(image[8]) + 1;
                 input.skip(bytes as u64).await?;
                 skip_sub_blocks(input).await?;
@@ -90,8 +90,8 @@ impl Frames {
     }
 }
 
-/// An application's extension. In that of XMP the packet stands as it is, not in sub-blocks; behind
-/// it is a trailer by which a reader of sub-blocks comes to their end from wherever it is.
+/// Walks through an application extension. An XMP packet is not split into sub-blocks; a trailer after it
+/// leads readers of sub-blocks to the end from any offset.
 async fn application(input: &mut Input) -> Walked {
     let [size] = input.array().await?;
     if *input.collect(size.into()).await? != *b"XMP DataXMP" {
@@ -119,7 +119,7 @@ async fn application(input: &mut Input) -> Walked {
     skip_sub_blocks(input).await
 }
 
-/// The packet in front of its trailer.
+/// Returns the packet before its trailer.
 fn packet(data: &[u8]) -> Option<&[u8]> {
     const TRAILER_BYTES: usize = 258;
     let (packet, trailer) = data.split_at_checked(data.len().checked_sub(TRAILER_BYTES)?)?;

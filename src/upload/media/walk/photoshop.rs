@@ -1,11 +1,11 @@
-//! Photoshop's image resources and the IPTC record in them, which news pictures carry (Adobe
-//! Photoshop File Formats Specification; IPTC-IIM 4.2).
+//! Photoshop's image resources and the IPTC record in them, as in press photos (Adobe Photoshop File
+//! Formats Specification; IPTC-IIM 4.2).
 
 use super::super::field::{be16, be32};
 use super::{Strip, xmp};
 
-/// Whether image resources contain a location, or cannot be read. Those that are TIFF blocks, which may
-/// contain image resources themselves, are passed to `block_has_location`.
+/// Returns whether image resources contain a location, or cannot be read. TIFF blocks in them, which may
+/// contain image resources again, are passed to `block_has_location`.
 pub(super) fn has_location(mut resources: &[u8], block_has_location: fn(&[u8]) -> bool) -> bool {
     while !resources.iter().all(|byte| *byte == 0) {
         let Some((id, data, rest)) = resource(resources) else {
@@ -25,12 +25,12 @@ pub(super) fn has_location(mut resources: &[u8], block_has_location: fn(&[u8]) -
     false
 }
 
-/// Number and data of the first resource, and what follows it. The last one may be cut off: its end
-/// is in the next segment.
+/// Returns the id and data of the first resource, and the rest. The last one may be incomplete: its
+/// end is in the next segment.
 fn resource(resources: &[u8]) -> Option<(u16, &[u8], &[u8])> {
     let header = resources.strip_prefix(b"8BIM")?;
     let id = be16(header, 0)?;
-    // A name, with its length before it.
+    // A name, preceded by its length.
     let name = 1 + usize::from(*header.get(2)?);
     let name = name + name % 2;
     let data = header.get(2 + name + 4..)?;
@@ -40,7 +40,7 @@ fn resource(resources: &[u8]) -> Option<(u16, &[u8], &[u8])> {
     Some((id, data.get(..size).unwrap_or(data), rest))
 }
 
-/// Whether an IPTC record has one of the datasets for places.
+/// Returns whether an IPTC record has a dataset for a location.
 pub(super) fn iptc_has_location(mut record: &[u8]) -> bool {
     while let [0x1C, kind, dataset, high, low, rest @ ..] = record {
         let is_location = matches!(dataset, 26 | 27 | 90 | 92 | 95 | 100 | 101);
@@ -48,7 +48,7 @@ pub(super) fn iptc_has_location(mut record: &[u8]) -> bool {
             return true;
         }
         let size = usize::from(u16::from_be_bytes([*high, *low]));
-        // Longer than any text: the size of the size.
+        // An extended dataset: these bits are the length of its length.
         if size >= 0x8000 {
             return true;
         }

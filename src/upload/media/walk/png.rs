@@ -13,19 +13,19 @@ use super::{
 /// Signature, length and type of the first chunk.
 const BEFORE_HEADER: u64 = 8 + 8;
 const CHECKSUM: u64 = 4;
-/// Most data of a chunk that are collected.
+/// Most data of a chunk that is collected, in bytes.
 const MAX_DATA: usize = 512 * 1024;
 const XMP_KEYWORD: &[u8] = b"XML:com.adobe.xmp";
-/// Begins the keyword under which ImageMagick writes what other formats have of their own.
+/// Prefix of the keywords under which ImageMagick writes metadata of other formats.
 const PROFILE_KEYWORD: &[u8] = b"Raw profile type ";
 
-/// Of the picture itself, as its chunks tell.
+/// Facts in the chunks of an image.
 #[derive(Debug, Default)]
 struct Image {
     is_rotated: bool,
     is_animation: bool,
     frames: u32,
-    /// In millionths of a second.
+    /// In microseconds.
     duration: u64,
 }
 
@@ -58,7 +58,7 @@ async fn chunks(input: &mut Input, image: &mut Image) -> Walked {
             b"fcTL" if image.is_animation => image.add_frame(&input.take(26).await),
             b"eXIf" if !has_pixels || strip != Strip::Off => {
                 let chunk = Chunk::take(input, kind, length).await;
-                // Browsers do not turn by what comes behind the pixels.
+                // Browsers ignore an orientation after the pixels.
                 image.is_rotated |= !has_pixels && tiff::is_rotated(&chunk.data);
                 let cleaned = tiff::clean(&chunk.data, strip);
                 chunk.become_clean(input, cleaned).await?;
@@ -77,8 +77,8 @@ async fn chunks(input: &mut Input, image: &mut Image) -> Walked {
     Ok(())
 }
 
-/// A chunk with text: an XMP packet, metadata of other formats in hexadecimal digits, or what a
-/// program or a person wrote.
+/// Cleans a text chunk: an XMP packet, metadata of other formats in hexadecimal digits, or text by a
+/// program or a person.
 async fn text(input: &mut Input, kind: [u8; 4], length: u32) -> Walked {
     let chunk = Chunk::take(input, kind, length).await;
     let keyword = chunk.data.split(|byte| *byte == 0).next();
@@ -100,14 +100,14 @@ async fn text(input: &mut Input, kind: [u8; 4], length: u32) -> Walked {
     Ok(())
 }
 
-/// Where the text of an international chunk begins, if it is not compressed.
+/// Returns the offset of the text in an international chunk, if it is not compressed.
 fn packet_start(kind: [u8; 4], data: &[u8]) -> Option<usize> {
     const UNCOMPRESSED: u8 = 0;
     let after_keyword = XMP_KEYWORD.len() + 1;
     let [UNCOMPRESSED, _method, rest @ ..] = data.get(after_keyword..)? else {
         return None;
     };
-    // A language and a translated keyword, each with a zero at its end.
+    // A language and a translated keyword, each terminated by a zero.
     let mut zeros = memchr::memchr_iter(0, rest);
     let start = after_keyword + 2 + zeros.nth(1)? + 1;
     (&kind == b"iTXt").then_some(start)
@@ -118,7 +118,7 @@ struct Chunk {
     kind: [u8; 4],
     length: u32,
     at: u64,
-    /// As much of it as is collected.
+    /// The data that was collected.
     data: Bytes,
 }
 
@@ -138,10 +138,10 @@ impl Chunk {
         self.data.len() == self.length as usize
     }
 
-    /// Has `cleaned` stand in place of the data, if there is something to clean.
+    /// Replaces the data by `cleaned`, if there is any.
     async fn become_clean(self, input: &mut Input, cleaned: Option<Vec<u8>>) -> Walked {
         if !self.is_whole() {
-            // Too much to collect, or cut off.
+            // Too large to collect, or incomplete.
             input.note_kept();
             return Ok(());
         }
@@ -155,7 +155,7 @@ impl Chunk {
         Ok(())
     }
 
-    /// Zeros all data, and gives the chunk a name that no reader knows.
+    /// Zeros the data, and gives the chunk an unknown name, which readers ignore.
     async fn become_empty(self, input: &mut Input) -> Walked {
         const UNKNOWN: [u8; 4] = *b"voId";
         const ZEROS: [u8; 4096] = [0; 4096];
@@ -185,7 +185,7 @@ async fn replace_checksum(input: &mut Input, checksum: Hasher) -> Walked {
 }
 
 impl Image {
-    /// By the data of an `fcTL` chunk.
+    /// Counts a frame by the data of its `fcTL` chunk.
     fn add_frame(&mut self, data: &[u8]) {
         let (Some(delay), Some(parts)) = (be16(data, 20), be16(data, 22)) else {
             return;

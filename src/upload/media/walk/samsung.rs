@@ -1,16 +1,16 @@
-//! Samsung's records (SEF) behind a picture, and in a box of a HEIC: a name, and its value behind it.
+//! Samsung's records (SEF) after an image or in a box of a HEIC: a name, followed by its value.
 
 use super::{
     Strip,
     input::{Input, Walked},
 };
 
-/// Mobile country code: a country.
+/// Record with the mobile country code.
 pub(super) const COUNTRY: &[u8] = b"MCC_Data";
-/// When, in UTC.
+/// Record with the time in UTC.
 pub(super) const TIME: &[u8] = b"Image_UTC_Data";
 
-/// Goes through all records up to the end of what was entered.
+/// Cleans all records up to the end of the entered structure.
 pub(super) async fn records(input: &mut Input) -> Walked {
     loop {
         let (record, _) = input.find(&[COUNTRY, TIME]).await?;
@@ -18,7 +18,7 @@ pub(super) async fn records(input: &mut Input) -> Walked {
     }
 }
 
-/// Overwrites the digits of a country, or of a time where that is to go.
+/// Overwrites the digits of a country code, or of a time if device metadata is removed.
 pub(super) async fn value(input: &mut Input, is_time: bool) -> Walked {
     let longest = if is_time { 13 } else { 4 };
     if is_time && input.strip() < Strip::Device {

@@ -1,4 +1,4 @@
-//! The TIFF block that EXIF data are, in whichever container (EXIF 2.32, TIFF 6.0).
+//! The TIFF block of EXIF data, in any container (EXIF 2.32, TIFF 6.0).
 
 use std::ops::Range;
 
@@ -12,10 +12,10 @@ const EXIF: u16 = 0x8769;
 const GPS: u16 = 0x8825;
 const COLOR_SPACE: u16 = 0xA001;
 const INTEROPERABILITY: u16 = 0xA005;
-/// Of an interoperability directory: `R98` is sRGB, `R03` with an uncalibrated colour space Adobe RGB.
+/// In an interoperability directory: `R98` is sRGB, `R03` with an uncalibrated colour space Adobe RGB.
 const INTEROPERABILITY_INDEX: u16 = 0x0001;
 const RESOLUTION_UNIT: u16 = 0x0128;
-/// In a GPS directory; some cameras write no more when they do not know where they are.
+/// In a GPS directory; some cameras write only this if they have no position.
 const GPS_VERSION: u16 = 0;
 
 const ASCII: u16 = 2;
@@ -25,41 +25,41 @@ const LONG: u16 = 4;
 /// Byte order, magic number, offset of the first directory.
 const HEADER: usize = 8;
 const ENTRY: usize = 12;
-/// Most directories that are looked into: those of the picture and of its thumbnail, and the EXIF
+/// Most directories that are read: those of the image and of its thumbnail, and the EXIF
 /// directory of each, with room for more.
 const MAX_DIRECTORIES: usize = 8;
 /// Most entries of a GPS directory. EXIF defines 32.
 const MAX_GPS: usize = 64;
-/// Most entries that are taken out.
+/// Most entries that are removed.
 const MAX_REMOVED: usize = 16;
 
-/// Whether a picture is shown turned by a quarter, so that width and height change places.
+/// Returns whether the image is displayed rotated by 90°, so that width and height are swapped.
 pub(super) fn is_rotated(block: &[u8]) -> bool {
     let orientation = Tiff::new(block).and_then(|tiff| tiff.orientation());
     orientation.is_some_and(|orientation| matches!(orientation, 5..=8))
 }
 
-/// Whether a block in image resources contains a location. A further block in it counts as one: blocks
-/// within blocks would otherwise be followed until the stack is full.
+/// Returns whether a block in image resources contains a location. A nested block counts as one: otherwise
+/// deeply nested blocks would overflow the stack.
 pub(super) fn has_location(block: &[u8]) -> bool {
     strip_location(block, |_| true).is_none_or(|cleaned| cleaned != block)
 }
 
-/// The block without what is to go, every other value in its place; `None` where that is nothing.
+/// Cleans a block, with every other value at its offset; `None` if nothing is to be removed.
 ///
-/// Without what tells a device, a block of the same length is left that says how the picture is to
-/// be shown: its orientation and its colour space.
+/// [`Strip::Device`] leaves a block of the same length that only contains what viewers need: the
+/// orientation and the colour space.
 pub(super) fn clean(block: &[u8], strip: Strip) -> Option<Vec<u8>> {
     let cleaned = match strip {
         Strip::Off => return None,
-        // A block that contradicts itself is of no use but for that.
+        // A malformed block is only of use for its orientation and colour space.
         Strip::Location => strip_location(block, has_location).unwrap_or_else(|| minimal(block)),
         Strip::Device => minimal(block),
     };
     (cleaned != block).then_some(cleaned)
 }
 
-/// `None` when directories and values do not lie where they should, or over each other.
+/// Returns `None` if directories or values overlap or are out of bounds.
 fn strip_location(block: &[u8], inner_has_location: fn(&[u8]) -> bool) -> Option<Vec<u8>> {
     let tiff = Tiff::new(block)?;
     let directories = tiff.directories()?;
@@ -78,7 +78,7 @@ fn strip_location(block: &[u8], inner_has_location: fn(&[u8]) -> bool) -> Option
     });
     cleaner.claimed = structure;
     for directory in directories {
-        // From the last on, so that those before it stay where they are.
+        // From the last on, so that earlier entries keep their offsets.
         for index in (0..directory.count).rev() {
             let entry = directory.entry(index);
             let is_removed = match tiff.short(entry)? {
@@ -99,20 +99,20 @@ pub(super) fn overlap<N: Copy + Ord>(one: &Range<N>, other: &Range<N>) -> bool {
     one.start.max(other.start) < one.end.min(other.end)
 }
 
-/// A copy of a block, in which places are blanked.
+/// A copy of a block, in which locations are blanked.
 #[derive(Debug)]
 struct Cleaner<'b> {
     tiff: Tiff<'b>,
     cleaned: Vec<u8>,
     inner_has_location: fn(&[u8]) -> bool,
-    /// Ranges that have their final bytes: a value that lies over one of them deceives.
+    /// Ranges already processed: a block whose values overlap one is malformed.
     claimed: Vec<Range<usize>>,
     removed: usize,
 }
 
 impl Cleaner<'_> {
-    /// Claims ranges, which may lie over each other only if they are to be blanked; `None` when
-    /// one lies over what is claimed already.
+    /// Claims ranges, which may overlap each other, as they are all blanked; `None` if one overlaps a range
+    /// that was claimed before.
     fn claim(&mut self, ranges: Vec<Range<usize>>) -> Option<()> {
         let is_free = |range| !self.claimed.iter().any(|claimed| overlap(range, claimed));
         let are_free = ranges.iter().all(is_free);
@@ -125,10 +125,10 @@ impl Cleaner<'_> {
         Some(())
     }
 
-    /// Blanks the GPS directory at `at` and all its values; `false` when it tells no place.
+    /// Blanks the GPS directory at `at` and all its values; returns `false` if it has no location.
     fn blank_gps(&mut self, at: usize) -> Option<bool> {
         let Some(directory) = self.tiff.directory(at) else {
-            // Outside of the block there is nothing.
+            // Out of bounds: there is nothing to blank.
             return Some(true);
         };
         if directory.count > MAX_GPS {
@@ -149,8 +149,8 @@ impl Cleaner<'_> {
         Some(true)
     }
 
-    /// Takes a place out of a value that is a packet or a record of its own; whether its entry is
-    /// to go, too.
+    /// Removes a location from a value that is a packet or a record; returns whether to remove its entry,
+    /// too.
     fn clean_value(&mut self, tag: u16, entry: usize) -> Option<bool> {
         let range = self.tiff.value(entry)?;
         self.claim(vec![range.clone()])?;
@@ -171,8 +171,8 @@ impl Cleaner<'_> {
         Some(has_location)
     }
 
-    /// Takes an entry out of its directory. The entries behind it move up, and so does the offset
-    /// of the next directory.
+    /// Removes an entry from its directory. Later entries move up, and so does the offset of the next
+    /// directory.
     fn remove(&mut self, directory: Directory, index: usize) -> Option<()> {
         let is_whole = usize::from(self.tiff.short(directory.at)?) == directory.count;
         self.removed += 1;
@@ -192,8 +192,8 @@ impl Cleaner<'_> {
     }
 }
 
-/// A block of this length with the orientation and the colour space alone; all zeros for what is
-/// no block, or has no room for them.
+/// Returns a block of the same length with only the orientation and the colour space; zeros if the block
+/// is malformed, or has no room for them.
 fn minimal(block: &[u8]) -> Vec<u8> {
     let mut rebuilt = Tiff::new(block).map(Tiff::minimal).unwrap_or_default();
     if rebuilt.len() > block.len() {
@@ -203,7 +203,7 @@ fn minimal(block: &[u8]) -> Vec<u8> {
     rebuilt
 }
 
-/// A directory of a block: where it begins, and how many entries it has.
+/// A directory of a block: its offset, and the number of its entries.
 #[derive(Clone, Copy, Debug)]
 struct Directory {
     at: usize,
@@ -211,18 +211,18 @@ struct Directory {
 }
 
 impl Directory {
-    /// Where an entry begins.
+    /// Returns the offset of an entry.
     fn entry(&self, index: usize) -> usize {
         self.at + 2 + ENTRY * index
     }
 
-    /// Its count, its entries, and the offset of the next directory.
+    /// Returns the range of its count, its entries, and the offset of the next directory.
     fn range(&self) -> Range<usize> {
         self.at..self.entry(self.count) + 4
     }
 }
 
-/// A block and the order of its bytes.
+/// A block and its byte order.
 #[derive(Clone, Copy, Debug)]
 struct Tiff<'b> {
     block: &'b [u8],
@@ -244,20 +244,20 @@ impl<'b> Tiff<'b> {
         self.only_short(directory, ORIENTATION)
     }
 
-    /// The value of an entry that is one short number.
+    /// Returns the value of an entry that is a single SHORT.
     fn only_short(self, directory: Directory, tag: u16) -> Option<u16> {
         let entry = self.find(directory, tag)?;
         let is_short = self.short(entry + 2)? == SHORT && self.long(entry + 4)? == 1;
         self.short(entry + 8).filter(|_| is_short)
     }
 
-    /// Where the first entry of this tag begins.
+    /// Returns the offset of the first entry with this tag.
     fn find(self, directory: Directory, tag: u16) -> Option<usize> {
         let mut entries = (0..directory.count).map(|index| directory.entry(index));
         entries.find(|entry| self.short(*entry) == Some(tag))
     }
 
-    /// The directory at `at`, with as many of its entries as are there; `None` outside of the block.
+    /// Reads the directory at `at`, with the entries that are in bounds; `None` if `at` is not.
     fn directory(self, at: usize) -> Option<Directory> {
         let count = usize::from(self.short(at)?);
         let room = (self.block.len() - at - 2) / ENTRY;
@@ -265,8 +265,8 @@ impl<'b> Tiff<'b> {
         Some(Directory { at, count })
     }
 
-    /// The directories of the picture, of its thumbnail, and those of EXIF; `None` when the first
-    /// is not there, or there are too many.
+    /// Returns the directories of the image, of its thumbnail, and those of EXIF; `None` if the first is
+    /// missing, or there are too many.
     fn directories(self) -> Option<Vec<Directory>> {
         let mut found: Vec<Directory> = Vec::new();
         let mut offsets = vec![self.long(4)? as usize];
@@ -289,8 +289,8 @@ impl<'b> Tiff<'b> {
         Some(found)
     }
 
-    /// Where the value of an entry is, as far as it lies in the block; empty when the entry itself
-    /// holds it.
+    /// Returns the range of an entry's value, clamped to the block; empty if the value is in the entry
+    /// itself.
     fn value(self, entry: usize) -> Option<Range<usize>> {
         let unit: usize = match self.short(entry + 2)? {
             3 | 8 => 2,
@@ -306,13 +306,13 @@ impl<'b> Tiff<'b> {
         Some(self.clamped(at..at.saturating_add(size)))
     }
 
-    /// The part of a range that lies in the block.
+    /// Returns the part of a range that is in bounds.
     fn clamped(self, range: Range<usize>) -> Range<usize> {
         let len = self.block.len();
         range.start.min(len)..range.end.min(len)
     }
 
-    /// A new block that says how the picture is to be shown.
+    /// Returns a new block with only the orientation and the colour space.
     fn minimal(self) -> Vec<u8> {
         let orientation = self.orientation().filter(|it| (1..=8).contains(it));
         let exif = self.exif();
@@ -320,7 +320,7 @@ impl<'b> Tiff<'b> {
         let mut entries = Vec::new();
         entries.extend(orientation.map(|it| self.short_entry(ORIENTATION, it)));
         if entries.is_empty() && color_space.is_none() {
-            // A directory has at least one entry. This one says what holds without it: inches.
+            // A directory needs an entry. This one is the default: inches.
             entries.push(self.short_entry(RESOLUTION_UNIT, 2));
         }
         let count = entries.len() + usize::from(color_space.is_some());
@@ -347,14 +347,14 @@ impl<'b> Tiff<'b> {
         rebuilt
     }
 
-    /// The first directory of EXIF.
+    /// Returns the EXIF directory of the image.
     fn exif(self) -> Option<Directory> {
         let directory = self.directory(self.long(4)? as usize)?;
         let exif = self.long(self.find(directory, EXIF)? + 8)?;
         self.directory(exif as usize)
     }
 
-    /// The interoperability index that EXIF has, where it tells the colour space.
+    /// Returns the interoperability index, if it identifies the colour space.
     fn interoperability(self, exif: Directory) -> Option<[u8; 4]> {
         let at = self.long(self.find(exif, INTEROPERABILITY)? + 8)?;
         let directory = self.directory(at as usize)?;
@@ -369,20 +369,20 @@ impl<'b> Tiff<'b> {
         [&count[..], &entries.concat(), &[0; 4]].concat()
     }
 
-    /// An entry whose values have four bytes together, or are elsewhere.
+    /// Encodes an entry, with a value of four bytes or its offset.
     fn entry(self, tag: u16, kind: u16, count: u32, value: [u8; 4]) -> [u8; ENTRY] {
         let ([a, b], [c, d]) = (self.short_bytes(tag), self.short_bytes(kind));
         let ([e, f, g, h], [i, j, k, l]) = (self.long_bytes(count), value);
         [a, b, c, d, e, f, g, h, i, j, k, l]
     }
 
-    /// An entry that is one short number.
+    /// Encodes an entry that is a single SHORT.
     fn short_entry(self, tag: u16, short: u16) -> [u8; ENTRY] {
         let [a, b] = self.short_bytes(short);
         self.entry(tag, SHORT, 1, [a, b, 0, 0])
     }
 
-    /// Bytes of the block's order in that of the network, and the other way round.
+    /// Converts between the byte order of the block and network order.
     fn ordered<const N: usize>(self, mut bytes: [u8; N]) -> [u8; N] {
         if self.is_little {
             bytes.reverse();
@@ -413,7 +413,7 @@ impl<'b> Tiff<'b> {
 pub(super) mod tests {
     use super::{super::tests::finds, *};
 
-    /// Directories one behind the other, from offset 8 on: entries of tag, type, count and value.
+    /// Consecutive directories, from offset 8 on: entries of tag, type, count and value.
     pub(in super::super) fn block(
         is_little: bool,
         directories: &[&[(u16, u16, u32, u32)]],
@@ -437,10 +437,10 @@ pub(super) mod tests {
         [&block, data].concat()
     }
 
-    const PLACE: &[u8] = b"\0\0\0\x2F\0\0\0\x01\0\0\0\x0D\0\0\0\x01\0\0\0\x26\0\0\0\x01";
+    const LATITUDE: &[u8] = b"\0\0\0\x2F\0\0\0\x01\0\0\0\x0D\0\0\0\x01\0\0\0\x26\0\0\0\x01";
 
     /// A photo's block: orientation 6, a maker, a GPS directory with a latitude, an EXIF directory.
-    /// The value of the latitude and the name of the maker stand behind the directories.
+    /// The value of the latitude and the name of the maker follow the directories.
     fn photo(is_little: bool) -> Vec<u8> {
         // 8 + (2 + 4 × 12 + 4) = 62, + (2 + 2 × 12 + 4) = 92, + (2 + 12 + 4) = 110.
         let directories: [&[_]; 3] = [
@@ -453,12 +453,12 @@ pub(super) mod tests {
             &[(1, 2, 2, 0x4E00_0000), (2, 5, 3, 110)],
             &[(COLOR_SPACE, SHORT, 1, 1)],
         ];
-        block(is_little, &directories, &[PLACE, b"Maker\0"].concat())
+        block(is_little, &directories, &[LATITUDE, b"Maker\0"].concat())
     }
 
     #[track_caller]
     fn cleaned(block: &[u8], strip: Strip) -> Vec<u8> {
-        let cleaned = clean(block, strip).expect("something to go");
+        let cleaned = clean(block, strip).expect("something to remove");
         assert_eq!(cleaned.len(), block.len());
         assert_eq!(clean(&cleaned, strip), None, "not at once");
         cleaned
@@ -539,7 +539,7 @@ pub(super) mod tests {
     fn blocks_that_deceive() {
         let orientation = (ORIENTATION, SHORT, 1, 8);
         let gps = |at| block(true, &[&[orientation, (GPS, LONG, 1, at)]], &[0xFF; 40]);
-        // With a directory of these bytes.
+        // Inserts a directory of these bytes.
         let with = |directory: &[u8]| {
             let mut block = gps(38);
             let end = (38 + directory.len()).min(78);
@@ -598,14 +598,14 @@ pub(super) mod tests {
                 ];
                 block(is_little, &directories, &[])
             };
-            let cleaned = clean(&with_index(*b"R03\0"), Strip::Device).expect("a model goes");
+            let cleaned = clean(&with_index(*b"R03\0"), Strip::Device).expect("a model is removed");
             assert!(finds(&cleaned, b"R03\0") && !finds(&cleaned, b"Mod"));
             let tiff = Tiff::new(&cleaned).expect("a block");
             let exif = tiff.exif().expect("a directory");
             assert_eq!(tiff.only_short(exif, COLOR_SPACE), Some(0xFFFF));
             assert_eq!(tiff.interoperability(exif), Some(*b"R03\0"));
             assert_eq!(clean(&cleaned, Strip::Device), None);
-            let other = clean(&with_index(*b"Joe\0"), Strip::Device).expect("a name goes");
+            let other = clean(&with_index(*b"Joe\0"), Strip::Device).expect("a name is removed");
             assert!(!finds(&other, b"Joe"));
         }
     }

@@ -1,4 +1,4 @@
-//! WebP: RIFF chunks around VP8 or VP8L pictures (RFC 9649).
+//! WebP: RIFF chunks that contain VP8 or VP8L images (RFC 9649).
 
 use super::{
     super::field::{fourcc, le16, le24, le32},
@@ -8,9 +8,9 @@ use super::{
     tiff, xmp,
 };
 
-/// More than any of the headers looked at has.
+/// Bytes of a chunk that include any of its headers.
 const HEADER: u64 = 16;
-/// Most metadata that are collected.
+/// Most metadata that is collected, in bytes.
 const MAX_METADATA: usize = 512 * 1024;
 
 pub(super) async fn walk(input: &mut Input, facts: &mut Facts) -> Walked {
@@ -44,7 +44,7 @@ pub(super) async fn walk(input: &mut Input, facts: &mut Facts) -> Walked {
         if matches!(&head[..4], b"EXIF" | b"XMP ") {
             metadata(input, &head[..4] == b"EXIF", size).await;
         }
-        // The canvas comes first where there is one.
+        // The canvas, if there is one, comes first.
         facts.set_size(sides.filter(|_| facts.width.is_none()), false);
         if input.leave(outer).await.is_err() {
             break;
@@ -57,7 +57,7 @@ pub(super) async fn walk(input: &mut Input, facts: &mut Facts) -> Walked {
     Ok(())
 }
 
-/// Overwrites what is to go of EXIF data or of an XMP packet.
+/// Cleans EXIF data or an XMP packet.
 async fn metadata(input: &mut Input, is_exif: bool, size: u32) {
     let strip = input.strip();
     if strip == Strip::Off {
@@ -65,7 +65,7 @@ async fn metadata(input: &mut Input, is_exif: bool, size: u32) {
     }
     let at = input.position();
     let data = input.take(MAX_METADATA.min(size as usize)).await;
-    // Some writers put the name before the block that a JPEG has there.
+    // Some writers put the prefix from JPEG before the block.
     let name = if data.starts_with(EXIF) { EXIF } else { &[] };
     let (name, block) = data.split_at(name.len());
     let cleaned = if is_exif {
@@ -80,7 +80,7 @@ async fn metadata(input: &mut Input, is_exif: bool, size: u32) {
     }
 }
 
-/// The canvas of a file with more than a picture.
+/// Returns the canvas size of an extended file.
 fn extended(header: &[u8]) -> Option<(u32, u32)> {
     Some((le24(header, 4)? + 1, le24(header, 7)? + 1))
 }

@@ -1,4 +1,4 @@
-//! Items that are EXIF data or XMP packets, and where in the file they stand (ISO/IEC 14496-12, 8.11).
+//! Items that are EXIF data or XMP packets, and their ranges in the file (ISO/IEC 14496-12, 8.11).
 
 use std::ops::Range;
 
@@ -14,19 +14,19 @@ use super::{
     VERSION_AND_FLAGS, boxes, find,
 };
 
-/// Most items of metadata. Every picture of a file may have its own, and depth and gain maps, too.
+/// Most items of metadata. Every image in a file may have its own, and depth and gain maps, too.
 const MAX_ITEMS: usize = 64;
 
 /// An item that is EXIF data or an XMP packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Item {
     is_exif: bool,
-    /// Where in the file.
+    /// Range in the file.
     pub(super) range: Range<u64>,
 }
 
 impl Item {
-    /// Overwrites what is to go of it; `data` are its bytes.
+    /// Overwrites the metadata to remove; `data` is the content of the item.
     pub(super) fn clean(&self, input: &mut Input, data: &[u8]) {
         let strip = input.strip();
         let start = if self.is_exif { block_start(data) } else { 0 };
@@ -42,7 +42,7 @@ impl Item {
     }
 }
 
-/// Where the TIFF block begins in EXIF data: they say so themselves.
+/// Returns the offset of the TIFF block in EXIF data, by the offset field at its start.
 fn block_start(data: &[u8]) -> usize {
     let named = be32(data, 0).unwrap_or_default() as usize;
     let start = named.saturating_add(4);
@@ -50,13 +50,13 @@ fn block_start(data: &[u8]) -> usize {
     match block {
         Some(block) if block.starts_with(EXIF) => start + EXIF.len(),
         Some(_) => start,
-        // Nonsense: all that follows.
+        // Out of bounds: the block follows the field.
         None => 4,
     }
 }
 
-/// The items of metadata, in their order in the file, by the content of `meta` and where it stands;
-/// `None` when one of them cannot be found or is not to be overwritten.
+/// Returns the items of metadata in file order, by the content of `meta` and its offset in the file; `None`
+/// if one cannot be found, or cannot be overwritten.
 pub(super) fn metadata(meta: &[u8], at: u64) -> Option<Vec<Item>> {
     let children = VERSION_AND_FLAGS..meta.len();
     let kinds = kinds(meta, find(meta, children.clone(), b"iinf"))?;
@@ -80,7 +80,7 @@ pub(super) fn metadata(meta: &[u8], at: u64) -> Option<Vec<Item>> {
     }
     items.sort_by_key(|item| (item.range.start, item.range.end));
     items.dedup();
-    // Other data that lies there is not to be destroyed.
+    // Overlapping data of other items must not be destroyed.
     let is_metadata = |id: u32| kinds.iter().any(|(its, _)| *its == id);
     let others = extents.iter().filter(|each| !is_metadata(each.id));
     let mut others = others.flat_map(|each| &each.ranges);
@@ -89,7 +89,7 @@ pub(super) fn metadata(meta: &[u8], at: u64) -> Option<Vec<Item>> {
     (!is_shared).then_some(items)
 }
 
-/// Of each item of metadata its number, and whether it is EXIF data; `None` when there are too many,
+/// Returns the id of each item of metadata, and whether it is EXIF data; `None` if there are too many,
 /// or one is compressed.
 fn kinds(meta: &[u8], iinf: Option<Range<usize>>) -> Option<Vec<(u32, bool)>> {
     let Some(list) = iinf else {
@@ -109,10 +109,10 @@ fn kinds(meta: &[u8], iinf: Option<Range<usize>>) -> Option<Vec<(u32, bool)>> {
         let (id, rest) = match entry.first() {
             Some(2) => (be16(entry, VERSION_AND_FLAGS).map(u32::from), 6),
             Some(3) => (be32(entry, VERSION_AND_FLAGS), 8),
-            // Those of the first versions have no type.
+            // The first versions have no type.
             _ => continue,
         };
-        // A number for its protection comes before the type.
+        // The index of its protection comes before the type.
         let is_exif = match fourcc(entry, rest + 2).as_ref() {
             Some(b"Exif") => true,
             Some(b"mime") => {
@@ -137,18 +137,18 @@ fn kinds(meta: &[u8], iinf: Option<Range<usize>>) -> Option<Vec<(u32, bool)>> {
     Some(found)
 }
 
-/// Where an item's bytes are.
+/// The extents of an item.
 #[derive(Debug)]
 struct Extents {
     id: u32,
-    /// In the file; none when they are elsewhere.
+    /// Ranges in the file; empty if the item is elsewhere.
     ranges: Vec<Range<u64>>,
 }
 
-/// By the content of `iloc`, and where the content of `idat` is; `None` when it cannot be read.
+/// Parses `iloc`, with the range of the content of `idat`; `None` if it is malformed.
 fn extents(iloc: &[u8], idat: Option<Range<u64>>) -> Option<Vec<Extents>> {
     let mut rest = iloc;
-    // A number of so many bytes, up to eight.
+    // Reads a number of up to eight bytes.
     let mut next = |bytes: usize| {
         let number = rest.split_off(..bytes).filter(|_| bytes <= 8);
         number.map(|number| field::number(number, 8))

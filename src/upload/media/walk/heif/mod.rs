@@ -1,4 +1,4 @@
-//! HEIC, HEIF and AVIF: pictures as items of a `meta` box (ISO/IEC 23008-12, 14496-12).
+//! HEIC, HEIF and AVIF: images as items of a `meta` box (ISO/IEC 23008-12, 14496-12).
 
 mod items;
 
@@ -18,15 +18,15 @@ use super::{
     samsung,
 };
 
-/// Largest `meta` box that is held. A picture of 200 megapixels has one of 39 KB.
+/// Largest `meta` box that is held, in bytes. An image of 200 megapixels has one of 39 KB.
 const MAX_META: u64 = 4 * 1024 * 1024;
-/// How much is held of media that come before the `meta` box. Samsung's cameras write EXIF data and
-/// XMP into their last 4 KB.
+/// Bytes held of media before the `meta` box. Samsung's cameras write EXIF data and XMP into the last
+/// 4 KB of it.
 const TAIL: u64 = 256 * 1024;
-/// Most bytes of one item that are collected. EXIF data have up to 192 KB.
+/// Most bytes of one item that are collected. EXIF data has up to 192 KB.
 const MAX_ITEM: u64 = 512 * 1024;
 
-/// Goes to `meta`, and to the end of the file where metadata are looked for.
+/// Walks to `meta`, or to the end of the file if metadata is to be overwritten.
 pub(super) async fn walk(input: &mut Input, facts: &mut Facts) -> Walked {
     let mut media = Held::default();
     let mut remaining = None;
@@ -68,7 +68,7 @@ pub(super) async fn walk(input: &mut Input, facts: &mut Facts) -> Walked {
     Err(Stop::Malformed)
 }
 
-/// The film of a motion photo, or Samsung's records.
+/// Walks through the video of a motion photo, or Samsung's records.
 async fn other_box(input: &mut Input, kind: [u8; 4]) -> Walked {
     match &kind {
         b"mpvd" => movie::walk(input, &mut Facts::default(), Format::Mp4).await,
@@ -77,10 +77,10 @@ async fn other_box(input: &mut Input, kind: [u8; 4]) -> Walked {
     }
 }
 
-/// Items that are still to come, in their order in the file.
+/// Items that have not passed yet, in file order.
 type Remaining = Peekable<vec::IntoIter<Item>>;
 
-/// Cleans the items in what is held, and says which ones are still to come.
+/// Cleans the items in the held bytes; returns those that have not passed yet.
 fn clean_held(input: &mut Input, held: &[Held; 2]) -> Remaining {
     let [_, meta] = held;
     let mut remaining = items::metadata(&meta.bytes, meta.at).unwrap_or_else(|| {
@@ -97,7 +97,7 @@ fn clean_held(input: &mut Input, held: &[Held; 2]) -> Remaining {
     remaining.into_iter().peekable()
 }
 
-/// Cleans the items that begin in the box that was entered.
+/// Cleans the items that begin in the entered box.
 async fn clean_remaining(input: &mut Input, remaining: &mut Remaining) -> Walked {
     let end = input.position().saturating_add(input.left());
     while let Some(item) = remaining.next_if(|item| item.range.start < end) {
@@ -118,7 +118,7 @@ async fn clean_remaining(input: &mut Input, remaining: &mut Remaining) -> Walked
     Ok(())
 }
 
-/// A piece of the file that is held, and where it stands there.
+/// Held bytes, and their offset in the file.
 #[derive(Debug, Default)]
 struct Held {
     at: u64,
@@ -132,7 +132,7 @@ impl Held {
         Self { at, bytes }
     }
 
-    /// The bytes of a range of the file, if they are held.
+    /// Returns the bytes of a range of the file, if they are held.
     fn get(&self, range: &Range<u64>) -> Option<Bytes> {
         let start = usize::try_from(range.start.checked_sub(self.at)?).ok()?;
         let end = usize::try_from(range.end.checked_sub(self.at)?).ok()?;
@@ -140,7 +140,7 @@ impl Held {
     }
 }
 
-/// The boxes in `bytes`, one after the other: their types and where their content is.
+/// Iterates over the boxes in `bytes`: type and range of the content.
 fn boxes(bytes: &[u8], within: Range<usize>) -> impl Iterator<Item = ([u8; 4], Range<usize>)> {
     let Range { start: mut at, end } = within;
     std::iter::from_fn(move || {
@@ -159,22 +159,22 @@ fn boxes(bytes: &[u8], within: Range<usize>) -> impl Iterator<Item = ([u8; 4], R
     .take(MAX_ELEMENTS as usize)
 }
 
-/// The content of the first box of this type.
+/// Returns the range of the content of the first box of this type.
 fn find(bytes: &[u8], within: Range<usize>, kind: &[u8; 4]) -> Option<Range<usize>> {
     boxes(bytes, within).find_map(|(found, content)| (found == *kind).then_some(content))
 }
 
-/// Version and flags begin what `meta` and some of its boxes hold.
+/// Bytes of version and flags, the first fields of `meta` and some of its boxes.
 const VERSION_AND_FLAGS: usize = 4;
 
-/// The displayed size of the primary item, by the content of `meta`.
+/// Returns the displayed size of the primary item, by the content of `meta`.
 fn primary_size(meta: &[u8]) -> Option<(u32, u32)> {
     let children = VERSION_AND_FLAGS..meta.len();
     let primary = primary_item(meta, find(meta, children.clone(), b"pitm")?)?;
     let properties = find(meta, children, b"iprp")?;
     let list = find(meta, properties.clone(), b"ipco")?;
     let list: Vec<_> = boxes(meta, list).collect();
-    // One or two of them, by the largest number of an item.
+    // One or two boxes: the field sizes depend on the largest id.
     let associations = boxes(meta, properties).filter(|(kind, _)| kind == b"ipma");
     let primary_properties = associations
         .filter_map(|(_, content)| associated(meta.get(content)?, primary))
@@ -183,7 +183,7 @@ fn primary_size(meta: &[u8]) -> Option<(u32, u32)> {
         .filter_map(|number| list.get(usize::from(number).checked_sub(1)?))
         .collect();
 
-    // The size comes first, wherever it is named: Sony's cameras name a turn before it.
+    // The size is applied first, wherever it is listed: Sony's cameras list a rotation before it.
     let mut size = primary_properties.iter().find_map(|(kind, content)| {
         let data = meta.get(content.clone()).filter(|_| kind == b"ispe")?;
         be32(data, 4).zip(be32(data, 8))
@@ -207,7 +207,7 @@ fn primary_item(meta: &[u8], pitm: Range<usize>) -> Option<u32> {
     }
 }
 
-/// The numbers of an item's properties, from 1, by the content of an `ipma` box.
+/// Returns the indices of an item's properties, from 1, by the content of an `ipma` box.
 fn associated(ipma: &[u8], item: u32) -> Option<Vec<u16>> {
     let (version, is_wide) = (*ipma.first()?, ipma.get(3)? & 1 == 1);
     let count = be32(ipma, VERSION_AND_FLAGS)?;
@@ -225,7 +225,7 @@ fn associated(ipma: &[u8], item: u32) -> Option<Vec<u16>> {
         let data = ipma.get(at + 1..at + 1 + number * each)?;
         at += 1 + data.len();
         if id == item {
-            // The top bit says whether a reader must know the property.
+            // The top bit means that readers must support the property.
             let numbers = data.chunks_exact(each).filter_map(|number| {
                 if is_wide {
                     be16(number, 0).map(|number| number & 0x7FFF)
@@ -239,7 +239,7 @@ fn associated(ipma: &[u8], item: u32) -> Option<Vec<u16>> {
     None
 }
 
-/// The size that a `clap` box cuts out: two fractions.
+/// Returns the size of a `clap` box: two fractions.
 fn clean_aperture(data: &[u8]) -> Option<(u32, u32)> {
     let side = |at| {
         let (over, under) = (be32(data, at)?, be32(data, at + 4)?);

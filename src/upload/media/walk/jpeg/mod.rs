@@ -1,5 +1,5 @@
-//! JPEG (ITU-T T.81) from its first segment to the end of the file, with all that cameras put after the
-//! end of the image.
+//! JPEG (ITU-T T.81) from its first segment to the end of the file, including the data that cameras append
+//! to the image.
 
 pub(super) mod segments;
 
@@ -11,10 +11,10 @@ use super::{
     movie, samsung,
 };
 
-/// Goes to the first scan, and to the end of the file where metadata are looked for.
+/// Walks to the first scan, or to the end of the file if metadata is to be overwritten.
 pub(super) async fn walk(input: &mut Input, facts: &mut Facts) -> Walked {
     let mut image = Image::default();
-    // The start of the image, and of its first marker.
+    // Start of image, and the first byte of the first marker.
     input.skip(3).await?;
     let walked = before_scan(input, &mut image).await;
     facts.set_size(image.sides, image.is_rotated.unwrap_or_default());
@@ -24,11 +24,11 @@ pub(super) async fn walk(input: &mut Input, facts: &mut Facts) -> Walked {
     trailing_data(input, walked?).await
 }
 
-/// Goes on to the end of the file. Behind the end of the image there may be further images (a gain
-/// map, the other eye), a movie (a motion photo), and a camera's own records.
+/// Walks from the first scan to the end of the file. The image may be followed by further images (a gain
+/// map, the other eye), a movie (a motion photo), and records of the camera.
 ///
-/// The end of an image is found by its marker alone. Between the scans of a progressive image a
-/// table may hold the same two bytes: then the rest of the image is searched for trailing data, and yields none.
+/// Only the marker is used to find the end of an image. Between the scans of a progressive image, a
+/// table may contain the same two bytes: then the rest of the image is searched, too, without a match.
 async fn trailing_data(input: &mut Input, end: SegmentsEnd) -> Walked {
     const IMAGE: &[u8] = b"\xFF\xD8\xFF";
     const MOVIE: &[u8] = b"ftyp";
@@ -60,14 +60,14 @@ async fn skip_to_end_of_image(input: &mut Input, end: SegmentsEnd) -> Walked {
     }
 }
 
-/// A movie whose first box is of this size, unless that is no such box; its name has passed.
+/// Walks through a movie after the size and name of its first box, if the size is plausible.
 async fn trailing_movie(input: &mut Input, size: u32) -> Walked {
     if !(16..=64).contains(&size) {
         return Ok(());
     }
     input.skip(u64::from(size) - 8).await?;
     match movie::walk(input, &mut Facts::default(), Format::Mp4).await {
-        // A camera's records follow, which are no boxes.
+        // Records of the camera follow, which are not boxes.
         Err(Stop::Malformed) => Ok(()),
         walked => walked,
     }

@@ -1,5 +1,5 @@
-//! The segments of a JPEG before its first scan: its size, the orientation in its EXIF data, and the
-//! metadata in them. Also of the JPEG in a tag, a cover.
+//! The segments of a JPEG before its first scan: dimensions, orientation in the EXIF data, and other
+//! metadata. Also the covers in tags.
 
 use bytes::Bytes;
 
@@ -10,18 +10,18 @@ use super::super::{
     photoshop, tiff, xmp,
 };
 
-/// Begins the EXIF data in an APP1 segment; the TIFF block follows.
+/// Prefix of EXIF data in an APP1 segment; the TIFF block follows.
 pub(in super::super) const EXIF: &[u8] = b"Exif\0\0";
 const XMP: &[u8] = b"http://ns.adobe.com/xap/1.0/\0";
-/// A piece of a packet that is too large for a segment.
+/// Prefix of a fragment of a packet that is too large for a segment.
 const EXTENDED_XMP: &[u8] = b"http://ns.adobe.com/xmp/extension/\0";
 const PHOTOSHOP: &[u8] = b"Photoshop 3.0\0";
 const GOPRO: &[u8] = b"GoPro\0";
 
-/// Marks the end of an image.
+/// Marker of the end of an image.
 pub(super) const END_OF_IMAGE: &[u8] = &[0xFF, marker::EOI];
 
-/// The segments of a JPEG that are looked at, and those that have no length.
+/// Markers of the segments that are read, and of those without a length.
 mod marker {
     pub(super) const TEM: u8 = 0x01;
     pub(super) const RST0: u8 = 0xD0;
@@ -36,22 +36,22 @@ mod marker {
     pub(super) const APP15: u8 = 0xEF;
     pub(super) const COM: u8 = 0xFE;
 
-    /// Whether a segment is a frame header: not one of the tables among their numbers.
+    /// Returns whether a segment is a frame header, and not one of the tables in the same range.
     pub(super) const fn is_frame(marker: u8) -> bool {
         matches!(marker, 0xC0..=0xCF) && !matches!(marker, 0xC4 | 0xC8 | 0xCC)
     }
 }
 
-/// Of the picture itself, as its segments tell.
+/// Facts in the segments of an image.
 #[derive(Debug, Default)]
 pub(super) struct Image {
     pub(super) sides: Option<(u16, u16)>,
     pub(super) is_rotated: Option<bool>,
-    /// A piece of its XMP packet was taken out.
+    /// Whether a fragment of its XMP packet was removed.
     is_packet_cut: bool,
 }
 
-/// The cover in the tag of a sound or a film. A PNG is searched for metadata and left.
+/// Walks through the cover in a tag. A PNG is searched for metadata but not edited.
 pub(in super::super) async fn cover(input: &mut Input) -> Walked {
     const START: &[u8] = b"\xFF\xD8\xFF";
     const PNG: &[u8] = b"\x89PNG\r\n\x1A\n";
@@ -62,10 +62,10 @@ pub(in super::super) async fn cover(input: &mut Input) -> Walked {
     }
 }
 
-/// Words by which the metadata of any picture begin.
+/// Prefixes of the metadata of any image.
 pub(in super::super) const METADATA: [&[u8]; 3] = [b"Exif", b"eXIf", b"ns.adobe.com/xap"];
 
-/// A cover whose bytes cannot be told apart: it stays, and with it what it may tell.
+/// Searches a cover that cannot be parsed for metadata, which is kept.
 pub(in super::super) async fn unread_cover(input: &mut Input) -> Walked {
     match input.find(&METADATA).await {
         Ok(_) => input.note_kept(),
@@ -74,14 +74,14 @@ pub(in super::super) async fn unread_cover(input: &mut Input) -> Walked {
     Ok(())
 }
 
-/// How the segments of an image end.
+/// What ends the segments of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SegmentsEnd {
     Scan,
     EndOfImage,
 }
 
-/// Goes through the segments of an image, from behind the first byte of the first marker.
+/// Walks through the segments of an image, from the second byte of the first marker on.
 pub(super) async fn before_scan(input: &mut Input, image: &mut Image) -> Walked<SegmentsEnd> {
     for _ in 0..MAX_ELEMENTS {
         match marker_code(input).await? {
@@ -97,7 +97,7 @@ pub(super) async fn before_scan(input: &mut Input, image: &mut Image) -> Walked<
     Err(Stop::Malformed)
 }
 
-/// A marker's second byte. Any number of fill bytes may stand before it.
+/// Reads the second byte of a marker, after any number of fill bytes.
 async fn marker_code(input: &mut Input) -> Walked<u8> {
     loop {
         match input.array().await? {
@@ -118,7 +118,7 @@ async fn segment(input: &mut Input, marker: u8, image: &mut Image) -> Walked {
     } else if marker == marker::APP1 && (strips || image.is_rotated.is_none()) {
         let at = input.position();
         let data = input.take(length.into()).await;
-        // Browsers turn by the first of several.
+        // Browsers apply the first of several orientations.
         let is_rotated = || data.strip_prefix(EXIF).map(tiff::is_rotated);
         image.is_rotated = image.is_rotated.or_else(is_rotated);
         if let Some(cleaned) = application_data(&data, input.strip(), image) {
@@ -130,7 +130,7 @@ async fn segment(input: &mut Input, marker: u8, image: &mut Image) -> Walked {
     input.leave(outer).await
 }
 
-/// The data of an APP1 segment without what is to go; `None` where that is nothing.
+/// Cleans the data of an APP1 segment; `None` if nothing is to be removed.
 fn application_data(data: &[u8], strip: Strip, image: &mut Image) -> Option<Bytes> {
     let with_name = |name: &[u8], cleaned: Option<Vec<u8>>| Some([name, &cleaned?].concat().into());
     if let Some(block) = data.strip_prefix(EXIF) {
@@ -140,9 +140,9 @@ fn application_data(data: &[u8], strip: Strip, image: &mut Image) -> Option<Byte
         return with_name(XMP, xmp::clean(packet, strip));
     }
     let is_removed = match data.strip_prefix(EXTENDED_XMP) {
-        // A name may stand in a piece, and its value in the next.
-        Some(piece) => {
-            image.is_packet_cut |= strip >= Strip::Device || xmp::fragment_has_location(piece);
+        // A fragment may contain the name of a property, and the next one its value.
+        Some(fragment) => {
+            image.is_packet_cut |= strip >= Strip::Device || xmp::fragment_has_location(fragment);
             image.is_packet_cut
         }
         None => strip >= Strip::Device,
@@ -150,15 +150,15 @@ fn application_data(data: &[u8], strip: Strip, image: &mut Image) -> Option<Byte
     is_removed.then(|| vec![0; data.len()].into())
 }
 
-/// Any other segment: it goes as a whole, or stays. Viewers pass over one without a name.
+/// Overwrites any other segment as a whole, or keeps it. Viewers ignore one without a name.
 async fn other_segment(input: &mut Input, marker: u8) -> Walked {
     let is_device = input.strip() >= Strip::Device;
-    let is_looked_at = match marker {
+    let is_read = match marker {
         marker::APP6 | marker::APP13 => true,
         marker::APP1..=marker::APP15 | marker::COM => is_device,
         _ => false,
     };
-    if !is_looked_at {
+    if !is_read {
         return Ok(());
     }
     let at = input.position();
@@ -177,8 +177,8 @@ async fn other_segment(input: &mut Input, marker: u8) -> Walked {
     Ok(())
 }
 
-/// Whether a segment has a part in how the picture is shown: a colour profile, the list of the
-/// images in this file, a gain map, and how the colours are coded.
+/// Returns whether a segment affects how the image is displayed: a colour profile, the list of the
+/// images in this file, a gain map, and the colour transform.
 fn is_shown(marker: u8, data: &[u8]) -> bool {
     const NAMES: [(u8, &[u8]); 4] = [
         (marker::APP2, b"ICC_PROFILE\0"),
