@@ -1,5 +1,5 @@
-//! Tables over real files (`tests/media/`, each written by an ordinary tool and listed in its
-//! README) and over bytes made to deceive.
+//! Tables of real files (`tests/media/`, each written by an ordinary tool and listed in its README)
+//! and of malformed ones.
 
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -10,7 +10,7 @@ use builders::*;
 #[path = "../../../tests/media/builders.rs"]
 mod builders;
 
-/// Every accepted sample; its own extension is the one that a client's file of that kind has.
+/// Every accepted sample, with the extension that clients usually give it.
 const SAMPLES: &str = "baseline.jpg exif.jpg progressive.jpeg rgb.png palette.gif animated.gif \
     lossy.webp lossless.webp animated.webp v3.bmp mono.bmp phone.heic still.avif isom.mp4 mp42-faststart.mp4 \
     fragmented.mp4 itunes.m4v qt.mov phone.3gp vp8.webm recorder-audio.weba h264.mkv xvid.avi \
@@ -18,7 +18,7 @@ const SAMPLES: &str = "baseline.jpg exif.jpg progressive.jpeg rgb.png palette.gi
     speex.ogg flac-in.ogg note.opus tone.flac page.pdf report.docx sheet.xlsx slides.pptx \
     sheet.xls utf8.txt gbk.csv bom.csv photos.zip a.7z";
 
-/// A file of `tests/media`.
+/// Reads a file of `tests/media`.
 pub(super) fn sample(file: &str) -> Vec<u8> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/media/");
     std::fs::read(format!("{folder}{file}")).expect(file)
@@ -28,7 +28,7 @@ fn samples() -> impl Iterator<Item = (&'static str, Vec<u8>)> {
     SAMPLES.split(' ').map(|file| (file, sample(file)))
 }
 
-/// The whole way of a file: judged by its head, then watched in pieces that end at `cuts`.
+/// Judges a file by its head, then watches it in chunks that end at `cuts`.
 fn receive(bytes: &[u8], name: &str, cuts: &[usize]) -> Result<Media, Refused> {
     let head = &bytes[..bytes.len().min(HEAD_BYTES)];
     let mut watch = judge(head, name, rules(Kinds::ALL))?;
@@ -168,13 +168,13 @@ fn sound_alone_in_a_films_container_is_a_sound() {
 
 #[test]
 fn the_name_tells_a_sound_where_the_tracks_stand_behind_the_media() {
-    let (sound, film) = (sample("isom-sound-only.mp4"), sample("isom.mp4"));
+    let (audio, video) = (sample("isom-sound-only.mp4"), sample("isom.mp4"));
     for (bytes, name, extension) in [
-        (&sound, "x.m4a", "m4a"),
-        (&sound, "x.aac", "m4a"),
-        (&sound, "x.mp4", "mp4"),
-        (&sound, "", "mp4"),
-        (&film, "x.mp4", "mp4"),
+        (&audio, "x.m4a", "m4a"),
+        (&audio, "x.aac", "m4a"),
+        (&audio, "x.mp4", "mp4"),
+        (&audio, "", "mp4"),
+        (&video, "x.mp4", "mp4"),
     ] {
         let at = memchr::memmem::find(bytes, b"mdat").expect("its media") - 4;
         let media = joined(&[&(HEAD_BYTES as u32).to_be_bytes(), b"mdat"]);
@@ -407,10 +407,10 @@ fn odd_but_possible_headers_are_taken() {
 
 #[test]
 fn a_sound_is_found_behind_tags_of_any_length() {
-    let sounds = ["mpeg1.mp3", "adts.aac", "tone.flac"].map(|file| (file, sample(file)));
+    let files = ["mpeg1.mp3", "adts.aac", "tone.flac"].map(|file| (file, sample(file)));
     let frame = |name: &str, bytes: usize| joined(&[name.as_bytes(), &vec![0x55; bytes]]);
     let reach = HEAD_BYTES - 10;
-    // Around the end of the head, and around that of the bytes looked at next.
+    // Around the end of the head, and around that of the next window.
     let before = [9000, 500, 50, 5, 4, 1].map(|bytes| reach - bytes);
     let longer = [4, 100, reach, reach + 1, 20_000, 2 * HEAD_BYTES, 300_000];
     for bytes in before.into_iter().chain(longer) {
@@ -422,15 +422,15 @@ fn a_sound_is_found_behind_tags_of_any_length() {
             ("extended", id3(3, 0x40, &frame("\0\0\0\x06", bytes))),
             ("empty", id3(4, 0, &vec![0; bytes])),
             ("two tags", joined(&[&title, &cover])),
-            ("zeros behind it", joined(&[&title, &[0; 20_000]])),
-            ("junk behind it", joined(&[&title, &[0x55; 40_000]])),
+            ("zeros after it", joined(&[&title, &[0; 20_000]])),
+            ("junk after it", joined(&[&title, &[0x55; 40_000]])),
         ] {
-            for (file, sound) in &sounds {
+            for (file, audio) in &files {
                 let (_, expected) = file.split_once('.').expect("an extension");
-                if expected == "flac" && case == "junk behind it" {
+                if expected == "flac" && case == "junk after it" {
                     continue;
                 }
-                let answer = extension_of(&joined(&[&tag, sound]), "voice");
+                let answer = extension_of(&joined(&[&tag, audio]), "voice");
                 assert_eq!(answer, Ok(expected), "{case}, {bytes} bytes");
             }
             let answer = extension_of(&tag, "x.mp3");
@@ -454,7 +454,7 @@ fn a_sound_that_is_out_of_reach_goes_by_its_name() {
         let mut watch = judge(&head, name, rules(Kinds::ALL)).expect("held");
         watch.see(&head, &mut edits).expect("held");
         assert_eq!(watch.media(), None, "{name} is decided");
-        let media = watch.decide(&mut edits).expect("a sound");
+        let media = watch.decide(&mut edits).expect("audio");
         assert_eq!(&*media.extension, expected, "{name}");
     }
 }
@@ -463,12 +463,12 @@ fn a_sound_that_is_out_of_reach_goes_by_its_name() {
 fn a_sound_may_begin_in_the_middle_of_a_frame() {
     let exe = joined(&[b"MZ\x90\0\x03\0\0\0\x04\0\0\0\xFF\xFF", &[0; 60]]);
     for (file, expected) in [("mpeg1.mp3", "mp3"), ("adts.aac", "aac")] {
-        let sound = sample(file);
+        let audio = sample(file);
         for cut in [1, 2, 100, 200] {
-            assert_is(&sound[cut..], "", Ok(expected));
+            assert_is(&audio[cut..], "", Ok(expected));
         }
-        assert_is(&joined(&[&[0; 5000], &sound]), "", Ok(expected));
-        assert_is(&joined(&[&exe, &sound]), "", Err("Windows program"));
+        assert_is(&joined(&[&[0; 5000], &audio]), "", Ok(expected));
+        assert_is(&joined(&[&exe, &audio]), "", Err("Windows program"));
     }
 }
 
@@ -680,7 +680,7 @@ fn a_file_of_no_known_kind_is_stored_where_the_operator_accepts_it() {
         (b"\0\x01\x02", "a.d!t", Ok("bin")),
         (b"\0\x01\x02", "", Ok("bin")),
         (apk, "app.apk", Ok("apk")),
-        // A kind that the bytes show and the operator does not accept.
+        // A kind that is detected but not accepted by the operator.
         (b"plain text", "a.dat", Err("txt")),
     ] {
         let judged = judge(bytes, name, rules(with_files)).map(|watch| watch.media());
@@ -817,8 +817,8 @@ fn a_windows_installer_is_refused_when_its_directory_passes() {
     }
 }
 
-/// Bytes that reach deep: a sample with some of its bytes changed, cut somewhere, with another
-/// file behind it at a distance.
+/// Bytes that reach deep into the parsers: a sample with some bytes changed, perhaps truncated, then padding
+/// and another file.
 fn hostile() -> impl Strategy<Value = Vec<u8>> {
     let files: Vec<_> = samples().map(|(_, bytes)| bytes).collect();
     let index = any::<prop::sample::Index>;

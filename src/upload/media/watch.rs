@@ -34,7 +34,7 @@ enum Inner {
 
 /// Audio whose first frame follows a tag longer than the head.
 struct HeldAudio {
-    /// Where its first frame is expected.
+    /// Offset of the expected first frame.
     at: u64,
     /// Every chunk so far: the walk begins at the first byte. The store holds these chunks, too.
     chunks: Vec<Bytes>,

@@ -1,4 +1,4 @@
-//! FLAC (RFC 9639): the first block of metadata tells rate and number of samples.
+//! FLAC (RFC 9639): the first metadata block has the rate and number of samples.
 
 use super::{
     super::field::{be32, number},
@@ -8,7 +8,7 @@ use super::{
     vorbis,
 };
 
-/// Of STREAMINFO, the header of its block included.
+/// Length of STREAMINFO, including the block header.
 const STREAM_INFO: usize = 4 + 34;
 
 pub(super) async fn walk(input: &mut Input, facts: &mut Facts) -> Walked {
@@ -28,7 +28,7 @@ fn is_last(block: u8) -> bool {
     block & 0x80 != 0
 }
 
-/// The blocks behind STREAMINFO. No checksum covers them.
+/// Cleans the blocks after STREAMINFO. No checksum covers them.
 async fn metadata(input: &mut Input) -> Walked {
     const COMMENTS: u8 = 4;
     const PICTURE: u8 = 6;
@@ -63,16 +63,16 @@ async fn comments(input: &mut Input) -> Walked {
     Ok(())
 }
 
-/// By the data of STREAMINFO.
+/// Sets the duration by the data of STREAMINFO.
 fn set_duration(stream_info: &[u8], facts: &mut Facts) {
     if let (Some(rate), Some(samples)) = (rate(stream_info), be32(stream_info, 14)) {
         let high = stream_info.get(13).map_or(0, |byte| u64::from(byte & 0xF));
-        // 0 says that an encoder did not know yet.
+        // 0 means that the encoder did not know it.
         facts.set_duration(high << 32 | u64::from(samples), rate.into());
     }
 }
 
-/// Samples per second: 20 bits.
+/// Returns the samples per second: 20 bits.
 pub(super) fn rate(stream_info: &[u8]) -> Option<u32> {
     be32(stream_info, 10).map(|word| word >> 12)
 }
@@ -106,7 +106,7 @@ mod tests {
         });
         for (case, file, expected) in [
             ("real", &real[..], Some(100)),
-            ("behind a tag", &tagged, Some(100)),
+            ("after a tag", &tagged, Some(100)),
             ("unknown", &unknown, None),
             ("of 36 bits", &long, Some(268_435_556)),
             ("of 46 days", &changed(|file| file[21] |= 0x0F), None),

@@ -23,7 +23,7 @@ const USUAL_DELAY: u16 = 10;
 #[derive(Debug, Default)]
 struct Frames {
     count: u32,
-    /// In hundredths of a second.
+    /// Duration of all frames, in hundredths of a second.
     duration: u64,
     /// Delay of the next frame.
     delay: u16,

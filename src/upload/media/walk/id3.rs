@@ -1,5 +1,5 @@
-//! ID3v2, the tag in front of MP3, AAC and FLAC (id3.org, versions 2.2 to 2.4): passed over, and cleaned
-//! of texts and covers that tell a place.
+//! ID3v2, the tag before MP3, AAC and FLAC (id3.org, versions 2.2 to 2.4): skipped, and cleaned of
+//! locations in texts and covers.
 
 use bytes::Bytes;
 
@@ -12,11 +12,10 @@ use super::{
 };
 
 const HEADER: usize = 10;
-/// Most of a frame's text that is looked at.
+/// Most bytes of a frame's text that are searched.
 const MAX_TEXT: usize = 64 * 1024;
 
-/// Goes over the tags at the start, and hands back what was read of what follows: four bytes, or
-/// as many as there are.
+/// Skips the tags at the start; returns the next four bytes, or as many as there are.
 pub(super) async fn skip(input: &mut Input) -> Bytes {
     loop {
         let start = input.take(4).await;
@@ -33,12 +32,12 @@ pub(super) async fn skip(input: &mut Input) -> Bytes {
             let inside = frames(input, tag.version, tag.flags).await;
             input.note_outcome(inside);
         }
-        // Behind the end of the file there is nothing to take.
+        // At the end of the file, the next read returns nothing.
         _ = input.leave(outer).await;
     }
 }
 
-/// A frame overwritten with zeros is an empty one.
+/// Cleans the frames of a tag. A frame of zeros is valid and empty.
 async fn frames(input: &mut Input, version: u8, flags: u8) -> Walked {
     const UNSYNCHRONISED: u8 = 0x80;
     /// In version 2.2: compressed.
@@ -51,7 +50,7 @@ async fn frames(input: &mut Input, version: u8, flags: u8) -> Walked {
         match frame.name {
             // Padding.
             [0, ..] => return Ok(()),
-            // A size before it was wrong: some taggers write those of 2.4 into 2.3.
+            // The last size was wrong: some taggers write sizes of 2.4 into tags of 2.3.
             name if !name.iter().all(|byte| is_name_byte(*byte)) => return Err(Stop::Malformed),
             _ => {}
         }
@@ -80,10 +79,10 @@ fn is_name_byte(byte: u8) -> bool {
 }
 
 struct Frame {
-    /// Of three letters and a zero in version 2.2.
+    /// In version 2.2: three letters and a zero.
     name: [u8; 4],
     size: u64,
-    /// Neither compressed nor encrypted, and no byte was put between others.
+    /// Whether it is neither compressed, encrypted nor unsynchronised.
     is_plain: bool,
 }
 
@@ -133,7 +132,7 @@ mod tests {
         }
     }
 
-    /// An MP3 with a tag in front.
+    /// An MP3 with a tag before it.
     fn tagged(version: u8, flags: u8, frames: &[Vec<u8>]) -> Vec<u8> {
         let frames = [frames.concat(), vec![0; 50]].concat();
         let size = synchsafe(frames.len());
@@ -146,7 +145,7 @@ mod tests {
         [b"\0image/jpeg\0\x03\0", &jpeg[..]].concat()
     }
 
-    /// TIFF with a latitude and nothing else.
+    /// TIFF with only a latitude.
     const PLACE: &[u8] = b"MM\0*\0\0\0\x08\0\x01\x88\x25\0\x04\0\0\0\x01\0\0\0\x1A\0\0\0\0\
         \0\x02\0\x01\0\x02\0\0\0\x02N\0\0\0\0\x02\0\x05\0\0\0\x03\0\0\0\x38\0\0\0\0\
         \0\0\0\x2F\0\0\0\x01\0\0\0\x0D\0\0\0\x01PLACE!!!";

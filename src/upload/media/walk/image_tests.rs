@@ -1,5 +1,5 @@
-//! Metadata of pictures that are overwritten: what tells a place is gone, every other byte is where
-//! it was, and a second walk finds nothing.
+//! Metadata of images is overwritten: locations are gone, every other byte is unchanged, and a second
+//! walk finds nothing.
 
 use proptest::prelude::*;
 
@@ -19,7 +19,7 @@ const PACKET: &str = "<x:xmpmeta xmlns:x='adobe:ns:meta/'><rdf:RDF \
 /// Samsung's record of a country, up to its code.
 const MCC: &[u8] = b"\0\0\xA1\x0A\x08\0\0\0MCC_Data";
 const LATITUDE: &str = "exif:GPSLatitude='47,13.6N'";
-/// 47° 13' 38", as EXIF writes it.
+/// 47° 13' 38" in EXIF.
 const DEGREES: &[u8] = b"\x2F\0\0\0\x01\0\0\0\x0D\0\0\0\x01\0\0\0\x26\0\0\0\x01\0\0\0";
 
 fn concat(parts: &[&[u8]]) -> Vec<u8> {
@@ -33,7 +33,7 @@ fn block() -> Vec<u8> {
     concat(&[head, gps, DEGREES])
 }
 
-/// The block as it is to be stored.
+/// The block as it must be stored.
 fn cleaned_block() -> Vec<u8> {
     let head = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0";
     let mut cleaned = head.to_vec();
@@ -45,22 +45,22 @@ fn cleaned_packet() -> String {
     PACKET.replace(LATITUDE, &" ".repeat(LATITUDE.len()))
 }
 
-/// A movie with a place, or what is to be stored of it.
+/// A movie with a location, or the movie as it must be stored.
 fn movie(is_cleaned: bool) -> Vec<u8> {
-    let place: &[u8] = b"\0\x04\x15\xC7+27/";
-    let place = if is_cleaned {
+    let location: &[u8] = b"\0\x04\x15\xC7+27/";
+    let location = if is_cleaned {
         boxed(b"free", &[&[0; 8]])
     } else {
-        boxed(b"\xA9xyz", &[place])
+        boxed(b"\xA9xyz", &[location])
     };
     concat(&[
         &boxed(b"ftyp", &[b"isom\0\0\0\0isom"]),
         &boxed(b"mdat", &[&[7; 50]]),
-        &boxed(b"moov", &[&boxed(b"udta", &[&place])]),
+        &boxed(b"moov", &[&boxed(b"udta", &[&location])]),
     ])
 }
 
-/// A picture of 300 × 200 with these segments.
+/// An image of 300 × 200 with these segments.
 fn jpeg(segments: &[&[u8]]) -> Vec<u8> {
     tests::jpeg(&[&segments.concat(), &frame()])
 }
@@ -84,7 +84,7 @@ fn zeros(segment: &[u8]) -> Vec<u8> {
     concat(&[head, &vec![0; data.len()]])
 }
 
-/// Checks what must hold for a picture, and that it becomes what it should.
+/// Checks the invariants of an image, and that its result is as expected.
 #[track_caller]
 fn assert_becomes(format: Format, strip: Strip, before: &[u8], after: &[u8], geo: Geo, case: &str) {
     let passed = pass_in_any_chunks(format, strip, before);
@@ -98,8 +98,8 @@ fn assert_becomes(format: Format, strip: Strip, before: &[u8], after: &[u8], geo
     assert!(again.bytes == after, "{case}: not at once");
 }
 
-/// Bytes behind a picture, made of another image, a film, and the code of a country.
-type Behind = fn(&[u8], &[u8], &[u8]) -> Vec<u8>;
+/// Makes trailing data from another image, a movie, and a country code.
+type Trailing = fn(&[u8], &[u8], &[u8]) -> Vec<u8>;
 
 #[test]
 fn segments_of_a_jpeg_and_what_is_behind_it() {
@@ -137,24 +137,24 @@ fn segments_of_a_jpeg_and_what_is_behind_it() {
     stays("cut off in its scan", &plain[..30], Geo::None);
     stays("no length", b"\xFF\xD8\xFF\xE1\0\0", Geo::Kept);
 
-    let behind: [(_, Behind); 5] = [
+    let trailing: [(_, Trailing); 5] = [
         ("another image", |image, _, _| image.to_vec()),
         ("padding and another image", |image, _, _| {
             concat(&[&[0; 9], image])
         }),
-        ("a movie", |_, film, _| film.to_vec()),
-        ("a movie behind another image", |image, film, _| {
-            concat(&[image, film])
+        ("a movie", |_, movie, _| movie.to_vec()),
+        ("a movie after another image", |image, movie, _| {
+            concat(&[image, movie])
         }),
-        ("Samsung's records", |_, film, country| {
+        ("Samsung's records", |_, movie, country| {
             let name = b"\0\0\x30\x0A\x10\0\0\0MotionPhoto_Data";
-            concat(&[name, film, MCC, country, b"SEFT"])
+            concat(&[name, movie, MCC, country, b"SEFT"])
         }),
     ];
-    for (case, behind) in behind {
-        let before = behind(&jpeg(&[&gps]), &movie(false), b"460");
-        let after = behind(&jpeg(&[&clean]), &movie(true), b"000");
-        let [before, after] = [before, after].map(|behind| concat(&[&plain, &behind]));
+    for (case, trailing) in trailing {
+        let before = trailing(&jpeg(&[&gps]), &movie(false), b"460");
+        let after = trailing(&jpeg(&[&clean]), &movie(true), b"000");
+        let [before, after] = [before, after].map(|data| concat(&[&plain, &data]));
         assert_becomes(Jpeg, Strip::Location, &before, &after, Geo::Removed, case);
     }
 }
@@ -171,7 +171,7 @@ fn a_jpeg_without_its_device() {
     let (device, removed) = (Strip::Device, Geo::Removed);
     assert_becomes(Jpeg, device, &before, &after, removed, "segments");
     let unknown = concat(&[&jpeg(&[]), b"unknown"]);
-    assert_becomes(Jpeg, device, &unknown, &unknown, Geo::Kept, "behind it");
+    assert_becomes(Jpeg, device, &unknown, &unknown, Geo::Kept, "trailing data");
 }
 
 fn png(chunks: &[Vec<u8>]) -> Vec<u8> {
@@ -212,7 +212,7 @@ fn metadata_of_a_png() {
     let time = chunk(b"tIME", &[7; 7]);
     let (before, after) = (png(&[keep, time]), png(&[void(comment), void(&[7; 7])]));
     assert_becomes(Png, Strip::Device, &before, &after, Geo::Removed, "device");
-    // Too large to be collected: said to be kept, and never held.
+    // Too large to collect: reported as kept, and never held.
     let start = b"\x7F\xFF\xFF\xFFeXIf";
     let endless = concat(&[&png_start(), start, &vec![1; 600 * 1024]]);
     let passed = pass(Png, Strip::Location, &endless, 4096);
@@ -259,28 +259,28 @@ fn extensions_of_a_gif() {
     assert_becomes(Gif, Strip::Location, cut, cut, Geo::Kept, "no trailer");
 }
 
-/// EXIF data of an item: where its block begins, a name, the block.
+/// EXIF data of an item: the offset of the block, a name, the block.
 fn item(block: &[u8]) -> Vec<u8> {
     concat(&[&[0, 0, 0, 6], b"Exif\0\0", block])
 }
 
-/// An item's number, and the offset and length of each of its pieces.
-type Place = (u8, Vec<(u32, u32)>);
+/// The id of an item, and the offset and length of each extent.
+type Extents = (u8, Vec<(u32, u32)>);
 
-/// Items 1, 2 and so on, each in one piece.
-fn whole<const N: usize>(pieces: [(u32, u32); N]) -> Vec<Place> {
+/// Items 1, 2 and so on, each with one extent.
+fn whole<const N: usize>(pieces: [(u32, u32); N]) -> Vec<Extents> {
     let pieces = pieces.map(|piece| vec![piece]);
     (1..).zip(pieces).collect()
 }
 
-/// Pieces of a HEIC: items 1 and 2 are EXIF data and XMP, 3 are the pixels.
+/// Parameters of a HEIC: items 1 and 2 are EXIF data and XMP, item 3 is the pixels.
 struct Heic {
     is_media_first: bool,
-    /// EXIF data and XMP stand in `idat`, within `meta`.
+    /// EXIF data and XMP are in `idat`, within `meta`.
     is_inside: bool,
-    /// By the offsets of the three.
-    places: fn(u32, u32, u32) -> Vec<Place>,
-    behind: Vec<u8>,
+    /// Makes the extents by the offsets of the three items.
+    extents: fn(u32, u32, u32) -> Vec<Extents>,
+    trailing: Vec<u8>,
 }
 
 impl Heic {
@@ -288,11 +288,11 @@ impl Heic {
         Self {
             is_media_first: false,
             is_inside: false,
-            places: |exif, xmp, pixels| {
+            extents: |exif, xmp, pixels| {
                 let (exif_len, xmp_len) = (item(&block()).len() as u32, PACKET.len() as u32);
                 whole([(exif, exif_len), (xmp, xmp_len), (pixels, 40)])
             },
-            behind: Vec::new(),
+            trailing: Vec::new(),
         }
     }
 
@@ -320,9 +320,9 @@ impl Heic {
         };
         let meta = self.meta(media_at as u32, exif_at as u32, &metadata);
         if self.is_media_first {
-            concat(&[&brand, &mdat, &meta, &self.behind])
+            concat(&[&brand, &mdat, &meta, &self.trailing])
         } else {
-            concat(&[&brand, &meta, &mdat, &self.behind])
+            concat(&[&brand, &meta, &mdat, &self.trailing])
         }
     }
 
@@ -333,10 +333,10 @@ impl Heic {
             .flat_map(|(id, kind)| boxed(b"infe", &[&[2, 0, 0, 0, 0, id, 0, 0], kind.as_bytes()]));
         let entries: Vec<u8> = entries.collect();
         let xmp_at = exif_at + item(&block()).len() as u32;
-        let places = (self.places)(exif_at, xmp_at, media_at);
+        let extents = (self.extents)(exif_at, xmp_at, media_at);
         // Offsets and lengths of four bytes, no base, no index.
-        let mut iloc = vec![1, 0, 0, 0, 0x44, 0x00, 0, places.len() as u8];
-        for (id, pieces) in places {
+        let mut iloc = vec![1, 0, 0, 0, 0x44, 0x00, 0, extents.len() as u8];
+        for (id, pieces) in extents {
             let method = u8::from(self.is_inside && id != 3);
             iloc.extend([0, id, 0, method, 0, 0, 0, pieces.len() as u8]);
             for (at, len) in pieces {
@@ -357,17 +357,17 @@ impl Heic {
 #[test]
 fn items_of_a_heic() {
     let pixels_over = Heic::but(|it| {
-        it.places = |exif, xmp, pixels| whole([(exif, 9), (xmp, 9), (pixels, 50)]);
+        it.extents = |exif, xmp, pixels| whole([(exif, 9), (xmp, 9), (pixels, 50)]);
     });
     let in_pieces = Heic::but(|it| {
-        it.places = |exif, xmp, pixels| {
-            let mut places = whole([(exif, 9), (xmp, 9), (pixels, 40)]);
-            places[0].1.push((exif + 9, 9));
-            places
+        it.extents = |exif, xmp, pixels| {
+            let mut extents = whole([(exif, 9), (xmp, 9), (pixels, 40)]);
+            extents[0].1.push((exif + 9, 9));
+            extents
         };
     });
-    let nowhere = Heic::but(|it| it.places = |_, xmp, _| vec![(2, vec![(xmp, 9)])]);
-    let too_early = Heic::but(|it| it.places = |_, _, _| whole([(0, 9), (4, 5)]));
+    let nowhere = Heic::but(|it| it.extents = |_, xmp, _| vec![(2, vec![(xmp, 9)])]);
+    let too_early = Heic::but(|it| it.extents = |_, _, _| whole([(0, 9), (4, 5)]));
     let media_first = Heic::but(|it| it.is_media_first = true);
     let inside = Heic::but(|it| it.is_inside = true);
     for (case, heic, geo) in [
@@ -386,27 +386,27 @@ fn items_of_a_heic() {
         };
         assert_becomes(HeicFile, Strip::Location, &before, &after, geo, case);
     }
-    let behind = |is_cleaned, country: &[u8]| {
+    let with_trailer = |is_cleaned, country: &[u8]| {
         let record = boxed(b"sefd", &[MCC, country, b"SEFT"]);
-        let film = boxed(b"mpvd", &[&movie(is_cleaned)]);
-        let heic = Heic::but(|it| it.behind = concat(&[&film, &record]));
+        let video = boxed(b"mpvd", &[&movie(is_cleaned)]);
+        let heic = Heic::but(|it| it.trailing = concat(&[&video, &record]));
         heic.file(&cleaned_block(), cleaned_packet().as_bytes())
     };
-    let (before, after) = (behind(false, b"460"), behind(true, b"000"));
+    let (before, after) = (with_trailer(false, b"460"), with_trailer(true, b"000"));
     let (location, removed) = (Strip::Location, Geo::Removed);
-    assert_becomes(HeicFile, location, &before, &after, removed, "behind");
+    assert_becomes(HeicFile, location, &before, &after, removed, "trailing");
 }
 
-/// Pictures with everything in them, some bytes of which lie.
+/// Images with metadata of all kinds, some bytes changed.
 fn hostile() -> impl Strategy<Value = (Format, Vec<u8>)> {
     let packet = PACKET.as_bytes();
-    let behind = concat(&[&jpeg(&[&exif(&block())]), &movie(false), b"MCC_Data460"]);
+    let trailing = concat(&[&jpeg(&[&exif(&block())]), &movie(false), b"MCC_Data460"]);
     let city = resources(&[90]);
     let segments = concat(&[&exif(&block()), &xmp(packet), &city, &extended(packet)]);
     let text = chunk(b"iTXt", &concat(&[b"XML:com.adobe.xmp\0\0\0\0\0", packet]));
     let field = chunk(b"tEXt", b"exif:GPSLatitude\x0047");
     let mut files = vec![
-        (Jpeg, concat(&[&jpeg(&[&segments]), &behind])),
+        (Jpeg, concat(&[&jpeg(&[&segments]), &trailing])),
         (Png, png(&[chunk(b"eXIf", &block()), text, field])),
     ];
     let media_first = Heic::but(|it| it.is_media_first = true);

@@ -1,7 +1,7 @@
 //! WebM and Matroska (RFC 9559, RFC 8794).
 //!
-//! A browser that records does not know how long its recording will be: it writes no duration, and
-//! a segment and clusters without a size. Then the times of the blocks tell.
+//! Browsers do not know the length of a recording in advance: they write no duration, and a segment
+//! and clusters without a size. Then the duration follows from the times of the blocks.
 
 use bytes::Bytes;
 
@@ -17,11 +17,11 @@ use super::{
     words::has_location,
 };
 
-/// Most elements of one file that are looked at: blocks above all, some 100 a second.
+/// Most elements of one file that are examined: mostly blocks, some 100 per second.
 const MAX_ELEMENTS: u32 = 1 << 22;
 /// Most tracks that are remembered.
 const MAX_TRACKS: usize = 128;
-/// Most of a list of tags, or of attached files, that is looked at before it is taken out.
+/// Most bytes of a list of tags, or of attached files, that are searched.
 const MAX_LIST: usize = 64 * 1024;
 
 const MAX_ID_LENGTH: u32 = 0x42F2;
@@ -68,12 +68,12 @@ pub(super) async fn walk(input: &mut Input, facts: &mut Facts, format: Format) -
 #[derive(Debug, Default)]
 struct Segment {
     elements: u32,
-    /// Of a unit of time, in nanoseconds.
+    /// Unit of time, in nanoseconds.
     scale: Option<u64>,
     duration: f64,
     tracks: Vec<Track>,
     cluster_time: u64,
-    /// Where the last block ends, in nanoseconds.
+    /// End of the last block, in nanoseconds.
     end: u64,
 }
 
@@ -82,7 +82,7 @@ struct Track {
     number: u64,
     kind: u64,
     is_opus: bool,
-    /// Of a block, in nanoseconds.
+    /// Duration of a block, in nanoseconds.
     default_duration: u64,
     pixels: Sides,
     crop: Sides,
@@ -101,7 +101,7 @@ struct Sides {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Element {
     id: u32,
-    /// `None` when it ends where its parent does or one of a higher level begins.
+    /// `None` if it ends with its parent, or before an element of a higher level.
     size: Option<u64>,
     header_bytes: usize,
 }
@@ -110,7 +110,7 @@ struct Element {
 const LONGEST_HEADER: usize = 12;
 
 impl Element {
-    /// From the start of `bytes`; `Ok(None)` when they end within it.
+    /// Parses the header at the start of `bytes`; `Ok(None)` if it is incomplete.
     fn parse(bytes: &[u8]) -> Walked<Option<Self>> {
         let Some(id_bytes) = bytes.first().map(|first| length(*first)) else {
             return Ok(None);
@@ -128,7 +128,7 @@ impl Element {
         let Some(size) = bytes.get(id_bytes..header_bytes) else {
             return Ok(None);
         };
-        // The bit that tells the length is part of an id, but not of a size.
+        // The length marker is part of an id, but not of a size.
         let mask = (1_u64 << (7 * size_bytes)) - 1;
         let size = field::number(size, 8) & mask;
         Ok(bytes.get(..id_bytes).map(|id| Self {
@@ -170,15 +170,15 @@ impl Segment {
         Ok((element, input.enter(size)))
     }
 
-    /// The elements of the file and of the segment. An element without a size ends at the first id
-    /// that cannot be its child.
+    /// Walks through the elements of the file and of the segment. An element without a size ends at the
+    /// first id that cannot be its child.
     async fn elements(&mut self, input: &mut Input) -> Walked {
         while !input.is_at_end().await {
             let at = input.position();
             let element = self.next(input).await?;
             match (element.id, element.size) {
                 (SEGMENT, _) | (CLUSTER, None) => continue,
-                // Nothing in there is of use when the duration is known.
+                // Clusters are not needed if the duration is known.
                 (CLUSTER, Some(size)) if self.duration > 0.0 => {
                     input.skip(size).await?;
                     continue;
@@ -195,7 +195,7 @@ impl Segment {
                 ATTACHMENTS => list(input, element, at, |_| false).await,
                 _ => self.block(input, element).await,
             };
-            // As an element without a size in one that has none: nothing tells where it ends.
+            // For example an element without a size inside another: its end is unknown.
             input.note_outcome(inside);
             input.leave(outer).await?;
         }
@@ -301,7 +301,7 @@ impl Segment {
         Ok(())
     }
 
-    /// The children of a cluster.
+    /// Walks through the children of a cluster.
     async fn blocks(&mut self, input: &mut Input) -> Walked {
         while !input.is_at_end().await {
             let (element, outer) = self.enter(input).await?;
@@ -311,7 +311,7 @@ impl Segment {
         Ok(())
     }
 
-    /// A child of a cluster.
+    /// Reads a child of a cluster.
     async fn block(&mut self, input: &mut Input, element: Element) -> Walked {
         match element.id {
             CLUSTER_TIME => self.cluster_time = number(input).await?,
@@ -338,7 +338,7 @@ impl Segment {
         Ok(())
     }
 
-    /// Notes when a block ends, by its head and its duration in units of time.
+    /// Updates the end by a block: its first bytes, and its duration in units of time.
     fn time(&mut self, block: &[u8], duration: Option<u64>) {
         let Some(number_bytes) = block.first().map(|first| length(*first)) else {
             return;
@@ -384,14 +384,14 @@ impl Segment {
             let is_known = format.media("").kind == Kind::Audio;
             facts.kind = (!is_known).then_some(Kind::Audio);
         }
-        // Out of range it becomes the largest number, which no duration is.
+        // The cast saturates; the largest number is no plausible duration.
         let told = (self.duration * self.scale() as f64) as u64;
         facts.set_duration(if told > 0 { told } else { self.end }, A_SECOND);
     }
 }
 
 impl Track {
-    /// As displayed, before it is turned.
+    /// Returns the displayed size before rotation.
     fn sides(&self) -> Sides {
         const PIXELS: u64 = 0;
         const UNKNOWN: u64 = 4;
@@ -404,7 +404,7 @@ impl Track {
             _ if display.area() == 0 => shown,
             PIXELS => display,
             UNKNOWN => shown,
-            // Centimetres, inches, or the ratio alone.
+            // Centimetres, inches, or an aspect ratio.
             _ => Sides {
                 width: shown
                     .height
@@ -423,10 +423,10 @@ impl Sides {
     }
 }
 
-/// As much of a block as tells its track, its time and how long a packet of Opus is.
+/// Bytes of a block with its track, its time and the duration of an Opus packet.
 const BLOCK_HEAD: usize = 8 + 2 + 1 + 2;
 
-/// How long a packet of Opus is (RFC 6716, 3.1 and 3.2), in nanoseconds.
+/// Returns the duration of an Opus packet (RFC 6716, 3.1 and 3.2), in nanoseconds.
 fn opus_duration(packet: &[u8]) -> u64 {
     let Some(first) = packet.first() else {
         return 0;
@@ -446,7 +446,7 @@ fn opus_duration(packet: &[u8]) -> u64 {
     microseconds.map_or(0, |frame| frame * 1000 * u64::from(frames))
 }
 
-/// The data of the element that was entered, as an unsigned number.
+/// Reads the data of the entered element as an unsigned number.
 async fn number(input: &mut Input) -> Walked<u64> {
     if input.left() > 8 {
         return Err(Stop::Malformed);
@@ -454,7 +454,7 @@ async fn number(input: &mut Input) -> Walked<u64> {
     Ok(field::number(&input.take(8).await, 8))
 }
 
-/// The payload as a float.
+/// Reads the data of the entered element as a float.
 async fn float(input: &mut Input) -> Walked<f64> {
     let data = input.take(9).await;
     let number = match (data.first_chunk(), data.first_chunk()) {
@@ -465,7 +465,7 @@ async fn float(input: &mut Input) -> Walked<f64> {
     Ok(number)
 }
 
-/// Tags or attached files, which become empty space when they tell what shall go.
+/// Turns a list of tags or of attached files into empty space if it has metadata to remove.
 async fn list(
     input: &mut Input,
     element: Element,
@@ -478,7 +478,7 @@ async fn list(
     let data_at = input.position();
     let start = input.take(MAX_LIST).await;
     if input.strip() < Strip::Device && !has_location(&start) {
-        // A photo may be attached, or the list may go on.
+        // A photo may be attached, or the list may be longer.
         if !input.is_at_end().await || memchr::memmem::find(&start, b"image/jpeg").is_some() {
             input.note_kept();
         }
@@ -494,7 +494,7 @@ async fn list(
     input.blank(input.left(), 0).await
 }
 
-/// Whether a list of tags has one with a place for a name.
+/// Returns whether a list has a tag whose name indicates a location.
 fn has_location_tag(tags: &[u8]) -> bool {
     const LONGEST: usize = 256;
     let name = |at: usize| {
@@ -508,8 +508,8 @@ fn has_location_tag(tags: &[u8]) -> bool {
         .any(has_location)
 }
 
-/// The header of empty space in the place of another one: a size of up to eight bytes, and what is
-/// spare then counts as data.
+/// Returns a header of empty space to replace another one: a size of up to eight bytes; spare bytes count
+/// as data.
 fn void(element: Element) -> Vec<u8> {
     let size_bytes = element.header_bytes.saturating_sub(1).min(8);
     let spare = element.header_bytes.saturating_sub(1 + size_bytes);
@@ -523,13 +523,13 @@ fn void(element: Element) -> Vec<u8> {
     header
 }
 
-/// A size in so many bytes, up to eight.
+/// Encodes a size in `bytes` bytes, up to eight.
 fn encoded(size: u64, bytes: usize) -> impl Iterator<Item = u8> {
     let marked = 1_u64 << (7 * bytes) | size;
     marked.to_be_bytes().into_iter().skip(8 - bytes)
 }
 
-/// The sum of a list in which something has changed becomes empty space.
+/// Turns the checksum of a changed list into empty space.
 fn void_checksum(input: &mut Input, at: u64, sum: &[u8]) {
     const SUM_BYTES: u8 = 0x84;
     let before = [&[CRC as u8, SUM_BYTES], sum].concat();
@@ -575,7 +575,7 @@ mod tests {
         element(id, &[&value.to_be_bytes()])
     }
 
-    /// A track, whose number is that of its kind.
+    /// A track whose number equals its type.
     fn track(kind: u32, more: &[&[u8]]) -> Vec<u8> {
         let start = [number(TRACK_NUMBER, kind), number(TRACK_TYPE, kind)].concat();
         element(TRACK_ENTRY, &[&start, &more.concat()])
@@ -698,26 +698,26 @@ mod tests {
     #[test]
     fn elements_that_lie_cost_nothing() {
         let tracks = &video(b"");
-        let behind = |start: &[u8]| file(&[start, tracks]);
+        let after = |start: &[u8]| file(&[start, tracks]);
         let long_ids = element(EBML, &[&number(MAX_ID_LENGTH, 8)]);
         let long_number = element(TRACK_ENTRY, &[&element(TRACK_NUMBER, &[&[1; 9]])]);
         let long_number = element(TRACKS, &[&long_number]);
-        let large = behind(b"\xEC\x01\xFF\xFF\xFF\xFF\xFF\xFF\xFE");
+        let large = after(b"\xEC\x01\xFF\xFF\xFF\xFF\xFF\xFF\xFE");
         let long_child = element(INFO, &[b"\x44\x89\x1F\xFF"]);
         let twice = endless(SEGMENT, &[&endless(SEGMENT, &[tracks])]);
         for (case, file, expected) in [
             ("2^56 bytes", large, None),
-            ("no size", behind(b"\xEC\xFF"), None),
-            ("no id", behind(b"\0\0\0\0"), None),
+            ("no size", after(b"\xEC\xFF"), None),
+            ("no id", after(b"\0\0\0\0"), None),
             ("ids of eight bytes", [&long_ids[..], tracks].concat(), None),
-            ("nine bytes", behind(&long_number), Some(64)),
-            ("a child past its parent", behind(&long_child), Some(64)),
+            ("nine bytes", after(&long_number), Some(64)),
+            ("a child past its parent", after(&long_child), Some(64)),
             ("segments in segments", twice, Some(64)),
         ] {
             let report = pass_in_any_chunks(Format::Webm, Strip::Location, &file).report;
             assert_eq!(report.facts.width, expected, "{case}");
         }
-        let many = behind(&b"\xEC\x80".repeat(MAX_ELEMENTS as usize));
+        let many = after(&b"\xEC\x80".repeat(MAX_ELEMENTS as usize));
         let report = pass(Format::Webm, Strip::Location, &many, 1 << 16).report;
         assert_eq!((report.facts, report.geo), (Facts::default(), Geo::Kept));
     }

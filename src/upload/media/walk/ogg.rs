@@ -1,5 +1,5 @@
-//! Ogg (RFC 3533) with Opus, Vorbis, Speex or FLAC in it. A page tells how many samples end in it;
-//! the last one of a stream, less what Opus says to skip, is its length.
+//! Ogg (RFC 3533) with Opus, Vorbis, Speex or FLAC. A page has the number of samples up to its end; that
+//! of the last page, less the pre-skip of Opus, is the length of a stream.
 
 use super::{
     super::field::{le16, le32, le64},
@@ -8,9 +8,9 @@ use super::{
     vorbis,
 };
 
-/// Most streams that play at a time and are remembered.
+/// Most concurrent streams that are remembered.
 const MAX_STREAMS: usize = 32;
-/// As much of a stream's first packet as tells its rate.
+/// Bytes of a stream's first packet that include its sample rate.
 const PACKET_HEAD: usize = 64;
 const CAPTURE: &[u8; 4] = b"OggS";
 const A_SECOND: u64 = 1_000_000_000;
@@ -25,9 +25,9 @@ pub(super) async fn walk(input: &mut Input, facts: &mut Facts) -> Walked {
 
 #[derive(Debug, Default)]
 struct Audio {
-    /// Of the streams that were played to their end, one group after the other.
+    /// Duration of the chained groups of streams that have ended.
     nanoseconds: u64,
-    /// The streams that play at a time.
+    /// The concurrent streams of the current group.
     streams: Vec<Stream>,
     has_begun: bool,
 }
@@ -50,7 +50,7 @@ impl Audio {
             let header = input.array::<23>().await?;
             let [version, flags, .., lacing_values] = header;
             if version != 0 {
-                // The word stood in the sound.
+                // The capture pattern occurred in the audio data.
                 continue;
             }
             let lacing = input.take(lacing_values.into()).await;
@@ -76,7 +76,7 @@ impl Audio {
         }
     }
 
-    /// The streams have ended; others may follow.
+    /// Ends the current streams; others may follow.
     fn chain(&mut self) {
         let longest = self
             .streams
@@ -89,7 +89,7 @@ impl Audio {
 }
 
 impl Stream {
-    /// By the beginning of its first packet.
+    /// Reads the beginning of its first packet.
     fn new(serial: u32, packet: &[u8]) -> Option<Self> {
         const OPUS_RATE: u32 = 48_000;
         let (rate, skipped) = if packet.starts_with(b"OpusHead") {
@@ -112,14 +112,14 @@ impl Stream {
         })
     }
 
-    /// Any page but its first.
+    /// Reads any page but the first.
     async fn page(&mut self, input: &mut Input, samples: Option<u64>) {
         if !self.has_comments && input.strip() != Strip::Off {
             comments(input).await;
         }
         self.has_comments = true;
         if let Some(samples) = samples {
-            // Below zero it is part of what is skipped.
+            // A negative number is within the pre-skip.
             self.samples = u64::try_from(samples.cast_signed()).unwrap_or_default();
         }
     }
@@ -131,12 +131,12 @@ impl Stream {
     }
 }
 
-/// The comments of a stream, which stand in its second packet: they stay, as a checksum over the whole
+/// Searches the comments of a stream in its second packet. They are kept, since the checksum of the whole
 /// page covers them.
 async fn comments(input: &mut Input) {
     const NAMES: [&[u8]; 2] = [b"OpusTags", b"\x03vorbis"];
     let packet = input.take(vorbis::MAX_BYTES).await;
-    // FLAC has a block of its own kind here, and Speex no name.
+    // FLAC uses its own block format here, and Speex has no prefix.
     let flac = packet
         .first()
         .filter(|kind| **kind & 0x7F == 4)
@@ -150,7 +150,7 @@ async fn comments(input: &mut Input) {
     }
 }
 
-/// Goes behind the next word that begins a page; it is the next one unless the file is damaged.
+/// Skips to the end of the next capture pattern, which follows at once unless the file is damaged.
 async fn find_page(input: &mut Input) -> Walked {
     let mut matched = 0;
     while let Some(wanted) = CAPTURE.get(matched) {
@@ -165,7 +165,7 @@ async fn find_page(input: &mut Input) -> Walked {
             matched += 1;
             input.advance(1);
         } else {
-            // Stays, since it may begin the word itself.
+            // Not skipped: this byte may begin the pattern.
             matched = 0;
         }
     }
@@ -195,7 +195,7 @@ mod tests {
         [&start, &samples[..], &serial, &count, &lacing, body].concat()
     }
 
-    /// The first page of Opus that begins with 312 samples to skip.
+    /// The first page of Opus with a pre-skip of 312 samples.
     fn opus(serial: u32) -> Vec<u8> {
         page(2, 0, serial, b"OpusHead\x01\x01\x38\x01\0\0\0\0\0\0\0")
     }

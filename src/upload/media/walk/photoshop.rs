@@ -75,14 +75,14 @@ mod tests {
         let envelope = [0x1C, 1, 90, 0, 3, 0x1B, 0x25, 0x47];
         let place = br#"<a exif:GPSLatitude="1"/>"#;
         let iptc = |record: &[u8]| resource(0x0404, b"", record);
-        let behind = [resource(0x03ED, b"abc", &[0; 15]), iptc(&city)].concat();
+        let after = [resource(0x03ED, b"abc", &[0; 15]), iptc(&city)].concat();
         let large = iptc(&[0x1C, 2, 5, 0x80, 4, 0, 0, 0, 1]);
         for (case, resources, expected) in [
             ("none", vec![], false),
             ("a title", iptc(&title), false),
             ("a city", iptc(&city), true),
             ("another record", resource(0x0404, b"ab", &envelope), false),
-            ("a city behind another", behind, true),
+            ("a city after another", after, true),
             ("padding", [iptc(&title), vec![0; 5]].concat(), false),
             ("XMP", resource(0x0424, b"", place), true),
             ("a block", resource(0x0422, b"", b"a place"), true),

@@ -25,7 +25,7 @@ struct Image {
     is_rotated: bool,
     is_animation: bool,
     frames: u32,
-    /// In microseconds.
+    /// Duration of all frames, in microseconds.
     duration: u64,
 }
 

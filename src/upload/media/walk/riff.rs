@@ -1,5 +1,5 @@
-//! WAV, its larger sibling RF64 (EBU Tech 3306), and AVI: chunks of a name, a size and data, padded
-//! to an even length.
+//! WAV, RF64 for larger files (EBU Tech 3306), and AVI: chunks of a name, a size and data, padded to an
+//! even length.
 
 use bytes::Bytes;
 
@@ -51,10 +51,10 @@ struct Audio {
     format: u16,
     samples_per_second: u32,
     bytes_per_second: u32,
-    /// As `ds64` has it, where 32 bits are too few.
+    /// Size in `ds64`, used if 32 bits are not enough.
     large_size: Option<u64>,
     bytes: u64,
-    /// As `fact` has it.
+    /// Number of samples in `fact`.
     samples: u32,
 }
 
@@ -85,7 +85,7 @@ impl Audio {
         Err(Stop::Malformed)
     }
 
-    /// The samples. A recorder that was stopped, or that writes into a pipe, leaves no size behind.
+    /// Skips the samples. Interrupted recorders, and those that write to a pipe, leave no size.
     async fn data(&mut self, input: &mut Input, chunk: &Chunk) -> Walked {
         const UNKNOWN: u32 = u32::MAX;
         let size = match (chunk.size, self.large_size) {
@@ -104,7 +104,7 @@ impl Audio {
         const PCM: u16 = 1;
         const FLOAT: u16 = 3;
         const EXTENSIBLE: u16 = 0xFFFE;
-        // A compressed sound's bytes per second are an average.
+        // For compressed audio, bytes per second are an average.
         let is_compressed = !matches!(self.format, PCM | FLOAT | EXTENSIBLE);
         if is_compressed && self.samples > 0 {
             facts.set_duration(self.samples.into(), self.samples_per_second.into());
@@ -127,11 +127,11 @@ struct Video {
     height: u32,
     microseconds_per_frame: u32,
     frames: u32,
-    /// Of all the files that OpenDML joins to one.
+    /// Frames in all RIFF chunks of an OpenDML file.
     all_frames: u32,
-    /// Length, scale and rate of the pictures' stream.
+    /// Length, scale and rate of the first video stream.
     video: Option<[u32; 3]>,
-    /// Of the first sound's stream.
+    /// Length, scale and rate of the first audio stream.
     audio: Option<[u32; 3]>,
     is_video: bool,
 }
@@ -141,7 +141,7 @@ impl Video {
         input.skip(HEADER).await?;
         for _ in 0..MAX_ELEMENTS {
             let chunk = Chunk::read(input).await?;
-            // Each gigabyte is a file of its own, whose chunks are these.
+            // OpenDML starts another RIFF chunk every gigabyte.
             if &chunk.name == b"RIFF" {
                 input.skip(4).await?;
                 continue;
@@ -183,7 +183,7 @@ impl Video {
         Err(Stop::Malformed)
     }
 
-    /// A stream's headers, or OpenDML's.
+    /// Reads the headers of a stream, or those of OpenDML.
     async fn stream(&mut self, input: &mut Input) -> Walked {
         input.skip(4).await?;
         for _ in 0..MAX_ELEMENTS {
@@ -239,10 +239,10 @@ impl Video {
     }
 }
 
-/// Most of a chunk that is looked at before it is taken out.
+/// Most bytes of a chunk that are searched.
 const MAX_TEXT: usize = 64 * 1024;
 
-/// Texts about a sound or a film, or a camera's own data: empty space when they tell what shall go.
+/// Turns a chunk with text, or with data of a camera, into empty space if it has metadata to remove.
 async fn clean(input: &mut Input, chunk: &Chunk) -> Walked {
     if input.strip() == Strip::Off {
         return Ok(());
@@ -278,7 +278,7 @@ mod tests {
         words.iter().flat_map(|word| word.to_le_bytes()).collect()
     }
 
-    /// 8,000 samples per second of so many bits.
+    /// 8,000 samples per second, with `bits` bits each.
     fn fmt(format: u32, bits: u32) -> Vec<u8> {
         let sample = (bits << 16) | (bits / 8);
         let numbers = [1 << 16 | format, 8000, 1000 * bits, sample];
@@ -321,7 +321,7 @@ mod tests {
         assert_eq!(facts_of(Wav, &sample("pcm.wav")).duration_ms, Some(100));
     }
 
-    /// The header of a file of 25 pictures a second.
+    /// The header of a file with 25 frames per second.
     fn avih(frames: u32, width: u32, height: u32) -> Vec<u8> {
         let header = [40_000, 0, 0, 0, frames, 0, 0, 0, width, height, 0, 0, 0, 0];
         chunk(b"avih", &words(&header))

@@ -1,19 +1,19 @@
-//! Facts and edits of real files and of bytes made to deceive, in chunks of every size. The tests of
-//! single containers pass their files with these functions, too.
+//! Facts and edits of real and of malformed files, in chunks of every size. The tests of single
+//! containers use these functions, too.
 
 use proptest::{prelude::*, sample::Index};
 
 use super::*;
 pub(super) use crate::upload::media::tests::sample;
 
-/// A file that has passed.
+/// Result of a walk: the report, and the edited bytes.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Passed {
     pub(super) report: Report,
     pub(super) bytes: Vec<u8>,
 }
 
-/// Takes a file through a walk in chunks of `size` and applies the edits as a store would.
+/// Walks through a file in chunks of `size` and applies the edits like a store.
 pub(super) fn pass(format: Format, strip: Strip, file: &[u8], size: usize) -> Passed {
     let mut bytes = file.to_vec();
     let mut edits = Vec::new();
@@ -43,7 +43,7 @@ fn apply(bytes: &mut [u8], edits: &mut Vec<Edit>, before: usize, seen: usize) {
     }
 }
 
-/// As above, for any chunks.
+/// Walks through a file in chunks of several sizes, with equal results.
 pub(super) fn pass_in_any_chunks(format: Format, strip: Strip, file: &[u8]) -> Passed {
     let whole = pass(format, strip, file, file.len().max(1));
     for size in [1, 2, 3, 7, 64, 1000, 4096] {
@@ -54,7 +54,7 @@ pub(super) fn pass_in_any_chunks(format: Format, strip: Strip, file: &[u8]) -> P
     whole
 }
 
-/// The facts of a file that stays as it is.
+/// Returns the facts of a file that is not edited.
 #[track_caller]
 pub(super) fn unchanged(format: Format, strip: Strip, file: &[u8]) -> Facts {
     let passed = pass_in_any_chunks(format, strip, file);
@@ -62,7 +62,7 @@ pub(super) fn unchanged(format: Format, strip: Strip, file: &[u8]) -> Facts {
     passed.report.facts
 }
 
-/// Passes a file and its result, which stays as it is; the size of chunks must not matter.
+/// Walks through a file, then through the result, which must not change again, in any chunks.
 pub(super) fn passed_twice(
     format: Format,
     strip: Strip,
@@ -83,7 +83,7 @@ pub(super) fn cases() -> ProptestConfig {
     }
 }
 
-/// One of the files, in the first bytes of which some lie.
+/// One of the files, with some of its first `reach` bytes changed.
 pub(super) fn changed(
     files: Vec<(Format, Vec<u8>)>,
     reach: usize,
@@ -202,7 +202,7 @@ fn tiff(is_little: bool, tag: u16, kind: u16, count: u32, value: u32) -> Vec<u8>
     tiff::tests::block(is_little, &[&[(tag, kind, count, value)]], &[])
 }
 
-/// A JPEG with these segments, and bytes in its scan that resemble its end.
+/// A JPEG with these segments, and bytes in its scan that resemble the end of the image.
 pub(super) fn jpeg(segments: &[&[u8]]) -> Vec<u8> {
     let scan = segment(0xDA, &[1, 1, 0, 0, 63, 0]);
     let pixels = b"\x12\xFF\0\xD9\xFF\xD0\x34\xFF\xD9".as_slice();
@@ -290,7 +290,7 @@ fn chunks_of_a_png() {
             &[&pixels, &control, &third, &third, &end],
             image(300, 200),
         ),
-        ("behind", &[&animated, &end, &third], image(300, 200)),
+        ("after", &[&animated, &end, &third], image(300, 200)),
         ("cut", &[&pixels[..7]], image(300, 200)),
         ("large", &[b"\xFF\xFF\xFF\xFFeXIfII*\0"], image(300, 200)),
     ] {
@@ -366,7 +366,7 @@ fn headers_of_a_bmp() {
     }
 }
 
-/// A picture whose primary item has these properties, and whose thumbnail has a turn.
+/// An image whose primary item has these properties, and whose thumbnail is rotated.
 fn heif(properties: &[Vec<u8>], primary: &[u8]) -> Vec<u8> {
     let count = primary.len() as u8;
     let thumbnails = [0, 0, 0, 0, 0, 0, 0, 2, 0, 7, 1, 0x81, 0, 1, count];

@@ -12,23 +12,23 @@ use super::{
     words::{contains_any, has_device, has_location},
 };
 
-/// Most of the comments that is looked at.
+/// Most bytes of the comments that are searched.
 pub(super) const MAX_BYTES: usize = 64 * 1024;
 
-/// A comment, by where it stands.
+/// Ranges of the name and the value of a comment.
 pub(super) struct Comment {
     pub(super) name: Range<usize>,
     pub(super) value: Range<usize>,
 }
 
-/// The comments that are to go.
+/// Returns the comments to remove.
 pub(super) fn comments_to_remove(comments: &[u8], strip: Strip) -> Vec<Comment> {
     let is_removed = |name: &[u8]| has_location(name) || strip >= Strip::Device && has_device(name);
     let has_name = |comment: &Comment| comments.get(comment.name.clone()).is_some_and(is_removed);
     each(comments).filter(has_name).collect()
 }
 
-/// Whether a cover has metadata of its own, which stand in its first bytes.
+/// Returns whether a cover has metadata of its own, which is in its first bytes.
 pub(super) fn has_cover_with_metadata(comments: &[u8]) -> bool {
     const COVERS: [&[u8]; 2] = [b"METADATA_BLOCK_PICTURE", b"COVERART"];
     let mut covers = each(comments).filter(|comment| {
@@ -45,7 +45,7 @@ pub(super) fn has_cover_with_metadata(comments: &[u8]) -> bool {
     })
 }
 
-/// All comments. The last one may be cut off.
+/// Iterates over all comments. The last one may be incomplete.
 fn each(comments: &[u8]) -> impl Iterator<Item = Comment> {
     let vendor = le32(comments, 0).unwrap_or_default() as usize;
     let mut at = vendor.saturating_add(8);

@@ -1,7 +1,7 @@
-//! XMP packets (ISO 16684-1): properties that tell a place, or a device, become spaces.
+//! XMP packets (ISO 16684-1): properties with a location, or a device, are overwritten with spaces.
 //!
-//! Never the packet as a whole: it also says where a gain map and the film of a motion photo are.
-//! A packet that is no well-formed XML becomes an empty one, if it speaks of what is to go.
+//! The rest is kept, since it locates the gain map and the video of a motion photo. A packet that is
+//! not well-formed XML is replaced by an empty one if it mentions metadata to remove.
 
 use std::ops::Range;
 
@@ -11,15 +11,14 @@ use super::{Strip, words};
 
 /// Largest packet that is collected, in bytes. Cameras write 2 to 57 KB.
 pub(super) const MAX_PACKET: usize = 512 * 1024;
-/// Deepest nesting of elements that is followed.
+/// Deepest nesting of elements.
 const MAX_DEPTH: usize = 32;
-/// Stands where a packet was that cannot be read.
+/// Replacement of a packet that cannot be parsed.
 const EMPTY: &[u8] = br#"<x:xmpmeta xmlns:x="adobe:ns:meta/"/>"#;
 
 const TIFF: &[u8] = b"http://ns.adobe.com/tiff/1.0/";
 const EXIF: &[u8] = b"http://ns.adobe.com/exif/1.0/";
-/// Namespaces of the packet itself, and those by which viewers show a picture: gain maps, motion photos,
-/// panoramas.
+/// Namespaces of the packet itself, and those that viewers need: gain maps, motion photos, panoramas.
 const KEPT: &[&[u8]] = &[
     b"http://www.w3.org/1999/02/22-rdf-syntax-ns#",
     b"adobe:ns:meta/",
@@ -32,11 +31,11 @@ const KEPT: &[&[u8]] = &[
     b"http://ns.google.com/photos/1.0/panorama/",
 ];
 
-/// Not XML as this file reads it.
+/// The packet is not in the subset of XML that is parsed here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Malformed;
 
-/// The packet without what is to go; `None` where that is nothing.
+/// Cleans a packet; `None` if nothing is to be removed.
 pub(super) fn clean(packet: &[u8], strip: Strip) -> Option<Vec<u8>> {
     if strip == Strip::Off {
         return None;
@@ -56,7 +55,7 @@ pub(super) fn clean(packet: &[u8], strip: Strip) -> Option<Vec<u8>> {
     Some(cleaned)
 }
 
-/// An empty packet of this length.
+/// Returns an empty packet of this length.
 fn empty(len: usize) -> Vec<u8> {
     let mut packet = EMPTY.to_vec();
     if packet.len() > len {
@@ -66,7 +65,7 @@ fn empty(len: usize) -> Vec<u8> {
     packet
 }
 
-/// Where the properties stand that are to go.
+/// Returns the ranges of the properties to remove.
 fn ranges_to_remove(packet: &[u8], strip: Strip) -> Result<Vec<Range<usize>>, Malformed> {
     let mut reader = Reader {
         strip,
@@ -82,7 +81,7 @@ fn ranges_to_remove(packet: &[u8], strip: Strip) -> Result<Vec<Range<usize>>, Ma
             [b'<', b'!', b'-', b'-', ..] => Some(b"-->"),
             [b'<', b'?', ..] => Some(b"?>"),
             _ if rest.starts_with(b"<![CDATA[") => Some(b"]]>"),
-            // A document type may define entities, which stand for anything.
+            // A document type may define entities, which can hide any text.
             [b'<', b'!', ..] => return Err(Malformed),
             _ => None,
         };
@@ -100,7 +99,7 @@ fn ranges_to_remove(packet: &[u8], strip: Strip) -> Result<Vec<Range<usize>>, Ma
     is_closed.then_some(reader.removed).ok_or(Malformed)
 }
 
-/// Where `text` stands next.
+/// Returns the offset of the next `text`.
 fn find(packet: &[u8], from: usize, text: &[u8]) -> Option<usize> {
     memmem::find(packet.get(from..)?, text).map(|at| from + at)
 }
@@ -129,7 +128,7 @@ struct Attribute<'p> {
 }
 
 impl<'p> Tag<'p> {
-    /// The tag whose `<` stands at `start`.
+    /// Parses the tag at `start`.
     fn read(packet: &'p [u8], start: usize) -> Result<Self, Malformed> {
         let mut text = Text {
             packet,
@@ -163,7 +162,7 @@ impl<'p> Tag<'p> {
     }
 }
 
-/// The inside of a tag, from where it is read to.
+/// Cursor within a tag.
 #[derive(Debug)]
 struct Text<'p> {
     packet: &'p [u8],
@@ -219,15 +218,15 @@ impl<'p> Text<'p> {
     }
 }
 
-/// Reads tags one after the other, and notes what is to go.
+/// Reads tags in order, and collects the ranges to remove.
 #[derive(Debug)]
 struct Reader<'p> {
     strip: Strip,
-    /// Prefixes and what they were last declared as.
+    /// Prefixes and their last declared namespaces.
     namespaces: Vec<(&'p [u8], &'p [u8])>,
-    /// Names of the elements around the next tag.
+    /// Names of the open elements.
     open: Vec<&'p [u8]>,
-    /// Depth and start of an element that goes with all that is in it.
+    /// Depth and start of an element that is removed with its content.
     removing_from: Option<(usize, usize)>,
     removed: Vec<Range<usize>>,
 }
@@ -276,7 +275,7 @@ impl<'p> Reader<'p> {
         }
     }
 
-    /// Whether an element or an attribute with a prefix goes.
+    /// Returns whether an element, or an attribute with a prefix, is removed.
     fn is_removed(&self, name: &[u8]) -> bool {
         let (prefix, local) = split(name);
         is_location_property(local) || self.strip >= Strip::Device && !self.is_kept(prefix, local)
@@ -285,16 +284,16 @@ impl<'p> Reader<'p> {
     fn is_attribute_removed(&self, name: &[u8]) -> bool {
         let (prefix, local) = split(name);
         match prefix {
-            // `about` and its like, and `xmlns`.
+            // `about` and similar ones, and `xmlns`.
             b"" => is_location_property(local),
             b"xmlns" | b"xml" => false,
-            // The program that wrote the packet.
+            // The toolkit that wrote the packet.
             _ if local == b"xmptk" => self.strip >= Strip::Device,
             _ => self.is_removed(name),
         }
     }
 
-    /// Whether a property stays even where all goes that tells a device.
+    /// Returns whether a property is kept even if device metadata is removed.
     fn is_kept(&self, prefix: &[u8], local: &[u8]) -> bool {
         let declared = self.namespaces.iter().find(|(its, _)| *its == prefix);
         declared.is_some_and(|(_, namespace)| {
@@ -305,7 +304,7 @@ impl<'p> Reader<'p> {
     }
 }
 
-/// Prefix and local part of a name.
+/// Returns the prefix and the local part of a name.
 fn split(name: &[u8]) -> (&[u8], &[u8]) {
     match memchr(b':', name).map(|at| name.split_at(at)) {
         Some((prefix, [_, local @ ..])) => (prefix, local),
@@ -313,13 +312,13 @@ fn split(name: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
-/// Whether a name with a prefix, as ImageMagick writes them into text, is that of a place.
+/// Returns whether a prefixed name, as ImageMagick writes it as a keyword, is that of a location.
 pub(super) fn is_location_name(name: &[u8]) -> bool {
     is_location_property(split(name).1)
 }
 
-/// Whether a property of this name tells a place, in whichever namespace: those of EXIF, IPTC,
-/// Photoshop, DJI and others write it alike.
+/// Returns whether a property of this name is a location, in any namespace: EXIF, IPTC, Photoshop, DJI
+/// and others use the same names.
 fn is_location_property(local: &[u8]) -> bool {
     const NAMES: &[&[u8]] = &[
         b"City",
@@ -342,14 +341,14 @@ fn is_location_property(local: &[u8]) -> bool {
     lower.starts_with(b"gps")
         || words::contains_any(&lower, &[b"latitude", b"longitude"])
         || lower.ends_with(b"altitude")
-        // SubjectLocation is a position within the picture, not a geographic one.
+        // SubjectLocation is a position within the image, not a geographic one.
         || local.ends_with(b"Location") && local != b"SubjectLocation"
         || NAMES.contains(&local)
 }
 
-/// Whether a fragment of a split packet names a location. Fragments may contain base64, so only names that
-/// cannot occur there by chance count.
-pub(super) fn fragment_has_location(piece: &[u8]) -> bool {
+/// Returns whether a fragment of a split packet has a location. Fragments may contain base64, so only names
+/// that cannot occur there by chance count.
+pub(super) fn fragment_has_location(fragment: &[u8]) -> bool {
     const NAMES: &[&[u8]] = &[
         b"GPSLatitude",
         b"GPSLongitude",
@@ -362,7 +361,7 @@ pub(super) fn fragment_has_location(piece: &[u8]) -> bool {
         b"LocationShown",
         b"Iptc4xmpCore:Location",
     ];
-    words::contains_any(piece, NAMES)
+    words::contains_any(fragment, NAMES)
 }
 
 #[cfg(test)]
@@ -404,12 +403,12 @@ mod tests {
             ("elements", "", &elements, &[longitude, "<q:Country/>"]),
             ("nested", "", nested, &[nested]),
             ("of other names", names, "", &places),
-            ("behind no tags", "", no_tags, &["<q:City>R</q:City>"]),
+            ("after no tags", "", no_tags, &["<q:City>R</q:City>"]),
         ] {
             let packet = packet(attributes, elements);
             let mut expected = packet.clone();
             for text in removed {
-                let at = expected.find(text).expect("what goes");
+                let at = expected.find(text).expect("a property to remove");
                 expected.replace_range(at..at + text.len(), &" ".repeat(text.len()));
             }
             let found = cleaned(&packet, Strip::Location);
@@ -424,7 +423,7 @@ mod tests {
             "<xmp:CreatorTool>T</xmp:CreatorTool><hdrgm:GainMapMax><rdf:Seq><rdf:li>1</rdf:li></rdf:Seq></hdrgm:GainMapMax>",
         )
         .replace("<x:xmpmeta", "<x:xmpmeta x:xmptk=\"Core\"");
-        let cleaned = cleaned(&packet, Strip::Device).expect("something to go");
+        let cleaned = cleaned(&packet, Strip::Device).expect("something to remove");
         for gone in ["Make", "CreatorTool", ">T<", "Core"] {
             assert!(!cleaned.contains(gone), "{gone}: {cleaned}");
         }
@@ -461,7 +460,7 @@ mod tests {
             let no_place = broken.replace("GPSLatitude", "Altered____");
             assert_eq!(cleaned(&no_place, Strip::Location), None, "{no_place}");
         }
-        // In letters of 16 bits, without a name of 8.
+        // UTF-16 has no ASCII names.
         let letters = "<exif:GPSLatitude/>".bytes();
         let wide: Vec<u8> = letters.flat_map(|it| [it, 0]).collect();
         assert_eq!(clean(&wide, Strip::Location), Some(empty(wide.len())));

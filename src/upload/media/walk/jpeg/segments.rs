@@ -74,7 +74,7 @@ pub(in super::super) async fn unread_cover(input: &mut Input) -> Walked {
     Ok(())
 }
 
-/// What ends the segments of an image.
+/// End of the segments of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SegmentsEnd {
     Scan,

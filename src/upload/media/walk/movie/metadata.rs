@@ -1,5 +1,5 @@
-//! Metadata of a movie about the place and the device, beside its tracks: taken out while it passes,
-//! with every box in its place and as long as it was.
+//! Removes location and device metadata of a movie, except its tracks, as it passes; every box keeps its
+//! offset and size.
 
 use bytes::Bytes;
 
@@ -14,16 +14,16 @@ use super::{
     Header, Movie,
 };
 
-/// Longest name of a key that is read.
+/// Longest name of a key that is read, in bytes.
 const MAX_KEY: usize = 1024;
-/// Most keys of one list that are taken out.
+/// Most keys of one list that are removed.
 const MAX_KEYS: usize = 1024;
-/// Most of a text that is looked at before it is taken out.
+/// Most bytes of a text that are searched.
 const MAX_TEXT: usize = 64 * 1024;
-/// Most of an XMP packet that is; its box must still be within reach.
+/// Most bytes of an XMP packet that are searched; its header must still be within reach.
 const MAX_PACKET: usize = 512 * 1024;
 
-/// Any box of the file, of `moov` or of a track that the facts are not in.
+/// Cleans any box of the file, of `moov` or of a track that has no facts.
 pub(super) async fn walk(input: &mut Input, movie: &mut Movie, header: Header) -> Walked {
     if input.strip() == Strip::Off {
         return Ok(());
@@ -49,7 +49,7 @@ async fn user_data(input: &mut Input, movie: &mut Movie) -> Walked {
 
 async fn leaf(input: &mut Input, header: Header) -> Walked {
     match &header.kind {
-        // The table of a dash-cam: what it points to lies among the samples.
+        // The table of a dash-cam, whose records are among the samples.
         b"gps " => {
             take_out(input, header).await?;
             input.note_kept();
@@ -67,21 +67,19 @@ async fn leaf(input: &mut Input, header: Header) -> Walked {
     }
 }
 
-/// Boxes that tell a place or how the camera moved: Android's, old iPhones', 3GPP's, GoPro's and
-/// those of dash-cams.
+/// Boxes with a location or the camera's motion: by Android, old iPhones, 3GPP, GoPro and dash-cams.
 const LOCATION_BOXES: [&[u8; 4]; 10] = [
     b"\xA9xyz", b"loci", b"gps0", b"gpsa", b"gsen", b"gsea", b"gdat", b"GPMF", b"GPS ", b"udat",
 ];
 
-/// Boxes that tell a phone or a camera, its software, its owner, or a time; Samsung's and GoPro's
-/// among them.
+/// Boxes with a phone or a camera, its software, its owner, or a time; some by Samsung and GoPro.
 const DEVICE_BOXES: [&[u8; 4]; 22] = [
     b"\xA9mak", b"\xA9mod", b"\xA9swr", b"\xA9too", b"\xA9cmt", b"\xA9day", b"manu", b"modl",
     b"auth", b"smta", b"smrd", b"SDLN", b"FIRM", b"LENS", b"CAME", b"SETT", b"MUID", b"HMMT",
     b"BCID", b"GUMI", b"INFO", b"thum",
 ];
 
-/// Gives a box that is being entered, or has just been, the name of empty space.
+/// Renames a box to empty space; its header must be within reach.
 pub(super) fn rename(input: &mut Input, header: Header) {
     input.replace(header.at + 4, &header.kind, Bytes::from_static(b"free"));
 }
@@ -91,7 +89,7 @@ async fn take_out(input: &mut Input, header: Header) -> Walked {
     input.blank(input.left(), 0).await
 }
 
-/// A box whose kind is a UUID.
+/// Cleans a box whose type is a UUID.
 async fn extension(input: &mut Input, header: Header) -> Walked {
     const XMP: [u8; 16] = *b"\xbe\x7a\xcf\xcb\x97\xa9\x42\xe8\x9c\x71\x99\x94\x91\xe3\xaf\xac";
     const GARMIN: [u8; 16] = *b"\x9b\x63\x0f\x8d\x63\x74\x40\xec\x82\x04\xbc\x5f\xf5\x09\x17\x28";
@@ -112,12 +110,12 @@ async fn extension(input: &mut Input, header: Header) -> Walked {
     Ok(())
 }
 
-/// An XMP packet. No player needs it, so it goes as a whole when it tells what shall go.
+/// Removes an XMP packet with metadata to remove as a whole, since no player needs it.
 async fn packet(input: &mut Input, header: Header) -> Walked {
     clean(input, MAX_PACKET, 0, |input| rename(input, header)).await
 }
 
-/// Empty space, in which dash-cams write.
+/// Cleans empty space, in which dash-cams write.
 async fn space(input: &mut Input) -> Walked {
     let at = input.position();
     let start = input.take(64).await;
@@ -129,7 +127,7 @@ async fn space(input: &mut Input) -> Walked {
     Ok(())
 }
 
-/// `meta`, whose children QuickTime puts at its start, and ISO behind a version.
+/// Walks through `meta`: its children are at its start in QuickTime, and after a version in ISO files.
 async fn meta(input: &mut Input, movie: &mut Movie) -> Walked {
     let [a, b, c, d, e, f, g, h] = input.array().await?;
     let (size, kind) = match [e, f, g, h] {
@@ -159,11 +157,11 @@ async fn meta(input: &mut Input, movie: &mut Movie) -> Walked {
     Ok(())
 }
 
-/// A list of values, which iTunes names as it names boxes, and Apple's and Android's cameras by
-/// the place of their name in `keys`.
+/// A list of values: iTunes names them by box types, and the cameras of Apple and Android by the index
+/// of their name in `keys`.
 #[derive(Debug, Default)]
 struct List {
-    /// Numbers of the keys whose values are to go.
+    /// Indices of the keys whose values are removed.
     removed_keys: Vec<u32>,
     has_values: bool,
 }
@@ -178,7 +176,7 @@ impl List {
             let at = input.position();
             let name = input.take(MAX_KEY).await;
             if is_removed(&name, input.strip()) {
-                // Values that have passed cannot be told any more.
+                // Values that have already passed can no longer be removed.
                 if self.has_values || self.removed_keys.len() >= MAX_KEYS {
                     return Err(Stop::Malformed);
                 }
@@ -208,7 +206,7 @@ impl List {
     }
 }
 
-/// The covers of a film or a sound, each in a `data` of its own.
+/// Cleans the covers, each in its own `data`.
 async fn covers(input: &mut Input, movie: &mut Movie) -> Walked {
     let mut last = None;
     while Header::next(input, movie, &mut last).await?.is_some() {
@@ -236,7 +234,7 @@ fn is_removed(key: &[u8], strip: Strip) -> bool {
     has_location(key) || strip >= Strip::Device && has_device(key)
 }
 
-/// Sony's `xml `: camera, serial number, and sometimes a place.
+/// Cleans Sony's `xml `: camera, serial number, and sometimes a location.
 async fn text(input: &mut Input) -> Walked {
     input.skip(4).await?;
     clean(input, MAX_TEXT, b' ', |_| {}).await

@@ -1,8 +1,8 @@
 //! Movies of the ISO base media family (ISO/IEC 14496-12, 3GPP TS 26.244, QuickTime File Format):
-//! MP4, M4V, M4A, 3GP and MOV, with `moov` before the media, behind it, or in fragments.
+//! MP4, M4V, M4A, 3GP and MOV, with `moov` before or after the media, or in fragments.
 //!
-//! Nothing is held but the small boxes that are read; tables are summed up while they pass. A box
-//! is taken out by the name `free` over its own and zeros over its payload, so that no offset moves.
+//! Only small boxes are held; tables are summed up as they pass. A box is removed by renaming it to
+//! `free` and zeroing its payload, so that no offset changes.
 
 mod metadata;
 mod track;
@@ -18,13 +18,13 @@ use super::{
     input::{Input, Outer, Stop, Walked},
 };
 
-/// Most boxes of one file that are looked at. A recording of hours in fragments of a second has
-/// some 100,000.
+/// Most boxes of one file that are examined. A recording of hours in fragments of a second has some
+/// 100,000.
 const MAX_BOXES: u32 = 1 << 20;
 /// Most tracks that are remembered.
 const MAX_TRACKS: usize = 128;
 
-/// Walks to the end of the file, or of what was entered: a photo may have a movie behind it.
+/// Walks to the end of the file, or of the entered structure: a photo may be followed by a movie.
 pub(super) async fn walk(input: &mut Input, facts: &mut Facts, format: Format) -> Walked {
     let mut movie = Movie::default();
     let walked = boxes(input, &mut movie).await;
@@ -32,7 +32,7 @@ pub(super) async fn walk(input: &mut Input, facts: &mut Facts, format: Format) -
     walked
 }
 
-/// Goes through a `moov` box that was entered, that of a sequence of pictures.
+/// Walks through the entered `moov` box of an image sequence.
 pub(super) async fn sequence(input: &mut Input, facts: &mut Facts) -> Walked {
     let mut movie = Movie::default();
     let walked = moov(input, &mut movie).await;
@@ -55,7 +55,7 @@ struct Movie {
     is_fragmented: bool,
     fragments_duration: u64,
     tracks: Vec<Track>,
-    /// Of each track's samples in fragments: its id and the duration of those without their own.
+    /// Track id and default duration of its samples in fragments.
     defaults: Vec<(u32, u32)>,
 }
 
@@ -78,12 +78,12 @@ impl Header {
         Self::starting(input, start).await
     }
 
-    /// Of a box that starts with these bytes, which have passed.
+    /// Reads the rest of a header after its first bytes.
     pub(super) async fn starting(input: &mut Input, start: [u8; 8]) -> Walked<Self> {
         let at = input.position() - 8;
         let [a, b, c, d, kind @ ..] = start;
         let payload = match u32::from_be_bytes([a, b, c, d]) {
-            // To the end of the file, or a zero that ends a list in QuickTime.
+            // Up to the end of the file, or the end of a list in QuickTime.
             0 => Some(input.left()),
             1 => u64::from_be_bytes(input.array().await?).checked_sub(16),
             size => u64::from(size).checked_sub(8),
@@ -92,7 +92,7 @@ impl Header {
         Ok(Self { kind, at, payload })
     }
 
-    /// Leaves the `last` box of what was entered, and enters the next one, if there is one.
+    /// Leaves the `last` child box, and enters the next one, if there is one.
     async fn next(
         input: &mut Input,
         movie: &mut Movie,
@@ -110,7 +110,7 @@ impl Header {
     }
 }
 
-/// The file's own boxes.
+/// Walks through the top-level boxes.
 async fn boxes(input: &mut Input, movie: &mut Movie) -> Walked {
     while !input.is_at_end().await {
         let header = Header::read(input, movie).await?;
@@ -125,7 +125,7 @@ async fn boxes(input: &mut Input, movie: &mut Movie) -> Walked {
         };
         input.note_outcome(inside);
         if input.leave(outer).await.is_err() {
-            // A box that is cut off, or something else that a camera has put behind the last one.
+            // A truncated box, or other data appended by a camera.
             if &header.kind != b"mdat" {
                 input.note_kept();
             }
@@ -154,7 +154,7 @@ async fn movie_header(input: &mut Input, movie: &mut Movie) -> Walked {
     Ok(())
 }
 
-/// Units per second and duration in `mvhd` or `mdhd`; 0 for one that is not known.
+/// Returns units per second and duration in `mvhd` or `mdhd`; 0 if unknown.
 fn times(header: &[u8]) -> Option<(u32, u64)> {
     let timescale_at = if *header.first()? == 1 { 20 } else { 12 };
     Some((
@@ -163,8 +163,7 @@ fn times(header: &[u8]) -> Option<(u32, u64)> {
     ))
 }
 
-/// A number of 64 bits where the version of a box is 1, else of 32; 0 for all ones, which says that
-/// it is not known.
+/// Reads a number of 64 bits in boxes of version 1, else of 32; 0 for all ones, which means unknown.
 fn number(payload: &[u8], version_at: usize, at: usize) -> Option<u64> {
     if *payload.get(version_at)? == 1 {
         return be64(payload, at).map(|number| if number == u64::MAX { 0 } else { number });
@@ -206,12 +205,12 @@ async fn fragment(input: &mut Input, movie: &mut Movie) -> Walked {
 
 impl Movie {
     fn set_facts(mut self, facts: &mut Facts, format: Format) {
-        // Some writers enable no track at all; players play them.
+        // Some writers enable no track; players play all of them.
         if self.tracks.iter().any(|track| track.is_enabled) {
             self.tracks.retain(|track| track.is_enabled);
         }
         let is_audio = format.media("").kind == Kind::Audio;
-        // The chapters of an audio book have pictures for a track.
+        // An audio book may have a track of chapter images.
         let is_video =
             |track: &&Track| &track.handler == b"vide" && !(is_audio && track.is_still());
         let videos = self.tracks.iter().filter(is_video);
@@ -230,7 +229,7 @@ impl Movie {
         }
     }
 
-    /// The duration, and its units per second.
+    /// Returns the duration, and its units per second.
     fn duration(&self) -> Option<(u64, u32)> {
         let fragments = || {
             let whole = (self.fragments_duration, self.timescale);
@@ -258,8 +257,7 @@ impl Movie {
             .max_by(|one, other| product(*one, *other).cmp(&product(*other, *one)))
     }
 
-    /// Whether the movie is as long as an edit list says: a film that was cut keeps samples that
-    /// nobody sees.
+    /// Returns whether an edit list has the duration of the movie: a trimmed video keeps hidden samples.
     fn is_edited(&self) -> bool {
         let edited = |track: &Track| {
             track.edited_duration > 0 && track.edited_duration.abs_diff(self.duration) <= 1
@@ -272,12 +270,12 @@ fn known((duration, timescale): (u64, u32)) -> Option<(u64, u32)> {
     (duration > 0 && timescale > 0).then_some((duration, timescale))
 }
 
-/// For comparing two durations: each one's units times the other's units per second.
+/// Returns units times the other's units per second, to compare durations.
 fn product(one: (u64, u32), other: (u64, u32)) -> u128 {
     u128::from(one.0) * u128::from(other.1)
 }
 
-/// Whether one of the durations is less than half of the other.
+/// Returns whether one duration is less than half of the other.
 fn differ(one: (u64, u32), other: (u64, u32)) -> bool {
     let (one, other) = (product(one, other), product(other, one));
     one.min(other) * 2 < one.max(other)

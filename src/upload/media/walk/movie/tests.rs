@@ -1,4 +1,4 @@
-//! Movies made of boxes, true and lying, and real ones.
+//! Movies made of valid and of malformed boxes, and real ones.
 
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -19,7 +19,7 @@ fn mvhd(timescale: u32, duration: u32) -> Vec<u8> {
 
 const UPRIGHT: [u32; 5] = [1 << 16, 0, 0, 0, 1 << 16];
 
-/// A track to be: its boxes are made of these.
+/// Parameters of a track.
 #[derive(Clone)]
 struct Made {
     id: u32,
@@ -34,7 +34,7 @@ struct Made {
     edits: Vec<u8>,
 }
 
-/// Ten seconds of pictures.
+/// Ten seconds of video.
 fn video() -> Made {
     Made {
         id: 1,
@@ -50,7 +50,7 @@ fn video() -> Made {
     }
 }
 
-/// Ten seconds of sound.
+/// Ten seconds of audio.
 fn audio() -> Made {
     Made {
         id: 2,
@@ -94,14 +94,14 @@ impl Made {
     }
 }
 
-/// A file of `moov` with these boxes, behind its media.
+/// A file with these boxes in `moov`, after the media.
 fn movie(boxes: &[&[u8]]) -> Vec<u8> {
     let start = boxed(b"ftyp", &[b"isom\0\0\0\0"]);
     let media = boxed(b"mdat", &[b"free moov trak \xA9xyz loci"]);
     [start, media, boxed(b"moov", boxes)].concat()
 }
 
-/// A film of ten seconds, as its header says, with these boxes.
+/// A movie of ten seconds by its header, with these boxes.
 fn ten_seconds(boxes: &[u8]) -> Vec<u8> {
     movie(&[&mvhd(1000, 10_000), boxes])
 }
@@ -159,7 +159,7 @@ fn a_film_is_as_large_as_it_is_shown() {
         ("by what is coded", vec![sized(0, 0)], Some((640, 480))),
         ("between two pixels", vec![fractional], Some((427, 180))),
         ("no size", vec![absurd], None),
-        ("sound", vec![audio()], None),
+        ("audio", vec![audio()], None),
     ] {
         let tracks: Vec<u8> = tracks.iter().flat_map(Made::boxes).collect();
         let facts = facts_of(Mp4, &ten_seconds(&tracks));
@@ -174,14 +174,14 @@ fn sound_without_a_picture_is_a_sound_whatever_the_brand_says() {
     let (video, audio) = (&video(), &audio());
     let (to_video, to_audio) = (Some(Kind::Video), Some(Kind::Audio));
     for (case, format, tracks, expected) in [
-        ("a film", Mp4, &[video, audio][..], None),
-        ("a silent film", Mp4, &[video], None),
-        ("sound", Mp4, &[audio], to_audio),
-        ("sound in MOV", Mov, &[audio], to_audio),
-        ("sound in 3GP", ThreeGp, &[text, audio], to_audio),
-        ("a sound's sound", M4a, &[audio], None),
-        ("a sound's cover", M4a, &[audio, cover], None),
-        ("a sound's film", M4a, &[audio, video], to_video),
+        ("a video", Mp4, &[video, audio][..], None),
+        ("a silent video", Mp4, &[video], None),
+        ("audio", Mp4, &[audio], to_audio),
+        ("audio in MOV", Mov, &[audio], to_audio),
+        ("audio in 3GP", ThreeGp, &[text, audio], to_audio),
+        ("audio in M4A", M4a, &[audio], None),
+        ("a cover in M4A", M4a, &[audio, cover], None),
+        ("video in M4A", M4a, &[audio, video], to_video),
         ("motion JPEG", Mov, &[audio, cover], None),
         ("neither", Mp4, &[text], None),
         ("nothing", Mp4, &[], None),
@@ -303,14 +303,14 @@ fn sizes_that_lie_cost_nothing() {
         ("a table without end", ten_seconds(&endless_table)),
         ("a child past its parent", ten_seconds(b"\x7F\0\0\0trak")),
         ("a child of size 3", ten_seconds(&small_child)),
-        ("four bytes behind", [&moov[..], b"\0\0\0\0"].concat()),
-        ("noise behind", [&moov[..], &[0xFE; 99]].concat()),
+        ("four bytes after", [&moov[..], b"\0\0\0\0"].concat()),
+        ("noise after", [&moov[..], &[0xFE; 99]].concat()),
     ] {
         assert_eq!(duration_of(&file), Some(10_000), "{case}");
     }
 }
 
-/// A report of a file that is too long to be made, and whether anything of it was overwritten.
+/// Returns the report of a file too long for memory, and whether any of it was overwritten.
 fn long(start: &[u8], chunk: &[u8], times: usize, end: &[u8]) -> (Report, bool) {
     let mut walker = Walker::new(Mp4, Strip::Location).expect("a format that is walked");
     let mut edits = Vec::new();
@@ -347,8 +347,8 @@ fn a_packet_of_64_mib_is_kept() {
 fn a_million_boxes_end_the_walk() {
     let start = movie(&[&mvhd(1000, 10_000)]);
     let many = boxed(b"free", &[]).repeat(MAX_BOXES as usize);
-    let behind = boxed(b"moov", &[&mvhd(1000, 20_000)]);
-    let file = [start, many, behind].concat();
+    let trailing = boxed(b"moov", &[&mvhd(1000, 20_000)]);
+    let file = [start, many, trailing].concat();
     let report = pass(Mp4, Strip::Location, &file, 1 << 16).report;
     assert_eq!(report.facts.duration_ms, Some(10_000));
     assert_eq!(report.geo, Geo::Kept);
@@ -381,7 +381,7 @@ fn values(kind: u32, values: &[&[u8]]) -> Vec<u8> {
     boxed(b"ilst", &[&items])
 }
 
-/// Takes a film through, checks what must hold for each, and says what is left of it.
+/// Walks through a movie twice, checks the invariants, and returns the result.
 fn cleaned(strip: Strip, file: &[u8]) -> (Geo, Vec<u8>) {
     let passed = pass_in_any_chunks(Mp4, strip, file);
     assert_eq!(passed.report.facts, facts_of(Mp4, file));
@@ -391,13 +391,13 @@ fn cleaned(strip: Strip, file: &[u8]) -> (Geo, Vec<u8>) {
     (passed.report.geo, passed.bytes)
 }
 
-/// `meta` as ISO has it.
+/// `meta` as in ISO files.
 fn meta(parts: &[&[u8]]) -> Vec<u8> {
     let hdlr = boxed(b"hdlr", &[&[0; 25]]);
     boxed(b"meta", &[&[0; 4], &hdlr, &parts.concat()])
 }
 
-/// `meta` as QuickTime has it.
+/// `meta` as in QuickTime files.
 fn quicktime_meta(parts: &[&[u8]]) -> Vec<u8> {
     boxed(b"meta", &[&boxed(b"hdlr", &[&[0; 24]]), &parts.concat()])
 }
@@ -524,19 +524,19 @@ fn what_cannot_be_read_is_said_to_be_kept() {
     let movie = ten_seconds(&video().boxes());
     let offsets = boxed(b"gps ", &[&[1; 16]]);
     let list = boxed(b"udta", &[b"\0\0\0\x02loci"]);
-    for (case, behind) in [
+    for (case, trailing) in [
         ("noise", &[0xFE; 40][..]),
         ("a trailer like a box", b"8db42d694ccc418790edff439fe026bf"),
         ("a box that is cut off", b"\0\0\x10\0udta\0\0\0\x20name"),
         ("offsets of a dash-cam", &boxed(b"moov", &[&offsets])),
         ("a list in a list of size 2", &boxed(b"moov", &[&list])),
     ] {
-        let (geo, _) = cleaned(Strip::Location, &[&movie, behind].concat());
+        let (geo, _) = cleaned(Strip::Location, &[&movie, trailing].concat());
         assert_eq!(geo, Geo::Kept, "{case}");
     }
 }
 
-/// A film with everything in it, some bytes of which lie, or a part of it.
+/// Movies with metadata of all kinds, some bytes changed, perhaps truncated.
 fn hostile() -> impl Strategy<Value = Vec<u8>> {
     let gps = [keys(&["gps", "make"]), values(1, &[b"a", b"b"])].concat();
     let [loci, meta] = [

@@ -1,4 +1,4 @@
-//! One track of a movie, in `moov` or in a fragment: its picture's size and how long it is.
+//! One track of a movie, in `moov` or in a fragment: its dimensions and duration.
 
 use super::{
     super::{
@@ -15,25 +15,25 @@ pub(super) struct Track {
     id: u32,
     pub(super) is_enabled: bool,
     pub(super) handler: [u8; 4],
-    /// As displayed, before it is turned: 16.16.
+    /// Displayed size before rotation, as 16.16 fixed-point numbers.
     width: u32,
     height: u32,
     is_rotated: bool,
-    /// Of the samples: their format, and the sides of what is coded.
+    /// Format of the samples, and their coded size.
     coding: [u8; 4],
     coded: (u16, u16),
-    /// Units per second of what follows.
+    /// Units per second of the fields below.
     pub(super) timescale: u32,
     pub(super) samples: u64,
     pub(super) samples_duration: u64,
     pub(super) fragments_end: u64,
-    /// In the movie's units.
+    /// Duration of the edit list, in the units of the movie.
     pub(super) edited_duration: u64,
     is_telemetry: bool,
 }
 
 impl Track {
-    /// Whether its samples are pictures by themselves.
+    /// Returns whether its samples are still images.
     pub(super) fn is_still(&self) -> bool {
         matches!(&self.coding, b"jpeg" | b"png ")
     }
@@ -56,12 +56,12 @@ impl Track {
     }
 }
 
-/// `trak`.
+/// Walks through `trak`.
 pub(super) async fn walk(input: &mut Input, movie: &mut Movie, trak: Header) -> Walked {
     let mut track = Track::default();
     let walked = boxes(input, movie, &mut track).await;
     if track.is_telemetry && input.strip() >= Strip::Location {
-        // Its samples lie among the others, where they have passed or cannot be told from them.
+        // Its samples are interleaved with others, and may have passed already.
         metadata::rename(input, trak);
         input.note_kept();
     }
@@ -95,7 +95,7 @@ async fn track_header(input: &mut Input, track: &mut Track) -> Walked {
     let field = |at| be32(&header, at).ok_or(Stop::Malformed);
     track.is_enabled = header.get(3).is_some_and(|flags| flags & IS_ENABLED != 0);
     track.id = field(id_at)?;
-    // Turned by a quarter: x depends on y alone.
+    // Rotated by 90°: x depends on y alone.
     let [a, b, d] = [
         field(matrix_at)?,
         field(matrix_at + 4)?,
@@ -171,7 +171,7 @@ async fn samples(input: &mut Input, movie: &mut Movie, track: &mut Track) -> Wal
                     track.samples_duration = track.samples_duration.saturating_add(duration);
                     track.samples = track.samples.saturating_add(count.into());
                 };
-                // Fewer than it says are summed up as far as they go.
+                // A table that ends early is summed up so far.
                 let count = be32(&list, 4).unwrap_or_default();
                 entries(input, count, add).await.or_else(Stop::at_end)?;
             }
@@ -181,9 +181,9 @@ async fn samples(input: &mut Input, movie: &mut Movie, track: &mut Track) -> Wal
     Ok(())
 }
 
-/// The first entry of `stsd`.
+/// Reads the first entry of `stsd`.
 async fn sample_description(input: &mut Input, track: &mut Track) {
-    // Keys of timed metadata stand in here, and nothing longer that counts.
+    // The longest content that matters is the keys of timed metadata.
     const LONGEST: usize = 64 * 1024;
     let entry = 8;
     let head = input.take(entry + 36).await;
@@ -193,7 +193,7 @@ async fn sample_description(input: &mut Input, track: &mut Track) {
     }
     track.is_telemetry = match &track.coding {
         b"gpmd" | b"djmd" | b"dbgi" | b"camm" | b"rtmd" | b"CTMD" | b"marl" => true,
-        // Apple's keys say what they are: mostly faces and the way the phone was held.
+        // Apple's keys have names, mostly for faces and the orientation of the phone.
         b"mebx" => {
             let keys = input.take(LONGEST).await;
             words::has_location(&[&head[..], &keys[..]].concat())
@@ -202,7 +202,7 @@ async fn sample_description(input: &mut Input, track: &mut Track) {
     };
 }
 
-/// `traf`.
+/// Walks through `traf`.
 pub(super) async fn fragment(input: &mut Input, movie: &mut Movie) -> Walked {
     let mut run = Run::default();
     let mut last = None;
@@ -237,7 +237,7 @@ impl Run {
         let (Some(flags), Some(track)) = (be32(tfhd, 0), be32(tfhd, 4)) else {
             return;
         };
-        // The fields before it are there or not.
+        // The fields before it are optional.
         let before = [(0x01, 8), (0x02, 4)];
         let skipped = before.iter().filter(|(flag, _)| flags & flag != 0);
         let at = 8 + skipped.map(|(_, bytes)| bytes).sum::<usize>();
@@ -263,7 +263,7 @@ impl Run {
             self.duration = self.duration.saturating_add(duration);
             return Ok(());
         }
-        // The duration is the first field of each.
+        // The duration is the first field of each sample.
         match (flags & 0xE00).count_ones() {
             0 => self.add_each::<4>(input, count).await,
             1 => self.add_each::<8>(input, count).await,
@@ -285,7 +285,7 @@ fn pair(bytes: &[u8; 8]) -> [u32; 2] {
     [0, 4].map(|at| be32(bytes, at).unwrap_or_default())
 }
 
-/// Hands each entry of a table to `add`, as many of a chunk at a time as are whole in it.
+/// Passes each entry of a table to `add`, the complete ones of a chunk at once.
 async fn entries<const N: usize>(
     input: &mut Input,
     count: u32,
