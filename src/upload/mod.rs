@@ -85,7 +85,7 @@ pub enum Error {
     #[error("the file is of a type that is not accepted: {}", .0.looks_like)]
     Type(Refused),
     /// The file may contain a location that cannot be overwritten.
-    #[error("the file may tell where it was made, which cannot be overwritten")]
+    #[error("the file may contain a location that cannot be overwritten")]
     LocationKept,
     /// The request could not be read to its end.
     #[error(transparent)]

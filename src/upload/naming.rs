@@ -90,8 +90,8 @@ pub fn attachment(name: &str) -> HeaderValue {
 }
 
 /// Returns whether a character is kept: control characters are not, nor those that reorder or hide their
-/// neighbours (Unicode UAX #9 §2 and the byte order mark). Joiners are: Persian words and many emoji
-/// need them.
+/// neighbours (Unicode UAX #9 §2 and the byte order mark). Joiners are kept: Persian words and many
+/// emoji need them.
 fn is_shown(character: char) -> bool {
     !character.is_control()
         && !matches!(character,

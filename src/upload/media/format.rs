@@ -221,7 +221,7 @@ const TYPES: &[(&str, &[&str])] = &[
     ("audio/amr", &["amr"]),
     ("audio/wav", &["wav"]),
     // Not audio/opus: that is the type of RTP payloads (RFC 7587); a file is audio/ogg (RFC 7845),
-    // which is also what browsers say they can play.
+    // which is also what browsers report as playable.
     ("audio/ogg", &["ogg", "oga", "opus"]),
     ("audio/flac", &["flac"]),
     ("application/pdf", &["pdf"]),

@@ -1,5 +1,5 @@
 //! Audio frames without a container: MP3, AAC (ADTS) and AMR. Every frame header is read, since none
-//! has their number; the next frame begins where the last one ends.
+//! has the frame count; the next frame begins where the last one ends.
 
 use super::{
     super::audio::{self, Frame},
@@ -303,7 +303,7 @@ mod tests {
             ("one", &[&one], frame),
             ("a tag", &[&tag, &ten], 10.0 * frame),
             ("two tags", &[&tag, &tag, &ten], 10.0 * frame),
-            ("Xing that lies", &[&xing, &ten], 10.0 * frame),
+            ("wrong Xing", &[&xing, &ten], 10.0 * frame),
             ("Info", &[&info, &ten], 10.0 * frame),
             ("Info, mono", &[&mono_info, &mono().repeat(9)], 9.0 * 24.0),
             ("VBRI", &[&vbri, &ten], 10.0 * frame),

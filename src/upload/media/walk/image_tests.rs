@@ -95,7 +95,7 @@ fn assert_becomes(format: Format, strip: Strip, before: &[u8], after: &[u8], geo
     let facts = pass(format, Strip::Off, before, 999).report.facts;
     assert_eq!(passed.report.facts, facts, "{case}");
     let again = pass(format, strip, after, 999);
-    assert!(again.bytes == after, "{case}: not at once");
+    assert!(again.bytes == after, "{case}: not idempotent");
 }
 
 /// Makes trailing data from another image, a movie, and a country code.
@@ -374,7 +374,7 @@ fn items_of_a_heic() {
         ("usual", Heic::usual(), Geo::Removed),
         ("media first", media_first, Geo::Removed),
         ("inside", inside, Geo::Removed),
-        ("the pixels lie over it", pixels_over, Geo::Kept),
+        ("overlapped by the pixels", pixels_over, Geo::Kept),
         ("in two pieces", in_pieces, Geo::Kept),
         ("nowhere", nowhere, Geo::Kept),
         ("too early", too_early, Geo::Kept),

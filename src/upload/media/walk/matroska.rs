@@ -762,7 +762,7 @@ mod tests {
             };
             let header = void(old);
             assert_eq!(header.len(), header_bytes);
-            let new = Element::parse(&header).expect("sound").expect("whole");
+            let new = Element::parse(&header).expect("valid").expect("whole");
             assert_eq!(new.id, u32::from(VOID));
             let end = new.header_bytes as u64 + new.size.expect("a size");
             assert_eq!(end, header_bytes as u64 + 100);

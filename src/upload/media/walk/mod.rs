@@ -6,7 +6,7 @@
 //! without executor or thread, and only the bytes that a walk collects are held.
 //!
 //! - No size in a file is trusted: it moves a counter or is compared with a limit, and never becomes
-//!   an allocation. Nested structures end where their parent does (see [`Input::enter`]).
+//!   an allocation. Nested structures cannot exceed their parent (see [`Input::enter`]).
 //! - A missing or absurd value yields no fact. A file is never refused here.
 //! - An edit keeps the length. It may reach [`REACH`] bytes back, which is how much of a file the
 //!   stores still hold.

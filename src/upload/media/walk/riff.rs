@@ -310,8 +310,12 @@ mod tests {
             ("RF64", &[&ds64, &pcm, &twice], Some(2000)),
             ("two pieces", &[&pcm, &half, &half], Some(1000)),
             ("compressed", &[&fmt(MP3, 8), &fact, &second], Some(2500)),
-            ("no samples told", &[&fmt(MP3, 8), &second], Some(1000)),
-            ("PCM with samples told", &[&pcm, &fact, &second], Some(1000)),
+            ("no sample count", &[&fmt(MP3, 8), &second], Some(1000)),
+            (
+                "PCM with a sample count",
+                &[&pcm, &fact, &second],
+                Some(1000),
+            ),
             ("at no rate", &[&fmt(1, 0), &second], None),
             ("no format", &[&second], None),
         ] {
@@ -358,13 +362,13 @@ mod tests {
             ..Facts::default()
         };
         for (case, headers, expected) in [
-            ("film", &[&four[..], &frames, &audio][..], video(4000)),
-            ("sound first", &[&four, &audio, &frames], video(4000)),
+            ("video", &[&four[..], &frames, &audio][..], video(4000)),
+            ("audio first", &[&four, &audio, &frames], video(4000)),
             ("upside down", &[&no_size, &frames], small),
             ("no rate", &[&two, &no_rate], video(2000)),
             ("no length", &[&two, &no_length], video(2000)),
             ("OpenDML", &[&two, &frames, &odml], video(200_000)),
-            ("sound alone", &[&nothing, &audio], audio_facts),
+            ("audio alone", &[&nothing, &audio], audio_facts),
             ("nothing", &[], Facts::default()),
         ] {
             let facts = facts_of(Avi, &riff(b"AVI ", &[&list(b"hdrl", headers), &movi]));

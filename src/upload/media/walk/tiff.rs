@@ -45,7 +45,7 @@ pub(super) fn has_location(block: &[u8]) -> bool {
     strip_location(block, |_| true).is_none_or(|cleaned| cleaned != block)
 }
 
-/// Cleans a block, with every other value at its offset; `None` if nothing is to be removed.
+/// Cleans a block, keeping every other value at its offset; `None` if nothing is to be removed.
 ///
 /// [`Strip::Device`] leaves a block of the same length that only contains what viewers need: the
 /// orientation and the colour space.
@@ -460,7 +460,7 @@ pub(super) mod tests {
     fn cleaned(block: &[u8], strip: Strip) -> Vec<u8> {
         let cleaned = clean(block, strip).expect("something to remove");
         assert_eq!(cleaned.len(), block.len());
-        assert_eq!(clean(&cleaned, strip), None, "not at once");
+        assert_eq!(clean(&cleaned, strip), None, "not idempotent");
         cleaned
     }
 

@@ -371,7 +371,7 @@ mod tests {
     fn cleaned(packet: &str, strip: Strip) -> Option<String> {
         let cleaned = clean(packet.as_bytes(), strip)?;
         assert_eq!(cleaned.len(), packet.len(), "{packet}");
-        assert_eq!(clean(&cleaned, strip), None, "{packet}: not at once");
+        assert_eq!(clean(&cleaned, strip), None, "{packet}: not idempotent");
         Some(String::from_utf8(cleaned).expect("text"))
     }
 

@@ -110,7 +110,7 @@ async fn extension(input: &mut Input, header: Header) -> Walked {
     Ok(())
 }
 
-/// Removes an XMP packet with metadata to remove as a whole, since no player needs it.
+/// Removes a whole XMP packet if it has metadata to remove, since no player needs it.
 async fn packet(input: &mut Input, header: Header) -> Walked {
     clean(input, MAX_PACKET, 0, |input| rename(input, header)).await
 }

@@ -171,7 +171,7 @@ async fn samples(input: &mut Input, movie: &mut Movie, track: &mut Track) -> Wal
                     track.samples_duration = track.samples_duration.saturating_add(duration);
                     track.samples = track.samples.saturating_add(count.into());
                 };
-                // A table that ends early is summed up so far.
+                // A table that ends early is summed up to its end.
                 let count = be32(&list, 4).unwrap_or_default();
                 entries(input, count, add).await.or_else(Stop::at_end)?;
             }
