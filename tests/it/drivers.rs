@@ -563,7 +563,11 @@ impl Lane {
                 memchr::memmem::find(case.request.body(), part).is_some()
             };
             let by: Vec<_> = cases.iter().filter(sent).map(|case| &*case.name).collect();
-            (key, format!("was left behind, perhaps by {by:?}"))
+            let some = &by[..by.len().min(3)];
+            (
+                key,
+                format!("was left behind, perhaps by one of {}: {some:?}", by.len()),
+            )
         }));
         let open = self.open_uploads();
         if open > 0 {
@@ -589,10 +593,9 @@ pub(crate) async fn run(driver: Driver, vars: &[(&'static str, &str)], cases: &[
         failures.extend(Lane::start(driver, vars).await.failures(&sent).await);
     }
     let (all, out) = (sent.len(), excluded.len());
-    println!(
-        "{driver:?}: {all} cases, {} passed, {out} excluded",
-        all - failures.len()
-    );
+    // A case may fail in several ways.
+    let failed = failures.len();
+    println!("{driver:?}: {all} cases, {failed} failures, {out} excluded");
     let lines = failures
         .iter()
         .map(|(name, reason)| format!("{name}: {reason}\n"));

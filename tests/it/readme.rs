@@ -40,7 +40,7 @@ fn a_variable_that_is_read_is_known_as_one() {
     let ours = ours.filter(|name| name.starts_with("UPLOAD_")).collect();
     let known = config::VARIABLES.iter().copied().collect();
     let place = "VARIABLES of src/config/vars.rs";
-    assert_same((place, &known), ("the other files there", &ours));
+    assert_same((place, &known), ("the other files of src/config", &ours));
 }
 
 #[test]

@@ -162,9 +162,10 @@ impl Reply {
             Ok(())
         } else {
             Err(format!(
-                "{} {}",
+                "{} {}\nFAILURES in {} says {status} {code} {in_chinese:?} {in_english:?}",
                 self.status,
-                String::from_utf8_lossy(&self.body)
+                String::from_utf8_lossy(&self.body),
+                file!(),
             ))
         }
     }

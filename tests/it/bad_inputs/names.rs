@@ -14,7 +14,8 @@ fn names() -> Vec<Case> {
     let named = |number: &str, name: &[u8]| {
         let start = disposition("name=\"img\"; filename=\"");
         let form = Form::new().part([start.as_bytes(), name, b"\""].concat(), PNG);
-        Case::form(format!("{number} {:.30}", name.escape_ascii()), &form)
+        let shortened = name[..name.len().min(30)].escape_ascii();
+        Case::form(format!("{number} {shortened}"), &form)
     };
     let shown = |number: &str, name: &[u8], shown: &str| {
         named(number, name).stores([Stored::png().named(shown)])
