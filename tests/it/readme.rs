@@ -86,6 +86,18 @@ fn the_tables_name_every_route() {
             .filter(|path| !RETURNED_PATHS.contains(&&**path) && !is_named(path))
             .collect();
         assert!(missing.is_empty(), "missing in {name}: {missing:?}");
+        let routes = routes_of_the_program();
+        // Any other path is the key of a file.
+        let is_route =
+            |path: &&String| path.starts_with('/') && !path.ends_with('…') && *path != "/{key}";
+        let unknown = named.iter().filter(is_route);
+        let unknown: Vec<_> = unknown
+            .filter(|path| !routes.contains_key(&without_names(path)))
+            .collect();
+        assert!(
+            unknown.is_empty(),
+            "{name} names no routes of the program: {unknown:?}"
+        );
     }
 }
 

@@ -40,6 +40,9 @@ fn every_test_that_the_threat_table_names_exists() {
             continue;
         }
         let is_there = ["fn", "def"].map(|word| source.contains(&format!("{word} {name}(")));
-        assert!(is_there.contains(&true), "SECURITY.md names {name}, which is no test");
+        assert!(
+            is_there.contains(&true),
+            "SECURITY.md names {name}, which is no test"
+        );
     }
 }
