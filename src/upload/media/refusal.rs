@@ -57,6 +57,7 @@ pub(super) fn describe(head: &[u8], claimed: &str) -> Refused {
     let looks_like = damaged_or_binary(head)
         .or_else(|| text::known_beginning(head, claimed))
         .or_else(|| by_signature(head))
+        .or_else(|| has_late_pdf_header(head).then_some("damaged PDF"))
         .unwrap_or("unknown");
     Refused::new(looks_like)
 }
@@ -75,10 +76,17 @@ fn damaged_or_binary(head: &[u8]) -> Option<&'static str> {
         [b'P', b'K', 3 | 5 | 7, ..] => "damaged ZIP",
         [b'O', b'g', b'g', b'S', 0, ..] => "Ogg without a known sound",
         [b'B', b'M', ..] => "damaged BMP",
+        [0, 0, 1, 0xB0..=0xBF, ..] => "MPEG",
         _ if isobmff::looks_like_raw_photo(head) => "Canon raw",
         [0x47, ..] if head.get(188) == Some(&0x47) && head.get(376) == Some(&0x47) => "MPEG-TS",
         _ => return None,
     })
+}
+
+/// Returns whether a PDF starts after other bytes, as readers permit (PDF Reference 1.7, annex H.3.4.1).
+fn has_late_pdf_header(head: &[u8]) -> bool {
+    let searched = head.get(..1024).unwrap_or(head);
+    memchr::memmem::find(searched, b"%PDF").is_some()
 }
 
 fn by_signature(head: &[u8]) -> Option<&'static str> {
@@ -95,9 +103,12 @@ const SIGNATURES: &[(usize, &[u8], &str)] = &[
     (0, b"!<arch>\ndebian-binary", "Linux package"),
     (0, b"\xED\xAB\xEE\xDB", "Linux package"),
     (0, b"Cr24", "browser extension"),
+    (0, b"!<arch>", "AR"),
+    (0, b"\x04\x22\x4D\x18", "LZ4"),
     (0, b"II*\0\x10\0\0\0CR\x02", "Canon raw"),
     (0, b"II*\0", "TIFF"),
     (0, b"MM\0*", "TIFF"),
+    (0, b"II\xBC", "JPEG XR"),
     (0, b"8BPS", "Photoshop"),
     (0, b"\0\0\x01\0", "ICO"),
     (0, b"\0\0\0\x0CjP  ", "JPEG 2000"),
@@ -106,8 +117,6 @@ const SIGNATURES: &[(usize, &[u8], &str)] = &[
     (0, b"AC10", "AutoCAD"),
     (0, b"\x30\x26\xB2\x75\x8E\x66\xCF\x11", "WMV"),
     (0, b"FLV\x01", "FLV"),
-    (0, b"\0\0\x01\xB3", "MPEG"),
-    (0, b"\0\0\x01\xBA", "MPEG"),
     (0, b"MThd", "MIDI"),
     (8, b"AIFF", "AIFF"),
     (0, b"wOFF", "font"),
@@ -116,6 +125,7 @@ const SIGNATURES: &[(usize, &[u8], &str)] = &[
     (0, b"\0\x01\0\0\0", "font"),
     (0, b"SQLite format 3", "SQLite"),
     (0, b"MSCF", "CAB"),
+    (0, b"ISc(", "CAB"),
     (0, b"\xFF\xD8\xFF", "damaged JPEG"),
     (4, b"ftyphei", "damaged HEIF"),
     (4, b"ftypmif1", "damaged HEIF"),
@@ -125,6 +135,10 @@ const SIGNATURES: &[(usize, &[u8], &str)] = &[
     (4, b"ftypmp4", "damaged MP4"),
     (4, b"ftypM4", "damaged MP4"),
     (4, b"ftypqt", "damaged MP4"),
+    (4, b"ftypavc1", "damaged MP4"),
+    (4, b"ftypdash", "damaged MP4"),
+    (4, b"ftypmmp4", "damaged MP4"),
+    (4, b"ftypMSNV", "damaged MP4"),
     (4, b"moov", "damaged MP4"),
     (4, b"mdat", "damaged MP4"),
     (12, b"mdat", "damaged MP4"),

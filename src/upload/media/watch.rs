@@ -150,7 +150,8 @@ impl Watch {
         Ok(self.media.unwrap_or_else(|| Media::unknown(&self.claimed)))
     }
 
-    /// Returns how many of the next bytes may be skipped; `None` if further bytes cannot add facts.
+    /// Returns how many of the next bytes may be skipped; `None` if no few further bytes
+    /// can add facts.
     pub fn skips(&self) -> Option<u64> {
         match &self.inner {
             Inner::Walk(walker) => walker.skips(),

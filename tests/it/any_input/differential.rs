@@ -1,4 +1,4 @@
-//! A form as parsed by `api::form`, by multer with an uncut body, and by the reference parser: the
+//! A form as parsed by `api::form`, by multer, fed slowly, and by the reference parser: the
 //! same parts in the same order with the same bytes, and the same kind of end.
 //!
 //! Permitted differences are listed where they are checked: [`End::LineFeeds`], names that are not UTF-8
@@ -44,8 +44,8 @@ fn boundary(line: &[u8]) -> Option<&str> {
     is_one.then(|| std::str::from_utf8(line).expect("ASCII"))
 }
 
-/// Parses the boundary; multer, which parses such headers by other rules, must find the same one if it
-/// needs no quotes.
+/// Returns a Content-Type with this boundary. multer, which parses such headers by other rules, must find
+/// the same one if it needs no quotes.
 fn content_type(boundary: &str) -> HeaderValue {
     let escaped = boundary.replace('\\', r"\\").replace('"', r#"\""#);
     let text = format!(r#"multipart/form-data; boundary="{escaped}""#);
@@ -272,7 +272,7 @@ fn plain_name(params: &RawParams, name: &str) -> Result<Name, Ends> {
     }
 }
 
-/// Decodes `filename*=UTF-8''%e7%8c%ab.png`; `None` if it is broken.
+/// Decodes `filename*=UTF-8''%e7%8c%ab.png`; [`Name::Absent`] if it is missing or malformed.
 fn extended_name(params: &RawParams) -> Result<Name, Ends> {
     let raw = match *params.all("filename*") {
         [] => return Ok(Name::Absent),

@@ -150,7 +150,7 @@ fn header(line: &[u8]) -> Result<(String, Vec<u8>), End> {
     Ok((name, value.to_vec()))
 }
 
-/// Parses `value; name=value; name="value"`, names unchanged; `None` when it is malformed.
+/// A header `value; name=value; name="value"`, names unchanged.
 #[derive(Debug)]
 pub(crate) struct RawParams {
     pub(crate) value: Vec<u8>,
@@ -158,6 +158,7 @@ pub(crate) struct RawParams {
 }
 
 impl RawParams {
+    /// `None` if it is malformed.
     pub(crate) fn parse(header: &[u8]) -> Option<Self> {
         let mut pieces = split_outside_quotes(header)?.into_iter();
         let value = pieces.next().unwrap_or_default().trim_ascii().to_vec();

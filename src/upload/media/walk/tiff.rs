@@ -42,7 +42,7 @@ pub(super) fn is_rotated(block: &[u8]) -> bool {
 /// Returns whether a block in image resources contains a location. A nested block counts as one: otherwise
 /// deeply nested blocks would overflow the stack.
 pub(super) fn has_location(block: &[u8]) -> bool {
-    strip_location(block, |_| true).is_none_or(|cleaned| cleaned != block)
+    strip_location(block, |_| true).unwrap_or_else(|| minimal(block)) != block
 }
 
 /// Cleans a block, keeping every other value at its offset; `None` if nothing is to be removed.
@@ -525,8 +525,10 @@ pub(super) mod tests {
             block(true, &[&[(PHOTOSHOP, 1, len + 12, 26)]], &resources)
         };
         let orientation = block(true, &[&[(ORIENTATION, SHORT, 1, 6)]], &[]);
+        for inner in [&orientation[..], &[], &[0; 40]] {
+            assert_eq!(clean(&within(inner), Strip::Location), None);
+        }
         let once = within(&orientation);
-        assert_eq!(clean(&once, Strip::Location), None);
         let mut nested = within(&once);
         for _ in 0..4000 {
             nested = within(&nested);

@@ -6,8 +6,8 @@ use super::{
     input::{Input, Walked},
 };
 
-/// Calls `rename` and overwrites a text if its first `searched` bytes contain such words. The rest of a
-/// longer text may contain a location.
+/// Calls `rename` and overwrites a text if its first `searched` bytes contain such words, or in any case
+/// where device metadata is removed. The rest of a longer text may contain a location.
 pub(super) async fn clean(
     input: &mut Input,
     searched: usize,
