@@ -1,5 +1,6 @@
-//! Limits concurrent requests. An excess request gets 503 at once, as does one still running at
-//! shutdown. Where uploads need a token, requests without one get half of the slots, for 10 s each.
+//! Limits concurrent requests. An excess request gets 503 at once, as does one that is still running when
+//! the time for a shutdown is over. Where uploads need a token, requests without one get half of the
+//! slots, for 10 s each.
 
 use std::{future::pending, sync::Arc, time::Duration};
 

@@ -20,8 +20,8 @@ pub enum Error {
     /// No such route or file.
     #[error("no such route or file")]
     NotFound,
-    /// The Host header is repeated or contains user information.
-    #[error("the Host header is repeated or contains user information")]
+    /// The Host header is repeated, or it or the request target contains user information.
+    #[error("the Host header is repeated, or it or the request target contains user information")]
     HostInvalid,
     /// The route exists, but not for this method.
     #[error("the route does not accept this method")]
@@ -32,7 +32,7 @@ pub enum Error {
     /// An expired token.
     #[error("the token has expired")]
     TokenExpired,
-    /// A token with a wrong signature, or a malformed one.
+    /// A token that is rejected for any other reason.
     #[error("the token is not valid")]
     TokenInvalid(#[source] Rejected),
     /// The caller is a guest, and guests may not upload.

@@ -139,7 +139,7 @@ impl Call {
     }
 }
 
-/// Answers in plain text: no gateway sends such an event, only a developer who tests.
+/// Answers in plain text: most of these events come from a developer who tests, not from a gateway.
 fn refused(status: StatusCode, reason: &str) -> Response {
     tracing::warn!(reason, "refused an event");
     (status, reason.to_owned()).into_response()

@@ -21,11 +21,11 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::{
     Deserialize, Deserializer, Serialize,
     de::{
-        self, DeserializeSeed, IgnoredAny, MapAccess, Unexpected, Visitor,
+        self, DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor,
         value::MapAccessDeserializer,
     },
 };
-use serde_json::Value;
+use serde_json::value::RawValue;
 use tower::ServiceExt as _;
 
 use crate::api::{Arrival, BodyState};
@@ -186,7 +186,8 @@ struct RawEvent<'a> {
     #[serde(default)]
     is_base64_encoded: Flag,
     // events of other services
-    source: Option<Value>,
+    #[serde(borrow)]
+    source: Option<&'a RawValue>,
     #[serde(rename = "Records")]
     records: Option<IgnoredAny>,
 }
@@ -202,10 +203,10 @@ struct RawContext {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct RawHttp {
     method: String,
-    #[serde(flatten)]
-    client: RawClient,
+    source_ip: Option<String>,
 }
 
 /// The client, as the gateway saw it.
@@ -242,10 +243,14 @@ impl RawEvent<'_> {
     }
 
     fn is_keep_warm(&self) -> bool {
-        let source = self.source.as_ref().and_then(Value::as_str);
+        let source = self.source.map(RawValue::get);
         let is_request =
             self.request_context.is_some() || self.http_method.is_some() || self.records.is_some();
-        !is_request && matches!(source, Some("aws.events" | "serverless-plugin-warmup"))
+        !is_request
+            && matches!(
+                source,
+                Some(r#""aws.events""# | r#""serverless-plugin-warmup""#)
+            )
     }
 
     fn gateway(&self) -> Gateway {
@@ -260,9 +265,11 @@ impl RawEvent<'_> {
 
     fn client(&self) -> Option<IpAddr> {
         let RawContext { http, identity, .. } = self.request_context.as_ref()?;
-        let http_client = http.as_ref().map(|http| &http.client);
-        let client = http_client.or(identity.as_ref())?;
-        client.source_ip.as_ref()?.parse().ok()
+        let address = match http {
+            Some(http) => &http.source_ip,
+            None => &identity.as_ref()?.source_ip,
+        };
+        address.as_ref()?.parse().ok()
     }
 
     fn method(&self) -> Option<Method> {
@@ -426,8 +433,8 @@ impl<'de> Deserialize<'de> for Pairs {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Pairs, A::Error> {
                 let mut pairs = Vec::new();
-                while let Some((name, value)) = map.next_entry::<String, Value>()? {
-                    add_values(&mut pairs, &name, value)?;
+                while let Some((name, Values(values))) = map.next_entry::<String, Values>()? {
+                    pairs.extend(values.into_iter().map(|value| (name.clone(), value)));
                 }
                 Ok(Pairs(pairs))
             }
@@ -436,31 +443,46 @@ impl<'de> Deserialize<'de> for Pairs {
     }
 }
 
-/// Adds one value, or each of a list; skips null.
-fn add_values<E: de::Error>(
-    pairs: &mut Vec<(String, String)>,
-    name: &str,
-    value: Value,
-) -> Result<(), E> {
-    let text = match value {
-        Value::Null => return Ok(()),
-        Value::Array(values) => {
-            let mut values = values.into_iter();
-            return values.try_for_each(|value| add_values(pairs, name, value));
+/// No value, one, or several. Other values are rejected at their first byte: parsed first, an event of
+/// objects would take a hundred times its size.
+struct Values(Vec<String>);
+
+impl<'de> Deserialize<'de> for Values {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ValuesVisitor;
+        impl<'de> Visitor<'de> for ValuesVisitor {
+            type Value = Values;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string, a list of strings or null")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Values, E> {
+                Ok(Values(vec![text.to_owned()]))
+            }
+
+            fn visit_bool<E>(self, flag: bool) -> Result<Values, E> {
+                Ok(Values(vec![flag.to_string()]))
+            }
+
+            fn visit_u64<E>(self, number: u64) -> Result<Values, E> {
+                Ok(Values(vec![number.to_string()]))
+            }
+
+            fn visit_unit<E>(self) -> Result<Values, E> {
+                Ok(Values(Vec::new()))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Values, A::Error> {
+                let mut values = Vec::new();
+                while let Some(Values(mut value)) = seq.next_element()? {
+                    values.append(&mut value);
+                }
+                Ok(Values(values))
+            }
         }
-        Value::String(text) => text,
-        Value::Bool(flag) => flag.to_string(),
-        Value::Number(number) if number.is_u64() => number.to_string(),
-        Value::Number(_) | Value::Object(_) => {
-            let found = Unexpected::Other("another value");
-            return Err(E::invalid_type(
-                found,
-                &"a string, a list of strings or null",
-            ));
-        }
-    };
-    pairs.push((name.to_owned(), text));
-    Ok(())
+        deserializer.deserialize_any(ValuesVisitor)
+    }
 }
 
 /// A response in a gateway's format.

@@ -389,11 +389,11 @@ impl Session {
         }
     }
 
-    /// Removes an object that is not needed any more. Logs a failure: the bucket's lifecycle rule removes
-    /// the object later.
+    /// Removes an object that is not needed any more. Logs a failure: the bucket's lifecycle rule, or the
+    /// cleanup of a folder, removes the object later.
     pub async fn discard(&self, key: &ObjectKey) {
         if let Err(error) = self.remove(key).await {
-            tracing::warn!(%key, error = &error as &dyn std::error::Error, "could not remove a pending object after completion");
+            tracing::warn!(%key, error = &error as &dyn std::error::Error, "could not remove a pending object that is not needed any more");
         }
     }
 

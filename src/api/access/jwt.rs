@@ -32,7 +32,7 @@ pub enum Rejected {
     /// `exp` is in the past.
     #[error("it has expired")]
     Expired,
-    /// Not three parts in base64url that contain JSON.
+    /// Too long, not three parts in base64url, or a header that is not JSON.
     #[error("not a JWT")]
     Malformed,
     /// The algorithm is not HS256, or there are critical extensions.

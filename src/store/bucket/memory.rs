@@ -1,6 +1,5 @@
-//! Memory budget for the parts of all uploads. A part claims its share once, when it exceeds 1 MiB, and
-//! never needs another, so waiting parts cannot deadlock. While some wait, the upload whose client has been
-//! idle longest is ended.
+//! Memory budget for the parts of all uploads. A part claims its share once, and never needs another, so
+//! waiting parts cannot deadlock. While some wait, the upload whose client has been idle longest is ended.
 
 use std::{
     sync::{

@@ -144,7 +144,7 @@ impl Session {
         }
     }
 
-    /// Whether an object exists. Has the deadline of undoing: that of storing may have passed.
+    /// Whether an object exists. The deadline of storing does not apply: it may have passed.
     pub(super) async fn exists(&self, key: &ObjectKey) -> Result<bool, Error> {
         let call = Call::head(key.as_str()).undoing();
         match self.send(&call, &Attempts::default()).await {

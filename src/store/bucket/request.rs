@@ -113,7 +113,7 @@ impl<'c> Call<'c> {
         }
     }
 
-    /// Gives the call the deadline of undoing, which is later than that of storing.
+    /// Frees the call from the deadline of storing, because it undoes.
     pub(super) fn undoing(mut self) -> Self {
         self.deadline = Deadline::Undo;
         self
