@@ -148,8 +148,8 @@ impl Signed {
     }
 
     /// Posts it with one byte, which must be refused with this error.
-    async fn assert_refused(&self, bucket: &BucketDouble, refusal: (u16, &str), words: &str) {
-        assert_refused(&self.post(bucket, "x").await, refusal, words);
+    async fn assert_s3_error(&self, bucket: &BucketDouble, refusal: (u16, &str), words: &str) {
+        assert_s3_error(&self.post(bucket, "x").await, refusal, words);
     }
 
     async fn post(&self, bucket: &BucketDouble, file: &str) -> Reply {
@@ -159,7 +159,7 @@ impl Signed {
 }
 
 #[track_caller]
-fn assert_refused(reply: &Reply, (status, code): (u16, &str), message: &str) {
+fn assert_s3_error(reply: &Reply, (status, code): (u16, &str), message: &str) {
     let body = String::from_utf8_lossy(&reply.body).replace("&quot;", "\"");
     assert_eq!(reply.status, status, "{body}");
     assert!(body.contains(&format!("<Code>{code}</Code>")), "{body}");
@@ -220,12 +220,12 @@ async fn a_form_must_be_as_its_policy_says() {
             (other_bucket.sign(), failed),
             (expired.sign(), expiry),
         ] {
-            signed.assert_refused(&bucket, DENIED, message).await;
+            signed.assert_s3_error(&bucket, DENIED, message).await;
         }
         let reply = good.post(&bucket, "01234567890").await;
-        assert_refused(&reply, (400, "EntityTooLarge"), "");
+        assert_s3_error(&reply, (400, "EntityTooLarge"), "");
         let reply = good.post(&bucket, "").await;
-        assert_refused(&reply, (400, "EntityTooSmall"), "");
+        assert_s3_error(&reply, (400, "EntityTooSmall"), "");
         bucket.assert_nothing_left();
     }
 }
@@ -244,7 +244,7 @@ async fn aws_takes_no_field_that_its_policy_does_not_name() {
         let more = good.and(name, "public-read-write");
         let field = name.to_ascii_lowercase();
         let message = format!("Invalid according to Policy: Extra input fields: {field}");
-        more.assert_refused(&bucket, DENIED, &message).await;
+        more.assert_s3_error(&bucket, DENIED, &message).await;
     }
     bucket.assert_nothing_left();
     let ignored = good.and("x-ignore-me", "x").and("submit", "Send");
@@ -263,7 +263,7 @@ async fn oss_takes_what_its_policy_does_not_name_but_for_its_signature() {
     let draft = Draft::new(Dialect::Oss).signed_by("STS.key", "its-secret");
     let signed = draft.sign().and("x-oss-security-token", "its-token");
     let message = "Extra input fields: x-oss-security-token";
-    signed.assert_refused(&bucket, DENIED, message).await;
+    signed.assert_s3_error(&bucket, DENIED, message).await;
 }
 
 #[tokio::test]
@@ -315,7 +315,7 @@ async fn only_who_knows_a_secret_can_sign() {
             (sts.clone().sign(), (403, no_token)),
             (with_token("other").sign(), (403, no_token)),
         ] {
-            signed.assert_refused(&bucket, refusal, "").await;
+            signed.assert_s3_error(&bucket, refusal, "").await;
         }
         bucket.assert_nothing_left();
         let reply = with_token("its+token/=").sign().post(&bucket, "x").await;
@@ -328,7 +328,7 @@ async fn each_cloud_takes_its_own_form_only() {
     for (ours, other) in [(Dialect::S3, Dialect::Oss), (Dialect::Oss, Dialect::S3)] {
         let bucket = BucketDouble::start(ours).await;
         let (signed, words) = (Draft::new(other).sign(), "must contain a field named");
-        signed.assert_refused(&bucket, INVALID, words).await;
+        signed.assert_s3_error(&bucket, INVALID, words).await;
         bucket.assert_nothing_left();
     }
 }
@@ -354,7 +354,7 @@ async fn broken_policies_and_forms_are_refused() {
             let refusal = (400, "InvalidPolicyDocument");
             let signed = draft.sign();
             signed
-                .assert_refused(&bucket, refusal, "Invalid Policy: ")
+                .assert_s3_error(&bucket, refusal, "Invalid Policy: ")
                 .await;
         }
         let good = Draft::new(dialect).sign();
@@ -369,7 +369,7 @@ async fn broken_policies_and_forms_are_refused() {
             (file(good.form()).to("/other/"), (404, "NoSuchBucket")),
             (file(long).to(&path), (400, "MaxPostPreDataLengthExceeded")),
         ] {
-            assert_refused(&send(bucket.addr(), request).await, refusal, "");
+            assert_s3_error(&send(bucket.addr(), request).await, refusal, "");
         }
         bucket.assert_nothing_left();
         // Fields after the file are ignored.
@@ -386,10 +386,10 @@ async fn oss_forbids_overwriting_where_the_form_says_so() {
     let once = forbidding("true").sign();
     assert_eq!(once.post(&bucket, "first").await.status, 200);
     let reply = once.post(&bucket, "second").await;
-    assert_refused(&reply, (409, "FileAlreadyExists"), "");
+    assert_s3_error(&reply, (409, "FileAlreadyExists"), "");
     assert_eq!(bucket.objects()[KEY].bytes, "first");
     let strange = forbidding("abc").sign();
-    strange.assert_refused(&bucket, INVALID, "").await;
+    strange.assert_s3_error(&bucket, INVALID, "").await;
     let again = Draft::new(Dialect::Oss).sign();
     assert_eq!(again.post(&bucket, "third").await.status, 200);
     bucket.plant("planted", Object::with("planted"));

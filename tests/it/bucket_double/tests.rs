@@ -69,7 +69,7 @@ where
 }
 
 #[track_caller]
-fn assert_refused<T, E>(result: Result<T, SdkError<E>>, status: u16, code: &str)
+fn assert_s3_error<T, E>(result: Result<T, SdkError<E>>, status: u16, code: &str)
 where
     T: Debug,
     E: ProvideErrorMetadata + Error + 'static,
@@ -174,7 +174,7 @@ async fn a_wrong_secret_key_or_session_token_is_403() {
     for (key_id, secret, token, code) in table {
         let client = client(key_id, secret, token);
         // More than the connection's buffers take.
-        assert_refused(put(&client, vec![1; 4 * MIB]).send().await, 403, code);
+        assert_s3_error(put(&client, vec![1; 4 * MIB]).send().await, 403, code);
     }
     bucket.assert_nothing_left();
 
@@ -199,7 +199,7 @@ async fn an_upload_in_parts_becomes_one_object() {
 
     let turned = vec![part2.clone(), part1.clone()];
     let result = complete(&client, &id, turned).send().await;
-    assert_refused(result, 400, "InvalidPartOrder");
+    assert_s3_error(result, 400, "InvalidPartOrder");
     let result = complete(&client, &id, vec![part1, part2]).send().await;
     result.expect("completed");
 
@@ -221,7 +221,7 @@ async fn small_parts_are_refused_but_for_the_last() {
         upload_part(&client, &id, 2, small).await,
     ];
     let result = complete(&client, &id, parts).send().await;
-    assert_refused(result, 400, "EntityTooSmall");
+    assert_s3_error(result, 400, "EntityTooSmall");
     assert_eq!(bucket.open_uploads(), 1);
 }
 
@@ -239,7 +239,7 @@ async fn an_aborted_upload_leaves_nothing() {
     aborted.expect("aborted");
     bucket.assert_nothing_left();
     let result = complete(&client, &id, Vec::new()).send().await;
-    assert_refused(result, 404, "NoSuchUpload");
+    assert_s3_error(result, 404, "NoSuchUpload");
 }
 
 #[tokio::test]
@@ -247,21 +247,21 @@ async fn s3_writes_once_with_if_none_match() {
     let (bucket, client) = started(Dialect::S3).await;
     let once = |body| put(&client, body).if_none_match("*");
     once("first").send().await.expect("stored");
-    assert_refused(once("second").send().await, 412, "PreconditionFailed");
+    assert_s3_error(once("second").send().await, 412, "PreconditionFailed");
     assert_eq!(bucket.objects()[KEY].bytes, "first");
 
     let id = create(&client, KEY).await;
     let part = upload_part(&client, &id, 1, Bytes::from_static(b"x")).await;
     let request = complete(&client, &id, vec![part]);
     let result = request.if_none_match("*").send().await;
-    assert_refused(result, 412, "PreconditionFailed");
+    assert_s3_error(result, 412, "PreconditionFailed");
 }
 
 #[tokio::test]
 async fn oss_writes_once_with_its_own_header_only() {
     let (bucket, client) = started(Dialect::Oss).await;
     let result = put(&client, "").if_none_match("*").send().await;
-    assert_refused(result, 501, "NotImplemented");
+    assert_s3_error(result, 501, "NotImplemented");
 
     let once = |body| {
         let request = put(&client, body).customize();
@@ -271,7 +271,7 @@ async fn oss_writes_once_with_its_own_header_only() {
         })
     };
     once("first").send().await.expect("stored");
-    assert_refused(once("second").send().await, 409, "FileAlreadyExists");
+    assert_s3_error(once("second").send().await, 409, "FileAlreadyExists");
     assert_eq!(bucket.objects()[KEY].bytes, "first");
 }
 
@@ -287,7 +287,7 @@ async fn oss_refuses_bodies_with_trailers() {
     let body = ByteStream::read_from().path(file.path()).build().await;
     let request = client.put_object().bucket(BUCKET).key(KEY);
     let result = request.body(body.expect("a body")).send().await;
-    assert_refused(result, 400, "InvalidArgument");
+    assert_s3_error(result, 400, "InvalidArgument");
     bucket.assert_nothing_left();
 }
 
@@ -306,7 +306,7 @@ async fn a_copy_can_depend_on_its_source() {
     put(&client, "x").send().await.expect("stored");
     let etag = etag(&bucket, KEY);
     let result = copy(&client).copy_source_if_match("\"other\"").send().await;
-    assert_refused(result, 412, "PreconditionFailed");
+    assert_s3_error(result, 412, "PreconditionFailed");
     let result = copy(&client).copy_source_if_match(&etag).send().await;
     result.expect("copied");
     assert_eq!(bucket.objects()["copy"].bytes, "x");
@@ -343,7 +343,7 @@ async fn a_copy_has_a_largest_size_but_a_copied_part_has_not() {
     let large = put(&client, vec![1; 5 * MIB + 3]).send().await;
     large.expect("stored");
     bucket.limit_copies(5 * MIB);
-    assert_refused(copy(&client).send().await, 400, "InvalidRequest");
+    assert_s3_error(copy(&client).send().await, 400, "InvalidRequest");
 
     let id = create(&client, "copy").await;
     let etag = etag(&bucket, KEY);
@@ -390,7 +390,7 @@ async fn reading_can_depend_on_what_is_read() {
     let got = get.clone().if_match(&etag).send().await.expect("got");
     assert_eq!(bytes(got.body).await, "0123");
     let result = get.if_match("\"other\"").send().await;
-    assert_refused(result, 412, "PreconditionFailed");
+    assert_s3_error(result, 412, "PreconditionFailed");
     let there = head(&client).if_match(&etag).send().await;
     there.expect("there");
     let result = head(&client).if_match("\"other\"").send().await;
@@ -464,13 +464,13 @@ async fn who_may_not_list_is_not_told_what_is_missing() {
     assert_eq!(status_of_missing().await, hidden);
     list("images/2026").await.expect("listed");
     for prefix in ["other/", "", "image"] {
-        assert_refused(list(prefix).await, 403, "AccessDenied");
+        assert_s3_error(list(prefix).await, 403, "AccessDenied");
     }
     put(&client, "x").send().await.expect("stored");
     head(&client).send().await.expect("there");
 
     bucket.list_only(&[]);
-    assert_refused(list("images/").await, 403, "AccessDenied");
+    assert_s3_error(list("images/").await, 403, "AccessDenied");
 }
 
 #[tokio::test]
@@ -480,7 +480,7 @@ async fn an_object_is_swapped_just_before_a_request() {
     let before = etag(&bucket, KEY);
     bucket.fail(Operation::Copy, Fault::SwapFirst(b"other"), 1);
     let result = copy(&client).copy_source_if_match(&before).send().await;
-    assert_refused(result, 412, "PreconditionFailed");
+    assert_s3_error(result, 412, "PreconditionFailed");
     assert_eq!(bucket.objects()[KEY].bytes, "other");
     bucket.fail(Operation::Get, Fault::SwapFirst(b"third"), 1);
     let got = get(&client).send().await.expect("got");
@@ -586,7 +586,7 @@ async fn a_planned_status_strikes_as_often_as_told() {
     bucket.fail(Operation::Get, Fault::Status(500, "InternalError"), 1);
     bucket.fail(Operation::Put, Fault::Status(503, "SlowDown"), 2);
     for _ in 0..2 {
-        assert_refused(put(&client, "x").send().await, 503, "SlowDown");
+        assert_s3_error(put(&client, "x").send().await, 503, "SlowDown");
     }
     bucket.assert_nothing_left();
     put(&client, "x").send().await.expect("stored");
