@@ -42,7 +42,7 @@ pub(super) fn is_rotated(block: &[u8]) -> bool {
 /// Returns whether a block in image resources contains a location. A nested block counts as one: otherwise
 /// deeply nested blocks would overflow the stack.
 pub(super) fn has_location(block: &[u8]) -> bool {
-    strip_location(block, |_| true).unwrap_or_else(|| minimal(block)) != block
+    without_location(block, |_| true) != block
 }
 
 /// Cleans a block, keeping every other value at its offset; `None` if nothing is to be removed.
@@ -52,11 +52,15 @@ pub(super) fn has_location(block: &[u8]) -> bool {
 pub(super) fn clean(block: &[u8], strip: Strip) -> Option<Vec<u8>> {
     let cleaned = match strip {
         Strip::Off => return None,
-        // A malformed block is only of use for its orientation and colour space.
-        Strip::Location => strip_location(block, has_location).unwrap_or_else(|| minimal(block)),
+        Strip::Location => without_location(block, has_location),
         Strip::Device => minimal(block),
     };
     (cleaned != block).then_some(cleaned)
+}
+
+/// Returns the block without locations; a malformed one keeps only its orientation and colour space.
+fn without_location(block: &[u8], inner_has_location: fn(&[u8]) -> bool) -> Vec<u8> {
+    strip_location(block, inner_has_location).unwrap_or_else(|| minimal(block))
 }
 
 /// Returns `None` if directories or values overlap or are out of bounds.
